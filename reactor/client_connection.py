@@ -1,0 +1,180 @@
+"""The connections that we open, and open again.
+
+What it is: :class:`ClientConnection`, which adds to a Connection how it comes to be: attempts,
+and what follows on a failed one or a drop.
+
+What it must not know: sessions, frames, how the connect pipeline works.
+
+How it works. An attempt is a task that runs the connect pipeline. What it ends in, and what a
+connection ends in, goes through ``_over``: with a reconnect policy, the phase is WAITING and a
+timer starts the next attempt; without, or when the user has closed, the phase is OVER. The
+protocol object is told in both cases, after the decision and before the next attempt, so a
+handler may still give up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .connect import Upgraded, connect
+from .connection import Connection, Phase
+from .exceptions import CloseCode, WebSocketBadStatusException
+from .options import ClientOptions
+from .protocols.handshake import normalize_headers
+from .protocols.session import Role
+from .tasks import Task
+from .transports.tls import make_context
+from .url import parse_url
+
+if TYPE_CHECKING:
+    from .loop import EventLoop
+    from .protocols.http11 import Response
+    from .protocols.websocket import WebSocketProtocol
+
+__all__ = ["ClientConnection"]
+
+
+class ClientConnection(Connection):
+    """A connection that we open, and open again.
+
+    Parameters:
+        loop, registry: see Connection.
+        url: ws:// or wss://, or a function that is called before every attempt.
+        protocol: whose handlers are called.
+        options: see ClientOptions.
+    """
+
+    __slots__ = ("_attempt", "_backoff", "_opened_at", "_response", "_source", "_task", "_url")
+
+    options: ClientOptions
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        registry: set[Connection],
+        url: str | Callable[[], str],
+        protocol: WebSocketProtocol,
+        options: ClientOptions,
+    ) -> None:
+        # What can be wrong already is an error of this call, not of an attempt.
+        if isinstance(url, str) and parse_url(url).secure:
+            make_context(options.sslopt)
+        if not callable(options.header):
+            normalize_headers(options.header)
+        super().__init__(loop, registry, options, Role.CLIENT)
+        self.protocol = protocol
+        protocol._connection = self
+        self._source = url
+        self._url = url if isinstance(url, str) else ""
+        #: The policy for the next drop; None: this attempt is the last one.
+        self._backoff = options.backoff
+        self._attempt = 0  # attempts in a row that did not lead to a stable connection
+        self._opened_at: float | None = None  # when it was open for the first or latest time
+        self._response: Response | None = None
+        self._task: Task[Upgraded] | None = None
+        loop.call_soon(self._connect)
+
+    @property
+    def url(self) -> str:
+        """The URL of the latest attempt, as it was given."""
+        return self._url
+
+    @property
+    def response(self) -> Response | None:
+        """The head of the server's answer to the latest upgrade."""
+        return self._response
+
+    @property
+    def attempt(self) -> int:
+        """Failed attempts in a row."""
+        return self._attempt
+
+    def _connect(self) -> None:
+        if self._phase is Phase.OVER:
+            return
+        self._timer = None
+        self._phase = Phase.CONNECTING
+        try:
+            source = self._source
+            self._url = source if isinstance(source, str) else source()
+            header = self.options.header
+            cookie = self.options.cookie
+            coroutine = connect(
+                self._url,
+                self.options,
+                header() if callable(header) else header,
+                cookie() if callable(cookie) else cookie,
+            )
+        except Exception as exc:  # noqa: BLE001 - the user's function; reported
+            self._connected(None, exc)
+            return
+        self._task = Task(self._loop, coroutine, self._connected)
+
+    def _connected(self, upgraded: Upgraded | None, error: Exception | None) -> None:
+        """The attempt has come to an end."""
+        self._task = None
+        if self._phase is Phase.OVER:  # closed by one of the functions called for it
+            return
+        if upgraded is None:
+            self._over(CloseCode.ABNORMAL, "", error)
+            return
+        self._response = upgraded.response
+        self.subprotocol = upgraded.subprotocol
+        again = self._opened_at is not None
+        self._opened_at = self._loop.now
+        protocol = self.protocol
+        self._attach(
+            upgraded.sock, upgraded.leftover, protocol.on_reconnect if again else protocol.on_open
+        )
+
+    def _close(self, code: int, reason: str) -> None:
+        self._backoff = None
+        super()._close(code, reason)
+
+    def _abort(self) -> None:
+        self._backoff = None
+        super()._abort()
+
+    def _give_up(self) -> None:
+        phase = self._phase
+        if phase is Phase.OVER:
+            return
+        self._phase = Phase.OVER
+        self._registry.discard(self)
+        self._stop_timer()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if phase is Phase.CONNECTING:
+            # This attempt has not been told of. Not from within the caller's close().
+            self._loop.call_soon(self._tell, CloseCode.ABNORMAL, "", None)
+
+    def _over(self, code: int, reason: str, error: Exception | None) -> None:
+        delay = self._next_delay(error)
+        if delay is None:
+            super()._over(code, reason, error)
+            return
+        self._phase = Phase.WAITING
+        self._timer = self._loop.call_later(delay, self._connect)
+        self._tell(code, reason, error)  # a handler may still give up
+
+    def _next_delay(self, error: Exception | None) -> float | None:
+        """How long to wait before the next attempt; None: there is none."""
+        backoff = self._backoff
+        if backoff is None:
+            return None
+        if self._phase is Phase.ATTACHED and self._opened_at is not None:
+            open_for = self._loop.now - self._opened_at
+            self._attempt = backoff.attempts_after(self._attempt, open_for)
+        delay = backoff.delay(self._attempt)
+        self._attempt += 1
+        if delay is not None and isinstance(error, WebSocketBadStatusException):
+            delay = max(delay, _retry_after(error))
+        return delay
+
+
+def _retry_after(error: WebSocketBadStatusException) -> float:
+    """The seconds that the server asks for (RFC 9110 section 10.2.3), at most an hour."""
+    value = (error.resp_headers or {}).get("retry-after", "")
+    return min(float(value), 3600.0) if value.isascii() and value.isdigit() else 0.0

@@ -1,0 +1,481 @@
+"""Connections: one stream, one session, one protocol object, and what time does to them.
+
+What it is: the place where transport, session, keep-alive and close deadline meet, for both
+roles. client_connection.py adds connecting and reconnecting, server.py adds accepting.
+
+What it must not know: the wire format, selectors, how a socket gets connected.
+
+How it works. A connection is in one of four phases:
+
+    CONNECTING --upgraded--> ATTACHED --ended--> OVER
+        |   ^                    |                 ^
+        |   +----timer---- WAITING <---ended----+  |
+        +---failed---------------^--------give up--+
+
+Only in ATTACHED are there a stream and a session, and the session's state says the rest. Each
+way out of CONNECTING and ATTACHED goes through ``_end``, which tells the protocol object what
+happened (``on_error``, if anything did; ``on_close``, always) and decides what comes next.
+
+Writing: what handlers send collects in the session's output, and leaves in one write when the
+running callback is over (``flush``, called by the loop). Reading: ``data_received`` takes the
+events out of the session and has the dispatcher deliver them.
+
+Time: a connection has one timer, which is the keep-alive while the session is open, the close
+deadline while it is closing, and the reconnect delay in between. Traffic writes
+``last_activity`` and touches no timer.
+
+Threads: the verbs that may be used from any thread (``send``, ``ping``, ``close``, ...) check
+whether they are on the loop's; if not they check what can be checked, raise at once if the
+connection is closed, and hand over to the loop in the order of the calls.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from _thread import get_ident
+from collections.abc import Callable
+from enum import IntEnum
+from socket import socket
+from typing import TYPE_CHECKING, Any
+
+from .dispatcher import call, call_on_error, deliver
+from .exceptions import (
+    CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketQueueFullException,
+    WebSocketStateException,
+    WebSocketTimeoutException,
+)
+from .options import ConnectionOptions
+from .protocols.frames import OP_BINARY, OP_PING, OP_PONG, OP_TEXT
+from .protocols.session import (
+    Close,
+    Failure,
+    Role,
+    State,
+    WebSocketSession,
+    check_close,
+)
+from .timers import Action, KeepAlive
+from .transports.stream import Linger, Stream, describe_loss, make_stream
+
+if TYPE_CHECKING:
+    from .loop import EventLoop
+    from .protocols.http11 import Request, Response
+    from .protocols.websocket import WebSocketProtocol
+    from .timers import Timer
+
+__all__ = ["Connection", "Phase"]
+
+#: Output is written during a callback, not after it, when it has grown to this many bytes.
+CORK_LIMIT = 65536
+
+_thread_lock = threading.Lock()
+
+
+class Phase(IntEnum):
+    """See the module."""
+
+    CONNECTING = 0
+    ATTACHED = 1
+    WAITING = 2
+    OVER = 3
+
+
+class Connection:
+    """What client and server connections share. See the module.
+
+    Parameters:
+        loop: the event loop that this connection lives on.
+        registry: where the connection is listed until it is over; so it is kept alive.
+        options: see options.py.
+        role: client or server.
+    """
+
+    __slots__ = (
+        "_corked",
+        "_from_threads",
+        "_keep_alive",
+        "_loop",
+        "_phase",
+        "_registry",
+        "_role",
+        "_timer",
+        "last_activity",
+        "options",
+        "protocol",
+        "session",
+        "stream",
+        "subprotocol",
+    )
+
+    protocol: WebSocketProtocol
+    session: WebSocketSession
+    stream: Stream
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        registry: set[Connection],
+        options: ConnectionOptions,
+        role: Role,
+    ) -> None:
+        self.options = options
+        self.subprotocol: str | None = None
+        #: When bytes last came, by the clock of the loop's turns.
+        self.last_activity = 0.0
+        self._loop = loop
+        self._registry = registry
+        self._role = role
+        self._phase = Phase.CONNECTING
+        self._timer: Timer | None = None
+        self._keep_alive: KeepAlive | None = None
+        self._corked = 0  # bytes in the session's output
+        self._from_threads = 0  # bytes on their way from other threads to the loop
+        registry.add(self)
+
+    # -- what there is to know -----------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """See WebSocketProtocol."""
+        raise AssertionError("the role's subclass says so")
+
+    @property
+    def phase(self) -> Phase:
+        """See the module."""
+        return self._phase
+
+    @property
+    def state(self) -> State:
+        """The state as RFC 6455 has it."""
+        if self._phase is Phase.ATTACHED:
+            return self.session.state
+        return State.CLOSED if self._phase is Phase.OVER else State.CONNECTING
+
+    @property
+    def request(self) -> Request | None:
+        """See WebSocketProtocol."""
+        return None
+
+    @property
+    def response(self) -> Response | None:
+        """See WebSocketProtocol."""
+        return None
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent and have not left the process."""
+        if self._phase is not Phase.ATTACHED:
+            return 0
+        return self._corked + self.stream.queued + self._from_threads
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds between the keep-alive's last ping and its pong, or None."""
+        return None if self._keep_alive is None else self._keep_alive.latency
+
+    @property
+    def sock(self) -> socket | None:
+        """The socket, while there is one."""
+        return self.stream.sock if self._phase is Phase.ATTACHED else None
+
+    # -- the stream's receiver -----------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self.last_activity = self._loop.now
+        session = self.session
+        events = session.receive(data)
+        if session.output:
+            if self.stream.queued >= self.options.write_limit:
+                self._overflow()  # it sends pings, and does not read our pongs
+                return
+            self._cork(session)
+        if events:
+            deliver(self, events)
+
+    def eof_received(self) -> None:
+        """The peer has ended its side, without a close frame of this attempt being seen."""
+        self._lost(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The stream has ended, without a close frame of this attempt being seen."""
+        self._lost(error)
+
+    def queue_drained(self) -> None:
+        """The write queue is below its low mark again."""
+        if self.session.state is State.OPEN:
+            call(self.protocol, self.protocol.on_writable)
+
+    # -- what the dispatcher asks for ----------------------------------------------------
+
+    def pong_received(self) -> None:
+        """A pong came."""
+        if self._keep_alive is not None:
+            self._keep_alive.on_pong(self._loop.time())
+
+    def last_word(self, event: Close | Failure) -> None:
+        """The peer has sent its close frame, or broken the protocol."""
+        self.session.accept(event)
+        self._cork(self.session)
+        self.flush()
+        if isinstance(event, Close):
+            self._end(event.code, event.reason, None)
+        else:
+            self._end(event.error.close_code, str(event.error), event.error)
+
+    # -- sending -------------------------------------------------------------------------
+
+    def send(self, message: str | bytes | bytearray | memoryview) -> int:
+        """See WebSocketProtocol."""
+        if get_ident() != self._loop.thread_id:
+            if isinstance(message, str):
+                return self._send_from_thread(OP_TEXT, message.encode())
+            if isinstance(message, (bytes, bytearray, memoryview)):
+                return self._send_from_thread(OP_BINARY, bytes(message))
+            raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+        session = self._sendable()
+        idle = not session.output
+        size = session.send(message)
+        self._sent(size, idle)
+        return size
+
+    def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
+        """See WebSocketProtocol."""
+        if get_ident() != self._loop.thread_id:
+            return self._send_from_thread(opcode, payload, fin)
+        session = self._sendable()
+        idle = not session.output
+        size = session.send_frame(opcode, payload, fin)
+        self._sent(size, idle)
+        return size
+
+    def ping(self, payload: bytes = b"") -> int:
+        """See WebSocketProtocol."""
+        if get_ident() != self._loop.thread_id:
+            return self._send_from_thread(OP_PING, payload)
+        session = self._sendable()
+        idle = not session.output
+        size = session.ping(payload)
+        self._sent(size, idle)
+        return size
+
+    def pong(self, payload: bytes = b"") -> int:
+        """See WebSocketProtocol."""
+        if get_ident() != self._loop.thread_id:
+            return self._send_from_thread(OP_PONG, payload)
+        session = self._sendable()
+        idle = not session.output
+        size = session.pong(payload)
+        self._sent(size, idle)
+        return size
+
+    def _sendable(self) -> WebSocketSession:
+        """Return the session, if there is one and its write queue is not full."""
+        if self._phase is not Phase.ATTACHED:
+            self._refuse()
+        if self.stream.queued >= self.options.write_limit:
+            raise self._queue_full(self.stream.queued)
+        return self.session
+
+    def _refuse(self) -> None:
+        if self._phase is Phase.CONNECTING:
+            raise WebSocketStateException("the connection is not open yet")
+        raise WebSocketConnectionClosedException("Connection is already closed.")
+
+    def _queue_full(self, queued: int) -> WebSocketQueueFullException:
+        return WebSocketQueueFullException(
+            f"the write queue of {self.url} holds {queued} bytes, "
+            f"write_limit is {self.options.write_limit}"
+        )
+
+    def _sent(self, size: int, idle: bool) -> None:
+        """*size* bytes were added to the session's output, which was empty before if *idle*."""
+        self._corked += size
+        if self._corked >= CORK_LIMIT:
+            self.flush()
+        elif idle:
+            self._loop.flush_soon(self)
+
+    def _cork(self, session: WebSocketSession) -> None:
+        """The session itself has put out frames: answers to what came."""
+        self._corked = sum(map(len, session.output))
+        self._loop.flush_soon(self)
+
+    def flush(self) -> None:
+        """Write what has collected. Called by the loop after the callback that sent."""
+        if self._phase is not Phase.ATTACHED:
+            return
+        output = self.session.output
+        if output:
+            data = output[0] if len(output) == 1 else b"".join(output)
+            output.clear()
+            self._corked = 0
+            self.stream.write(data)
+
+    def _send_from_thread(self, opcode: int, payload: bytes, fin: bool = True) -> int:
+        """Send from another thread: check what can be checked, and hand over to the loop."""
+        if self.state is not State.OPEN:
+            self._refuse()
+        if opcode >= OP_PING and len(payload) > 125:
+            raise ValueError(f"payload of {len(payload)} bytes exceeds 125 (RFC 6455 section 5.5)")
+        buffered = self.buffered_amount
+        if buffered >= self.options.write_limit:
+            raise self._queue_full(buffered)
+        with _thread_lock:
+            self._from_threads += len(payload)
+        self._loop.call_soon_threadsafe(self._send_handed_over, self.session, opcode, payload, fin)
+        length = len(payload)
+        mask = 4 if self._role is Role.CLIENT else 0
+        return 2 + (0 if length < 126 else 2 if length < 65536 else 8) + mask + length
+
+    def _send_handed_over(
+        self, session: WebSocketSession, opcode: int, payload: bytes, fin: bool
+    ) -> None:
+        with _thread_lock:
+            self._from_threads -= len(payload)
+        # The connection may have ended, and even begun anew, since the call.
+        same = self._phase is Phase.ATTACHED and session is self.session
+        if same and session.state is State.OPEN:
+            idle = not session.output
+            self._sent(session.send_frame(opcode, payload, fin), idle)
+
+    # -- reading, and not ----------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        """See WebSocketProtocol."""
+        if self._phase is Phase.ATTACHED:
+            self.stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See WebSocketProtocol."""
+        if self._phase is Phase.ATTACHED:
+            self.stream.start_reading()
+
+    # -- beginning -----------------------------------------------------------------------
+
+    def _attach(self, sock: socket, leftover: bytes, on_open: Callable[[], object]) -> None:
+        """The opening handshake is done on *sock*: be open."""
+        options = self.options
+        self.session = WebSocketSession(self._role, options.message_limits)
+        self.session.opened()
+        self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
+        self._phase = Phase.ATTACHED
+        self.last_activity = self._loop.now
+        self.stream.start_reading()
+        if options.keep_alive is not None:
+            self._keep_alive = KeepAlive(options.keep_alive)
+            due = self._keep_alive.start(self._loop.time(), random.random())
+            self._timer = self._loop.call_at(due, self._on_keep_alive)
+        call(self.protocol, on_open)
+        # Unless on_open has ended the connection: what came with the handshake's last bytes.
+        if leftover and self._phase is Phase.ATTACHED and self.session.state is not State.CLOSED:
+            self.data_received(leftover)
+
+    # -- keep-alive ----------------------------------------------------------------------
+
+    def _on_keep_alive(self) -> None:
+        keep_alive = self._keep_alive
+        assert keep_alive is not None
+        now = self._loop.time()
+        action, due = keep_alive.on_timer(now, self.last_activity)
+        if action is Action.SUSPECT:
+            # Before the peer is declared dead, what the kernel already holds is read: one
+            # read a turn, so that nobody is starved, until the pong is found or nothing is
+            # left. Who has paused reading cannot know, and is not told.
+            stream = self.stream
+            if stream.reading and not stream.read_now():
+                self._dead()
+                return
+            if self._phase is not Phase.ATTACHED or stream is not self.stream:
+                return
+            if not stream.reading:
+                keep_alive.on_pong(now)
+                due = now + keep_alive.policy.interval
+        elif action is Action.PING:
+            idle = not self.session.output
+            self._sent(self.session.ping(keep_alive.policy.payload), idle)
+        self._timer = self._loop.call_at(due, self._on_keep_alive)
+
+    def _dead(self) -> None:
+        self.stream.abort()
+        self._end(CloseCode.ABNORMAL, "", WebSocketTimeoutException("ping/pong timed out"))
+
+    def _overflow(self) -> None:
+        error = self._queue_full(self.stream.queued)
+        self.stream.abort()
+        self._end(CloseCode.ABNORMAL, "", error)
+
+    # -- ending --------------------------------------------------------------------------
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """See WebSocketProtocol."""
+        check_close(code, reason)
+        self._on_loop(self._close, code, reason)
+
+    def abort(self) -> None:
+        """See WebSocketProtocol."""
+        self._on_loop(self._abort)
+
+    def _on_loop(self, method: Callable[..., object], *args: Any) -> None:
+        if get_ident() == self._loop.thread_id:
+            method(*args)
+        elif self._phase is not Phase.OVER:
+            self._loop.call_soon_threadsafe(method, *args)
+
+    def _close(self, code: int, reason: str) -> None:
+        if self._phase is not Phase.ATTACHED:
+            self._give_up()
+        elif self.session.close(code, reason):
+            self._cork(self.session)
+            self._stop_timer()
+            self._timer = self._loop.call_later(self.options.close_timeout, self._close_timed_out)
+
+    def _close_timed_out(self) -> None:
+        self.stream.abort()
+        self._end(CloseCode.ABNORMAL, "", None)
+
+    def _abort(self) -> None:
+        if self._phase is not Phase.ATTACHED:
+            self._give_up()
+        elif self.session.state is not State.CLOSED:
+            self.session.lost()  # no handler hears of what was read already
+            self._stop_timer()
+            self.stream.abort()  # connection_lost() follows
+
+    def _give_up(self) -> None:
+        """Closed by the user while there is no connection: nothing is left to do."""
+
+    def _lost(self, error: Exception | None) -> None:
+        """The transport ended, and there was no close frame: RFC 6455 section 7.1.5, 1006."""
+        session = self.session
+        if session.state is State.CLOSED or session.sent_close is not None:
+            self._end(CloseCode.ABNORMAL, "", None)  # we wanted it so
+        else:
+            self._end(CloseCode.ABNORMAL, "", describe_loss(error))
+
+    def _end(self, code: int, reason: str, error: Exception | None) -> None:
+        """The connection is over. Tell the protocol object, and see what comes next."""
+        self._stop_timer()
+        self._keep_alive = None
+        if self.session.state is not State.CLOSED:
+            self.session.lost()
+        Linger(self._loop, self.stream, self.options.close_timeout)
+        self._over(code, reason, error)
+
+    def _over(self, code: int, reason: str, error: Exception | None) -> None:
+        self._phase = Phase.OVER
+        self._registry.discard(self)
+        self._tell(code, reason, error)
+
+    def _tell(self, code: int, reason: str, error: Exception | None) -> None:
+        if error is not None:
+            call_on_error(self.protocol, error)
+        call(self.protocol, self.protocol.on_close, code, reason)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

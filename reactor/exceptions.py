@@ -1,0 +1,166 @@
+"""The whole exception tree of the package.
+
+Everything that goes wrong reaches user code as a member of this tree. The names that
+websocket-client has are members under the same names, so ``except`` clauses written for it
+keep working; where its users catch an exception of the operating system or of ``ssl``
+(``ConnectionRefusedError``, ``ssl.SSLError``), our class derives from that one as well.
+
+This module must not know of sockets, of the event loop or of any protocol state.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+
+__all__ = [
+    "CloseCode",
+    "WebSocketAddressException",
+    "WebSocketBadStatusException",
+    "WebSocketCertificateException",
+    "WebSocketConnectException",
+    "WebSocketConnectRefusedException",
+    "WebSocketConnectionClosedException",
+    "WebSocketException",
+    "WebSocketHandshakeException",
+    "WebSocketMessageTooBigException",
+    "WebSocketPayloadException",
+    "WebSocketPeerException",
+    "WebSocketProtocolException",
+    "WebSocketProxyException",
+    "WebSocketQueueFullException",
+    "WebSocketStateException",
+    "WebSocketTLSException",
+    "WebSocketTimeoutException",
+]
+
+
+class CloseCode:
+    """The close codes of RFC 6455 section 7.4.1 and of the IANA registry."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS = 1005  # never on the wire: the close frame had no code
+    ABNORMAL = 1006  # never on the wire: the connection ended without a close frame
+    INVALID_PAYLOAD = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    MISSING_EXTENSION = 1010
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_GATEWAY = 1014
+    TLS_HANDSHAKE = 1015  # never on the wire
+
+
+class WebSocketException(Exception):
+    """Base of every exception that the package raises or reports."""
+
+
+class WebSocketStateException(WebSocketException):
+    """An operation does not fit the state the connection is in (for example: not open yet)."""
+
+
+class WebSocketPeerException(WebSocketException):
+    """The peer sent something that ends the connection.
+
+    Attributes:
+        close_code: the close code (int) that tells the peer so (RFC 6455 section 7.4.1).
+    """
+
+    close_code = CloseCode.PROTOCOL_ERROR
+
+
+class WebSocketProtocolException(WebSocketPeerException):
+    """The peer broke RFC 6455."""
+
+
+class WebSocketPayloadException(WebSocketPeerException):
+    """A text message, or the reason of a close frame, is not UTF-8 (RFC 6455 section 8.1)."""
+
+    close_code = CloseCode.INVALID_PAYLOAD
+
+
+class WebSocketMessageTooBigException(WebSocketPeerException):
+    """A message is larger, or in more fragments, than the limits allow (RFC 6455 section 10.4)."""
+
+    close_code = CloseCode.MESSAGE_TOO_BIG
+
+
+class WebSocketConnectionClosedException(WebSocketException):
+    """The connection is closed, or ended without a normal close.
+
+    Attributes:
+        status_code: the close code (int), or None where there was none.
+        reason: the close reason (str), or None where there was none.
+    """
+
+    def __init__(
+        self, message: str = "", status_code: int | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.reason = reason
+
+
+class WebSocketQueueFullException(WebSocketException):
+    """The write queue of a connection has reached its limit: the peer reads too slowly."""
+
+
+class WebSocketTimeoutException(WebSocketException):
+    """An operation took longer than its time budget."""
+
+
+class WebSocketAddressException(WebSocketException):
+    """A host name could not be resolved to an address."""
+
+
+class WebSocketProxyException(WebSocketException):
+    """A proxy refused, or could not be spoken to."""
+
+
+class WebSocketHandshakeException(WebSocketException):
+    """The answer to the opening handshake is not that of a WebSocket server (RFC 6455 4.1)."""
+
+
+class WebSocketBadStatusException(WebSocketHandshakeException):
+    """The server answered the opening handshake with an HTTP status other than 101.
+
+    Attributes:
+        status_code: the HTTP status (int).
+        status_message: the reason phrase (str or None).
+        resp_headers: the response headers (mapping of lower-case names, or None).
+        resp_body: what there was of the body (bytes or None).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int,
+        status_message: str | None = None,
+        resp_headers: Mapping[str, str] | None = None,
+        resp_body: bytes | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.status_message = status_message
+        self.resp_headers = resp_headers
+        self.resp_body = resp_body
+
+
+class WebSocketConnectException(WebSocketException, OSError):
+    """The TCP connection could not be made. ``errno`` is that of the operating system."""
+
+
+class WebSocketConnectRefusedException(WebSocketConnectException, ConnectionRefusedError):
+    """The host refused the TCP connection."""
+
+
+class WebSocketTLSException(WebSocketConnectException, ssl.SSLError):
+    """The TLS handshake failed."""
+
+
+class WebSocketCertificateException(WebSocketTLSException, ssl.SSLCertVerificationError):
+    """The server's certificate did not verify."""

@@ -1,0 +1,458 @@
+"""The event loop: descriptors, timers, calls, and the turn that serves them.
+
+What it is: one thread, one poller, one timer wheel. It knows callbacks, nothing else.
+
+What it must not know: transports, WebSocket, what a callback does.
+
+One turn (:meth:`EventLoop.run_once`):
+
+1. **poll**: wait for descriptors, at most until the next timer is due; not at all when calls
+   are queued. The time is read once afterwards and cached for the turn.
+2. **I/O**: call the handler of every ready descriptor. A handler is looked up at the moment
+   it is called, and events of a descriptor that was removed since the poll are dropped.
+3. **timers**: collect all that are due, then run them. A timer that a callback arms is never
+   run in the turn that armed it, so a chain of zero delays cannot starve I/O.
+4. **calls**: run those that were queued when this phase began.
+
+After each callback, whatever it left in ``dirty`` is flushed: several writes to one transport
+by one callback leave the process together.
+
+An exception of a callback is logged and stays with that callback. KeyboardInterrupt and
+SystemExit leave the loop, which can be run again.
+
+Threads: ``call_soon_threadsafe`` and ``stop`` may be called from any thread, and from signal
+handlers; everything else belongs to the thread that runs the loop (in debug mode this is
+checked). They reach the loop through a deque and one byte on a socket pair.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any, Protocol
+
+from .poller import Handler, Selector, make_poller
+from .timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
+
+__all__ = ["EventLoop", "LoopStats"]
+
+logger = logging.getLogger("reactor")
+
+#: The longest sleep: a day. Keeps every timeout within what the kernel's calls accept.
+MAX_SLEEP = 86400.0
+
+#: Modules whose frames call user code directly: see EventLoop._on_interrupt.
+CALLS_USER_CODE = frozenset({"reactor.loop", "reactor.dispatcher"})
+
+
+class Flushable(Protocol):
+    """What may stand in ``EventLoop.dirty``."""
+
+    def flush(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class LoopStats:
+    """A snapshot of the loop.
+
+    Attributes:
+        turns: turns since the loop was made.
+        readers, writers: descriptors watched.
+        timers: timers armed.
+        calls: calls queued.
+    """
+
+    turns: int
+    readers: int
+    writers: int
+    timers: int
+    calls: int
+
+
+class EventLoop:
+    """One thread's event loop.
+
+    Parameters:
+        selector: an object with the interface of ``selectors.BaseSelector``; default: the
+            best that selectors2 finds on this platform.
+        clock: where time comes from; default: the monotonic clock. Never jumps back.
+        debug: check that methods are called on the loop's thread; default: whether the
+            environment variable REACTOR_DEBUG is set and not empty.
+    """
+
+    def __init__(
+        self,
+        *,
+        selector: Selector | None = None,
+        clock: Clock | None = None,
+        debug: bool | None = None,
+    ) -> None:
+        self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
+        self._clock = MonotonicClock() if clock is None else clock
+        #: The time of this turn: read after the poll, cached until the next one.
+        self.now: float = self._clock.now()
+        self.wheel = TimerWheel(to_ticks_early(self.now))
+        self.poller = make_poller(selector)
+        #: Transports that have something to write, flushed after the running callback.
+        self.dirty: list[Flushable] = []
+        #: The thread that runs the loop; before the first run, the one that made it.
+        self.thread_id = threading.get_ident()
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._turns = 0
+        self._running = False  # within run_once or run_forever
+        self._stopping = False  # stop() was called and not yet obeyed
+        self._interrupted = False  # SIGINT came at a moment when it could not be raised
+        self._closed = False
+        self._signal_handlers: dict[int, Any] = {}  # signal number -> what was there before
+        self._wakeup_reader, self._wakeup_writer = socket.socketpair()
+        self._wakeup_reader.setblocking(False)
+        self._wakeup_writer.setblocking(False)
+        self.poller.add_reader(self._wakeup_reader.fileno(), self._on_wakeup)
+
+    # -- descriptors ---------------------------------------------------------------------
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *fd* is readable; replaces an earlier reader.
+
+        Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
+        """
+        self._check_thread()
+        self.poller.add_reader(fd, partial(callback, *args) if args else callback)
+
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *fd* is writable; replaces an earlier writer.
+
+        Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
+        """
+        self._check_thread()
+        self.poller.add_writer(fd, partial(callback, *args) if args else callback)
+
+    def remove_reader(self, fd: int) -> bool:
+        """Stop watching *fd* for reading; returns whether it was watched.
+
+        A descriptor must be removed before it is closed.
+        """
+        self._check_thread()
+        return self.poller.remove_reader(fd)
+
+    def remove_writer(self, fd: int) -> bool:
+        """Stop watching *fd* for writing; returns whether it was watched."""
+        self._check_thread()
+        return self.poller.remove_writer(fd)
+
+    # -- time ----------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Return the time of the loop's clock, in seconds, read now."""
+        return self._clock.now()
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` after *delay* seconds; never earlier.
+
+        Returns the timer, which has ``cancel()``.
+        """
+        if self.debug:
+            self._check_thread()
+        return self.wheel.schedule(to_ticks_late(self._clock.now() + delay), callback, *args)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` when the loop's clock shows *when*; never earlier.
+
+        Returns the timer, which has ``cancel()``.
+        """
+        if self.debug:
+            self._check_thread()
+        return self.wheel.schedule(to_ticks_late(when), callback, *args)
+
+    # -- calls ---------------------------------------------------------------------------
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` in the next batch of calls, in the order of asking."""
+        if self.debug:
+            self._check_thread()
+        self._calls.append((callback, args))
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+        """The same from any thread, or from a signal handler; wakes the loop.
+
+        Raises RuntimeError when the loop is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the event loop is closed")
+        self._calls.append((callback, args))
+        if threading.get_ident() != self.thread_id or not self._running:
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        try:
+            self._wakeup_writer.send(b"\0")
+        except BlockingIOError:
+            pass  # the pair is full of wake-ups already
+        except OSError:
+            if not self._closed:
+                raise
+
+    def _on_wakeup(self) -> None:
+        try:
+            self._wakeup_reader.recv(4096)
+        except BlockingIOError:
+            pass
+
+    # -- running -------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn is going on."""
+        return self._running
+
+    def run_forever(self) -> None:
+        """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
+
+        May be called again afterwards: everything registered is still there. Raises
+        RuntimeError when the loop is running already, or closed.
+        """
+        with self._run(), self._signals():
+            while not self._stopping:
+                self._turn(None)
+            self._stopping = False
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """Run one turn, waiting at most *timeout* seconds for something to happen."""
+        with self._run():
+            self._turn(timeout)
+
+    def stop(self) -> None:
+        """End :meth:`run_forever` after the running turn. Any thread, any callback.
+
+        Called while the loop does not run, it ends the next run before its first turn.
+        """
+        self._stopping = True
+        self._wake_up()
+
+    def close(self) -> None:
+        """Release the loop's own descriptors. Idempotent; not while it runs."""
+        if self._running:
+            raise RuntimeError("the event loop is running")
+        if self._closed:
+            return
+        self._closed = True
+        for number in list(self._signal_handlers):
+            self.signal(number, None)
+        self.poller.remove(self._wakeup_reader.fileno())
+        self._wakeup_reader.close()
+        self._wakeup_writer.close()
+        self.poller.close()
+        self._calls.clear()
+
+    @contextmanager
+    def _run(self) -> Iterator[None]:
+        if self._running:
+            raise RuntimeError("the event loop is running already")
+        if self._closed:
+            raise RuntimeError("the event loop is closed")
+        self._running = True
+        self.thread_id = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._running = False
+
+    def next_timeout(self) -> float | None:
+        """Seconds until the loop has something to do by itself; None: until an event.
+
+        For another loop that hosts this one: watch :meth:`fileno` for reading, wait no
+        longer than this, then call ``run_once(0)``.
+        """
+        if self._calls or self._stopping or self.dirty:
+            return 0.0
+        tick = self.wheel.next_expiry()
+        if tick is None:
+            return None
+        return min(max(0.0, tick / 1000 - self._clock.now()), MAX_SLEEP)
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when a turn would find events.
+
+        Raises ValueError when the selector has none (poll, select).
+        """
+        return self.poller.fileno()
+
+    def _turn(self, limit: float | None) -> None:
+        if self.dirty:
+            self._flush()
+        timeout = self.next_timeout()
+        if limit is not None and (timeout is None or limit < timeout):
+            timeout = limit
+        events = self.poller.poll(timeout)
+        self.now = self._clock.now()
+        self._turns += 1
+        if events:
+            self._run_handlers(events)
+        due = self.wheel.advance(to_ticks_early(self.now))
+        if due:
+            self._run_timers(due)
+        if self._calls:
+            self._run_calls()
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
+
+    def _run_handlers(self, events: Any) -> None:
+        poller = self.poller
+        readers, writers, stale = poller.readers, poller.writers, poller.stale
+        read_mask, write_mask = poller.read_mask, poller.write_mask
+        dirty = self.dirty
+        remaining = iter(events)
+        handler: Handler | None = None
+        while True:
+            try:
+                for fd, mask in remaining:
+                    if stale and fd in stale:
+                        continue
+                    if mask & read_mask:
+                        handler = readers.get(fd)
+                        if handler is not None:
+                            handler()
+                            if dirty:
+                                self._flush()
+                            if stale and fd in stale:
+                                continue
+                    if mask & write_mask:
+                        handler = writers.get(fd)
+                        if handler is not None:
+                            handler()
+                            if dirty:
+                                self._flush()
+                return
+            except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
+                self.report(exc, handler)
+
+    def _run_timers(self, due: list[Timer]) -> None:
+        for timer in due:
+            try:
+                timer.fire()
+                if self.dirty:
+                    self._flush()
+            except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
+                self.report(exc, timer)
+
+    def _run_calls(self) -> None:
+        calls = self._calls
+        for _ in range(len(calls)):
+            callback, args = calls.popleft()
+            try:
+                callback(*args)
+                if self.dirty:
+                    self._flush()
+            except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
+                self.report(exc, callback)
+
+    def flush_soon(self, transport: Flushable) -> None:
+        """Have *transport* flushed when the running callback is over; at once if none runs."""
+        self.dirty.append(transport)
+        if not self._running:
+            self._flush()
+
+    def _flush(self) -> None:
+        dirty = self.dirty
+        while dirty:
+            dirty.pop().flush()
+
+    def report(self, exc: BaseException, source: object) -> None:
+        """Log the exception of a callback, with its traceback."""
+        logger.error("exception in callback %r", source, exc_info=exc)
+
+    # -- signals -------------------------------------------------------------------------
+
+    def signal(self, signum: int, callback: Callable[..., object] | None, *args: Any) -> None:
+        """Call ``callback(*args)`` on the loop when the process gets a signal.
+
+        Parameters:
+            signum: the signal's number.
+            callback: what to call; None restores the handler that was there before.
+
+        Main thread only (ValueError otherwise: Python handles signals there).
+        """
+        if callback is None:
+            if signum in self._signal_handlers:
+                signal.signal(signum, self._signal_handlers.pop(signum))
+            return
+
+        def handle(_signum: int, _frame: FrameType | None) -> None:
+            self._calls.append((callback, args))
+            self._wake_up()
+
+        previous = signal.signal(signum, handle)
+        self._signal_handlers.setdefault(signum, previous)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """While the loop runs in the main thread: signals wake it, Ctrl-C ends it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous_fd = signal.set_wakeup_fd(self._wakeup_writer.fileno(), warn_on_full_buffer=False)
+        interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if interruptible:
+            signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(previous_fd)
+            if interruptible and signal.getsignal(signal.SIGINT) == self._on_interrupt:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _on_interrupt(self, _signum: int, frame: FrameType | None) -> None:
+        """Raise KeyboardInterrupt where it does no harm.
+
+        In user code: at once, so that a handler that hangs can be interrupted. In our own
+        code, where it could tear a connection's state apart: at the end of the turn. A
+        second Ctrl-C before that is raised wherever it comes.
+        """
+        if self._interrupted or _in_user_code(frame):
+            self._interrupted = False
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    # -- the rest ------------------------------------------------------------------------
+
+    def stats(self) -> LoopStats:
+        """Return a snapshot of what the loop holds."""
+        return LoopStats(
+            turns=self._turns,
+            readers=len(self.poller.readers) - 1,  # without the loop's own wake-up
+            writers=len(self.poller.writers),
+            timers=len(self.wheel),
+            calls=len(self._calls),
+        )
+
+    def _check_thread(self) -> None:
+        if self.debug and self._running and threading.get_ident() != self.thread_id:
+            raise RuntimeError(
+                "called from a thread that does not run the event loop; use call_soon_threadsafe()"
+            )
+
+
+def _in_user_code(frame: FrameType | None) -> bool:
+    """Whether *frame* was called, directly or not, by a frame that calls user code.
+
+    The innermost frame that is ours decides: if it is one that calls handlers, and is not
+    itself the one that runs, a handler is running.
+    """
+    package = __name__.partition(".")[0] + "."
+    innermost = frame
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith(package):
+            return frame is not innermost and name in CALLS_USER_CODE
+        frame = frame.f_back
+    return False

@@ -1,0 +1,192 @@
+"""Options: everything that can be said about a connection, checked in one place.
+
+What it is: a frozen dataclass for each role. They are made once and shared by every
+connection that was opened with the same options; an unknown name is a TypeError, a wrong
+value an error that names the option.
+
+What it must not know: who uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
+from typing import Any
+
+from .protocols.handshake import HeaderSource
+from .protocols.http11 import HeadLimits
+from .protocols.messages import MessageLimits
+from .timers import Backoff, KeepAlivePolicy
+
+__all__ = ["ClientOptions", "ConnectionOptions", "ServerOptions"]
+
+#: A value, or a function that is called before every attempt.
+TextSource = str | Callable[[], str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionOptions:
+    """What both roles have.
+
+    Parameters:
+        ping_interval: seconds of silence after which a ping is sent; None or 0: no pings.
+        ping_timeout: seconds that the peer has for an answer; None: any time.
+        ping_payload: what the pings carry; at most 125 bytes.
+        ping_when_idle: True: any traffic postpones the ping and counts as an answer. False:
+            ping every interval, and only a pong is an answer, as websocket-client does.
+        close_timeout: seconds that the peer has to answer our close frame.
+        max_message_size: bytes of a message that the peer may send (else close code 1009).
+        max_fragments: frames of such a message.
+        max_head_size, max_header_count: limits of the opening handshake.
+        write_limit: bytes in the write queue at which ``send`` raises
+            WebSocketQueueFullException.
+        high_water, low_water: ``on_writable`` is called when the write queue, having been
+            above the first, falls to the second.
+    """
+
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    ping_payload: str | bytes = b""
+    ping_when_idle: bool = True
+    close_timeout: float = 5.0
+    max_message_size: int = 16 * 1024 * 1024
+    max_fragments: int = 65536
+    max_head_size: int = 65536
+    max_header_count: int = 128
+    write_limit: int = 16 * 1024 * 1024
+    high_water: int = 65536
+    low_water: int = 16384
+
+    def __post_init__(self) -> None:
+        for name in ("close_timeout", "max_message_size", "max_fragments", "write_limit"):
+            _check(name, getattr(self, name) > 0, getattr(self, name), "greater than 0")
+        _check("ping_interval", (self.ping_interval or 0) >= 0, self.ping_interval, "0 or greater")
+        _check(
+            "low_water",
+            0 <= self.low_water <= self.high_water,
+            self.low_water,
+            f"between 0 and high_water={self.high_water}",
+        )
+        # Made now, so that a wrong value is an error of the call that gave it.
+        _ = self.keep_alive, self.message_limits, self.head_limits
+
+    @cached_property
+    def keep_alive(self) -> KeepAlivePolicy | None:
+        """The ping policy, shared by all connections with these options; None: no pings."""
+        if not self.ping_interval:
+            return None
+        payload = self.ping_payload
+        try:
+            return KeepAlivePolicy(
+                self.ping_interval,
+                self.ping_timeout,
+                payload.encode() if isinstance(payload, str) else payload,
+                self.ping_when_idle,
+            )
+        except ValueError as exc:
+            raise ValueError(f"ping_{exc}") from None
+
+    @cached_property
+    def message_limits(self) -> MessageLimits:
+        """The limits that a session applies."""
+        return MessageLimits(self.max_message_size, self.max_fragments)
+
+    @cached_property
+    def head_limits(self) -> HeadLimits:
+        """The limits of the opening handshake."""
+        return HeadLimits(
+            max_head_size=self.max_head_size,
+            max_header_count=self.max_header_count,
+            max_line_size=min(self.max_head_size, 16384),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions(ConnectionOptions):
+    """What ``Reactor.connect`` takes. See also :class:`ConnectionOptions`.
+
+    Parameters:
+        header: further headers of the request: a dict, a list of pairs or of "Name: value"
+            lines, or a function that returns one and is called before every attempt.
+        cookie: value of the Cookie header, or a function.
+        origin: value of the Origin header; default: the server's own origin.
+        host: value of the Host header; default: from the URL.
+        suppress_origin, suppress_host: send no such header.
+        subprotocols: names to offer, in order of preference (RFC 6455 section 1.9).
+        connect_timeout: seconds for all of DNS, TCP, TLS, upgrade and redirects together;
+            None: no limit.
+        redirect_limit: how many redirects are followed.
+        sslopt: TLS options as websocket-client has them: ``ca_certs``, ``certfile``,
+            ``cert_reqs``, ``check_hostname``, ``context``, ...
+        sockopt: arguments of ``setsockopt`` calls.
+        source_address: local ``(host, port)`` to connect from.
+        unix_path: connect to this unix socket instead of the URL's host.
+        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect.
+    """
+
+    header: HeaderSource | Callable[[], HeaderSource] = None
+    cookie: TextSource = None
+    origin: str | None = None
+    host: str | None = None
+    suppress_origin: bool = False
+    suppress_host: bool = False
+    subprotocols: Sequence[str] = ()
+    connect_timeout: float | None = 10.0
+    redirect_limit: int = 3
+    sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
+    sockopt: Sequence[tuple[Any, ...]] = ()
+    source_address: tuple[str, int] | None = None
+    unix_path: str | None = None
+    reconnect: Backoff | float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        timeout = self.connect_timeout
+        _check("connect_timeout", timeout is None or 0 < timeout < inf, timeout, "greater than 0")
+        _check("redirect_limit", self.redirect_limit >= 0, self.redirect_limit, "0 or greater")
+        if isinstance(self.subprotocols, str):
+            raise TypeError("subprotocols is a list of names, not a str")
+        _ = self.backoff
+
+    @cached_property
+    def backoff(self) -> Backoff | None:
+        """The reconnect policy, or None."""
+        if self.reconnect is None or isinstance(self.reconnect, Backoff):
+            return self.reconnect
+        _check("reconnect", self.reconnect >= 0, self.reconnect, "0 or greater")
+        return Backoff.fixed(self.reconnect) if self.reconnect else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(ConnectionOptions):
+    """What ``Reactor.listen`` takes. See also :class:`ConnectionOptions`.
+
+    Parameters:
+        ssl: an ``ssl.SSLContext`` for the server's side, or None: no TLS.
+        subprotocols: names that the server speaks, in order of preference; the first that the
+            client offers is chosen.
+        handshake_timeout: seconds that a client has from TCP connection to upgrade.
+        max_connections: connections beyond this number wait in the backlog; None: no limit.
+        backlog: connections that the kernel may hold for us.
+    """
+
+    ssl: Any = field(default=None, repr=False)
+    subprotocols: Sequence[str] = ()
+    handshake_timeout: float = 10.0
+    max_connections: int | None = None
+    backlog: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("handshake_timeout", self.handshake_timeout > 0, self.handshake_timeout, "above 0")
+        if isinstance(self.subprotocols, str):
+            raise TypeError("subprotocols is a list of names, not a str")
+        if self.max_connections is not None:
+            _check("max_connections", self.max_connections > 0, self.max_connections, "above 0")
+
+
+def _check(name: str, valid: bool, value: object, expected: str) -> None:
+    if not valid:
+        raise ValueError(f"{name} must be {expected}, not {value!r}")

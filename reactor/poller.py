@@ -1,0 +1,271 @@
+"""The poller: which file descriptors are ready, and who handles them.
+
+What it is: a map ``fd -> handler`` for reading and one for writing, over a selector of the
+``selectors2`` package. This is the only module that imports ``selectors2`` or ``select``.
+
+What it must not know: timers, calls, transports, WebSocket.
+
+How it works. ``add_reader`` and ``add_writer`` change the maps and tell the kernel;
+``poll`` asks the kernel and answers ``(fd, mask)`` pairs, which the event loop resolves
+through ``readers`` and ``writers`` itself. That a handler is looked up at the moment it is
+called, not when the events were taken, is one half of the defence against a reused fd; the
+other half is ``stale``: an fd that was removed since the last ``poll`` stays in that set
+until the next one, and events taken earlier must not reach whoever owns that number now.
+
+An fd must be removed *before* it is closed. Closed first, epoll forgets it silently and the
+next socket with that number inherits the handler; or, while a duplicate of it is open, epoll
+reports it for ever.
+
+``EpollPoller`` goes straight to the epoll object inside ``selectors2.EpollSelector``: its
+own ``select()`` costs half as much again per ready fd, ``modify()`` is DEL + ADD, and
+``register()`` leaves its key behind when the kernel refuses. ``SelectorPoller`` drives any
+object with the interface of ``selectors.BaseSelector``, and guards against the same faults.
+"""
+
+from __future__ import annotations
+
+import collections
+import collections.abc
+import select
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+# selectors2 2.0.2 says `from collections import namedtuple, Mapping`; Python 3.10 moved that
+# name to collections.abc. It is lent for the duration of the import, and taken back.
+_lend_mapping = not hasattr(collections, "Mapping")
+if _lend_mapping:
+    collections.Mapping = collections.abc.Mapping  # type: ignore[attr-defined]
+try:
+    import selectors2
+finally:
+    if _lend_mapping:
+        del collections.Mapping  # type: ignore[attr-defined]
+
+__all__ = ["EpollPoller", "Poller", "Selector", "SelectorPoller", "make_poller", "wait_for"]
+
+Handler = Callable[[], object]
+
+EVENT_READ: int = selectors2.EVENT_READ
+EVENT_WRITE: int = selectors2.EVENT_WRITE
+
+
+class Selector(Protocol):
+    """What is used of a selector: a part of the interface of ``selectors.BaseSelector``."""
+
+    def register(self, fileobj: int, events: int, data: Any = None) -> Any: ...
+    def unregister(self, fileobj: int) -> Any: ...
+    def select(self, timeout: float | None = None) -> list[tuple[Any, int]]: ...
+    def get_map(self) -> Any: ...
+    def close(self) -> None: ...
+
+
+class Poller:
+    """The maps, and what every poller shares. Subclasses talk to the kernel."""
+
+    #: ``mask & read_mask`` is true when the reader of an fd must run, likewise for writers.
+    #: Both are true for errors and hang-ups, so that whoever is there finds out.
+    read_mask: int
+    write_mask: int
+
+    def __init__(self) -> None:
+        self.readers: dict[int, Handler] = {}
+        self.writers: dict[int, Handler] = {}
+        self.stale: set[int] = set()
+
+    def add_reader(self, fd: int, handler: Handler) -> None:
+        """Have *handler* called whenever *fd* is readable. Replaces an earlier reader.
+
+        Raises OSError (EBADF, EPERM, ...) when the kernel refuses; nothing is changed then.
+        """
+        if fd not in self.readers:
+            had_writer = fd in self.writers
+            self._watch(fd, EVENT_READ | (EVENT_WRITE if had_writer else 0), had_writer)
+        self.readers[fd] = handler
+
+    def add_writer(self, fd: int, handler: Handler) -> None:
+        """Have *handler* called whenever *fd* is writable. See :meth:`add_reader`."""
+        if fd not in self.writers:
+            had_reader = fd in self.readers
+            self._watch(fd, EVENT_WRITE | (EVENT_READ if had_reader else 0), had_reader)
+        self.writers[fd] = handler
+
+    def remove_reader(self, fd: int) -> bool:
+        """Stop watching *fd* for reading. Returns whether it was watched."""
+        if self.readers.pop(fd, None) is None:
+            return False
+        self._forget(fd, EVENT_WRITE if fd in self.writers else 0)
+        return True
+
+    def remove_writer(self, fd: int) -> bool:
+        """Stop watching *fd* for writing. Returns whether it was watched."""
+        if self.writers.pop(fd, None) is None:
+            return False
+        self._forget(fd, EVENT_READ if fd in self.readers else 0)
+        return True
+
+    def remove(self, fd: int) -> None:
+        """Stop watching *fd* at all. Must come before the fd is closed."""
+        reader = self.readers.pop(fd, None)
+        writer = self.writers.pop(fd, None)
+        if reader is not None or writer is not None:
+            self._forget(fd, 0)
+
+    def _forget(self, fd: int, remaining: int) -> None:
+        if remaining:
+            self._watch(fd, remaining, True)
+        else:
+            self.stale.add(fd)
+            self._unwatch(fd)
+
+    def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:
+        """Wait up to *timeout* seconds (None: until something happens) for events.
+
+        Returns pairs ``(fd, mask)``. Never returns early for lack of precision: a timeout is
+        rounded up to what the kernel offers.
+        """
+        raise NotImplementedError
+
+    def fileno(self) -> int:
+        """The descriptor of the kernel's poll object, which is itself pollable."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the kernel's poll object."""
+        raise NotImplementedError
+
+    def _watch(self, fd: int, events: int, known: bool) -> None:
+        raise NotImplementedError
+
+    def _unwatch(self, fd: int) -> None:
+        raise NotImplementedError
+
+
+class EpollPoller(Poller):
+    """Linux: the epoll object of a ``selectors2.EpollSelector``, used directly."""
+
+    read_mask = ~getattr(select, "EPOLLOUT", 0)
+    write_mask = ~getattr(select, "EPOLLIN", 0)
+
+    def __init__(self, selector: Any) -> None:
+        super().__init__()
+        self._selector = selector
+        self._epoll = selector._epoll
+        self._poll = selector._epoll.poll
+
+    def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:
+        if self.stale:
+            self.stale.clear()
+        # A negative timeout means "no timeout". epoll_wait() counts in milliseconds;
+        # CPython rounds up.
+        events: list[tuple[int, int]] = self._poll(-1 if timeout is None else timeout)
+        return events
+
+    def fileno(self) -> int:
+        return int(self._epoll.fileno())
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def _watch(self, fd: int, events: int, known: bool) -> None:
+        mask = 0
+        if events & EVENT_READ:
+            mask |= select.EPOLLIN
+        if events & EVENT_WRITE:
+            mask |= select.EPOLLOUT
+        if known:
+            self._epoll.modify(fd, mask)
+        else:
+            self._epoll.register(fd, mask)
+
+    def _unwatch(self, fd: int) -> None:
+        try:
+            self._epoll.unregister(fd)
+        except OSError:
+            # The fd was closed too early, and the kernel has forgotten it by itself. There is
+            # nothing left to undo.
+            pass
+
+
+class SelectorPoller(Poller):
+    """Any selector: of ``selectors2``, of ``selectors``, or of the user's own making."""
+
+    read_mask = ~EVENT_WRITE
+    write_mask = ~EVENT_READ
+
+    def __init__(self, selector: Selector) -> None:
+        super().__init__()
+        self._selector = selector
+
+    def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:
+        if self.stale:
+            self.stale.clear()
+        return [(key.fd, events) for key, events in self._selector.select(timeout)]
+
+    def fileno(self) -> int:
+        fileno = getattr(self._selector, "fileno", None)
+        if fileno is None:
+            raise ValueError(f"{type(self._selector).__name__} has no file descriptor")
+        return int(fileno())
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def _watch(self, fd: int, events: int, known: bool) -> None:
+        if known:
+            # Not modify(): selectors2's drops the registration when it fails half-way.
+            self._unwatch(fd)
+        try:
+            self._selector.register(fd, events)
+        except OSError:
+            # selectors2 leaves its key behind when the kernel refuses, so that the next
+            # socket with this number would get a KeyError.
+            self._unwatch(fd)
+            raise
+
+    def _unwatch(self, fd: int) -> None:
+        try:
+            self._selector.unregister(fd)
+        except (KeyError, OSError):
+            pass
+
+
+def make_poller(selector: Selector | None = None) -> Poller:
+    """Return the poller for *selector* (default: the best that selectors2 finds here)."""
+    if selector is None:
+        selector = selectors2.DefaultSelector()
+    epoll_selector = getattr(selectors2, "EpollSelector", None)
+    if epoll_selector is not None and type(selector) is epoll_selector:
+        return EpollPoller(selector)
+    return SelectorPoller(selector)
+
+
+def selector_classes() -> list[Callable[[], Selector]]:
+    """The selector classes that this platform offers, of selectors2 and in its order."""
+    names = ("EpollSelector", "KqueueSelector", "DevpollSelector", "PollSelector", "SelectSelector")
+    return [getattr(selectors2, name) for name in names if hasattr(selectors2, name)]
+
+
+def wait_for(reads: Iterable[int], writes: Iterable[int], timeout: float | None) -> set[int]:
+    """Block the calling thread until one of a few descriptors is ready; for blocking callers.
+
+    Parameters:
+        reads, writes: descriptors to wait for.
+        timeout: seconds, None for no limit.
+
+    Returns the descriptors that are ready; an empty set when the time ran out first.
+    """
+    interest: dict[int, int] = {}
+    for fd in reads:
+        interest[fd] = interest.get(fd, 0) | EVENT_READ
+    for fd in writes:
+        interest[fd] = interest.get(fd, 0) | EVENT_WRITE
+    # poll() has no limit on descriptor numbers, as select() has, and no object in the kernel
+    # that must be released, as epoll has.
+    selector_class = getattr(selectors2, "PollSelector", selectors2.SelectSelector)
+    selector = selector_class()
+    try:
+        for fd, events in interest.items():
+            selector.register(fd, events)
+        return {key.fd for key, _ in selector.select(timeout)}
+    finally:
+        selector.close()

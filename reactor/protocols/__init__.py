@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: RFC 6455 without sockets, threads or time."""

@@ -1,0 +1,244 @@
+"""Frames: the wire format of RFC 6455 section 5.
+
+What it is: pure functions from bytes to bytes. Masking, serializing, and parsing of frame
+headers; and one function, :func:`parse_messages`, for the case that makes up nearly all
+traffic: whole data messages, unfragmented, complete in the buffer.
+
+What it must not know: connections, state, what a sequence of frames means.
+
+How it works. :func:`parse_messages` takes what it can and stops, without judging, at the
+first byte of anything else: a control frame, a fragment, a frame that is incomplete, too big
+or malformed. The caller then looks at that one frame with :func:`parse_header`, which does
+judge. So the hot loop has no error paths, and every error has one place.
+
+The functions take and return plain values, keep no state between calls (but for the pool of
+masking keys) and use no closures, so that a compiled module can replace them one by one.
+"""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+from typing import Any, Final, NamedTuple
+
+__all__ = [
+    "OP_BINARY",
+    "OP_CLOSE",
+    "OP_CONT",
+    "OP_PING",
+    "OP_PONG",
+    "OP_TEXT",
+    "FrameHeader",
+    "apply_mask",
+    "new_mask",
+    "parse_header",
+    "parse_messages",
+    "serialize",
+]
+
+# RFC 6455 section 5.2, opcodes. Bit 3 marks the control frames (section 5.5).
+OP_CONT: Final = 0x0
+OP_TEXT: Final = 0x1
+OP_BINARY: Final = 0x2
+OP_CLOSE: Final = 0x8
+OP_PING: Final = 0x9
+OP_PONG: Final = 0xA
+
+_FIN: Final = 0x80
+_MASKED: Final = 0x80
+_FIN_TEXT: Final = _FIN | OP_TEXT
+_FIN_BINARY: Final = _FIN | OP_BINARY
+
+#: RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less".
+MAX_CONTROL_PAYLOAD: Final = 125
+
+_pack_short = Struct("!BB").pack
+_pack_medium = Struct("!BBH").pack
+_pack_long = Struct("!BBQ").pack
+_from_bytes = int.from_bytes
+
+#: For payloads of at least this size, four strided table look-ups beat one big-integer XOR.
+_TRANSLATE_FROM: Final = 16384
+_xor_tables: list[bytes] = []
+
+_MASKS_PER_DRAW: Final = 512
+_masks: list[bytes] = []
+
+
+class FrameHeader(NamedTuple):
+    """What stands before a payload (RFC 6455 section 5.2)."""
+
+    fin: bool
+    rsv: int  # the three reserved bits: RSV1 = 4, RSV2 = 2, RSV3 = 1
+    opcode: int
+    mask: bytes | None
+    length: int
+    minimal: bool  # whether the length is encoded in the fewest bytes
+    start: int  # where in the buffer the payload begins
+
+
+def new_mask() -> bytes:
+    """Return a fresh masking key of four unpredictable bytes (RFC 6455 section 5.3).
+
+    Keys come from the operating system's generator, hundreds at a draw: a system call per
+    frame would cost more than the masking.
+    """
+    try:
+        return _masks.pop()
+    except IndexError:
+        pool = os.urandom(4 * _MASKS_PER_DRAW)
+        _masks.extend(pool[i : i + 4] for i in range(4, len(pool), 4))
+        return pool[:4]
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child must not use the keys that its parent uses.
+    os.register_at_fork(after_in_child=_masks.clear)
+
+
+def apply_mask(data: bytes, mask: bytes) -> bytes:
+    """XOR *data* with the four bytes of *mask*, repeated (RFC 6455 section 5.3).
+
+    The operation is its own inverse.
+    """
+    length = len(data)
+    if length >= _TRANSLATE_FROM:
+        return _apply_mask_by_tables(data, mask)
+    key = (mask * ((length + 3) >> 2))[:length]
+    return (_from_bytes(data, "little") ^ _from_bytes(key, "little")).to_bytes(length, "little")
+
+
+def _apply_mask_by_tables(data: bytes, mask: bytes) -> bytes:
+    if not _xor_tables:
+        _xor_tables.extend(bytes(i ^ key for i in range(256)) for key in range(256))
+    masked = bytearray(data)
+    for i in range(4):
+        masked[i::4] = data[i::4].translate(_xor_tables[mask[i]])
+    return bytes(masked)
+
+
+def serialize(
+    opcode: int, payload: bytes, mask: bytes | None, fin: bool = True, rsv: int = 0
+) -> bytes:
+    """Return the frame with this payload (RFC 6455 section 5.2).
+
+    Parameters:
+        opcode: 0 to 15.
+        payload: the application data, unmasked.
+        mask: the masking key; None for an unmasked frame, which only servers send (5.1).
+        fin: whether this is the final fragment of a message.
+        rsv: the three reserved bits as a number (RSV1 = 4).
+    """
+    first = (_FIN if fin else 0) | rsv << 4 | opcode
+    length = len(payload)
+    second = 0 if mask is None else _MASKED
+    if length < 126:
+        header = _pack_short(first, second | length)
+    elif length < 65536:
+        header = _pack_medium(first, second | 126, length)
+    else:
+        header = _pack_long(first, second | 127, length)
+    if mask is None:
+        return header + payload
+    return header + mask + apply_mask(payload, mask)
+
+
+def parse_messages(data: bytes, pos: int, messages: list[Any], masked: bool, limit: int) -> int:
+    """Take whole, unfragmented messages off the buffer.
+
+    Parameters:
+        data: the buffer.
+        pos: where to begin in it.
+        messages: the messages are appended here: str for text, bytes for binary.
+        masked: whether frames must be masked, that is: whether we are a server (5.1).
+        limit: the greatest length (bytes) of a message.
+
+    Returns the position of the first frame that was not taken, or the end of the data.
+    """
+    end = len(data)
+    while end - pos >= 2:
+        first = data[pos]
+        if first != _FIN_TEXT and first != _FIN_BINARY:
+            break
+        length = data[pos + 1]
+        if masked:
+            length -= _MASKED
+        if length < 126:
+            if length < 0:
+                break
+            start = pos + 2
+        elif length == 126:
+            start = pos + 4
+            if start > end:
+                break
+            length = data[pos + 2] << 8 | data[pos + 3]
+            if length < 126:
+                break
+        elif length == 127:
+            start = pos + 10
+            if start > end:
+                break
+            length = _from_bytes(data[pos + 2 : start], "big")
+            if length < 65536:
+                break
+        else:
+            break
+        if length > limit:
+            break
+        if masked:
+            start += 4
+            stop = start + length
+            if stop > end:
+                break
+            payload = apply_mask(data[start:stop], data[start - 4 : start])
+        else:
+            stop = start + length
+            if stop > end:
+                break
+            payload = data[start:stop]
+        if first == _FIN_TEXT:
+            try:
+                messages.append(payload.decode())
+            except UnicodeDecodeError:
+                break
+        else:
+            messages.append(payload)
+        pos = stop
+    return pos
+
+
+def parse_header(data: bytes, pos: int) -> FrameHeader | None:
+    """Parse the frame header at *pos*; None when it is not complete yet.
+
+    Nothing is checked: the header says what the peer has said.
+    """
+    end = len(data)
+    if end - pos < 2:
+        return None
+    first, second = data[pos], data[pos + 1]
+    start = pos + 2
+    length = second & 0x7F
+    minimal = True
+    if length >= 126:
+        size = 2 if length == 126 else 8
+        start += size
+        if start > end:
+            return None
+        length = _from_bytes(data[pos + 2 : start], "big")
+        # RFC 6455 section 5.2: "the minimal number of bytes MUST be used to encode the length"
+        minimal = length >= (126 if size == 2 else 65536)
+    mask = None
+    if second & _MASKED:
+        start += 4
+        if start > end:
+            return None
+        mask = data[start - 4 : start]
+    return FrameHeader(
+        fin=bool(first & _FIN),
+        rsv=first >> 4 & 7,
+        opcode=first & 0xF,
+        mask=mask,
+        length=length,
+        minimal=minimal,
+        start=start,
+    )

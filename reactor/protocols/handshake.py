@@ -1,0 +1,471 @@
+"""The opening handshake in both roles (RFC 6455 section 4).
+
+A client builds its request with :func:`build_request` and judges the answer with
+:func:`check_response`; a server judges the request with :func:`check_request` and answers with
+:func:`build_response` or :func:`build_rejection`. All of them are pure functions over the heads
+of http11.py. The module must not know of sockets, of time, of URLs, or of what an extension
+means: it only sees that none is used that was not offered.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from ..exceptions import WebSocketBadStatusException, WebSocketHandshakeException
+from .http11 import (
+    Headers,
+    Request,
+    Response,
+    build_head,
+    check_header,
+    has_body,
+    tokens,
+)
+
+__all__ = [
+    "VERSION",
+    "Accepted",
+    "HeaderSource",
+    "RejectedUpgrade",
+    "UpgradeRequest",
+    "accept_for",
+    "bad_status",
+    "build_rejection",
+    "build_request",
+    "build_response",
+    "check_request",
+    "check_response",
+    "make_key",
+    "normalize_headers",
+]
+
+VERSION = "13"  # RFC 6455 section 4.1, of the header Sec-WebSocket-Version
+
+_KNOWN_STATUSES = {int(status) for status in HTTPStatus}
+_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_KEY = re.compile(r"[+/0-9A-Za-z]{22}==")  # 16 bytes in base64
+_RESOURCE = re.compile(r"[\x21-\x7e]+")
+# What ends, or splits, an element of the list. RFC 6455 section 4.1 asks for a token, but
+# services take credentials as padded base64 here, which is none, so that is let through.
+_NOT_IN_SUBPROTOCOL = re.compile(r"[^\x21-\x7e]|,")
+
+HeaderValue = str | bytes | int
+HeaderLine = str | bytes | tuple[str, HeaderValue | None]  # "Name: value", or a pair
+HeaderSource = Mapping[str, HeaderValue | None] | Iterable[HeaderLine] | Headers | None
+
+
+# --- Headers as users write them
+
+
+def normalize_headers(header: HeaderSource) -> list[tuple[str, str]]:
+    """Return the custom headers of a user as pairs, checked.
+
+    Parameters:
+        header: None; a mapping of names to values; or an iterable of "Name: value" lines and of
+            (name, value) pairs. A value is str, bytes or int; a header whose value is None is
+            left out.
+
+    Raises:
+        TypeError: something is of another type. ValueError: a line has no colon, or a header
+            must not be sent (:func:`reactor.protocols.http11.check_header`). The message names
+            the entry.
+    """
+    if header is None:
+        return []
+    if isinstance(header, (str, bytes)):
+        raise TypeError(
+            f"header must be a mapping or a list of lines or pairs, not {type(header).__name__}"
+        )
+    entries = header.items() if isinstance(header, (Mapping, Headers)) else header
+    pairs = []
+    for index, entry in enumerate(entries):
+        name, value = _split_entry(index, entry)
+        if value is not None:
+            text = _value_text(name, value)
+            check_header(name, text)
+            pairs.append((name, text))
+    return pairs
+
+
+def _split_entry(index: int, entry: object) -> tuple[str, object]:
+    if isinstance(entry, (str, bytes)):
+        line = entry if isinstance(entry, str) else entry.decode("latin-1")
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError(f"header {index} has no colon: {line[:40]!r}")
+        return name.strip(), value.strip(" \t")
+    if not isinstance(entry, (tuple, list)) or len(entry) != 2:
+        raise TypeError(
+            f'header {index} must be a "Name: value" line or a (name, value) pair, '
+            f"not {type(entry).__name__}"
+        )
+    name, value = entry
+    if not isinstance(name, str):
+        raise TypeError(f"header {index}: the name must be str, not {type(name).__name__}")
+    return name, value
+
+
+def _value_text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")  # goes out as the same bytes
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(
+        f"header {name}: the value must be str, bytes or int, not {type(value).__name__}"
+    )
+
+
+# --- Both roles
+
+
+def make_key() -> str:
+    """Return a new Sec-WebSocket-Key: 16 random bytes in base64 (RFC 6455 section 4.1)."""
+    return base64.b64encode(os.urandom(16)).decode("ascii")
+
+
+def accept_for(key: str) -> str:
+    """Return the Sec-WebSocket-Accept that answers `key` (RFC 6455 section 4.2.2)."""
+    digest = hashlib.sha1(f"{key}{_GUID}".encode(), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def _lower_tokens(headers: Headers, name: str) -> list[str]:
+    return [token.lower() for token in headers.tokens(name)]
+
+
+def _names(headers: Iterable[tuple[str, str]]) -> set[str]:
+    return {name.lower() for name, _ in headers}
+
+
+# --- The client
+
+
+def build_request(
+    host_header: str | None,
+    resource: str,
+    key: str,
+    *,
+    origin: str | None = None,
+    subprotocols: Sequence[str] = (),
+    extensions: str | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+    cookie: str | None = None,
+    connection: str | None = None,
+) -> bytes:
+    """Return the client's opening handshake (RFC 6455 section 4.1).
+
+    The order of the lines is websocket-client's. A custom header takes the place of ours of the
+    same name where there must be only one (Upgrade, Host, Origin, Sec-WebSocket-Key,
+    Sec-WebSocket-Version, Connection).
+
+    Parameters:
+        host_header: value of Host; None sends none.
+        resource: path and query, in visible ASCII.
+        key: of :func:`make_key`.
+        origin: value of Origin; None sends none.
+        subprotocols: names, in order of preference.
+        extensions: value of Sec-WebSocket-Extensions; None sends none.
+        headers: custom headers, of :func:`normalize_headers`.
+        cookie: value of Cookie; None or "" sends none.
+        connection: a whole line that is sent in place of ``Connection: Upgrade``.
+
+    Raises:
+        ValueError: something may not be sent, because it would break, or add, a line. The
+            message names it. TypeError: `subprotocols` is a str.
+    """
+    if not _RESOURCE.fullmatch(resource):
+        raise ValueError(f"the resource {resource!r} is not in visible ASCII")
+    _check_subprotocols(subprotocols)
+    connection_line = ("Connection", "Upgrade")
+    if connection:
+        (connection_line,) = normalize_headers([connection])
+    ours: list[tuple[str, str | None]] = [
+        ("Upgrade", "websocket"),
+        ("Host", host_header),
+        ("Origin", origin),
+        ("Sec-WebSocket-Key", key),
+        ("Sec-WebSocket-Version", VERSION),
+        connection_line,
+    ]
+    custom = _names(headers)
+    lines = [
+        (name, value) for name, value in ours if value is not None and name.lower() not in custom
+    ]
+    if subprotocols:
+        lines.append(("Sec-WebSocket-Protocol", ",".join(subprotocols)))
+    if extensions:
+        lines.append(("Sec-WebSocket-Extensions", extensions))
+    lines.extend(headers)
+    if cookie:
+        lines.append(("Cookie", cookie))
+    return build_head(f"GET {resource} HTTP/1.1", lines)
+
+
+def _check_subprotocols(subprotocols: Sequence[str]) -> None:
+    if isinstance(subprotocols, str):
+        raise TypeError("subprotocols must be a list of str, not str")
+    for index, subprotocol in enumerate(subprotocols):
+        if not subprotocol or _NOT_IN_SUBPROTOCOL.search(subprotocol):
+            raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is not a valid name")
+        if subprotocol in subprotocols[:index]:
+            raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is offered twice")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the server chose.
+
+    Attributes:
+        subprotocol: one of those offered, or None.
+        extensions: elements of Sec-WebSocket-Extensions, each with its parameters.
+    """
+
+    subprotocol: str | None
+    extensions: tuple[str, ...]
+
+
+def check_response(
+    response: Response,
+    key: str,
+    subprotocols: Sequence[str] = (),
+    extensions: str | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+) -> Accepted:
+    """Check the answer to a request (RFC 6455 section 4.1, page 19).
+
+    A server that chooses no subprotocol, though some were offered, is accepted.
+
+    Parameters:
+        response: the head that came.
+        key, subprotocols, extensions, headers: as :func:`build_request` got them. A key, or
+            further subprotocols, may stand among the custom headers. An extension there doesn't
+            count as offered: nobody here would know how to speak it.
+
+    Raises:
+        WebSocketBadStatusException: the status is not 101 (the caller, who can read the body,
+            asks before: :func:`bad_status`).
+        WebSocketHandshakeException: a header is missing or wrong; the message names it.
+    """
+    if response.status != 101:
+        raise bad_status(response, None)
+    custom = Headers(headers)
+    _check_upgraded(response.headers, custom.get("Sec-WebSocket-Key") or key)
+    offered = [*subprotocols, *custom.tokens("Sec-WebSocket-Protocol")]
+    return Accepted(
+        _chosen_subprotocol(response.headers, offered),
+        _chosen_extensions(response.headers, extensions or ""),
+    )
+
+
+def _check_upgraded(headers: Headers, key: str) -> None:
+    for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
+        if token not in _lower_tokens(headers, name):
+            raise _invalid(f"{name} is {headers.get(name)!r}, without {token!r}")
+    accept = headers.get("Sec-WebSocket-Accept")
+    if accept != accept_for(key):  # exactly: base64 knows upper from lower case
+        raise _invalid(f"Sec-WebSocket-Accept is {accept!r}, which does not answer the key")
+
+
+def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
+    values = headers.get_all("Sec-WebSocket-Protocol")
+    if len(values) > 1:  # RFC 6455 section 11.3.4
+        raise _invalid(f"Sec-WebSocket-Protocol came {len(values)} times: {values!r}")
+    chosen = values[0] if values else ""
+    if chosen and chosen not in offered:
+        raise _invalid(f"Sec-WebSocket-Protocol is {chosen!r}, offered was {list(offered)!r}")
+    return chosen or None
+
+
+def _chosen_extensions(headers: Headers, offered: str) -> tuple[str, ...]:
+    names = {_extension_name(element) for element in tokens(offered)}
+    chosen = tuple(headers.tokens("Sec-WebSocket-Extensions"))
+    for element in chosen:
+        if _extension_name(element) not in names:
+            raise _invalid(f"Sec-WebSocket-Extensions has {element!r}, which was not offered")
+    return chosen
+
+
+def _extension_name(element: str) -> str:
+    return element.partition(";")[0].strip()
+
+
+def _invalid(fault: str) -> WebSocketHandshakeException:
+    return WebSocketHandshakeException(f"Invalid WebSocket Header: {fault}")
+
+
+def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusException:
+    """Return the exception for a status other than 101. Its text is that of websocket-client.
+
+    Parameters:
+        response: the head that came.
+        body: what there is of the body; b"" and None mean there is none.
+    """
+    reason = response.reason or None
+    headers = response.headers.to_dict()
+    text = body.decode("utf-8", errors="replace") if body else None
+    return WebSocketBadStatusException(
+        f"Handshake status {response.status} {reason} -+-+- {headers} -+-+- {text}",
+        response.status,
+        reason,
+        headers,
+        body or None,
+    )
+
+
+# --- The server
+
+
+class RejectedUpgrade(WebSocketHandshakeException):
+    """A request is not an opening handshake that we take.
+
+    Attributes: `status` (int), `headers` (list of pairs) and `body` (bytes) of the answer, as
+    :func:`build_rejection` takes them.
+    """
+
+    def __init__(
+        self, message: str, status: int = 400, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = list(headers)
+        self.body = f"{message}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequest:
+    """What a client asked for: its key, subprotocols and extensions in order of preference."""
+
+    key: str
+    subprotocols: tuple[str, ...]
+    extensions: tuple[str, ...]
+
+
+# RFC 9110 section 15.5.22: a 426 says to what, and 7.8: Upgrade is named in Connection.
+_UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Connection", "Upgrade, close"))
+
+
+def check_request(request: Request) -> UpgradeRequest:
+    """Check a client's opening handshake (RFC 6455 section 4.2.1).
+
+    Raises:
+        RejectedUpgrade: it is none; carries the answer. 405 for a method other than GET, 426
+            where an upgrade or the right version of it was not asked for, else 400.
+    """
+    headers = request.headers
+    if request.method != "GET":
+        raise RejectedUpgrade(
+            f"the method must be GET, not {request.method}", 405, [("Allow", "GET")]
+        )
+    if request.version == "HTTP/1.0":  # RFC 9110 section 7.8: no upgrade from there
+        raise RejectedUpgrade("the request must be HTTP/1.1, not HTTP/1.0")
+    if len(headers.get_all("Host")) != 1:
+        raise RejectedUpgrade(f"Host must come once, not {len(headers.get_all('Host'))} times")
+    if "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
+        # Its bytes would be taken for frames.
+        raise RejectedUpgrade("a request for an upgrade must not have a body")
+    for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
+        if token not in _lower_tokens(headers, name):
+            raise RejectedUpgrade(
+                f"this is a WebSocket server: {name} must have {token!r}", 426, _UPGRADE_REQUIRED
+            )
+    version = headers.get("Sec-WebSocket-Version")
+    if version != VERSION:  # RFC 6455 section 4.4
+        raise RejectedUpgrade(
+            f"Sec-WebSocket-Version must be {VERSION}, not {version}",
+            426,
+            [*_UPGRADE_REQUIRED, ("Sec-WebSocket-Version", VERSION)],
+        )
+    key = headers.get("Sec-WebSocket-Key")
+    if key is None or not _KEY.fullmatch(key):
+        raise RejectedUpgrade(f"Sec-WebSocket-Key must be 16 bytes in base64, not {key!r}")
+    return UpgradeRequest(
+        key,
+        tuple(headers.tokens("Sec-WebSocket-Protocol")),
+        tuple(headers.tokens("Sec-WebSocket-Extensions")),
+    )
+
+
+_SET_BY_HANDSHAKE = {
+    "upgrade",
+    "connection",
+    "sec-websocket-accept",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
+}
+
+
+def build_response(
+    key: str,
+    subprotocol: str | None = None,
+    extensions: str | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+) -> bytes:
+    """Return the server's answer that accepts the upgrade (RFC 6455 section 4.2.2).
+
+    Parameters:
+        key: of :func:`check_request`.
+        subprotocol: one of those the client offered, or None.
+        extensions: value of Sec-WebSocket-Extensions, or None.
+        headers: further headers.
+
+    Raises:
+        ValueError: a header cannot be sent, or is one that the handshake itself sets.
+    """
+    ours = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Accept", accept_for(key)),
+    ]
+    if subprotocol is not None:
+        _check_subprotocols([subprotocol])
+        ours.append(("Sec-WebSocket-Protocol", subprotocol))
+    if extensions:
+        ours.append(("Sec-WebSocket-Extensions", extensions))
+    for name, _ in headers:
+        if name.lower() in _SET_BY_HANDSHAKE:
+            raise ValueError(f"header {name} is set by the handshake itself")
+    return build_head("HTTP/1.1 101 Switching Protocols", [*ours, *headers])
+
+
+def build_rejection(
+    status: int,
+    reason: str | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+    body: bytes | str = b"",
+) -> bytes:
+    """Return a whole HTTP response, after which the server closes the connection.
+
+    Parameters:
+        status: 200 to 599. 200 answers, for example, a health check.
+        reason: the phrase after the status; None takes the usual one.
+        headers: further headers; Connection and Content-Type take the place of ours.
+        body: str is sent as UTF-8. Left out where the status has none (204, 304).
+
+    Raises:
+        ValueError: the status is out of range, or a header cannot be sent.
+    """
+    if not 200 <= status <= 599:
+        raise ValueError(f"status must be 200 to 599, not {status}")
+    if "content-length" in _names(headers):
+        raise ValueError("header Content-Length is set from the body")
+    if reason is None:
+        reason = HTTPStatus(status).phrase if status in _KNOWN_STATUSES else ""
+    content = body.encode() if isinstance(body, str) else body
+    ours = [("Connection", "close")]
+    if not has_body(status):
+        content = b""
+    else:
+        if content:
+            ours.append(("Content-Type", "text/plain; charset=utf-8"))
+        ours.append(("Content-Length", str(len(content))))
+    custom = _names(headers)
+    lines = [(name, value) for name, value in ours if name.lower() not in custom]
+    return build_head(f"HTTP/1.1 {status} {reason}", [*lines, *headers]) + content

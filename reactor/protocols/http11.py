@@ -1,0 +1,551 @@
+"""HTTP/1.1 as far as a WebSocket needs it: heads, and the body of a refusal.
+
+Bytes go in, :class:`Request` and :class:`Response` come out; :func:`build_head` goes the other
+way. The module must not know of sockets, of time, or of what a WebSocket handshake has to
+contain (that is handshake.py).
+
+How it works: :class:`HeadParser` keeps what came in one buffer, remembers how far it has looked
+for a line end, and handles each line as soon as it is complete. No byte is looked at twice, so
+a head that trickles in byte by byte costs as much as one that comes at once. Every limit is
+checked on the unfinished line as well: an endless head ends at the limit, not at a timeout.
+
+Input is read as strictly as RFC 9112 allows, with two exceptions that it names itself: a bare
+LF ends a line, and a few empty lines may come before a request (RFC 9112 section 2.2).
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Generic, Literal, NoReturn, TypeVar, cast, overload
+
+from ..exceptions import WebSocketHandshakeException
+
+__all__ = [
+    "BodyParser",
+    "HeadError",
+    "HeadLimits",
+    "HeadParser",
+    "Headers",
+    "Request",
+    "Response",
+    "build_head",
+    "check_header",
+    "has_body",
+    "tokens",
+]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what a field value must not hold: 5.5
+_STATUS_LINE = re.compile(r"HTTP/([0-9])\.[0-9] ([1-9][0-9]{2})(?: (.*))?")  # RFC 9112 section 4
+_REQUEST_LINE = re.compile(  # RFC 9112 section 3
+    rf"({_TOKEN.pattern}) ([\x21-\x7e]+) (HTTP/([0-9])\.[0-9])"
+)
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")  # RFC 9112 section 7.1
+_LENGTH = re.compile(r"[0-9]{1,18}")  # more digits than that are no length, but an attack
+
+_MAX_EMPTY_LINES = 4  # before a request line
+_MAX_CHUNK_LINE = 256  # bytes of one chunk size with its extensions
+_SHOWN = 60  # bytes of bad input that an error message shows
+
+
+class HeadError(WebSocketHandshakeException):
+    """A head is malformed, too large or cut off.
+
+    Attributes:
+        status: the HTTP status (int) with which a server answers such a request.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """How much of a peer's head and body is read.
+
+    Parameters:
+        max_head_size: bytes of a whole head, line ends included.
+        max_header_count: header lines in a head.
+        max_line_size: bytes of one line, without its line end.
+        max_body_size: bytes that are kept of the body of a refusal; 0 keeps none.
+
+    Raises:
+        ValueError: a limit is negative.
+    """
+
+    max_head_size: int = 65536
+    max_header_count: int = 128
+    max_line_size: int = 8192
+    max_body_size: int = 65536
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if value < 0:
+                raise ValueError(f"{limit.name} must not be negative, but is {value}")
+
+
+_DEFAULT_LIMITS = HeadLimits()
+
+
+class Headers:
+    """Header lines in the order they came; names are looked up whatever their case.
+
+    The pairs are taken as they are: the parser checks what comes in, :func:`build_head` what
+    goes out.
+    """
+
+    __slots__ = ("_pairs", "_values")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs: list[tuple[str, str]] = []
+        self._values: dict[str, list[str]] = {}  # lower-case name -> its values
+        for name, value in pairs:
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Append one header line."""
+        self._pairs.append((name, value))
+        self._values.setdefault(name.lower(), []).append(value)
+
+    def __getitem__(self, name: str) -> str:
+        """Return the value; those of repeated lines joined by ", " (RFC 9110 section 5.3)."""
+        return ", ".join(self._values[name.lower()])
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return ``self[name]``, or `default` where there is no such header."""
+        values = self._values.get(name.lower())
+        return default if values is None else ", ".join(values)
+
+    def get_all(self, name: str) -> list[str]:
+        """Return one value for each line of this name, [] where there is none."""
+        return list(self._values.get(name.lower(), ()))
+
+    def tokens(self, name: str) -> list[str]:
+        """Return the elements of a list header, over all its lines; [] where there is none."""
+        return tokens(self.get(name) or "")
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return every line as (name, value), names as they were written."""
+        return list(self._pairs)
+
+    def to_dict(self) -> dict[str, str]:
+        """Return lower-case names -> values, as websocket-client shows headers to its users.
+
+        Repeated lines are joined by ", ", but those of Set-Cookie, whose values may hold
+        commas, by "; ".
+        """
+        return {
+            name: ("; " if name == "set-cookie" else ", ").join(values)
+            for name, values in self._values.items()
+        }
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the distinct names, in lower case."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return the number of distinct names."""
+        return len(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._values == other._values
+
+    __hash__ = None  # type: ignore[assignment]  # it can change
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of a request. `target` is as it was sent, `version` is "HTTP/1.x"."""
+
+    method: str
+    target: str
+    headers: Headers = field(default_factory=Headers)
+    version: str = "HTTP/1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The head of a response. `reason` is "" where the server sent none."""
+
+    status: int
+    reason: str
+    headers: Headers = field(default_factory=Headers)
+
+
+def tokens(value: str) -> list[str]:
+    """Split a comma-separated header value; empty elements are dropped (RFC 9110 5.6.1)."""
+    return [element for part in value.split(",") if (element := part.strip(" \t"))]
+
+
+def has_body(status: int) -> bool:
+    """Say whether a response with this status has a body at all (RFC 9110 section 6.4.1)."""
+    return status >= 200 and status not in (204, 304)
+
+
+def check_header(name: str, value: str) -> None:
+    """Check a header that is to be sent.
+
+    Raises:
+        ValueError: the name is not a token, or the value holds a control character, which could
+            smuggle in a header (RFC 9110 sections 5.1 and 5.5). The message names the header
+            and does not show its value, which may be a secret.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"header name {name!r} is invalid: it is not a token (RFC 9110 5.6.2)")
+    if bad := _CONTROL.search(value):
+        raise ValueError(
+            f"header {name}: the value holds {bad[0]!r} at position {bad.start()}, "
+            "which is not allowed in a header"
+        )
+
+
+def build_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return a head in bytes, with the empty line that ends it.
+
+    Text is sent as latin-1, a value that doesn't fit into that as UTF-8.
+
+    Raises:
+        ValueError: a header, or the start line, cannot be sent (see :func:`check_header`).
+    """
+    if bad := _CONTROL.search(start_line):
+        raise ValueError(f"{bad[0]!r} is not allowed in the line {start_line!r}")
+    lines = [_encode(start_line)]
+    for name, value in headers:
+        check_header(name, value)
+        lines.append(name.encode("ascii") + b": " + _encode(value.strip(" \t")))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8")
+
+
+def _shown(data: bytes) -> str:
+    return repr(data) if len(data) <= _SHOWN else f"{data[:_SHOWN]!r}..."
+
+
+class _State(enum.Enum):
+    """Where a HeadParser is."""
+
+    START_LINE = enum.auto()  # -> HEADERS
+    HEADERS = enum.auto()  # -> COMPLETE
+    COMPLETE = enum.auto()
+    FAILED = enum.auto()  # from START_LINE and HEADERS; final, as COMPLETE is
+
+
+_Head = TypeVar("_Head", Request, Response)
+
+
+class HeadParser(Generic[_Head]):
+    """Reads one head, however it is cut into pieces.
+
+    Parameters:
+        kind: "response" (the default) or "request".
+        limits: how large the head may be.
+
+    Attributes:
+        leftover: what came after the head (bytes), once it is complete. It belongs to the body,
+            or to whatever is spoken after the upgrade, and must not be lost.
+    """
+
+    # fmt: off
+    __slots__ = ("_buffer", "_empty_lines", "_head", "_header_count", "_kind", "_limits",
+                 "_line_start", "_scanned", "_state", "leftover")
+    # fmt: on
+
+    @overload
+    def __init__(
+        self: HeadParser[Response],
+        kind: Literal["response"] = "response",
+        limits: HeadLimits = _DEFAULT_LIMITS,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: HeadParser[Request], kind: Literal["request"], limits: HeadLimits = _DEFAULT_LIMITS
+    ) -> None: ...
+
+    def __init__(
+        self,
+        kind: Literal["response", "request"] = "response",
+        limits: HeadLimits = _DEFAULT_LIMITS,
+    ) -> None:
+        self._kind = kind
+        self._limits = limits
+        self._state = _State.START_LINE
+        self._buffer = bytearray()
+        self._line_start = 0  # where in the buffer the unfinished line begins
+        self._scanned = 0  # no line end is between _line_start and here
+        self._empty_lines = 0  # skipped before a request line
+        self._header_count = 0
+        self._head: Request | Response | None = None  # set by the start line
+        self.leftover = b""
+
+    def feed(self, data: bytes) -> _Head | None:
+        """Take what came; return the head when it is complete, until then None.
+
+        Raises:
+            HeadError: the head is malformed or over a limit.
+            RuntimeError: the head was complete, or had failed, before.
+        """
+        self._check_unfinished()
+        self._buffer += data
+        try:
+            if not self._read_lines():
+                return None
+        except HeadError:
+            self._state = _State.FAILED
+            raise
+        self._state = _State.COMPLETE
+        self.leftover = bytes(self._buffer[self._line_start :])
+        self._buffer.clear()
+        return cast(_Head, self._head)
+
+    def feed_eof(self) -> NoReturn:
+        """Take the end of the connection, before the head was complete.
+
+        Raises:
+            HeadError: always; it says how many bytes came.
+            RuntimeError: the head was complete, or had failed, before.
+        """
+        self._check_unfinished()
+        self._state = _State.FAILED
+        raise HeadError(
+            f"the connection ended before the head of the {self._kind} was complete: "
+            f"{len(self._buffer)} bytes came: {_shown(bytes(self._buffer))}"
+        )
+
+    def _check_unfinished(self) -> None:
+        if self._state in (_State.COMPLETE, _State.FAILED):
+            raise RuntimeError(f"this parser is {self._state.name}: it takes no more data")
+
+    def _read_lines(self) -> bool:
+        """Handle the complete lines of the buffer; return whether the empty line came."""
+        buffer = self._buffer
+        while (newline := buffer.find(b"\n", self._scanned)) >= 0:
+            start = self._line_start
+            line = bytes(buffer[start:newline]).removesuffix(b"\r")
+            self._line_start = self._scanned = newline + 1
+            self._check_size(line_size=len(line), head_size=newline + 1)
+            if self._state is _State.START_LINE:
+                self._take_start_line(line)
+            elif line:
+                self._take_header(line)
+            else:
+                return True
+        self._scanned = len(buffer)
+        self._check_unfinished_line()
+        return False
+
+    def _check_unfinished_line(self) -> None:
+        size = len(self._buffer) - self._line_start
+        if self._buffer.endswith(b"\r"):
+            size -= 1  # it may belong to the line end
+        self._check_size(line_size=size, head_size=len(self._buffer))
+        if self._state is _State.START_LINE and size > 0:
+            self._check_beginning(bytes(self._buffer[self._line_start : self._line_start + 5]))
+
+    def _check_size(self, line_size: int, head_size: int) -> None:
+        limits = self._limits
+        if line_size > limits.max_line_size:
+            first = self._state is _State.START_LINE
+            raise HeadError(
+                f"{'the first' if first else 'a header'} line of the {self._kind} is longer than "
+                f"max_line_size ({limits.max_line_size} bytes) allows",
+                status=414 if first else 431,
+            )
+        if head_size > limits.max_head_size:
+            raise HeadError(
+                f"the head of the {self._kind} is longer than "
+                f"max_head_size ({limits.max_head_size} bytes) allows",
+                status=431,
+            )
+
+    def _check_beginning(self, beginning: bytes) -> None:
+        """Refuse what cannot become a start line at once: it may never send a line end.
+
+        The usual cases: a server that speaks something else, a client that speaks TLS.
+        """
+        if self._kind == "response":
+            possible = b"HTTP/".startswith(beginning)
+        else:
+            possible = _TOKEN.match(beginning.decode("latin-1")) is not None
+        if not possible:
+            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(bytes(self._buffer))}")
+
+    def _take_start_line(self, line: bytes) -> None:
+        if self._kind == "response":
+            self._head = _parse_status_line(line)
+        elif line or self._empty_lines == _MAX_EMPTY_LINES:
+            self._head = _parse_request_line(line)
+        else:  # RFC 9112 section 2.2
+            self._empty_lines += 1
+            return
+        self._state = _State.HEADERS
+
+    def _take_header(self, line: bytes) -> None:
+        self._header_count += 1
+        if self._header_count > self._limits.max_header_count:
+            raise HeadError(
+                f"the {self._kind} has more headers than "
+                f"max_header_count ({self._limits.max_header_count}) allows",
+                status=431,
+            )
+        assert self._head is not None  # the start line set it
+        self._head.headers.add(*_parse_header(line, self._header_count))
+
+
+def _parse_status_line(line: bytes) -> Response:
+    match = _STATUS_LINE.fullmatch(line.decode("latin-1"))
+    if match is None or _CONTROL.search(match[3] or ""):
+        raise HeadError(f"malformed HTTP status line: {_shown(line)}")
+    major, status, reason = match.groups()
+    if major != "1":
+        raise HeadError(f"the response is not HTTP/1.x: {_shown(line)}")
+    return Response(int(status), reason or "")
+
+
+def _parse_request_line(line: bytes) -> Request:
+    match = _REQUEST_LINE.fullmatch(line.decode("latin-1"))
+    if match is None:
+        raise HeadError(f"malformed HTTP request line: {_shown(line)}")
+    method, target, version, major = match.groups()
+    if major != "1":
+        raise HeadError(f"the request is not HTTP/1.x: {_shown(line)}", status=505)
+    return Request(method, target, version=version)
+
+
+def _parse_header(line: bytes, number: int) -> tuple[str, str]:
+    text = line.decode("latin-1")  # obs-text: RFC 9110 section 5.5
+    name, colon, value = text.partition(":")
+    if text[0] in " \t":
+        fault = "is a folded line, which RFC 9112 section 5.2 lets no one send"
+    elif not colon:
+        fault = "has no colon"
+    elif name.endswith((" ", "\t")):
+        fault = "has whitespace before the colon (RFC 9112 section 5.1)"
+    elif not _TOKEN.fullmatch(name):
+        fault = "has an invalid name (RFC 9110 section 5.1)"
+    elif _CONTROL.search(value):
+        fault = "has a control character in its value (RFC 9110 section 5.5)"
+    else:
+        return name, value.strip(" \t")
+    raise HeadError(f"header line {number} {fault}: {_shown(line)}")
+
+
+class _BodyState(enum.Enum):
+    """Where a BodyParser is."""
+
+    DATA = enum.auto()  # -> DONE; the body as it is: Content-Length, or until the end
+    CHUNK_SIZE = enum.auto()  # -> CHUNK_DATA, or DONE after the last chunk
+    CHUNK_DATA = enum.auto()  # -> CHUNK_END, or DONE at the limit
+    CHUNK_END = enum.auto()  # -> CHUNK_SIZE
+    DONE = enum.auto()  # from each of them when the body is malformed or the connection ends
+
+
+class BodyParser:
+    """Reads the body of a response that refuses the upgrade, for the error message.
+
+    It never raises for what the peer sends: a malformed body ends where it goes wrong, and one
+    over the limit ends there. What came until then is kept.
+
+    Parameters:
+        response: the head, which says how the body ends (RFC 9112 section 6.3).
+        limits: `max_body_size` bytes are kept at most.
+    """
+
+    __slots__ = ("_body", "_line", "_remaining", "_room", "_state")
+
+    def __init__(self, response: Response, limits: HeadLimits = _DEFAULT_LIMITS) -> None:
+        self._body = bytearray()
+        self._room = limits.max_body_size  # bytes that may still be kept
+        self._line = bytearray()  # an unfinished line of the chunked coding
+        self._remaining = 0  # bytes until the body, or the current chunk, ends
+        self._state = self._first_state(response)
+
+    def _first_state(self, response: Response) -> _BodyState:
+        codings = [coding.lower() for coding in response.headers.tokens("Transfer-Encoding")]
+        lengths = set(response.headers.tokens("Content-Length"))
+        self._remaining = self._room  # right for "until the connection ends"
+        if not has_body(response.status):
+            self._remaining = 0
+        elif codings:
+            if codings[-1] == "chunked":
+                return _BodyState.CHUNK_SIZE if self._room else _BodyState.DONE
+        elif lengths:
+            length = lengths.pop()
+            if lengths or not _LENGTH.fullmatch(length):
+                self._remaining = 0  # nobody knows where such a body ends
+            else:
+                self._remaining = min(int(length), self._room)
+        return _BodyState.DATA if self._remaining else _BodyState.DONE
+
+    @property
+    def body(self) -> bytes:
+        """What there is of the body so far."""
+        return bytes(self._body)
+
+    @property
+    def done(self) -> bool:
+        """Whether no more is to be read; may be so before anything was fed."""
+        return self._state is _BodyState.DONE
+
+    def feed(self, data: bytes) -> bool:
+        """Take what came (also the head parser's leftover); return whether the body is done."""
+        position = 0
+        while position < len(data) and self._state is not _BodyState.DONE:
+            if self._state in (_BodyState.DATA, _BodyState.CHUNK_DATA):
+                position = self._take_data(data, position)
+            else:
+                position = self._take_line(data, position)
+        return self.done
+
+    def feed_eof(self) -> None:
+        """Take the end of the connection: the body is what came."""
+        self._state = _BodyState.DONE
+
+    def _take_data(self, data: bytes, position: int) -> int:
+        piece = data[position : position + min(self._remaining, self._room)]
+        self._body += piece
+        self._remaining -= len(piece)
+        self._room -= len(piece)
+        if self._room == 0 or (self._remaining == 0 and self._state is _BodyState.DATA):
+            self._state = _BodyState.DONE
+        elif self._remaining == 0:
+            self._state = _BodyState.CHUNK_END
+        return position + len(piece)
+
+    def _take_line(self, data: bytes, position: int) -> int:
+        newline = data.find(b"\n", position)
+        end = len(data) if newline < 0 else newline
+        if len(self._line) + end - position > _MAX_CHUNK_LINE:
+            self._state = _BodyState.DONE
+            return end
+        self._line += data[position:end]
+        if newline >= 0:
+            line = bytes(self._line).removesuffix(b"\r")
+            self._line.clear()
+            self._state = self._after_line(line)
+        return end + 1
+
+    def _after_line(self, line: bytes) -> _BodyState:
+        if self._state is _BodyState.CHUNK_END:
+            return _BodyState.DONE if line else _BodyState.CHUNK_SIZE
+        match = _CHUNK_LINE.fullmatch(line)
+        self._remaining = int(match[1], 16) if match else 0
+        # After the last chunk come only trailers, which nobody asked for.
+        return _BodyState.CHUNK_DATA if self._remaining else _BodyState.DONE

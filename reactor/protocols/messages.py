@@ -1,0 +1,148 @@
+"""Messages: the pieces of data frames put together (RFC 6455 sections 5.4, 5.6 and 8.1).
+
+What it is: the assembler of one direction of one connection. It is needed only for messages
+that come in fragments, or whose frame comes in several reads.
+
+What it must not know: how frames look on the wire, or what is done with a message.
+
+How it works. ``begin_frame`` announces a frame by its header and is where all rules about
+sequences and sizes are checked, before any payload is stored. ``add`` takes the payload in
+pieces as they come. ``finish`` answers the message once its last piece is there. Text
+is decoded piece by piece, so a wrong byte is found as soon as it is there (RFC 6455 section
+8.1 with 7.1.7), and a character may be split anywhere.
+"""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+from dataclasses import dataclass
+from typing import Any
+
+from ..exceptions import (
+    WebSocketMessageTooBigException,
+    WebSocketPayloadException,
+    WebSocketProtocolException,
+)
+from .frames import OP_CONT, OP_TEXT
+
+__all__ = ["MessageAssembler", "MessageLimits", "decode_text"]
+
+#: Pieces that are kept singly before they are joined.
+MAX_PIECES = 1024
+
+
+@dataclass(frozen=True)
+class MessageLimits:
+    """What a peer may send before the connection is ended with code 1009.
+
+    Attributes:
+        max_message_size: bytes of a message, however fragmented. Default 16 MiB.
+        max_fragments: frames of a message. Default 65,536 (a one-byte fragment costs us far
+            more than the peer).
+    """
+
+    max_message_size: int = 16 * 1024 * 1024
+    max_fragments: int = 65536
+
+
+def decode_text(data: bytes) -> str:
+    """Decode a whole text payload; WebSocketPayloadException when it is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise _not_utf8(exc) from None
+
+
+def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:
+    wrong = exc.object[exc.start : exc.start + 4]
+    return WebSocketPayloadException(
+        f"text is not UTF-8: {exc.reason} at {wrong!r} (byte {exc.start} of {len(exc.object)})"
+    )
+
+
+class MessageAssembler:
+    """Puts one message after the other together."""
+
+    __slots__ = ("_blocks", "_fragments", "_limits", "_opcode", "_pieces", "_size", "_undecoded")
+
+    def __init__(self, limits: MessageLimits) -> None:
+        self._limits = limits
+        #: The opcode of the message in progress; None between messages.
+        self._opcode: int | None = None
+        self._pieces: list[Any] = []  # all str, or all bytes
+        self._blocks: list[Any] = []  # earlier pieces, joined by the thousand
+        self._size = 0  # bytes announced for the message so far
+        self._fragments = 0  # frames begun for the message so far
+        self._undecoded = b""  # at most three bytes: the beginning of a character
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._opcode is not None
+
+    def begin_frame(self, opcode: int, length: int) -> None:
+        """Announce a data frame.
+
+        Raises WebSocketProtocolException when it cannot follow the frames before it (RFC
+        6455 section 5.4), WebSocketMessageTooBigException when a limit is passed.
+        """
+        if opcode == OP_CONT:
+            if self._opcode is None:
+                raise WebSocketProtocolException("continuation frame without a message to continue")
+        elif self._opcode is not None:
+            raise WebSocketProtocolException("new message before the fragmented one has ended")
+        else:
+            self._opcode = opcode
+        self._size += length
+        self._fragments += 1
+        if self._size > self._limits.max_message_size:
+            raise WebSocketMessageTooBigException(
+                f"message of at least {self._size} bytes exceeds "
+                f"max_message_size={self._limits.max_message_size}"
+            )
+        if self._fragments > self._limits.max_fragments:
+            raise WebSocketMessageTooBigException(
+                f"message exceeds max_fragments={self._limits.max_fragments}"
+            )
+
+    def add(self, piece: bytes, last: bool) -> None:
+        """Take a piece of the announced frame's payload, unmasked.
+
+        Parameters:
+            piece: the next bytes.
+            last: whether they are the last of the message.
+
+        Raises WebSocketPayloadException as soon as a text cannot be UTF-8 any more.
+        """
+        if self._opcode == OP_TEXT:
+            self._pieces.append(self._decode(piece, last))
+        else:
+            self._pieces.append(piece)
+        if len(self._pieces) >= MAX_PIECES:
+            # A peer that sends byte by byte must not cost fifty times what it sends.
+            self._blocks.append(self._empty.join(self._pieces))
+            self._pieces.clear()
+
+    def _decode(self, piece: bytes, last: bool) -> str:
+        if self._undecoded:
+            piece = self._undecoded + piece
+        try:
+            text, consumed = utf_8_decode(piece, "strict", last)
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
+        self._undecoded = piece[consumed:]
+        return text
+
+    @property
+    def _empty(self) -> Any:
+        return "" if self._opcode == OP_TEXT else b""
+
+    def finish(self) -> str | bytes:
+        """Return the message, after its last piece, and be ready for the next."""
+        message: str | bytes = self._empty.join(self._blocks + self._pieces)
+        self._opcode = None
+        self._pieces.clear()
+        self._blocks.clear()
+        self._size = 0
+        self._fragments = 0
+        return message

@@ -1,0 +1,213 @@
+"""WebSocketProtocol: the class that users subclass.
+
+What it is: the handlers, with defaults that do nothing, and the verbs (``send``, ``close``,
+...), which go to the connection that owns the object.
+
+What it must not know: how a connection does what it is asked for.
+
+The handlers of one connection are called in this order, all on the loop's thread:
+
+    on_open [on_message | on_ping | on_pong]* [on_error]? on_close
+
+``on_close`` comes exactly once for every ``on_open``, and once for every attempt that never
+got that far (then without ``on_open``). After a reconnect the same object sees the same
+sequence again, with ``on_reconnect`` in the place of ``on_open``.
+
+An exception that a handler raises is logged with its traceback and given to ``on_error``; it
+ends neither the connection nor the loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..exceptions import CloseCode, WebSocketStateException
+from .session import State
+
+if TYPE_CHECKING:
+    from .http11 import Request, Response
+
+__all__ = ["Connection", "WebSocketProtocol"]
+
+
+class Connection(Protocol):
+    """What a protocol object needs of the connection that owns it."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def subprotocol(self) -> str | None: ...
+    @property
+    def request(self) -> Request | None: ...
+    @property
+    def response(self) -> Response | None: ...
+    @property
+    def buffered_amount(self) -> int: ...
+    @property
+    def latency(self) -> float | None: ...
+    @property
+    def sock(self) -> Any: ...
+
+    def send(self, message: str | bytes | bytearray | memoryview) -> int: ...
+    def send_frame(self, opcode: int, payload: bytes, fin: bool) -> int: ...
+    def ping(self, payload: bytes) -> int: ...
+    def pong(self, payload: bytes) -> int: ...
+    def close(self, code: int, reason: str) -> None: ...
+    def abort(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class WebSocketProtocol:
+    """One WebSocket, as its user sees it. Subclass it and override the handlers you need."""
+
+    _connection: Connection | None = None
+
+    # -- handlers ------------------------------------------------------------------------
+
+    def on_open(self) -> None:
+        """The connection is open: messages may be sent."""
+
+    def on_reconnect(self) -> None:
+        """The connection is open again, after a drop. Default: :meth:`on_open`."""
+        self.on_open()
+
+    def on_message(self, message: str | bytes) -> None:
+        """A message came: str for text, bytes for binary."""
+
+    def on_ping(self, payload: bytes) -> None:
+        """A ping came. The pong is on its way already."""
+
+    def on_pong(self, payload: bytes) -> None:
+        """A pong came."""
+
+    def on_writable(self) -> None:
+        """The write queue, which had passed its high mark, is below its low mark again."""
+
+    def on_error(self, error: Exception) -> None:
+        """Something went wrong: the connection failed, or a handler raised.
+
+        A member of the tree of :class:`reactor.WebSocketException`, or what a handler raised.
+        """
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The connection is over.
+
+        Parameters:
+            code: the peer's close code; 1005 if its close frame had none, 1006 if there was
+                no close frame (RFC 6455 section 7.1.5); our own, if the peer broke the rules.
+            reason: the reason that came with it.
+        """
+
+    # -- verbs ---------------------------------------------------------------------------
+
+    def send(self, message: str | bytes | bytearray | memoryview) -> int:
+        """Send a message: text for str, binary for bytes, bytearray and memoryview.
+
+        What does not go out at once is queued. May be called from any thread.
+
+        Returns the number of bytes on the wire. Raises TypeError for another type of message,
+        WebSocketStateException before the connection is open,
+        WebSocketConnectionClosedException once it is closing or closed, and
+        WebSocketQueueFullException when the write queue has reached its limit.
+        """
+        return self.connection.send(message)
+
+    def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
+        """Send one frame with an opcode of your choice; for fragments and experiments.
+
+        Parameters:
+            opcode: 0 to 15 (RFC 6455 section 5.2).
+            payload: the application data.
+            fin: whether this is the last fragment of its message.
+        """
+        return self.connection.send_frame(opcode, payload, fin)
+
+    def ping(self, payload: bytes = b"") -> int:
+        """Send a ping of at most 125 bytes (RFC 6455 section 5.5.2). Any thread."""
+        return self.connection.ping(payload)
+
+    def pong(self, payload: bytes = b"") -> int:
+        """Send an unsolicited pong (RFC 6455 section 5.5.3). Any thread."""
+        return self.connection.pong(payload)
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection, or give up connecting and reconnecting. Any thread.
+
+        Returns at once; ``on_close`` follows when the peer has answered, or after the close
+        timeout. Messages that come after the call are dropped. Does nothing when the
+        connection is closed already.
+
+        Parameters:
+            code: 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 section 7.4).
+            reason: at most 123 bytes of UTF-8.
+
+        Raises ValueError for another code or a longer reason.
+        """
+        self.connection.close(code, reason)
+
+    def abort(self) -> None:
+        """End the connection without a closing handshake. Any thread; ``on_close`` follows."""
+        self.connection.abort()
+
+    def pause_reading(self) -> None:
+        """Read no more from the socket, so that the peer is held back by TCP.
+
+        Messages that were read already are still delivered. The loop's thread only.
+        """
+        self.connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo :meth:`pause_reading`. The loop's thread only."""
+        self.connection.resume_reading()
+
+    # -- what there is to know -----------------------------------------------------------
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that owns this object; WebSocketStateException if none does."""
+        if self._connection is None:
+            raise WebSocketStateException(f"{type(self).__name__} has no connection")
+        return self._connection
+
+    @property
+    def url(self) -> str:
+        """The URL of the latest attempt; for a server, the request's target."""
+        return self.connection.url
+
+    @property
+    def state(self) -> State:
+        """CONNECTING, OPEN, CLOSING or CLOSED."""
+        return State.CLOSED if self._connection is None else self._connection.state
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose, or None."""
+        return self.connection.subprotocol
+
+    @property
+    def request(self) -> Request | None:
+        """Server side: the upgrade request."""
+        return self.connection.request
+
+    @property
+    def response(self) -> Response | None:
+        """Client side: the server's answer to the upgrade request."""
+        return self.connection.response
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent and have not left the process."""
+        return self.connection.buffered_amount
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds between the last ping of the keep-alive and its pong, or None."""
+        return self.connection.latency
+
+    @property
+    def sock(self) -> Any:
+        """The socket, or None; for ``getsockname()``, ``getpeercert()`` and the like."""
+        return self.connection.sock

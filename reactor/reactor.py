@@ -1,0 +1,190 @@
+"""The Reactor that people use: the event loop, and WebSockets on it.
+
+What it is: ``EventLoop`` plus ``connect`` and ``listen``.
+
+What it must not know: how any of this is done.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .client_connection import ClientConnection
+from .connection import Connection, Phase
+from .exceptions import CloseCode
+from .loop import EventLoop, LoopStats
+from .options import ClientOptions, ServerOptions
+from .protocols.session import State
+from .protocols.websocket import WebSocketProtocol
+from .server import Listener
+
+__all__ = ["Reactor", "ReactorStats"]
+
+P = TypeVar("P", bound=WebSocketProtocol)
+
+
+@dataclass(frozen=True)
+class ReactorStats(LoopStats):
+    """A snapshot of the loop and its connections.
+
+    Attributes:
+        connecting, open, closing, waiting: connections by what they do; waiting ones will
+            reconnect.
+        listeners: listening sockets.
+    """
+
+    connecting: int
+    open: int
+    closing: int
+    waiting: int
+    listeners: int
+
+
+class Reactor(EventLoop):
+    """One thread, one selector, one timer wheel, any number of WebSockets.
+
+    Parameters: see EventLoop. A Reactor is a context manager: leaving it closes everything.
+
+    All methods belong to the thread that runs the loop, but ``stop`` and
+    ``call_soon_threadsafe``.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.connections: set[Connection] = set()
+        self.listeners: set[Listener] = set()
+
+    def __enter__(self) -> Reactor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connect(
+        self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any
+    ) -> P:
+        """Open a WebSocket connection. Returns at once; the handlers tell how it goes.
+
+        Parameters:
+            url: ws:// or wss://, or a function that is called before every attempt.
+            protocol: a subclass of WebSocketProtocol, another function without parameters
+                that returns an object of one, or such an object.
+            options: see ClientOptions.
+
+        Returns the protocol object. Raises ValueError for a URL that cannot be used, TypeError
+        for an unknown option, and ValueError or TypeError for a wrong one.
+        """
+        self._check_thread()
+        checked = ClientOptions(**options)
+        handlers = protocol if isinstance(protocol, WebSocketProtocol) else protocol()
+        _check_protocol(handlers)
+        ClientConnection(self, self.connections, url, handlers, checked)
+        return handlers
+
+    def listen(
+        self,
+        host: str | None = None,
+        port: int = 0,
+        protocol: Callable[[], WebSocketProtocol] = WebSocketProtocol,
+        *,
+        sock: socket.socket | None = None,
+        unix_path: str | None = None,
+        **options: Any,
+    ) -> Listener:
+        """Accept WebSocket connections.
+
+        Parameters:
+            host: address or name of the interface; None: all, IPv4 and, where possible, IPv6.
+            port: 0 lets the system choose; see ``Listener.port``.
+            protocol: a subclass of WebSocketProtocol, or a function that returns an object of
+                one; called for every connection.
+            sock: a bound stream socket to use instead.
+            unix_path: a path to listen on instead.
+            options: see ServerOptions.
+
+        Returns the listener. Raises OSError when the address cannot be used, TypeError and
+        ValueError for options as :meth:`connect` does.
+        """
+        self._check_thread()
+        checked = ServerOptions(**options)
+        if sock is None:
+            sock = _bind_unix(unix_path) if unix_path is not None else _bind(host, port)
+        sock.setblocking(False)
+        sock.listen(checked.backlog)
+        listener = Listener(self, self.connections, sock, protocol, checked)
+        self.listeners.add(listener)
+        return listener
+
+    def shutdown(self, timeout: float = 5.0) -> None:
+        """Close every connection with 1001 (going away), and wait for the ends.
+
+        Parameters:
+            timeout: seconds after which those that are left are aborted.
+
+        Not from within a callback: RuntimeError.
+        """
+        for listener in list(self.listeners):
+            listener.stop_accepting()
+        for connection in list(self.connections):
+            connection.close(CloseCode.GOING_AWAY)
+        until = self.time() + timeout
+        while self.connections and self.time() < until:
+            self.run_once(until - self.time())
+
+    def close(self) -> None:
+        """Abort what is left and release everything. Idempotent; not while the loop runs."""
+        if self._closed:
+            return
+        for listener in list(self.listeners):
+            listener.stop_accepting()
+        self.listeners.clear()
+        for connection in list(self.connections):
+            connection.abort()
+        # One turn for what is owed: on_close, and the ends of streams.
+        self.run_once(0)
+        super().close()
+
+    def stats(self) -> ReactorStats:
+        """Return a snapshot: cheap enough to be taken every second."""
+        counts = {"connecting": 0, "open": 0, "closing": 0, "waiting": 0}
+        for connection in self.connections:
+            counts[_activity(connection)] += 1
+        return ReactorStats(**vars(super().stats()), **counts, listeners=len(self.listeners))
+
+
+def _activity(connection: Connection) -> str:
+    if connection.phase is Phase.WAITING:
+        return "waiting"
+    state = connection.state
+    if state is State.CONNECTING:
+        return "connecting"
+    return "open" if state is State.OPEN else "closing"
+
+
+def _check_protocol(handlers: object) -> None:
+    if not isinstance(handlers, WebSocketProtocol):
+        raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
+    if handlers.state is not State.CLOSED:
+        raise ValueError(f"{handlers!r} has a connection already")
+
+
+def _bind(host: str | None, port: int) -> socket.socket:
+    dual = host is None and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual or (host is not None and ":" in host) else socket.AF_INET
+    return socket.create_server(
+        (host or "", port), family=family, dualstack_ipv6=dual, reuse_port=False
+    )
+
+
+def _bind_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(os.fspath(path))
+    except OSError:
+        sock.close()
+        raise
+    return sock

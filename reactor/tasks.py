@@ -1,0 +1,349 @@
+"""Coroutines without asyncio: a trampoline with two drivers.
+
+What it is: a handful of awaitable steps, and two ways to drive a coroutine that awaits only
+those: :class:`Task` on an event loop, and :func:`run_blocking` in the calling thread. The
+connect pipeline and the server's handshake are written once, in straight lines, and run on
+both.
+
+What it must not know: what the coroutines do.
+
+How it works. An awaitable step yields a small *request* object to the driver; the driver
+sends back the result or throws the exception. There are three requests: wait for file
+descriptors or a point in time, call a function on a helper thread, and tell the time.
+
+Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
+it holds must be released in ``finally`` or ``except BaseException``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
+from functools import partial
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from .exceptions import WebSocketTimeoutException
+from .poller import wait_for
+from .timers import Clock, MonotonicClock
+
+if TYPE_CHECKING:
+    from .loop import EventLoop
+    from .timers import Timer
+
+__all__ = ["Task", "in_thread", "now", "run_blocking", "sleep", "wait"]
+
+T = TypeVar("T")
+
+
+class Wait(NamedTuple):
+    """Request: until one of the descriptors is ready, or *until* (clock time) has come."""
+
+    reads: Sequence[int]
+    writes: Sequence[int]
+    until: float | None
+
+
+class InThread(NamedTuple):
+    """Request: the result of ``function(*args)``, called on a helper thread."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    until: float | None
+    key: Hashable
+
+
+class Now(NamedTuple):
+    """Request: the driver's clock."""
+
+
+Request = Wait | InThread | Now
+
+
+@coroutine
+def wait(
+    reads: Sequence[int] = (), writes: Sequence[int] = (), until: float | None = None
+) -> Generator[Request, Any, set[int]]:
+    """Wait for descriptors.
+
+    Parameters:
+        reads, writes: descriptors of which one must become readable, or writable.
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+
+    Returns the descriptors that are ready; an empty set when *until* came first.
+    """
+    ready: set[int] = yield Wait(reads, writes, until)
+    return ready
+
+
+@coroutine
+def now() -> Generator[Request, Any, float]:
+    """Return the time of the driver's clock, in seconds."""
+    seconds: float = yield Now()
+    return seconds
+
+
+async def sleep(seconds: float) -> None:
+    """Wait for a number of seconds."""
+    until = await now() + seconds
+    while await now() < until:
+        await wait(until=until)
+
+
+@coroutine
+def in_thread(
+    function: Callable[..., T],
+    *args: Any,
+    until: float | None = None,
+    key: Hashable = None,
+) -> Generator[Request, Any, T]:
+    """Call a function that blocks, on a helper thread.
+
+    Parameters:
+        function, args: what to call. It goes on, unheard, when the caller gives up.
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+        key: calls with the same key that are in flight at the same time share one result.
+
+    Returns what the function returns, raises what it raises, and
+    WebSocketTimeoutException at *until*.
+    """
+    result: T = yield InThread(function, args, until, key)
+    return result
+
+
+class Task(Generic[T]):
+    """Drives one coroutine on an event loop.
+
+    Parameters:
+        loop: the event loop. All of this runs on its thread.
+        coroutine: what to run; its first step runs in the loop's next batch of calls.
+        on_done: called once with ``(result, None)`` or ``(None, exception)``; not called
+            after :meth:`cancel`.
+    """
+
+    __slots__ = ("_coroutine", "_loop", "_on_done", "_timer", "_waiting_for")
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        coroutine: Coroutine[Request, Any, T],
+        on_done: Callable[[T | None, Exception | None], object],
+    ) -> None:
+        self._loop = loop
+        self._coroutine = coroutine
+        # None once the task is done or cancelled.
+        self._on_done: Callable[[T | None, Exception | None], object] | None = on_done
+        self._timer: Timer | None = None
+        # The request that is being served: answers to an earlier one come too late.
+        self._waiting_for: Request | None = None
+        loop.call_soon(self._start)
+
+    @property
+    def done(self) -> bool:
+        """Whether the coroutine has ended or was cancelled."""
+        return self._on_done is None
+
+    def cancel(self) -> None:
+        """Stop the coroutine where it waits. Idempotent; no callback follows."""
+        if self._on_done is None:
+            return
+        self._on_done = None
+        self._clear()
+        if not self._coroutine.cr_running:  # type: ignore[attr-defined]
+            self._coroutine.close()
+        # Otherwise the coroutine itself has called, however indirectly, and _step closes it.
+
+    def _start(self) -> None:
+        if self._on_done is not None:
+            self._step(self._coroutine.send, None)
+
+    def _step(self, resume: Callable[[Any], Request], value: Any) -> None:
+        while True:
+            try:
+                request = resume(value)
+            except StopIteration as stop:
+                self._finish(stop.value, None)
+                return
+            except Exception as exc:  # noqa: BLE001 - handed to whoever waits for the result
+                self._finish(None, exc)
+                return
+            if self._on_done is None:
+                self._coroutine.close()
+                return
+            if isinstance(request, Now):
+                resume, value = self._coroutine.send, self._loop.time()
+                continue
+            try:
+                self._serve(request)
+            except OSError as exc:  # the poller refused a descriptor
+                self._clear()
+                resume, value = self._coroutine.throw, exc
+                continue
+            return
+
+    def _serve(self, request: Wait | InThread) -> None:
+        self._waiting_for = request
+        loop = self._loop
+        if isinstance(request, Wait):
+            for fd in request.reads:
+                loop.add_reader(fd, self._ready, fd)
+            for fd in request.writes:
+                loop.add_writer(fd, self._ready, fd)
+        else:
+            helpers.submit(request, partial(self._answer, request))
+        if request.until is not None:
+            self._timer = loop.call_at(request.until, self._timed_out)
+
+    def _clear(self) -> None:
+        """Forget the request: its descriptors and its timer."""
+        request, self._waiting_for = self._waiting_for, None
+        if isinstance(request, Wait):
+            for fd in request.reads:
+                self._loop.remove_reader(fd)
+            for fd in request.writes:
+                self._loop.remove_writer(fd)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ready(self, fd: int) -> None:
+        self._clear()
+        self._step(self._coroutine.send, {fd})
+
+    def _timed_out(self) -> None:
+        request = self._waiting_for
+        self._clear()
+        if isinstance(request, InThread):
+            name = getattr(request.function, "__name__", "call")
+            self._step(self._coroutine.throw, WebSocketTimeoutException(f"{name} timed out"))
+        else:
+            self._step(self._coroutine.send, set())
+
+    def _answer(self, request: InThread, result: Any, exc: Exception | None) -> None:
+        """Called on the helper thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._thread_done, request, result, exc)
+        except RuntimeError:
+            pass  # the loop was closed meanwhile: nobody is waiting any more
+
+    def _thread_done(self, request: InThread, result: Any, exc: Exception | None) -> None:
+        if self._waiting_for is not request:
+            return  # the answer came too late
+        self._clear()
+        if exc is not None:
+            self._step(self._coroutine.throw, exc)
+        else:
+            self._step(self._coroutine.send, result)
+
+    def _finish(self, result: T | None, exc: Exception | None) -> None:
+        on_done, self._on_done = self._on_done, None
+        if on_done is not None:
+            on_done(result, exc)
+
+
+def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = None) -> T:
+    """Drive a coroutine in the calling thread, which blocks meanwhile.
+
+    Parameters:
+        coroutine: what to run.
+        clock: whose time the coroutine sees; default the monotonic clock.
+
+    Returns its result; raises what it raises.
+    """
+    if clock is None:
+        clock = MonotonicClock()
+    resume: Callable[[Any], Request] = coroutine.send
+    value: Any = None
+    try:
+        while True:
+            try:
+                request = resume(value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            try:
+                resume, value = coroutine.send, _serve_blocking(request, clock)
+            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
+                resume, value = coroutine.throw, exc
+    finally:
+        coroutine.close()
+
+
+def _serve_blocking(request: Request, clock: Clock) -> Any:
+    if isinstance(request, Now):
+        return clock.now()
+    timeout = None if request.until is None else max(0.0, request.until - clock.now())
+    if isinstance(request, Wait):
+        return wait_for(request.reads, request.writes, timeout)
+    if timeout is None:
+        return request.function(*request.args)
+    answered = threading.Event()
+    answers: list[tuple[Any, Exception | None]] = []
+
+    def answer(result: Any, exc: Exception | None) -> None:
+        answers.append((result, exc))
+        answered.set()
+
+    helpers.submit(request, answer)
+    if not answered.wait(timeout):
+        name = getattr(request.function, "__name__", "call")
+        raise WebSocketTimeoutException(f"{name} timed out")
+    result, exc = answers[0]
+    if exc is not None:
+        raise exc
+    return result
+
+
+Answer = Callable[[Any, Exception | None], object]
+
+
+class HelperThreads:
+    """A few short-lived threads for functions that can only block (name resolution).
+
+    A thread is started when there is work and fewer than *limit* are at it, and ends when
+    there is none left. Requests with the same key that are in flight together share a call.
+    """
+
+    def __init__(self, limit: int = 8) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._queue: deque[tuple[InThread, list[Answer]]] = deque()
+        self._shared: dict[Hashable, list[Answer]] = {}
+        self._threads = 0
+
+    def submit(self, request: InThread, answer: Answer) -> None:
+        """Have the request served; *answer* is called on a helper thread."""
+        with self._lock:
+            if request.key is not None and request.key in self._shared:
+                self._shared[request.key].append(answer)
+                return
+            answers = [answer]
+            if request.key is not None:
+                self._shared[request.key] = answers
+            self._queue.append((request, answers))
+            if self._threads >= self._limit:
+                return
+            self._threads += 1
+        threading.Thread(target=self._work, name="reactor-helper", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._threads -= 1
+                    return
+                request, answers = self._queue.popleft()
+            result, error = None, None
+            try:
+                result = request.function(*request.args)
+            except Exception as exc:  # noqa: BLE001 - handed to whoever asked
+                error = exc
+            with self._lock:
+                if request.key is not None:
+                    del self._shared[request.key]
+            for answer in answers:
+                answer(result, error)
+
+
+helpers = HelperThreads()

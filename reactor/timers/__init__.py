@@ -1,0 +1,37 @@
+"""Time: clocks, the timer wheel, deadlines, keep-alive and reconnect delays.
+
+This package must not know of sockets, of the event loop or of WebSocket frames. Nothing in it
+waits or reads a clock by itself: the current time is passed in, or comes from a `Clock`.
+"""
+
+from __future__ import annotations
+
+from reactor.timers.backoff import Backoff
+from reactor.timers.clock import (
+    TICKS_PER_SECOND,
+    Clock,
+    ManualClock,
+    MonotonicClock,
+    to_ticks_early,
+    to_ticks_late,
+)
+from reactor.timers.deadline import Deadline
+from reactor.timers.keepalive import Action, KeepAlive, KeepAlivePolicy
+from reactor.timers.wheel import LAST_TICK, Timer, TimerWheel
+
+__all__ = [
+    "LAST_TICK",
+    "TICKS_PER_SECOND",
+    "Action",
+    "Backoff",
+    "Clock",
+    "Deadline",
+    "KeepAlive",
+    "KeepAlivePolicy",
+    "ManualClock",
+    "MonotonicClock",
+    "Timer",
+    "TimerWheel",
+    "to_ticks_early",
+    "to_ticks_late",
+]

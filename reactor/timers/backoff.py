@@ -1,0 +1,117 @@
+"""How long to wait before connecting again.
+
+The waits grow exponentially up to a cap, and are drawn at random between nothing and that bound
+("full jitter"), so that thousands of clients that lost the same server do not all come back at the
+same moment. This module must not know what is being connected: it turns a number of failed attempts
+into seconds. RFC 6455 section 7.2.3 asks for a random first delay and truncated binary
+exponential backoff.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Backoff"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The delays between attempts to reconnect. Immutable: one may serve any number of connections.
+
+    Args:
+        first: the bound of the first delay, in seconds; more than 0 (default 1).
+        factor: by how much the bound grows with each attempt; 1 or more (default 2).
+        cap: the largest bound, in seconds; `first` or more (default 60).
+        jitter: whether a delay is drawn evenly between 0 and its bound (default), or is the bound.
+        max_attempts: after how many attempts in a row to give up; None (default) for never, 0 for
+            not reconnecting at all.
+        reset_after: a connection that stayed open at least this long, in seconds, resets the
+            number of attempts (default 60); 0 or more. A shorter one does not: a server that
+            accepts and drops at once would otherwise be called without any backoff.
+
+    Raises:
+        ValueError: a value is outside its range; the message names it.
+    """
+
+    first: float = 1.0
+    factor: float = 2.0
+    cap: float = 60.0
+    jitter: bool = True
+    max_attempts: int | None = None
+    reset_after: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first < math.inf:
+            raise ValueError(f"first must be more than 0 seconds and finite, not {self.first!r}")
+        if not 1 <= self.factor < math.inf:
+            raise ValueError(f"factor must be 1 or more and finite, not {self.factor!r}")
+        if not self.first <= self.cap < math.inf:
+            raise ValueError(
+                f"cap must be at least first ({self.first!r} seconds) and finite, not {self.cap!r}"
+            )
+        if self.max_attempts is not None and self.max_attempts < 0:
+            raise ValueError(f"max_attempts must be None or 0 or more, not {self.max_attempts!r}")
+        if not self.reset_after >= 0:
+            raise ValueError(f"reset_after must be 0 or more seconds, not {self.reset_after!r}")
+
+    @classmethod
+    def fixed(
+        cls, seconds: float, max_attempts: int | None = None, reset_after: float = 60.0
+    ) -> Backoff:
+        """Return a backoff that always waits the same time, as websocket-client's `reconnect` does.
+
+        Args:
+            seconds: the delay; more than 0.
+            max_attempts: as for the class.
+            reset_after: as for the class.
+
+        Raises:
+            ValueError: as for the class; `seconds` is named ``first`` there.
+        """
+        return cls(
+            first=seconds,
+            factor=1.0,
+            cap=seconds,
+            jitter=False,
+            max_attempts=max_attempts,
+            reset_after=reset_after,
+        )
+
+    def delay(self, attempt: int, random: Callable[[], float] = random.random) -> float | None:
+        """Return how long to wait before an attempt.
+
+        Args:
+            attempt: how many attempts have failed in a row since the connection was lost: 0 before
+                the first.
+            random: returns an even random number from 0 up to, not including, 1.
+
+        Returns:
+            The delay in seconds, or None to give up.
+
+        Raises:
+            ValueError: `attempt` is negative.
+        """
+        if attempt < 0:
+            raise ValueError(f"attempt must be 0 or more, not {attempt!r}")
+        if self.max_attempts is not None and attempt >= self.max_attempts:
+            return None
+        try:
+            bound = min(self.cap, self.first * float(self.factor) ** attempt)
+        except OverflowError:  # the power is too large for a float, so the cap holds
+            bound = self.cap
+        return bound * random() if self.jitter else bound
+
+    def attempts_after(self, attempt: int, open_for: float) -> int:
+        """Return the number of attempts to count from, after a connection was lost.
+
+        Args:
+            attempt: the number that led to that connection.
+            open_for: how long it stayed open, in seconds.
+
+        Returns:
+            0 if it was open for `reset_after` or longer, otherwise `attempt`.
+        """
+        return 0 if open_for >= self.reset_after else attempt

@@ -1,0 +1,212 @@
+"""When to ping, and when to doubt the peer: a state machine for each connection.
+
+Time stays outside: `now` is always passed in, in seconds of one monotonic clock. This module must
+not know of timers, sockets or frames: it answers, and the connection acts.
+
+One timer, lazily re-armed
+--------------------------
+The connection owns one timer. Traffic does not touch it: a received chunk writes one attribute of
+the connection (`last_activity`), a pong calls `KeepAlive.on_pong`. When the timer expires, the
+connection asks `KeepAlive.on_timer` what to do, does it, and sets the timer to the time that comes
+with the answer. So an interval costs one timer event, two where there is a timeout.
+
+========  ===========================  ==========================================================
+state     meaning                      what leads out of it
+========  ===========================  ==========================================================
+NEW       `start` was not called       start -> QUIET
+QUIET     no ping is unanswered        the next ping is due: answer PING -> AWAITING
+AWAITING  a ping is unanswered, since  an answer arrives -> QUIET
+          the time `_pinged_at`        the next ping is due: answer PING; the state, and the time
+                                       of the oldest unanswered ping, remain
+                                       `timeout` seconds have passed since that ping: answer
+                                       SUSPECT, as often as asked; the state remains
+========  ===========================  ==========================================================
+
+`start` leads to QUIET from every state. All other questions get WAIT, and change nothing.
+
+What counts as an answer: a pong, to whichever ping: RFC 6455 section 5.5.3 lets the peer answer
+the most recent ping only, and a payload that is the same each time would not tell. With
+``when_idle=True`` every byte that came after the ping counts as well.
+
+SUSPECT does not mean dead. The loop may have been held up by a slow handler while the answer waits
+in the kernel. So the connection now reads all that the kernel already holds, and asks again::
+
+    action, due = keepalive.on_timer(now, self.last_activity)
+    if action is Action.SUSPECT:
+        self.read_until_it_would_block()
+        action, due = keepalive.on_timer(now, self.last_activity)
+        if action is Action.SUSPECT:
+            ...                                     # dead: close the connection
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from reactor.exceptions import WebSocketStateException
+
+__all__ = ["Action", "KeepAlive", "KeepAlivePolicy"]
+
+# RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less"
+_MAX_PAYLOAD = 125
+
+
+class Action(enum.Enum):
+    """What the connection has to do when its keep-alive timer expires."""
+
+    WAIT = "wait"  # nothing
+    PING = "ping"  # send a ping now
+    SUSPECT = "suspect"  # read what the kernel holds, ask again; if the answer is the same: dead
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlivePolicy:
+    """How a connection is kept alive. Immutable: one may serve any number of connections.
+
+    Args:
+        interval: seconds between pings; more than 0.
+        timeout: how many seconds a ping may stay unanswered, more than 0; None (default) for ever.
+            It may be longer than the interval: then pings go on, and the oldest one counts.
+        payload: the payload of the pings, at most 125 bytes (default empty).
+        when_idle: False (default): a ping every interval, whatever the traffic, and only a pong
+            answers it, as in websocket-client. True: a ping after an interval in which nothing was
+            received, and whatever is received answers it.
+
+    Raises:
+        ValueError: a value is outside its range; the message names it.
+        TypeError: `payload` is not bytes.
+    """
+
+    interval: float
+    timeout: float | None = None
+    payload: bytes = b""
+    when_idle: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.interval < math.inf:
+            raise ValueError(
+                f"interval must be more than 0 seconds and finite, not {self.interval!r}"
+            )
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise ValueError(
+                f"timeout must be None or more than 0 seconds and finite, not {self.timeout!r}"
+            )
+        if not isinstance(self.payload, bytes):
+            raise TypeError(f"payload must be bytes, not {type(self.payload).__name__}")
+        if len(self.payload) > _MAX_PAYLOAD:
+            raise ValueError(
+                f"payload must be at most {_MAX_PAYLOAD} bytes, not {len(self.payload)}"
+            )
+
+
+class KeepAlive:
+    """The keep-alive of one connection. Belongs to the thread of the loop.
+
+    Args:
+        policy: how to do it.
+
+    Attributes:
+        policy: the same.
+        latency: the last measured round trip in seconds, from a ping to the pong that answered it,
+            or None. Where pings overlapped it is an upper bound: it counts from the oldest one.
+    """
+
+    __slots__ = ("_heard_at", "_ping_due", "_pinged_at", "latency", "policy")
+
+    def __init__(self, policy: KeepAlivePolicy) -> None:
+        self.policy = policy
+        self.latency: float | None = None
+        self._ping_due: float | None = None  # when the next ping goes out; None: not started
+        self._pinged_at: float | None = None  # the oldest unanswered ping; None: there is none
+        self._heard_at = 0.0  # when idle: the last activity that has been taken into account
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called."""
+        return self._ping_due is not None
+
+    @property
+    def awaiting_pong(self) -> bool:
+        """Whether a ping is unanswered, as far as `on_pong` and `on_timer` were told."""
+        return self._pinged_at is not None
+
+    def start(self, now: float, spread: float = 0.0) -> float:
+        """Begin, when the connection is open; or begin anew.
+
+        The first ping is due after one interval, less up to half of it: ``spread`` halves of an
+        interval. With a random spread, connections that were opened together ping evenly over half
+        an interval, and stay apart, since later pings keep the rhythm of the first. It never takes
+        longer than an interval, as that is the promise; and never less than half, as a ping tells
+        nothing new right after the handshake.
+
+        Args:
+            now: the time, in seconds.
+            spread: from 0.0 (default: exactly one interval) to 1.0 (half an interval).
+
+        Returns:
+            When to call `on_timer`.
+
+        Raises:
+            ValueError: `spread` is outside 0.0 to 1.0.
+        """
+        if not 0.0 <= spread <= 1.0:
+            raise ValueError(f"spread must be from 0.0 to 1.0, not {spread!r}")
+        self.latency = None
+        self._pinged_at = None
+        self._heard_at = now
+        self._ping_due = now + self.policy.interval * (1.0 - spread / 2)
+        return self._ping_due
+
+    def on_pong(self, now: float) -> None:
+        """Take note of a pong. One that answers no ping is ignored (RFC 6455 section 5.5.3).
+
+        Args:
+            now: the time, in seconds.
+        """
+        if self._pinged_at is not None:
+            self.latency = now - self._pinged_at
+            self._pinged_at = None
+
+    def on_timer(self, now: float, last_activity: float) -> tuple[Action, float]:
+        """Say what is to be done now. To ask earlier than told does no harm.
+
+        Args:
+            now: the time, in seconds: read from the clock for this call. The time at which the
+                loop's turn began is not good enough: if a handler was slow since, the ping would
+                count as sent before it was, and the peer would be out of time at once.
+            last_activity: when anything was last received, in seconds of the same clock. Looked at
+                with ``when_idle=True`` only.
+
+        Returns:
+            The action, and when to call this again. After WAIT and PING that is later than `now`.
+            After SUSPECT it is `now`: as soon as what the kernel holds has been read.
+
+        Raises:
+            WebSocketStateException: `start` was not called.
+        """
+        if self._ping_due is None:
+            raise WebSocketStateException("the keep-alive of this connection was not started")
+        interval, timeout = self.policy.interval, self.policy.timeout
+
+        if self.policy.when_idle and last_activity > self._heard_at:
+            self._heard_at = last_activity
+            self._ping_due = last_activity + interval
+            if self._pinged_at is not None and last_activity > self._pinged_at:
+                self._pinged_at = None
+
+        if self._pinged_at is not None and timeout is not None and now >= self._pinged_at + timeout:
+            return Action.SUSPECT, now
+
+        action = Action.WAIT
+        if now >= self._ping_due:
+            action = Action.PING
+            # Keep the rhythm: one interval after the time at which this ping was due, even if the
+            # loop was late. After a stall, the point of the rhythm nearest to an interval from now.
+            self._ping_due += interval * (1 + round((now - self._ping_due) / interval))
+            if self._pinged_at is None:
+                self._pinged_at = now
+        if self._pinged_at is None or timeout is None:
+            return action, self._ping_due
+        return action, min(self._ping_due, self._pinged_at + timeout)

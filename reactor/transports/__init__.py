@@ -1,0 +1,1 @@
+"""Sockets: how to get connected, and the streams over connections."""

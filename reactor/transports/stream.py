@@ -1,0 +1,423 @@
+"""Streams: non-blocking byte streams over TCP, unix sockets or TLS.
+
+What it is: the transport of a connection (PEP 3156). It reads when the socket is readable
+and hands the bytes up; it writes at once what the kernel takes and queues the rest.
+
+What it must not know: WebSocket; timers.
+
+How it works. A stream owns its socket from the moment it is made, and ends it in one of two
+ways: ``close`` (what is queued goes out first, then the write side is shut) and ``abort``.
+However it ends, the receiver hears ``connection_lost`` exactly once, from the loop, never
+from within a call that it makes itself.
+
+    OPEN --close()--> CLOSING --queue empty, EOF--> CLOSED
+      +----------------abort(), error, EOF-----------^
+
+The socket is watched for writing only while something is queued, and for reading only while
+reading is not paused. One bounded read is made per readiness, so that one busy socket cannot
+starve the others.
+
+:class:`TLSStream` differs in what readiness means: a read may need to write and the other way
+round, and bytes that OpenSSL holds already are invisible to the poller.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from socket import SHUT_WR, socket
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..exceptions import WebSocketConnectionClosedException
+
+if TYPE_CHECKING:
+    from ..loop import EventLoop
+
+__all__ = [
+    "Linger",
+    "Receiver",
+    "Stream",
+    "StreamState",
+    "TLSStream",
+    "describe_loss",
+    "make_stream",
+]
+
+#: Bytes of one read. Large enough for a burst of small messages, small enough to be fair.
+READ_SIZE = 65536
+
+
+class Receiver(Protocol):
+    """What a stream tells the one that it works for."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; never empty."""
+
+    def eof_received(self) -> None:
+        """The peer will send nothing more. The stream can still write."""
+
+    def queue_drained(self) -> None:
+        """The write queue, having been above the high mark, is below the low mark."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The stream is closed; *error* is what ended it, None for an orderly end."""
+
+
+class StreamState(IntEnum):
+    """See the module."""
+
+    OPEN = 0
+    CLOSING = 1
+    CLOSED = 2
+
+
+class Stream:
+    """A stream over a connected, non-blocking socket.
+
+    Parameters:
+        loop: the event loop. All methods belong to its thread.
+        sock: the socket; the stream owns it from now on.
+        receiver: who is told.
+        high, low: the water marks of the write queue, in bytes.
+    """
+
+    __slots__ = (
+        "_fd",
+        "_high",
+        "_loop",
+        "_low",
+        "_queue",
+        "_reading",
+        "_receiver",
+        "_recv",
+        "_send",
+        "above_high",
+        "queued",
+        "sock",
+        "state",
+    )
+
+    def __init__(
+        self, loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int
+    ) -> None:
+        self.sock = sock
+        self.state = StreamState.OPEN
+        self.queued = 0  # bytes in the queue
+        self.above_high = False  # queue_drained is owed
+        self._loop = loop
+        self._fd = sock.fileno()
+        self._receiver = receiver
+        self._high = high
+        self._low = low
+        self._queue: deque[memoryview] | None = None  # made when the kernel first refuses
+        self._reading = False
+        self._recv = sock.recv
+        self._send: Callable[[Any], int] = sock.send
+
+    # -- reading -------------------------------------------------------------------------
+
+    def start_reading(self) -> None:
+        """Begin, or begin again, to read."""
+        if not self._reading and self.state is not StreamState.CLOSED:
+            self._reading = True
+            self._loop.poller.add_reader(self._fd, self._read)
+
+    def pause_reading(self) -> None:
+        """Leave what comes in the kernel's buffer."""
+        if self._reading:
+            self._reading = False
+            self._loop.poller.remove_reader(self._fd)
+
+    def read_now(self) -> bool:
+        """Make one read at once; returns whether there was anything, EOF included."""
+        if self.state is StreamState.CLOSED:
+            return False
+        return self._read()
+
+    @property
+    def reading(self) -> bool:
+        """Whether the socket is watched for reading."""
+        return self._reading
+
+    def set_receiver(self, receiver: Receiver) -> None:
+        """Tell somebody else from now on."""
+        self._receiver = receiver
+
+    def _read(self) -> bool:
+        try:
+            data = self._recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            self._fail(exc)
+            return True
+        if data:
+            self._receiver.data_received(data)
+        else:
+            self._on_eof()
+        return True
+
+    def _on_eof(self) -> None:
+        self.pause_reading()
+        if self.state is StreamState.CLOSING and not self.queued:
+            self._finish(None)
+        else:
+            self._receiver.eof_received()
+
+    # -- writing -------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Write *data*, or queue what the kernel does not take.
+
+        An error shows up as ``connection_lost``, not here. After :meth:`close` nothing more
+        is taken.
+        """
+        if self.state is not StreamState.OPEN:
+            return
+        if not self.queued:
+            try:
+                sent = self._send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as exc:
+                self._fail(exc)
+                return
+            if sent == len(data):
+                return
+            self._enqueue(memoryview(data)[sent:])
+            self._loop.poller.add_writer(self._fd, self._on_writable)
+        else:
+            self._enqueue(memoryview(data))
+
+    def _enqueue(self, data: memoryview) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(data)
+        self.queued += len(data)
+        if self.queued > self._high:
+            self.above_high = True
+
+    def _on_writable(self) -> None:
+        queue = self._queue
+        assert queue is not None
+        while queue:
+            data = queue[0]
+            try:
+                sent = self._send(data)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as exc:
+                self._fail(exc)
+                return
+            self.queued -= sent
+            if sent < len(data):
+                queue[0] = data[sent:]
+                break
+            queue.popleft()
+        if not queue:
+            self._loop.poller.remove_writer(self._fd)
+            if self.state is StreamState.CLOSING:
+                self._shut_down()
+                return
+        if self.above_high and self.queued <= self._low:
+            self.above_high = False
+            self._receiver.queue_drained()
+
+    # -- ending --------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Write what is queued, shut the write side, and wait for the peer's EOF.
+
+        What the peer sends meanwhile is still handed up. Whoever calls has a timer for peers
+        that never come to an end, and calls :meth:`abort` then.
+        """
+        if self.state is StreamState.OPEN:
+            self.state = StreamState.CLOSING
+            if not self.queued:
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        """Half-close: the peer sees EOF after our last byte, and we can wait for its own.
+
+        Closing at once instead, with unread bytes in the kernel's buffer, would make it send
+        a reset, which may overtake our last frame.
+        """
+        try:
+            self.sock.shutdown(SHUT_WR)
+        except OSError:
+            self._fail(None)  # the peer was faster
+            return
+        self.start_reading()
+
+    def abort(self) -> None:
+        """Close the socket now. ``connection_lost(None)`` follows."""
+        self._fail(None)
+
+    def _fail(self, error: Exception | None) -> None:
+        """Close the socket; tell the receiver in the loop's next batch of calls."""
+        if self.state is StreamState.CLOSED:
+            return
+        self._release()
+        self._loop.call_soon(self._tell_lost, error)
+
+    def _tell_lost(self, error: Exception | None) -> None:
+        self._receiver.connection_lost(error)
+
+    def _finish(self, error: Exception | None) -> None:
+        """The same, called by the loop itself: the receiver is told at once."""
+        if self.state is StreamState.CLOSED:
+            return
+        self._release()
+        self._receiver.connection_lost(error)
+
+    def _release(self) -> None:
+        self.state = StreamState.CLOSED
+        self._reading = False
+        self._queue = None
+        self.queued = 0
+        self._loop.poller.remove(self._fd)  # before the close: see poller.py
+        self.sock.close()
+
+
+class TLSStream(Stream):
+    """The same over an ``ssl.SSLSocket`` whose handshake is done."""
+
+    __slots__ = ()
+
+    #: Reads of one readiness: a TLS record is at most 16 KiB (RFC 8446 section 5.1).
+    RECORDS_PER_READ = 4
+
+    sock: ssl.SSLSocket
+
+    def _read(self) -> bool:
+        chunks: list[bytes] = []
+        ended = False
+        error: OSError | None = None
+        for _ in range(self.RECORDS_PER_READ):
+            try:
+                data = self._recv(READ_SIZE)
+            except (ssl.SSLWantReadError, BlockingIOError, InterruptedError):
+                break
+            except ssl.SSLWantWriteError:
+                # TLS 1.2 renegotiation only; the next readiness finds it done.
+                break
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                ended = True
+                break
+            except OSError as exc:
+                error = exc
+                break
+            if not data:
+                ended = True
+                break
+            chunks.append(data)
+            if not self.sock.pending() and len(data) < 16384:
+                break
+        if chunks:
+            self._receiver.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        if self.state is StreamState.CLOSED:
+            return True
+        if error is not None:
+            self._fail(error)
+        elif ended:
+            self._on_eof()
+        elif self.sock.pending():
+            # OpenSSL holds bytes that the poller cannot see: come back in the next turn.
+            self._loop.call_soon(self._read_pending)
+        return bool(chunks) or ended or error is not None
+
+    def _shut_down(self) -> None:
+        """Send close_notify (RFC 8446 section 6.1) and wait for the peer's.
+
+        Not ``shutdown()``: on an SSLSocket it takes the TLS layer off as well, and what
+        comes after would be read as plain text.
+        """
+        try:
+            self.sock.unwrap()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            self.start_reading()
+        except ssl.SSLError:
+            self.start_reading()  # data is still unread: the peer's EOF will come behind it
+        except (OSError, ValueError):
+            self._fail(None)  # the peer was faster
+        else:
+            self._fail(None)  # both sides have said goodbye
+
+    def _read_pending(self) -> None:
+        if self._reading and self.state is not StreamState.CLOSED and self.sock.pending():
+            self._read()
+
+    def start_reading(self) -> None:
+        super().start_reading()
+        if self.state is not StreamState.CLOSED and self.sock.pending():
+            self._loop.call_soon(self._read_pending)
+
+
+class _TLSSocketSend:
+    """``SSLSocket.send`` with the exceptions of a plain socket.
+
+    A TLS write that cannot proceed raises SSLWantWriteError, and in a renegotiation
+    SSLWantReadError; both mean what BlockingIOError means.
+    """
+
+    __slots__ = ("_send",)
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        self._send = sock.send
+
+    def __call__(self, data: Any) -> int:
+        try:
+            return self._send(data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            raise BlockingIOError from None
+
+
+def make_stream(loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int) -> Stream:
+    """Return the stream for *sock*: a TLSStream for an ``ssl.SSLSocket``."""
+    if isinstance(sock, ssl.SSLSocket):
+        stream = TLSStream(loop, sock, receiver, high, low)
+        stream._send = _TLSSocketSend(sock)
+        return stream
+    return Stream(loop, sock, receiver, high, low)
+
+
+def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException:
+    """Return the public exception for a connection that ended without a close frame."""
+    text = "Connection to remote host was lost."
+    if error is None:
+        return WebSocketConnectionClosedException(text)
+    closed = WebSocketConnectionClosedException(f"{text} ({error})")
+    closed.__cause__ = error
+    return closed
+
+
+class Linger:
+    """Sees a stream to its end when nobody is interested in it any more.
+
+    The close frame may still be queued, and the peer may still be sending: the socket is
+    closed when both are through, or after *timeout* seconds.
+    """
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, loop: EventLoop, stream: Stream, timeout: float) -> None:
+        self._timer = loop.call_later(timeout, stream.abort)
+        stream.set_receiver(self)
+        stream.close()
+        if stream.state is StreamState.CLOSED:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Nobody listens."""
+
+    def eof_received(self) -> None:
+        """The stream ends by itself."""
+
+    def queue_drained(self) -> None:
+        """Nobody listens."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """That was it."""
+        self._timer.cancel()

@@ -1,0 +1,672 @@
+"""Heads of HTTP/1.1 and the body of a refusal, however they are cut into pieces."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactor.exceptions import WebSocketHandshakeException
+from reactor.protocols.http11 import (
+    BodyParser,
+    HeadError,
+    Headers,
+    HeadLimits,
+    HeadParser,
+    Request,
+    Response,
+    build_head,
+    check_header,
+    has_body,
+    tokens,
+)
+
+RESPONSE = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"Upgrade: websocket\r\n"
+    b"Connection:Upgrade\r\n"
+    b"X-Twice: a\r\n"
+    b"x-twice:\t b \t\r\n"
+    b"Empty:\r\n"
+    b"\r\n"
+)
+REQUEST = b"GET /chat?x=1 HTTP/1.1\r\nHost: example.com\r\nCookie: a=b\r\n\r\n"
+
+
+def one_by_one(data: bytes) -> list[bytes]:
+    return [data[i : i + 1] for i in range(len(data))]
+
+
+def cut(data: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
+    """Yield `data` in pieces, cut at these positions (modulo its length)."""
+    borders = [0, *sorted(position % (len(data) + 1) for position in cuts), len(data)]
+    for start, end in pairwise(borders):
+        yield data[start:end]
+
+
+def read_response(data: bytes, limits: HeadLimits | None = None) -> Response:
+    response = HeadParser("response", limits or HeadLimits()).feed(data)
+    assert response is not None
+    return response
+
+
+def read_request(data: bytes) -> Request:
+    request = HeadParser("request").feed(data)
+    assert request is not None
+    return request
+
+
+def outcome_of(kind: str, pieces: Iterable[bytes], limits: HeadLimits) -> object:
+    """Return what a parser makes of a head: the head and what is left, or the error's type."""
+    parser = HeadParser(kind, limits)  # type: ignore[call-overload]
+    rest = iter(pieces)
+    for piece in rest:
+        try:
+            head = parser.feed(piece)
+        except HeadError:
+            return HeadError
+        if head is not None:
+            return head, parser.leftover + b"".join(rest)
+    return None
+
+
+class TestHeaders:
+    def test_names_are_looked_up_in_any_case(self):
+        headers = Headers([("Upgrade", "websocket")])
+        assert headers["upgrade"] == headers["UPGRADE"] == "websocket"
+        assert "uPGRADE" in headers
+        assert "Connection" not in headers
+        assert 7 not in headers
+
+    def test_repeated_lines_are_joined(self):
+        headers = Headers([("A", "1"), ("B", "x"), ("a", "2")])
+        assert headers["a"] == headers.get("A") == "1, 2"
+        assert headers.get_all("A") == ["1", "2"]
+
+    def test_absent_header(self):
+        headers = Headers()
+        with pytest.raises(KeyError):
+            headers["a"]
+        assert headers.get("a") is None
+        assert headers.get("a", "b") == "b"
+        assert headers.get_all("a") == []
+        assert headers.tokens("a") == []
+
+    def test_order_and_case_are_kept(self):
+        pairs = [("B", "1"), ("a", "2"), ("b", "3")]
+        headers = Headers(pairs)
+        assert headers.items() == pairs
+        assert list(headers) == ["b", "a"]
+        assert len(headers) == 2
+        assert repr(headers) == f"Headers({pairs!r})"
+
+    def test_get_all_and_items_are_copies(self):
+        headers = Headers([("a", "1")])
+        headers.get_all("a").clear()
+        headers.items().clear()
+        assert headers["a"] == "1"
+        assert headers.items() == [("a", "1")]
+
+    def test_equality_ignores_the_case_of_names(self):
+        assert Headers([("A", "1")]) == Headers([("a", "1")])
+        assert Headers([("A", "1")]) != Headers([("A", "2")])
+        assert Headers() != {}
+
+    def test_is_not_hashable(self):
+        with pytest.raises(TypeError):
+            hash(Headers())
+
+    def test_to_dict(self):
+        headers = Headers([("A", "1"), ("a", "2"), ("Set-Cookie", "x=1"), ("set-cookie", "y=2")])
+        assert headers.to_dict() == {"a": "1, 2", "set-cookie": "x=1; y=2"}
+
+    def test_tokens_over_several_lines(self):
+        headers = Headers([("Connection", "keep-alive , Upgrade"), ("connection", ",\tclose,")])
+        assert headers.tokens("Connection") == ["keep-alive", "Upgrade", "close"]
+
+    def test_tokens_of_nothing(self):
+        assert tokens("") == tokens(" , ,\t") == []
+
+
+class TestHeadLimits:
+    def test_defaults(self):
+        limits = HeadLimits()
+        assert (limits.max_head_size, limits.max_header_count) == (65536, 128)
+        assert (limits.max_line_size, limits.max_body_size) == (8192, 65536)
+
+    @pytest.mark.parametrize(
+        "name", ["max_head_size", "max_header_count", "max_line_size", "max_body_size"]
+    )
+    def test_negative_limit(self, name):
+        with pytest.raises(ValueError, match=f"^{name} must not be negative, but is -1$"):
+            HeadLimits(**{name: -1})
+
+
+class TestResponse:
+    def test_head(self):
+        response = read_response(RESPONSE)
+        assert response == Response(
+            101,
+            "Switching Protocols",
+            Headers(
+                [
+                    ("Upgrade", "websocket"),
+                    ("Connection", "Upgrade"),
+                    ("X-Twice", "a"),
+                    ("x-twice", "b"),
+                    ("Empty", ""),
+                ]
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("line", "status", "reason"),
+        [
+            (b"HTTP/1.1 200 OK", 200, "OK"),
+            (b"HTTP/1.0 200 Connection established", 200, "Connection established"),
+            (b"HTTP/1.1 403 ", 403, ""),
+            (b"HTTP/1.1 403", 403, ""),
+            (b"HTTP/1.1 999 \tna\xefve", 999, "\tna\xefve"),
+        ],
+    )
+    def test_status_lines(self, line, status, reason):
+        response = read_response(line + b"\r\n\r\n")
+        assert (response.status, response.reason) == (status, reason)
+        assert len(response.headers) == 0
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"",
+            b"HTTP",
+            b"HTTP/1.1",
+            b"HTTP/1.1 ",
+            b"HTTP/1.1 20 OK",
+            b"HTTP/1.1 2000 OK",
+            b"HTTP/1.1 020 OK",
+            b"HTTP/1.1 2x0 OK",
+            b"HTTP/1.1  200 OK",
+            b"HTTP/1.1\t200 OK",
+            b"HTTP/1.1 200 O\x00K",
+            b"HTTP/1.1 200 OK\r",
+            b"HTTP/2 200 OK",
+            b"http/1.1 200 OK",
+            b" HTTP/1.1 200 OK",
+            b"ICY 200 OK",
+            b"SSH-2.0-OpenSSH_9.2",
+            b"GET / HTTP/1.1",
+        ],
+    )
+    def test_malformed_status_line(self, line):
+        with pytest.raises(HeadError, match="malformed HTTP status line") as caught:
+            read_response(line + b"\r\n\r\n")
+        assert repr(line) in str(caught.value)
+
+    def test_other_version(self):
+        with pytest.raises(HeadError, match=r"not HTTP/1\.x: b'HTTP/2\.0 200 OK'"):
+            read_response(b"HTTP/2.0 200 OK\r\n\r\n")
+
+    def test_what_comes_after_the_head_is_left_over(self):
+        parser = HeadParser()
+        assert parser.feed(RESPONSE + b"\x81\x02hi\r\n\r\n") is not None
+        assert parser.leftover == b"\x81\x02hi\r\n\r\n"
+
+    def test_nothing_left_over(self):
+        parser = HeadParser()
+        assert parser.feed(RESPONSE) is not None
+        assert parser.leftover == b""
+
+    @pytest.mark.parametrize("garbage", [b"S", b"\x15\x03\x01", b"HTTQ", b"HTTP:", b"\rH"])
+    def test_garbage_without_a_line_end_is_refused_at_once(self, garbage):
+        with pytest.raises(HeadError, match="not an HTTP response") as caught:
+            HeadParser().feed(garbage)
+        assert repr(garbage) in str(caught.value)
+
+    def test_garbage_is_shortened_in_the_message(self):
+        with pytest.raises(HeadError) as caught:
+            HeadParser().feed(b"x" * 5000)
+        assert str(caught.value).endswith("x'...")
+        assert len(str(caught.value)) < 120
+
+
+class TestRequest:
+    def test_head(self):
+        request = read_request(REQUEST)
+        headers = Headers([("Host", "example.com"), ("Cookie", "a=b")])
+        assert request == Request("GET", "/chat?x=1", headers)
+        assert request.version == "HTTP/1.1"
+
+    @pytest.mark.parametrize(
+        ("line", "method", "target", "version"),
+        [
+            (b"POST * HTTP/1.0", "POST", "*", "HTTP/1.0"),
+            (b"M-SEARCH http://a/b HTTP/1.9", "M-SEARCH", "http://a/b", "HTTP/1.9"),
+        ],
+    )
+    def test_request_lines(self, line, method, target, version):
+        request = read_request(line + b"\r\n\r\n")
+        assert (request.method, request.target, request.version) == (method, target, version)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"GET",
+            b"GET /",
+            b"GET / HTTP/1",
+            b"GET / HTTP/1.1 ",
+            b"GET  / HTTP/1.1",
+            b"GET /a b HTTP/1.1",
+            b"GET\t/ HTTP/1.1",
+            b"GET /\xc3\xa9 HTTP/1.1",
+            b"GET /\x00 HTTP/1.1",
+            b"GET / http/1.1",
+            b"G(T / HTTP/1.1",
+            b" GET / HTTP/1.1",
+            b"\x16\x03\x01\x02\x00",
+        ],
+    )
+    def test_malformed_request_line(self, line):
+        with pytest.raises(HeadError, match="malformed HTTP request line") as caught:
+            read_request(line + b"\r\n\r\n")
+        assert repr(line) in str(caught.value)
+        assert caught.value.status == 400
+
+    def test_other_version(self):
+        with pytest.raises(HeadError, match=r"not HTTP/1\.x: b'PRI \* HTTP/2\.0'") as caught:
+            read_request(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert caught.value.status == 505
+
+    def test_a_few_empty_lines_before_it_are_skipped(self):
+        assert read_request(b"\r\n\n\r\n\n" + REQUEST) == read_request(REQUEST)
+
+    def test_more_empty_lines_are_not(self):
+        with pytest.raises(HeadError, match="malformed HTTP request line: b''"):
+            read_request(b"\r\n" * 5 + REQUEST)
+
+    @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00", b" ", b"\rG", b"\r\n\x80"])
+    def test_garbage_without_a_line_end_is_refused_at_once(self, garbage):
+        with pytest.raises(HeadError, match="not an HTTP request") as caught:
+            HeadParser("request").feed(garbage)
+        assert caught.value.status == 400
+
+
+class TestHeaderLines:
+    @pytest.mark.parametrize(
+        ("line", "fault"),
+        [
+            (b" folded", "folded"),
+            (b"\tfolded: x", "folded"),
+            (b"NoColon", "no colon"),
+            (b"Name : x", "whitespace before the colon"),
+            (b"Name\t: x", "whitespace before the colon"),
+            (b": x", "invalid name"),
+            (b"Na me: x", "invalid name"),
+            (b"N\xe4me: x", "invalid name"),
+            (b"Name(1): x", "invalid name"),
+            (b"Name: a\x00b", "control character"),
+            (b"Name: a\rb", "control character"),
+            (b"Name: a\r", "control character"),
+            (b"Name: a\x7f", "control character"),
+        ],
+    )
+    def test_malformed(self, line, fault):
+        with pytest.raises(HeadError, match=f"header line 2 has.*{fault}|2 is a {fault}") as caught:
+            read_response(b"HTTP/1.1 200 OK\r\nA: b\r\n" + line + b"\r\n\r\n")
+        assert str(caught.value).endswith(f": {line!r}")
+        assert caught.value.status == 400
+
+    def test_values_are_latin_1(self):
+        response = read_response(b"HTTP/1.1 200 OK\r\nA: caf\xe9 \xff\tb\r\n\r\n")
+        assert response.headers["A"] == "caf\xe9 \xff\tb"
+
+    def test_every_token_character_in_a_name(self):
+        name = "!#$%&'*+-.^_`|~09azAZ"
+        response = read_response(f"HTTP/1.1 200 OK\r\n{name}: x\r\n\r\n".encode())
+        assert response.headers.items() == [(name, "x")]
+
+    def test_bare_line_feeds_end_lines(self):
+        assert read_response(RESPONSE.replace(b"\r\n", b"\n")) == read_response(RESPONSE)
+
+
+class TestLimits:
+    LIMITS = HeadLimits(max_head_size=100, max_header_count=2, max_line_size=40)
+
+    def test_a_line_at_the_limit(self):
+        value = "x" * (40 - len("Name: "))
+        head = f"HTTP/1.1 200 OK\r\nName: {value}\r\n\r\n".encode()
+        for pieces in ([head], one_by_one(head)):
+            assert outcome_of("response", pieces, self.LIMITS) == (read_response(head), b"")
+
+    @pytest.mark.parametrize("end", [b"", b"\r", b"\r\n\r\n"])
+    def test_a_header_line_over_the_limit(self, end):
+        parser = HeadParser("request", self.LIMITS)
+        with pytest.raises(
+            HeadError, match=r"a header line .* max_line_size \(40 bytes\)"
+        ) as caught:
+            parser.feed(b"GET / HTTP/1.1\r\nName: " + b"x" * 35 + end)
+        assert caught.value.status == 431
+
+    @pytest.mark.parametrize("end", [b"", b"\r", b"\r\n\r\n"])
+    def test_a_request_line_over_the_limit(self, end):
+        parser = HeadParser("request", self.LIMITS)
+        with pytest.raises(
+            HeadError, match=r"the first line of the request .* max_line_size \(40 bytes\)"
+        ) as caught:
+            parser.feed(b"GET /" + b"x" * 36 + end)
+        assert caught.value.status == 414
+
+    def test_a_head_at_the_limit(self):
+        head = b"HTTP/1.1 200 OK\r\nA: " + b"x" * 35 + b"\r\nB: " + b"x" * 37 + b"\r\n\r\n"
+        assert len(head) == 101
+        head = head.replace(b"xxx", b"xx", 1)
+        for pieces in ([head], one_by_one(head)):
+            assert outcome_of("response", pieces, self.LIMITS) == (read_response(head), b"")
+
+    @pytest.mark.parametrize("split", [lambda head: [head], one_by_one])
+    def test_a_head_over_the_limit(self, split):
+        head = b"HTTP/1.1 200 OK\r\nA: " + b"x" * 35 + b"\r\nB: " + b"x" * 37 + b"\r\n\r\n"
+        parser = HeadParser("response", self.LIMITS)
+        with pytest.raises(HeadError, match=r"the head .* max_head_size \(100 bytes\)") as caught:
+            deque(map(parser.feed, split(head)), maxlen=0)
+        assert caught.value.status == 431
+
+    def test_too_many_headers(self):
+        head = b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\n"
+        assert outcome_of("response", [head, b"\r\n"], self.LIMITS) not in (None, HeadError)
+        with pytest.raises(HeadError, match=r"max_header_count \(2\)") as caught:
+            HeadParser("response", self.LIMITS).feed(head + b"C: 3\r\n")
+        assert caught.value.status == 431
+
+    def test_an_endless_head_ends_at_the_limit(self):
+        parser = HeadParser("response", HeadLimits(max_header_count=10**9))
+        parser.feed(b"HTTP/1.1 200 OK\r\n")
+        room = 65536 - len(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(room // 6):
+            parser.feed(b"X: y\r\n")
+        with pytest.raises(HeadError, match=r"max_head_size \(65536 bytes\)"):
+            parser.feed(b"X: y\r\n")
+
+    def test_a_large_leftover_is_not_part_of_the_head(self):
+        rest = b"x" * 1000
+        assert outcome_of("response", [RESPONSE + rest], HeadLimits(max_head_size=200)) == (
+            read_response(RESPONSE),
+            rest,
+        )
+
+
+class TestEnd:
+    def test_truncated_head(self):
+        parser = HeadParser()
+        parser.feed(b"HTTP/1.1 101 Swi")
+        with pytest.raises(WebSocketHandshakeException) as caught:
+            parser.feed_eof()
+        assert str(caught.value) == (
+            "the connection ended before the head of the response was complete: "
+            "16 bytes came: b'HTTP/1.1 101 Swi'"
+        )
+
+    def test_nothing_came(self):
+        with pytest.raises(HeadError, match="head of the request was complete: 0 bytes came"):
+            HeadParser("request").feed_eof()
+
+    def test_takes_no_more_after_the_head(self):
+        parser = HeadParser()
+        parser.feed(RESPONSE)
+        with pytest.raises(RuntimeError, match="COMPLETE"):
+            parser.feed(b"x")
+        with pytest.raises(RuntimeError, match="COMPLETE"):
+            parser.feed_eof()
+
+    def test_takes_no_more_after_an_error(self):
+        parser = HeadParser()
+        with pytest.raises(HeadError):
+            parser.feed(b"garbage")
+        with pytest.raises(RuntimeError, match="FAILED"):
+            parser.feed(RESPONSE)
+
+    def test_takes_no_more_after_the_end(self):
+        parser = HeadParser()
+        with pytest.raises(HeadError):
+            parser.feed_eof()
+        with pytest.raises(RuntimeError, match="FAILED"):
+            parser.feed_eof()
+
+
+class TestPieces:
+    @pytest.mark.parametrize(
+        ("kind", "head"), [("response", RESPONSE), ("request", b"\r\n" + REQUEST)]
+    )
+    def test_one_byte_at_a_time(self, kind, head):
+        whole = outcome_of(kind, [head + b"rest"], HeadLimits())
+        assert outcome_of(kind, one_by_one(head + b"rest"), HeadLimits()) == whole
+        assert whole not in (None, HeadError)
+
+    def test_an_empty_piece_changes_nothing(self):
+        assert HeadParser().feed(b"") is None
+
+    def test_not_complete_before_the_last_byte(self):
+        parser = HeadParser()
+        assert [parser.feed(byte) for byte in one_by_one(RESPONSE[:-1])] == [None] * (
+            len(RESPONSE) - 1
+        )
+
+    @given(st.lists(st.integers(0, 500)))
+    def test_random_splits(self, cuts):
+        whole = outcome_of("response", [RESPONSE + b"rest"], HeadLimits())
+        assert outcome_of("response", cut(RESPONSE + b"rest", cuts), HeadLimits()) == whole
+
+    @given(
+        st.sampled_from(["response", "request"]),
+        st.lists(
+            st.sampled_from(
+                [
+                    *(b"HTTP/1.1 200 OK", b"GET / HTTP/1.1", b"A: b", b"HTT", b"x" * 30),
+                    *(b"\r\n", b"\n", b"\r", b"\r\n\r\n", b" ", b":", b"\x00", b"\xff"),
+                ]
+            )
+        ),
+        st.lists(st.integers(0, 500)),
+    )
+    def test_random_heads_end_the_same_in_any_pieces(self, kind, parts, cuts):
+        data = b"".join(parts)
+        limits = HeadLimits(max_head_size=80, max_header_count=3, max_line_size=32)
+        whole = outcome_of(kind, [data], limits)
+        assert outcome_of(kind, cut(data, cuts), limits) == whole
+        assert outcome_of(kind, one_by_one(data), limits) == whole
+
+    @given(st.binary(max_size=200))
+    def test_any_bytes_give_a_head_or_a_head_error(self, data):
+        outcome_of("response", [b"HTTP/1.1 200 OK\r\n" + data], HeadLimits())
+        outcome_of("request", [data], HeadLimits())
+
+
+class TestBuildHead:
+    def test_bytes(self):
+        assert build_head("GET / HTTP/1.1", [("A", "1"), ("b", " 2\t")]) == (
+            b"GET / HTTP/1.1\r\nA: 1\r\nb: 2\r\n\r\n"
+        )
+
+    def test_latin_1_and_utf_8(self):
+        head = build_head("HTTP/1.1 200 \xe9", [("A", "\xe9"), ("B", "\u20ac")])
+        assert head == b"HTTP/1.1 200 \xe9\r\nA: \xe9\r\nB: \xe2\x82\xac\r\n\r\n"
+
+    @pytest.mark.parametrize("bad", ["\r", "\n", "\x00", "\x7f"])
+    def test_nothing_is_smuggled_into_a_value(self, bad):
+        with pytest.raises(
+            ValueError, match=r"header A: the value holds .* at position 6"
+        ) as caught:
+            build_head("GET / HTTP/1.1", [("A", f"secret{bad}B: c")])
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["", "A:", "A B", "A\r\nB", "\xe9", "A\x00"])
+    def test_nothing_is_smuggled_into_a_name(self, name):
+        with pytest.raises(ValueError) as caught:
+            check_header(name, "x")
+        assert str(caught.value).startswith(f"header name {name!r} is invalid")
+
+    def test_nothing_is_smuggled_into_the_start_line(self):
+        with pytest.raises(ValueError, match="is not allowed in the line 'GET / HTTP"):
+            build_head("GET / HTTP/1.1\r\nA: b", [])
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.from_regex(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,20}", fullmatch=True),
+                st.text(
+                    st.characters(
+                        max_codepoint=255, exclude_categories=["Cc"], exclude_characters=" "
+                    )
+                ),
+            ),
+            max_size=20,
+        )
+    )
+    def test_round_trip(self, pairs):
+        response = read_response(build_head("HTTP/1.1 200 OK", pairs))
+        assert response.headers.items() == pairs
+
+
+def body_of(head: bytes, *pieces: bytes, limits: HeadLimits | None = None) -> tuple[bytes, bool]:
+    """Return the body that a parser finds, and whether it then was done."""
+    response = read_response(b"HTTP/1.1 " + head + b"\r\n\r\n")
+    parser = BodyParser(response, limits or HeadLimits())
+    for piece in pieces:
+        assert parser.feed(piece) is parser.done
+    return parser.body, parser.done
+
+
+CHUNKED = b"403 No\r\nTransfer-Encoding: chunked"
+
+
+class TestBody:
+    def test_content_length(self):
+        head = b"403 No\r\nContent-Length: 5"
+        assert body_of(head) == (b"", False)
+        assert body_of(head, b"he") == (b"he", False)
+        assert body_of(head, b"he", b"llo") == (b"hello", True)
+        assert body_of(head, b"hello, next") == (b"hello", True)
+
+    def test_nothing_is_taken_after_it(self):
+        assert body_of(b"403 No\r\nContent-Length: 2", b"ab", b"cd") == (b"ab", True)
+
+    def test_no_length_is_until_the_end(self):
+        parser = BodyParser(Response(403, "No"))
+        assert parser.feed(b"some") is False
+        assert parser.feed(b"thing") is False
+        parser.feed_eof()
+        assert (parser.body, parser.done) == (b"something", True)
+        assert parser.feed(b"more") is True
+        assert parser.body == b"something"
+
+    def test_the_end_comes_early(self):
+        parser = BodyParser(read_response(b"HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\n"))
+        parser.feed(b"some")
+        parser.feed_eof()
+        assert (parser.body, parser.done) == (b"some", True)
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"403 No\r\nContent-Length: 0",
+            b"101 Switching Protocols",
+            b"204 No Content\r\nContent-Length: 5",
+            b"304 Not Modified\r\nTransfer-Encoding: chunked",
+        ],
+    )
+    def test_no_body_is_done_at_once(self, head):
+        assert body_of(head) == (b"", True)
+        assert body_of(head, b"frames") == (b"", True)
+
+    @pytest.mark.parametrize(
+        "length", [b"x", b"-1", b"+5", b"0x5", b"5 5", b"\xb2", b"9" * 5000, b"5, 6"]
+    )
+    def test_malformed_length(self, length):
+        assert body_of(b"403 No\r\nContent-Length: " + length, b"hello") == (b"", True)
+
+    def test_the_same_length_twice(self):
+        head = b"403 No\r\nContent-Length: 5\r\nContent-Length: 5, 5"
+        assert body_of(head, b"hello world") == (b"hello", True)
+
+    def test_a_length_over_the_limit(self):
+        head = b"403 No\r\nContent-Length: 999999999999999999"
+        limits = HeadLimits(max_body_size=8)
+        assert body_of(head, b"12345", b"67890", limits=limits) == (b"12345678", True)
+
+    def test_a_body_without_length_over_the_limit(self):
+        limits = HeadLimits(max_body_size=8)
+        assert body_of(b"403 No", b"1234567", limits=limits) == (b"1234567", False)
+        assert body_of(b"403 No", b"1234567", b"890", limits=limits) == (b"12345678", True)
+
+    @pytest.mark.parametrize("head", [b"403 No", b"403 No\r\nContent-Length: 5", CHUNKED])
+    def test_a_limit_of_zero(self, head):
+        assert body_of(head, limits=HeadLimits(max_body_size=0)) == (b"", True)
+
+
+class TestChunkedBody:
+    BODY = b'5\r\nhello\r\nA ;x="y"\r\n, worldly.\r\n0\r\nTrailer: x\r\n\r\n'
+
+    def test_whole(self):
+        assert body_of(CHUNKED, self.BODY) == (b"hello, worldly.", True)
+
+    def test_one_byte_at_a_time(self):
+        assert body_of(CHUNKED, *one_by_one(self.BODY)) == (b"hello, worldly.", True)
+
+    @given(st.lists(st.integers(0, 100)))
+    def test_random_splits(self, cuts):
+        assert body_of(CHUNKED, *cut(self.BODY, cuts)) == (b"hello, worldly.", True)
+
+    def test_bare_line_feeds(self):
+        assert body_of(CHUNKED, b"2\nab\n0\n\n") == (b"ab", True)
+
+    def test_wins_over_content_length(self):
+        head = CHUNKED + b"\r\nContent-Length: 1"
+        assert body_of(head, self.BODY) == (b"hello, worldly.", True)
+
+    def test_after_another_coding(self):
+        head = b"403 No\r\nTransfer-Encoding: gzip, Chunked"
+        assert body_of(head, b"2\r\nab\r\n0\r\n\r\n") == (b"ab", True)
+
+    def test_another_coding_last_is_until_the_end(self):
+        head = b"403 No\r\nTransfer-Encoding: chunked, gzip\r\nContent-Length: 1"
+        assert body_of(head, b"2\r\nab\r\n") == (b"2\r\nab\r\n", False)
+
+    @pytest.mark.parametrize(
+        "malformed",
+        [
+            b"\r\n",
+            b"x\r\n",
+            b"-1\r\nz",
+            b"0x2\r\nzz\r\n",
+            b"5 5\r\nhello\r\n",
+            b"F" * 16 + b"\r\nzz",
+            b"1;" + b"x" * 300,
+            b"1;" + b"x" * 300 + b"\r\nz\r\n",
+            b"2\r\ncdX\r\n2\r\nzz\r\n",
+        ],
+    )
+    def test_malformed_coding_ends_the_body(self, malformed):
+        expected = b"abcd" if b"cd" in malformed else b"ab"
+        data = b"2\r\nab\r\n" + malformed
+        assert body_of(CHUNKED, data) == (expected, True)
+        assert body_of(CHUNKED, *one_by_one(data)) == (expected, True)
+
+    def test_the_limit_inside_a_chunk(self):
+        limits = HeadLimits(max_body_size=7)
+        assert body_of(CHUNKED, self.BODY, limits=limits) == (b"hello, ", True)
+        assert body_of(CHUNKED, *one_by_one(self.BODY), limits=limits) == (b"hello, ", True)
+
+    @given(st.binary(max_size=100), st.lists(st.integers(0, 100)))
+    def test_any_bytes_give_the_same_body_in_any_pieces(self, data, cuts):
+        assert body_of(CHUNKED, *cut(data, cuts)) == body_of(CHUNKED, data)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(100, False), (101, False), (200, True), (204, False), (304, False), (403, True)],
+)
+def test_has_body(status, expected):
+    assert has_body(status) is expected
