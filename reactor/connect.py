@@ -47,6 +47,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Seconds to wait for the body of a refusal: it is nice to have, the status is what counts.
 BODY_PATIENCE = 2.0
 
+#: Interim responses (status 1xx) before the one that counts.
+MAX_INTERIM = 8
+
 #: Not carried to another origin by a redirect (as browsers and curl do).
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
@@ -118,22 +121,16 @@ async def _attempt(
     sock = await _open(url, options, until)
     try:
         await write_all(sock, request, until, url.host)
-        parser = HeadParser("response", options.head_limits)
-        response = None
-        while response is None:
-            data = await read_some(sock, until, url.host)
-            if not data:
-                parser.feed_eof()
-            response = parser.feed(data)
+        response, leftover = await _read_response(sock, url, options, until)
         if response.status != 101:
-            result = await _refused(sock, url, response, parser.leftover, options, until)
+            result = await _refused(sock, url, response, leftover, options, until)
             sock.close()
             return result
         accepted = check_response(response, key, options.subprotocols, None, headers)
         if isinstance(sock, ssl.SSLSocket):
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
             session_cache.put(sock, url.port)
-        return Upgraded(sock, url, response, accepted.subprotocol, parser.leftover)
+        return Upgraded(sock, url, response, accepted.subprotocol, leftover)
     except BaseException:
         sock.close()
         raise
@@ -182,6 +179,30 @@ async def _open(url: WebSocketURL, options: ClientOptions, until: float | None) 
     session = session_cache.get(context, name, url.port)
     # start_tls() closes the socket when it fails.
     return await start_tls(sock, context, name, until, session)
+
+
+async def _read_response(
+    sock: socket, url: WebSocketURL, options: ClientOptions, until: float | None
+) -> tuple[Response, bytes]:
+    """Return the final response's head, and the bytes that came behind it."""
+    parser = HeadParser("response", options.head_limits)
+    data = await read_some(sock, until, url.host)
+    interim = 0
+    while True:
+        if not data:
+            parser.feed_eof()
+        response = parser.feed(data)
+        if response is None:
+            data = await read_some(sock, until, url.host)
+        elif response.status == 101 or response.status >= 200:
+            return response, parser.leftover
+        else:
+            # RFC 9110 section 15.2: interim responses may come first, and mean nothing to us.
+            interim += 1
+            if interim > MAX_INTERIM:
+                raise WebSocketHandshakeException(f"{url.host} sent {interim} interim responses")
+            data = parser.leftover or await read_some(sock, until, url.host)
+            parser = HeadParser("response", options.head_limits)
 
 
 async def _refused(

@@ -471,11 +471,8 @@ class SessionCache:
         None and the connection is gone.
         """
         session = tls.session
-        # Before its ticket has come, a session of TLS 1.3 has an id of no use.
-        resumable = session is not None and (
-            session.has_ticket or (tls.version() != "TLSv1.3" and bool(session.id))
-        )
-        if session is None or not resumable:
+        # Until its ticket has come, a session of TLS 1.3 has neither ticket nor id.
+        if session is None or not (session.has_ticket or session.id):
             return False
         if port is None:
             port = tls.getpeername()[1]

@@ -394,6 +394,7 @@ def test_the_budget_may_end_before_the_next_start(listening: Callable[[], Addres
     with pytest.raises(WebSocketTimeoutException):
         driver.run(call([listening(), listening()], until=100.1))
     assert driver.starts == [0.0]
+    assert driver.elapsed == 0.1
 
 
 def test_without_any_budget_nothing_is_tried(listening: Callable[[], Address]) -> None:

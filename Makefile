@@ -1,0 +1,60 @@
+# Set-up happens by itself: every target that needs the virtual environment makes it first.
+# It is made with $(PYTHON), in $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# The live demo: make run N=5000 DURATION=30, or make run URL=wss://host/path
+N ?= 1000
+DURATION ?= 10
+URL ?=
+
+.PHONY: run test lint format types cov bench clean help
+
+help:
+	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
+	@echo "make test   run all tests"
+	@echo "make lint | types | cov | bench | format | clean"
+
+run: $(VENV)/installed
+	$(BIN)/python -m reactor run --count $(N) --duration $(DURATION) $(if $(URL),--url '$(URL)')
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/installed-test
+	$(BIN)/mypy
+
+cov: $(VENV)/installed-test
+	$(BIN)/python -m pytest --cov=reactor --cov-branch --cov-report=term-missing:skip-covered
+
+bench: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp says what is installed in the virtual environment.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@

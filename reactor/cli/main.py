@@ -1,0 +1,36 @@
+"""The command line's entry: which commands there are.
+
+Each command is a module with ``add_arguments(parser)`` and ``run(arguments) -> int``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from . import echo, feed, run
+
+__all__ = ["main"]
+
+COMMANDS = {"echo": echo, "feed": feed, "run": run}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status of the process.
+
+    Parameters:
+        argv: the arguments; default: those of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="reactor", description="Any number of WebSockets on one thread."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        description = (module.__doc__ or "").partition("\n")[0]
+        module.add_arguments(commands.add_parser(name, help=description, description=description))
+    arguments = parser.parse_args(argv)
+    try:
+        status: int = COMMANDS[arguments.command].run(arguments)
+        return status
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,329 @@
+"""The wire format: RFC 6455 sections 5.1 to 5.3."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactor.protocols.frames import (
+    OP_BINARY,
+    OP_CLOSE,
+    OP_CONT,
+    OP_PING,
+    OP_PONG,
+    OP_TEXT,
+    apply_mask,
+    new_mask,
+    parse_header,
+    parse_messages,
+    serialize,
+)
+from tests.support.websocket_frames import (
+    KEY,
+    Frame,
+    build_frame,
+    build_header,
+    mask_naively,
+    read_frames,
+)
+
+#: Where the form of the length changes, and what stands next to it.
+EDGE_LENGTHS = [0, 1, 2, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536, 65537]
+LIMIT = 2**20
+
+keys = st.binary(min_size=4, max_size=4)
+
+
+class TestOpcodes:
+    def test_the_numbers_are_those_of_section_5_2(self):
+        opcodes = (OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG)
+        assert opcodes == (0x0, 0x1, 0x2, 0x8, 0x9, 0xA)
+
+
+class TestNewMask:
+    def test_a_key_is_four_bytes(self):
+        assert all(type(key) is bytes and len(key) == 4 for key in (new_mask() for _ in range(5)))
+
+    def test_keys_do_not_repeat_over_many_draws(self):
+        drawn = [new_mask() for _ in range(5000)]
+        assert len(set(drawn)) > 4990  # two of 2**32 may be equal by chance, hardly ten of 5000
+
+    def test_every_byte_of_a_key_is_spread_over_its_range(self):
+        drawn = [new_mask() for _ in range(5000)]
+        for i in range(4):
+            assert len({key[i] for key in drawn}) > 240
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+    def test_a_forked_child_draws_other_keys_than_its_parent(self):
+        new_mask()  # keys that were drawn before the fork must not be used on both sides
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.write(writer, b"".join(new_mask() for _ in range(100)))
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            written = stream.read()
+        os.waitpid(child, 0)
+        ours = {new_mask() for _ in range(2000)}
+        theirs = [written[i : i + 4] for i in range(0, 400, 4)]
+        assert len(written) == 400
+        assert len(ours.intersection(theirs)) < 3
+
+
+class TestApplyMask:
+    @pytest.mark.parametrize("around", [0, 100, 16384, 32768])
+    def test_is_the_xor_of_section_5_3_for_every_length(self, around):
+        data = os.urandom(around + 100)
+        for length in range(max(around - 100, 0), around + 101):
+            assert apply_mask(data[:length], KEY) == mask_naively(data[:length], KEY)
+
+    @pytest.mark.parametrize(
+        "key", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x01", b"\x80\0\0\0"]
+    )
+    @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 7, 8, 9, 16383, 16384, 16385, 70001])
+    def test_keys_and_data_with_zero_bytes_keep_their_length(self, key, length):
+        for data in (bytes(length), b"\xff" * length):
+            assert apply_mask(data, key) == mask_naively(data, key)
+
+    @given(st.binary(max_size=300), keys)
+    def test_agrees_with_a_loop_over_the_octets(self, data, key):
+        assert apply_mask(data, key) == mask_naively(data, key)
+
+    @given(st.binary(min_size=1, max_size=50), st.integers(400, 1200), keys)
+    def test_agrees_with_a_loop_over_the_octets_for_long_data(self, chunk, times, key):
+        assert apply_mask(chunk * times, key) == mask_naively(chunk * times, key)
+
+    @given(st.binary(max_size=300), keys)
+    def test_is_its_own_inverse(self, data, key):
+        assert apply_mask(apply_mask(data, key), key) == data
+
+    def test_the_result_is_bytes(self):
+        assert type(apply_mask(b"", KEY)) is bytes
+        assert type(apply_mask(b"abc", KEY)) is bytes
+
+
+class TestSerialize:
+    def test_the_examples_of_section_5_7(self):
+        assert serialize(OP_TEXT, b"Hello", None) == bytes.fromhex("810548656c6c6f")
+        masked = bytes.fromhex("818537fa213d7f9f4d5158")
+        assert serialize(OP_TEXT, b"Hello", bytes.fromhex("37fa213d")) == masked
+        assert serialize(OP_TEXT, b"Hel", None, fin=False) == bytes.fromhex("010348656c")
+        assert serialize(OP_CONT, b"lo", None) == bytes.fromhex("80026c6f")
+        assert serialize(OP_PING, b"Hello", None) == bytes.fromhex("890548656c6c6f")
+        pong = bytes.fromhex("8a8537fa213d7f9f4d5158")
+        assert serialize(OP_PONG, b"Hello", bytes.fromhex("37fa213d")) == pong
+        data = bytes(range(256))
+        assert serialize(OP_BINARY, data, None) == bytes.fromhex("827e0100") + data
+        data = bytes(65536)
+        assert serialize(OP_BINARY, data, None) == bytes.fromhex("827f0000000000010000") + data
+
+    @pytest.mark.parametrize("key", [None, KEY], ids=["unmasked", "masked"])
+    @pytest.mark.parametrize("length", EDGE_LENGTHS)
+    def test_lengths_take_the_shortest_form(self, length, key):
+        payload = os.urandom(length)
+        assert serialize(OP_BINARY, payload, key) == build_frame(OP_BINARY, payload, key=key)
+
+    @pytest.mark.parametrize("key", [None, KEY], ids=["unmasked", "masked"])
+    @pytest.mark.parametrize("fin", [False, True])
+    @pytest.mark.parametrize("rsv", range(8))
+    @pytest.mark.parametrize("opcode", range(16))
+    def test_every_first_byte(self, opcode, rsv, fin, key):
+        frame = serialize(opcode, b"payload", key, fin, rsv)
+        assert frame == build_frame(opcode, b"payload", fin=fin, rsv=rsv, key=key)
+
+    @given(
+        st.integers(0, 15),
+        st.binary(max_size=400),
+        st.none() | keys,
+        st.booleans(),
+        st.integers(0, 7),
+    )
+    def test_is_read_back_by_another_reader(self, opcode, payload, key, fin, rsv):
+        frame = serialize(opcode, payload, key, fin, rsv)
+        assert read_frames(frame) == [Frame(fin, rsv, opcode, key, payload)]
+
+
+class TestParseHeader:
+    @pytest.mark.parametrize("key", [None, KEY], ids=["unmasked", "masked"])
+    @pytest.mark.parametrize("fin", [False, True])
+    @pytest.mark.parametrize("rsv", range(8))
+    @pytest.mark.parametrize("opcode", range(16))
+    def test_every_first_byte(self, opcode, rsv, fin, key):
+        data = build_frame(opcode, b"payload", fin=fin, rsv=rsv, key=key)
+        header = parse_header(data, 0)
+        assert header is not None
+        assert (header.fin, header.rsv, header.opcode) == (fin, rsv, opcode)
+        assert (header.mask, header.length, header.minimal) == (key, 7, True)
+        assert header.start == len(data) - 7
+
+    @pytest.mark.parametrize("key", [None, KEY], ids=["unmasked", "masked"])
+    @pytest.mark.parametrize(
+        "length", [*EDGE_LENGTHS, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
+    )
+    @pytest.mark.parametrize("bits", [7, 16, 64])
+    def test_lengths_in_every_form(self, length, bits, key):
+        shortest = 7 if length < 126 else 16 if length < 2**16 else 64
+        if bits < shortest:
+            return  # cannot be written so
+        data = build_header(OP_BINARY, length, key=key, length_bits=bits)
+        header = parse_header(data, 0)
+        assert header is not None
+        assert header.length == length
+        assert header.minimal is (bits == shortest)
+        assert header.mask == key
+        assert header.start == len(data)
+
+    @pytest.mark.parametrize("key", [None, KEY], ids=["unmasked", "masked"])
+    @pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536])
+    def test_none_until_the_last_byte_of_the_header(self, length, key):
+        data = build_header(OP_TEXT, length, key=key)
+        for end in range(len(data)):
+            assert parse_header(data[:end], 0) is None
+        assert parse_header(data, 0) is not None
+
+    def test_begins_at_the_position(self):
+        before = build_frame(OP_BINARY, b"\x81\xff\x7e\x7f", key=KEY)
+        data = before + build_frame(OP_PING, b"x" * 5, key=b"abcd")
+        header = parse_header(data, len(before))
+        assert header is not None
+        assert (header.opcode, header.length, header.mask) == (OP_PING, 5, b"abcd")
+        assert header.start == len(before) + 6
+
+    @pytest.mark.parametrize("size", [0, 1, 3, 5, 9, 13])
+    def test_bytes_before_the_position_do_not_complete_a_header(self, size):
+        data = bytes(20) + build_header(OP_BINARY, 70000, key=KEY)[:size]
+        assert parse_header(data, 20) is None
+
+    @given(
+        st.integers(0, 15),
+        st.binary(max_size=400),
+        st.none() | keys,
+        st.booleans(),
+        st.integers(0, 7),
+        st.binary(max_size=20),
+        st.binary(max_size=20),
+    )
+    def test_reads_what_serialize_wrote(self, opcode, payload, key, fin, rsv, before, after):
+        frame = serialize(opcode, payload, key, fin, rsv)
+        header = parse_header(before + frame + after, len(before))
+        assert header is not None
+        assert header[:6] == (fin, rsv, opcode, key, len(payload), True)
+        assert header.start == len(before) + len(frame) - len(payload)
+
+
+@pytest.fixture(params=[None, KEY], ids=["unmasked", "masked"])
+def key(request):
+    return request.param
+
+
+def parse(data: bytes, key: bytes | None, pos: int = 0, limit: int = LIMIT):
+    """Return the messages, and the position that parse_messages stopped at."""
+    messages: list[str | bytes] = []
+    end = parse_messages(data, pos, messages, key is not None, limit)
+    return messages, end
+
+
+class TestParseMessages:
+    def test_text_is_str_and_binary_is_bytes(self, key):
+        data = build_frame(OP_TEXT, "grün €".encode(), key=key)
+        data += build_frame(OP_BINARY, b"\xff\0", key=key)
+        messages, end = parse(data, key)
+        assert messages == ["grün €", b"\xff\0"]
+        assert [type(message) for message in messages] == [str, bytes]
+        assert end == len(data)
+
+    @pytest.mark.parametrize("opcode", [OP_TEXT, OP_BINARY])
+    @pytest.mark.parametrize("length", EDGE_LENGTHS)
+    def test_lengths_in_their_shortest_form(self, length, opcode, key):
+        payload = bytes(ord("a") + i % 26 for i in range(length))
+        data = build_frame(opcode, payload, key=key)
+        messages, end = parse(data, key)
+        assert messages == [payload.decode() if opcode == OP_TEXT else payload]
+        assert end == len(data)
+
+    def test_nothing_comes_of_nothing(self, key):
+        assert parse(b"", key) == ([], 0)
+
+    def test_begins_at_the_position_and_appends(self, key):
+        first = build_frame(OP_TEXT, b"first", key=key)
+        data = first + build_frame(OP_TEXT, b"second", key=key)
+        messages = ["there"]
+        end = parse_messages(data, len(first), messages, key is not None, LIMIT)
+        assert messages == ["there", "second"]
+        assert end == len(data)
+
+    @pytest.mark.parametrize("length", [0, 1, 125, 126, 300, 65535, 65536])
+    @pytest.mark.parametrize("opcode", [OP_TEXT, OP_BINARY])
+    def test_stops_at_a_frame_that_is_not_whole(self, opcode, length, key):
+        whole = build_frame(OP_TEXT, b"whole", key=key)
+        part = build_frame(opcode, b"x" * length, key=key)
+        ends = {*range(min(20, len(part))), len(part) - 1}
+        for end in ends:
+            assert parse(whole + part[:end], key) == (["whole"], len(whole))
+
+    def untaken(self, key):
+        """What the function must leave to others: (name, frame)."""
+        for opcode in (OP_CLOSE, OP_PING, OP_PONG, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
+            yield f"opcode {opcode}", build_frame(opcode, b"", key=key)
+        for opcode in (OP_TEXT, OP_BINARY, OP_CONT):
+            yield f"fragment {opcode}", build_frame(opcode, b"a", fin=False, key=key)
+        yield "last fragment", build_frame(OP_CONT, b"a", key=key)
+        for opcode in (OP_TEXT, OP_BINARY):
+            for rsv in range(1, 8):
+                yield f"rsv {rsv}", build_frame(opcode, b"a", rsv=rsv, key=key)
+            for length, bits in [(0, 16), (1, 16), (125, 16), (0, 64), (126, 64), (65535, 64)]:
+                frame = build_frame(opcode, b"a" * length, key=key, length_bits=bits)
+                yield f"{length} in {bits} bits", frame
+            other = KEY if key is None else None
+            yield "wrong mask bit", build_frame(opcode, b"abcd", key=other)
+            yield "wrong mask bit, 16 bits", build_frame(opcode, b"a" * 126, key=other)
+            yield "wrong mask bit, 64 bits", build_frame(opcode, b"a" * 65536, key=other)
+            for length in (LIMIT + 1, 2**63 - 1, 2**63, 2**64 - 1):
+                header = build_header(opcode, length, key=key)
+                yield f"length {length}", header + b"a" * 100
+        for size in (1, 5, 130, 65536):
+            broken = b"a" * (size - 1) + b"\xff"
+            yield f"not UTF-8, {size} bytes", build_frame(OP_TEXT, broken, key=key)
+        yield "half a character", build_frame(OP_TEXT, "€".encode()[:2], key=key)
+        yield "a surrogate", build_frame(OP_TEXT, b"\xed\xa0\x80", key=key)
+
+    def test_stops_without_judging_at_anything_else(self, key):
+        whole = build_frame(OP_TEXT, b"whole", key=key)
+        for name, frame in self.untaken(key):
+            result = parse(whole + frame + whole, key)
+            assert result == (["whole"], len(whole)), name
+
+    @pytest.mark.parametrize("opcode", [OP_TEXT, OP_BINARY])
+    @pytest.mark.parametrize("limit", [0, 1, 124, 125, 126, 127, 65535, 65536])
+    def test_a_message_of_exactly_the_limit_is_taken_and_no_longer_one(self, limit, opcode, key):
+        exact = build_frame(opcode, b"a" * limit, key=key)
+        longer = build_frame(opcode, b"a" * (limit + 1), key=key)
+        messages, end = parse(exact + longer, key, limit=limit)
+        assert [len(message) for message in messages] == [limit]
+        assert end == len(exact)
+
+    @given(
+        st.lists(st.text(max_size=100) | st.binary(max_size=200), max_size=10),
+        st.booleans(),
+        st.data(),
+    )
+    def test_takes_the_whole_messages_of_any_prefix(self, expected, masked, data):
+        ends = [0]
+        stream = b""
+        for message in expected:
+            opcode = OP_TEXT if isinstance(message, str) else OP_BINARY
+            payload = message.encode() if isinstance(message, str) else message
+            stream += build_frame(opcode, payload, key=data.draw(keys) if masked else None)
+            ends.append(len(stream))
+        cut = data.draw(st.integers(0, len(stream)))
+        whole = sum(end <= cut for end in ends) - 1
+        messages: list[str | bytes] = []
+        end = parse_messages(stream[:cut], 0, messages, masked, LIMIT)
+        assert messages == expected[:whole]
+        assert end == ends[whole]
