@@ -201,7 +201,7 @@ def value_of(scenario: Scenario, report: dict[str, Any]) -> float:
     """The figure for the table, in the unit of the scenario."""
     if scenario.kind == "idle":
         return float(report["bytes_per_connection"]) * scenario.factor
-    return float(report["cpu_seconds"]) / report[scenario.per] * scenario.factor
+    return float(report["cpu_seconds"]) / int(report[scenario.per]) * scenario.factor
 
 
 # ---- a scenario ----
@@ -323,6 +323,30 @@ def machine() -> str:
     )
 
 
+class Others:
+    """How busy other processes, and other guests of the same host, keep the CPUs meanwhile."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.before = self.seconds()
+
+    @staticmethod
+    def seconds() -> float:
+        try:
+            with open("/proc/stat") as file:
+                ticks = [int(word) for word in file.readline().split()[1:]]
+        except OSError:
+            return 0.0
+        user, nice, system, _idle, _iowait, _irq, _softirq, steal = ticks[:8]
+        ours = os.times()
+        everything = (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
+        return everything - sum(ours[:4])
+
+    def share(self) -> float:
+        """In CPUs: 0.5 is half of one."""
+        return max(0.0, (self.seconds() - self.before) / (time.monotonic() - self.started))
+
+
 def names(known: dict[str, Any]) -> Any:
     def parse(text: str) -> list[str]:
         chosen = text.split(",")
@@ -382,13 +406,20 @@ def main() -> None:
     everything: dict[str, Any] = {"about": about, "scenarios": {}}
     for name, scenario in scenarios.items():
         able = [client for client in clients if scenario.kind in CLIENTS[client].kinds]
+        others = Others()
         results = measure(name, scenario, able, args.rounds, args.seconds)
         rows = rows_of(scenario, results)
+        busy = f"Other processes took {others.share():.2f} CPU meanwhile."
         what = "" if scenario.kind == "idle" else f" of CPU per {scenario.per[:-1]}"
         title = f"{scenario.title} ({scenario.unit}{what})"
-        print(f"\n{title}\n{table(rows, markdown=False)}", flush=True)
-        text.append(f"### {title}\n\n{table(rows, markdown=True)}")
-        everything["scenarios"][name] = {"title": title, "unit": scenario.unit, "clients": results}
+        print(f"\n{title}\n{table(rows, markdown=False)}\n{busy}", flush=True)
+        text.append(f"### {title}\n\n{table(rows, markdown=True)}\n\n{busy}")
+        everything["scenarios"][name] = {
+            "title": title,
+            "unit": scenario.unit,
+            "others": busy,
+            "clients": results,
+        }
     if args.json:
         args.json.write_text(json.dumps(everything, indent=1) + "\n")
     if args.markdown:

@@ -15,14 +15,17 @@ handler may still give up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .connect import Upgraded, connect
 from .connection import Connection, Phase
 from .exceptions import CloseCode, WebSocketBadStatusException
 from .options import ClientOptions
+from .protocols.frames import new_mask
 from .protocols.handshake import normalize_headers
-from .protocols.session import Role
+from .protocols.http11 import HeadParser
+from .protocols.session import Role, WebSocketSession
 from .tasks import Task
 from .transports.tls import make_context
 from .url import parse_url
@@ -45,7 +48,7 @@ class ClientConnection(Connection):
         options: see ClientOptions.
     """
 
-    __slots__ = ("_attempt", "_backoff", "_opened_at", "_response", "_source", "_task", "_url")
+    __slots__ = ("_attempt", "_backoff", "_head", "_opened_at", "_source", "_task", "_url")
 
     options: ClientOptions
 
@@ -58,6 +61,8 @@ class ClientConnection(Connection):
         options: ClientOptions,
     ) -> None:
         # What can be wrong already is an error of this call, not of an attempt.
+        if not isinstance(url, str) and not callable(url):
+            raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
         if isinstance(url, str) and parse_url(url).secure:
             make_context(options.sslopt)
         if not callable(options.header):
@@ -71,7 +76,7 @@ class ClientConnection(Connection):
         self._backoff = options.backoff
         self._attempt = 0  # attempts in a row that did not lead to a stable connection
         self._opened_at: float | None = None  # when it was open for the first or latest time
-        self._response: Response | None = None
+        self._head = b""  # of the response to the latest upgrade
         self._task: Task[Upgraded] | None = None
         loop.call_soon(self._connect)
 
@@ -83,7 +88,9 @@ class ClientConnection(Connection):
     @property
     def response(self) -> Response | None:
         """The head of the server's answer to the latest upgrade."""
-        return self._response
+        # Parsed when somebody asks: parsed heads were a third of a connection's memory.
+        parser = HeadParser("response", self.options.head_limits)
+        return parser.feed(self._head) if self._head else None
 
     @property
     def attempt(self) -> int:
@@ -99,16 +106,15 @@ class ClientConnection(Connection):
             source = self._source
             self._url = source if isinstance(source, str) else source()
             header = self.options.header
+            header = header() if callable(header) else header
             cookie = self.options.cookie
-            coroutine = connect(
-                self._url,
-                self.options,
-                header() if callable(header) else header,
-                cookie() if callable(cookie) else cookie,
-            )
+            cookie = cookie() if callable(cookie) else cookie
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
+        if self.phase is Phase.OVER:  # closed by one of the functions
+            return
+        coroutine = connect(self._url, self.options, header, cookie)
         self._task = Task(self._loop, coroutine, self._connected)
 
     def _connected(self, upgraded: Upgraded | None, error: Exception | None) -> None:
@@ -119,7 +125,7 @@ class ClientConnection(Connection):
         if upgraded is None:
             self._over(CloseCode.ABNORMAL, "", error)
             return
-        self._response = upgraded.response
+        self._head = upgraded.head
         self.subprotocol = upgraded.subprotocol
         again = self._opened_at is not None
         self._opened_at = self._loop.now
@@ -128,9 +134,20 @@ class ClientConnection(Connection):
             upgraded.sock, upgraded.leftover, protocol.on_reconnect if again else protocol.on_open
         )
 
-    def _close(self, code: int, reason: str) -> None:
+    def _new_session(self) -> WebSocketSession:
+        options = self.options
+        source = options.mask_key
+        return WebSocketSession(
+            Role.CLIENT,
+            options.message_limits,
+            decode_text=options.decode_text,
+            fragments=options.fragments,
+            new_mask=new_mask if source is None else partial(_checked_mask, source),
+        )
+
+    def _close(self, code: int, reason: str, timeout: float | None = None) -> None:
         self._backoff = None
-        super()._close(code, reason)
+        super()._close(code, reason, timeout)
 
     def _abort(self) -> None:
         self._backoff = None
@@ -172,6 +189,16 @@ class ClientConnection(Connection):
         if delay is not None and isinstance(error, WebSocketBadStatusException):
             delay = max(delay, _retry_after(error))
         return delay
+
+
+def _checked_mask(source: Callable[[int], bytes | str]) -> bytes:
+    """A masking key from the user's function."""
+    key = source(4)
+    if isinstance(key, str):
+        key = key.encode("latin-1")
+    if len(key) != 4:
+        raise ValueError(f"mask_key must return 4 bytes, not {key!r}")
+    return key
 
 
 def _retry_after(error: WebSocketBadStatusException) -> float:

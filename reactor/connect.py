@@ -2,7 +2,7 @@
 
 What it is: the client's way through RFC 6455 section 4.1:
 
-    resolve -> dial -> (tunnel) -> TLS -> upgrade -> (redirect: again)
+    resolve -> dial -> (proxy) -> TLS -> upgrade -> (redirect: again)
 
 What it must not know: who drives it (see tasks.py), sessions, protocol objects.
 
@@ -13,15 +13,16 @@ server's head belong to the first frames, and are part of the result.
 
 from __future__ import annotations
 
+import os
 import ssl
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import socket
 
 from .exceptions import (
-    WebSocketConnectException,
     WebSocketHandshakeException,
+    WebSocketProxyException,
     WebSocketTimeoutException,
 )
 from .options import ClientOptions
@@ -33,25 +34,24 @@ from .protocols.handshake import (
     make_key,
     normalize_headers,
 )
-from .protocols.http11 import BodyParser, HeadParser, Response
-from .tasks import now, wait
+from .protocols.http11 import BodyParser, Response
+from .proxies import choose_proxy
 from .transports.dial import dial, dial_unix
+from .transports.exchange import read_response, read_some, sooner, write_all
+from .transports.proxy import dial_through
 from .transports.resolver import resolve
 from .transports.tls import make_context, server_hostname, session_cache, start_tls
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["Upgraded", "connect", "read_some", "write_all"]
+__all__ = ["Upgraded", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 #: Seconds to wait for the body of a refusal: it is nice to have, the status is what counts.
 BODY_PATIENCE = 2.0
 
-#: Interim responses (status 1xx) before the one that counts.
-MAX_INTERIM = 8
-
-#: Not carried to another origin by a redirect (as browsers and curl do).
-CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+#: Meant for one origin: not carried to another one by a redirect (as curl does).
+OF_THE_ORIGIN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
 
 
 @dataclass(slots=True)
@@ -62,6 +62,7 @@ class Upgraded:
         sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss.
         url: where it leads, after redirects.
         response: the server's head.
+        head: the same as it came.
         subprotocol: what the server chose, or None.
         leftover: the first bytes of the frames that follow.
     """
@@ -69,6 +70,7 @@ class Upgraded:
     sock: socket
     url: WebSocketURL
     response: Response
+    head: bytes
     subprotocol: str | None
     leftover: bytes
 
@@ -86,9 +88,7 @@ async def connect(
     Raises ValueError for a URL or an option that cannot be used, and members of the exception
     tree for everything that the network, the peer or the clock does.
     """
-    until = None
-    if options.connect_timeout is not None:
-        until = await now() + options.connect_timeout
+    until = await sooner(None, options.connect_timeout)
     target = parse_url(url)
     headers = normalize_headers(header)
     redirects = 0
@@ -102,8 +102,9 @@ async def connect(
             )
         redirects += 1
         if not same_origin(target, result):
-            headers = [pair for pair in headers if pair[0].lower() not in CREDENTIALS]
+            headers = [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
             cookie = None
+            options = replace(options, host=None)
         target = result
 
 
@@ -118,19 +119,19 @@ async def _attempt(
     key = make_key()
     # Built first: what cannot be sent is an error before anything is connected.
     request = _request(url, options, headers, cookie, key)
-    sock = await _open(url, options, until)
+    sock, early = await _open(url, options, until)
     try:
         await write_all(sock, request, until, url.host)
-        response, leftover = await _read_response(sock, url, options, until)
+        response, parser = await read_response(sock, until, url.host, options.head_limits, early)
         if response.status != 101:
-            result = await _refused(sock, url, response, leftover, options, until)
+            result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
             return result
         accepted = check_response(response, key, options.subprotocols, None, headers)
         if isinstance(sock, ssl.SSLSocket):
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
             session_cache.put(sock, url.port)
-        return Upgraded(sock, url, response, accepted.subprotocol, leftover)
+        return Upgraded(sock, url, response, parser.raw, accepted.subprotocol, parser.leftover)
     except BaseException:
         sock.close()
         raise
@@ -158,51 +159,56 @@ def _request(
     )
 
 
-async def _open(url: WebSocketURL, options: ClientOptions, until: float | None) -> socket:
-    """Return a socket connected to the host of *url*, with TLS on it for wss."""
+async def _open(
+    url: WebSocketURL, options: ClientOptions, until: float | None
+) -> tuple[socket, bytes]:
+    """Return a socket connected to the host of *url*, with TLS on it for wss.
+
+    And, through a proxy, the bytes that the host has already sent.
+    """
     # A wrong sslopt is an error before anything is connected.
     context = make_context(options.sslopt) if url.secure else None
-    if options.unix_path is not None:
-        sock = await dial_unix(options.unix_path, until)
-    else:
-        addresses = await resolve(url.host, url.port, until)
-        sock = await dial(
-            addresses,
-            until=until,
-            host_name_for_errors=url.host,
-            sockopt=options.sockopt,
-            source_address=options.source_address,
-        )
+    sock, early = await _dial(url, options, until)
     if context is None:
-        return sock
+        return sock, early
+    if early:
+        # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
+        # proxy has added something of its own.
+        sock.close()
+        raise WebSocketProxyException(
+            f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
+            f"{early[:40]!r}"
+        )
     name = server_hostname(options.sslopt, url.host)
     session = session_cache.get(context, name, url.port)
     # start_tls() closes the socket when it fails.
-    return await start_tls(sock, context, name, until, session)
+    return await start_tls(sock, context, name, until, session), b""
 
 
-async def _read_response(
-    sock: socket, url: WebSocketURL, options: ClientOptions, until: float | None
-) -> tuple[Response, bytes]:
-    """Return the final response's head, and the bytes that came behind it."""
-    parser = HeadParser("response", options.head_limits)
-    data = await read_some(sock, until, url.host)
-    interim = 0
-    while True:
-        if not data:
-            parser.feed_eof()
-        response = parser.feed(data)
-        if response is None:
-            data = await read_some(sock, until, url.host)
-        elif response.status == 101 or response.status >= 200:
-            return response, parser.leftover
-        else:
-            # RFC 9110 section 15.2: interim responses may come first, and mean nothing to us.
-            interim += 1
-            if interim > MAX_INTERIM:
-                raise WebSocketHandshakeException(f"{url.host} sent {interim} interim responses")
-            data = parser.leftover or await read_some(sock, until, url.host)
-            parser = HeadParser("response", options.head_limits)
+async def _dial(
+    url: WebSocketURL, options: ClientOptions, until: float | None
+) -> tuple[socket, bytes]:
+    """Return a socket on which the host of *url* is heard, and what was heard already."""
+    if options.unix_path is not None:
+        return await dial_unix(options.unix_path, until), b""
+    proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
+    if proxy is not None:
+        return await dial_through(
+            proxy,
+            url.host,
+            url.port,
+            until=await sooner(until, options.proxy_timeout),
+            sockopt=options.sockopt,
+            source_address=options.source_address,
+        )
+    sock = await dial(
+        await resolve(url.host, url.port, until),
+        until=until,
+        host_name_for_errors=url.host,
+        sockopt=options.sockopt,
+        source_address=options.source_address,
+    )
+    return sock, b""
 
 
 async def _refused(
@@ -218,8 +224,7 @@ async def _refused(
     if response.status in REDIRECTS and location is not None:
         return join(url, location)
     body = BodyParser(response, options.head_limits)
-    patience = await now() + BODY_PATIENCE
-    until = patience if until is None else min(until, patience)
+    until = await sooner(until, BODY_PATIENCE)
     done = body.done or body.feed(leftover)
     while not done:
         try:
@@ -230,41 +235,3 @@ async def _refused(
             body.feed_eof()
         done = not data or body.feed(data)
     raise bad_status(response, body.body)
-
-
-async def read_some(sock: socket, until: float | None, host: str) -> bytes:
-    """Return the next bytes, b"" at the end; part of an opening handshake with *host*."""
-    while True:
-        try:
-            return sock.recv(65536)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-            ready = await wait(reads=[sock.fileno()], until=until)
-        except ssl.SSLWantWriteError:
-            ready = await wait(writes=[sock.fileno()], until=until)
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return b""
-        except OSError as exc:
-            raise WebSocketConnectException(
-                exc.errno, f"connection to {host} was lost in the opening handshake: {exc}"
-            ) from exc
-        if not ready:
-            raise WebSocketTimeoutException(f"opening handshake with {host} timed out")
-
-
-async def write_all(sock: socket, data: bytes, until: float | None, host: str) -> None:
-    """Send all of *data*; part of an opening handshake with *host*."""
-    rest = memoryview(data)
-    while rest:
-        try:
-            rest = rest[sock.send(rest) :]
-            continue
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
-            ready = await wait(writes=[sock.fileno()], until=until)
-        except ssl.SSLWantReadError:
-            ready = await wait(reads=[sock.fileno()], until=until)
-        except OSError as exc:
-            raise WebSocketConnectException(
-                exc.errno, f"connection to {host} was lost in the opening handshake: {exc}"
-            ) from exc
-        if not ready:
-            raise WebSocketTimeoutException(f"opening handshake with {host} timed out")

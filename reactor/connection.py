@@ -57,18 +57,20 @@ from .protocols.session import (
     WebSocketSession,
     check_close,
 )
+from .protocols.websocket import WebSocketProtocol
 from .timers import Action, KeepAlive
 from .transports.stream import Linger, Stream, describe_loss, make_stream
 
 if TYPE_CHECKING:
     from .loop import EventLoop
     from .protocols.http11 import Request, Response
-    from .protocols.websocket import WebSocketProtocol
     from .timers import Timer
 
-__all__ = ["Connection", "Phase"]
+__all__ = ["Connection", "Phase", "check_protocol"]
 
-#: Output is written during a callback, not after it, when it has grown to this many bytes.
+#: Output is written during a callback, not after it, when it has grown to this many bytes, or
+#: to the high mark: then what is above the mark is in the stream's queue, which sees to
+#: ``on_writable``.
 CORK_LIMIT = 65536
 
 _thread_lock = threading.Lock()
@@ -83,6 +85,17 @@ class Phase(IntEnum):
     OVER = 3
 
 
+def check_protocol(handlers: object) -> None:
+    """Check that *handlers* can be given to a connection.
+
+    Raises TypeError when it is no WebSocketProtocol, ValueError when it has a connection.
+    """
+    if not isinstance(handlers, WebSocketProtocol):
+        raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
+    if handlers.state is not State.CLOSED:
+        raise ValueError(f"{handlers!r} has a connection already")
+
+
 class Connection:
     """What client and server connections share. See the module.
 
@@ -94,7 +107,9 @@ class Connection:
     """
 
     __slots__ = (
+        "_cork_limit",
         "_corked",
+        "_ending",
         "_from_threads",
         "_keep_alive",
         "_loop",
@@ -102,6 +117,7 @@ class Connection:
         "_registry",
         "_role",
         "_timer",
+        "_write_limit",
         "last_activity",
         "options",
         "protocol",
@@ -126,6 +142,8 @@ class Connection:
         #: When bytes last came, by the clock of the loop's turns.
         self.last_activity = 0.0
         self._loop = loop
+        self._write_limit = options.write_limit
+        self._cork_limit = min(CORK_LIMIT, options.high_water)
         self._registry = registry
         self._role = role
         self._phase = Phase.CONNECTING
@@ -133,6 +151,7 @@ class Connection:
         self._keep_alive: KeepAlive | None = None
         self._corked = 0  # bytes in the session's output
         self._from_threads = 0  # bytes on their way from other threads to the loop
+        self._ending = False  # another thread has asked for the end: its later sends are too late
         registry.add(self)
 
     # -- what there is to know -----------------------------------------------------------
@@ -189,7 +208,7 @@ class Connection:
         session = self.session
         events = session.receive(data)
         if session.output:
-            if self.stream.queued >= self.options.write_limit:
+            if self.stream.queued >= self._write_limit:
                 self._overflow()  # it sends pings, and does not read our pongs
                 return
             self._cork(session)
@@ -198,6 +217,7 @@ class Connection:
 
     def eof_received(self) -> None:
         """The peer has ended its side, without a close frame of this attempt being seen."""
+        self.flush()  # a TLS stream tells of the last data and of the end in one call
         self._lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -230,16 +250,25 @@ class Connection:
 
     def send(self, message: str | bytes | bytearray | memoryview) -> int:
         """See WebSocketProtocol."""
-        if get_ident() != self._loop.thread_id:
+        loop = self._loop
+        if get_ident() != loop.thread_id:
             if isinstance(message, str):
                 return self._send_from_thread(OP_TEXT, message.encode())
             if isinstance(message, (bytes, bytearray, memoryview)):
                 return self._send_from_thread(OP_BINARY, bytes(message))
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
-        session = self._sendable()
-        idle = not session.output
+        # From here to the end: what _sendable() and _sent() do, without the calls.
+        if self._phase is not Phase.ATTACHED:
+            self._refuse()
+        if self.stream.queued >= self._write_limit:
+            raise self._queue_full(self.stream.queued)
+        session = self.session
         size = session.send(message)
-        self._sent(size, idle)
+        self._corked += size
+        if self._corked >= self._cork_limit or not loop.running:
+            self.flush()
+        elif len(session.output) == 1:
+            loop.dirty.append(self)
         return size
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
@@ -247,9 +276,8 @@ class Connection:
         if get_ident() != self._loop.thread_id:
             return self._send_from_thread(opcode, payload, fin)
         session = self._sendable()
-        idle = not session.output
         size = session.send_frame(opcode, payload, fin)
-        self._sent(size, idle)
+        self._sent(size)
         return size
 
     def ping(self, payload: bytes = b"") -> int:
@@ -257,9 +285,8 @@ class Connection:
         if get_ident() != self._loop.thread_id:
             return self._send_from_thread(OP_PING, payload)
         session = self._sendable()
-        idle = not session.output
         size = session.ping(payload)
-        self._sent(size, idle)
+        self._sent(size)
         return size
 
     def pong(self, payload: bytes = b"") -> int:
@@ -267,16 +294,15 @@ class Connection:
         if get_ident() != self._loop.thread_id:
             return self._send_from_thread(OP_PONG, payload)
         session = self._sendable()
-        idle = not session.output
         size = session.pong(payload)
-        self._sent(size, idle)
+        self._sent(size)
         return size
 
     def _sendable(self) -> WebSocketSession:
         """Return the session, if there is one and its write queue is not full."""
         if self._phase is not Phase.ATTACHED:
             self._refuse()
-        if self.stream.queued >= self.options.write_limit:
+        if self.stream.queued >= self._write_limit:
             raise self._queue_full(self.stream.queued)
         return self.session
 
@@ -288,16 +314,16 @@ class Connection:
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:
         return WebSocketQueueFullException(
             f"the write queue of {self.url} holds {queued} bytes, "
-            f"write_limit is {self.options.write_limit}"
+            f"write_limit is {self._write_limit}"
         )
 
-    def _sent(self, size: int, idle: bool) -> None:
-        """*size* bytes were added to the session's output, which was empty before if *idle*."""
+    def _sent(self, size: int) -> None:
+        """*size* bytes were added to the session's output."""
         self._corked += size
-        if self._corked >= CORK_LIMIT:
+        if self._corked >= self._cork_limit or not self._loop.running:
             self.flush()
-        elif idle:
-            self._loop.flush_soon(self)
+        elif len(self.session.output) == 1:  # it was empty, so nobody else has seen to it
+            self._loop.dirty.append(self)
 
     def _cork(self, session: WebSocketSession) -> None:
         """The session itself has put out frames: answers to what came."""
@@ -305,9 +331,10 @@ class Connection:
         self._loop.flush_soon(self)
 
     def flush(self) -> None:
-        """Write what has collected. Called by the loop after the callback that sent."""
-        if self._phase is not Phase.ATTACHED:
-            return
+        """Write what has collected. Called by the loop after the callback that sent.
+
+        The connection may have ended meanwhile: its stream takes nothing more then.
+        """
         output = self.session.output
         if output:
             data = output[0] if len(output) == 1 else b"".join(output)
@@ -317,12 +344,14 @@ class Connection:
 
     def _send_from_thread(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send from another thread: check what can be checked, and hand over to the loop."""
-        if self.state is not State.OPEN:
+        if self._ending or self.state is not State.OPEN:
             self._refuse()
+        if not 0 <= opcode <= 0xF:
+            raise ValueError(f"opcode {opcode} is not in 0..15")
         if opcode >= OP_PING and len(payload) > 125:
             raise ValueError(f"payload of {len(payload)} bytes exceeds 125 (RFC 6455 section 5.5)")
         buffered = self.buffered_amount
-        if buffered >= self.options.write_limit:
+        if buffered >= self._write_limit:
             raise self._queue_full(buffered)
         with _thread_lock:
             self._from_threads += len(payload)
@@ -339,14 +368,13 @@ class Connection:
         # The connection may have ended, and even begun anew, since the call.
         same = self._phase is Phase.ATTACHED and session is self.session
         if same and session.state is State.OPEN:
-            idle = not session.output
-            self._sent(session.send_frame(opcode, payload, fin), idle)
+            self._sent(session.send_frame(opcode, payload, fin))
 
     # -- reading, and not ----------------------------------------------------------------
 
     def pause_reading(self) -> None:
         """See WebSocketProtocol."""
-        if self._phase is Phase.ATTACHED:
+        if self.state is State.OPEN:  # else the peer's close frame would not be seen
             self.stream.pause_reading()
 
     def resume_reading(self) -> None:
@@ -359,7 +387,7 @@ class Connection:
     def _attach(self, sock: socket, leftover: bytes, on_open: Callable[[], object]) -> None:
         """The opening handshake is done on *sock*: be open."""
         options = self.options
-        self.session = WebSocketSession(self._role, options.message_limits)
+        self.session = self._new_session()
         self.session.opened()
         self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
         self._phase = Phase.ATTACHED
@@ -373,6 +401,15 @@ class Connection:
         # Unless on_open has ended the connection: what came with the handshake's last bytes.
         if leftover and self._phase is Phase.ATTACHED and self.session.state is not State.CLOSED:
             self.data_received(leftover)
+
+    def _new_session(self) -> WebSocketSession:
+        options = self.options
+        return WebSocketSession(
+            self._role,
+            options.message_limits,
+            decode_text=options.decode_text,
+            fragments=options.fragments,
+        )
 
     # -- keep-alive ----------------------------------------------------------------------
 
@@ -389,15 +426,18 @@ class Connection:
             if stream.reading and not stream.read_now():
                 self._dead()
                 return
-            if self._phase is not Phase.ATTACHED or stream is not self.stream:
-                return
+            if self.state is not State.OPEN or stream is not self.stream:
+                return  # what was read, or its handler, has ended the connection
             if not stream.reading:
                 keep_alive.on_pong(now)
                 due = now + keep_alive.policy.interval
         elif action is Action.PING:
-            idle = not self.session.output
-            self._sent(self.session.ping(keep_alive.policy.payload), idle)
+            self._send_ping(keep_alive.policy.payload)
         self._timer = self._loop.call_at(due, self._on_keep_alive)
+
+    def _send_ping(self, payload: bytes) -> None:
+        """Send a ping of the keep-alive."""
+        self._sent(self.session.ping(payload))
 
     def _dead(self) -> None:
         self.stream.abort()
@@ -410,10 +450,12 @@ class Connection:
 
     # -- ending --------------------------------------------------------------------------
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+    def close(
+        self, code: int = CloseCode.NORMAL, reason: str = "", timeout: float | None = None
+    ) -> None:
         """See WebSocketProtocol."""
         check_close(code, reason)
-        self._on_loop(self._close, code, reason)
+        self._on_loop(self._close, code, reason, timeout)
 
     def abort(self) -> None:
         """See WebSocketProtocol."""
@@ -423,15 +465,19 @@ class Connection:
         if get_ident() == self._loop.thread_id:
             method(*args)
         elif self._phase is not Phase.OVER:
+            self._ending = True
             self._loop.call_soon_threadsafe(method, *args)
 
-    def _close(self, code: int, reason: str) -> None:
+    def _close(self, code: int, reason: str, timeout: float | None = None) -> None:
         if self._phase is not Phase.ATTACHED:
             self._give_up()
         elif self.session.close(code, reason):
             self._cork(self.session)
+            self.stream.start_reading()  # where it was paused: for the answer
             self._stop_timer()
-            self._timer = self._loop.call_later(self.options.close_timeout, self._close_timed_out)
+            if timeout is None:
+                timeout = self.options.close_timeout
+            self._timer = self._loop.call_later(timeout, self._close_timed_out)
 
     def _close_timed_out(self) -> None:
         self.stream.abort()
@@ -471,9 +517,11 @@ class Connection:
         self._tell(code, reason, error)
 
     def _tell(self, code: int, reason: str, error: Exception | None) -> None:
-        if error is not None:
-            call_on_error(self.protocol, error)
-        call(self.protocol, self.protocol.on_close, code, reason)
+        try:
+            if error is not None:
+                call_on_error(self.protocol, error)
+        finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
+            call(self.protocol, self.protocol.on_close, code, reason)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

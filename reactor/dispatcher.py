@@ -15,10 +15,10 @@ KeyboardInterrupt and SystemExit pass through.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from .protocols.session import Close, Event, Failure, Ping, Pong, State, WebSocketSession
+from .protocols.session import Close, Data, Event, Failure, Ping, Pong, State, WebSocketSession
 from .protocols.websocket import WebSocketProtocol
 
 __all__ = ["call", "call_on_error", "deliver", "report"]
@@ -43,7 +43,7 @@ def deliver(owner: Owner, events: Iterable[Event]) -> None:
     """Deliver *events*, in order, to the protocol object of *owner*."""
     session = owner.session
     protocol = owner.protocol
-    remaining = iter(events)
+    remaining: Iterator[Any] = iter(events)  # told apart by their type, below
     while True:
         try:
             for event in remaining:
@@ -52,16 +52,18 @@ def deliver(owner: Owner, events: Iterable[Event]) -> None:
                     if session.state is State.CLOSED:
                         return  # a handler has aborted the connection
                     if kind is Close or kind is Failure:
-                        owner.last_word(event)  # type: ignore[arg-type]
+                        owner.last_word(event)
                 elif kind is str or kind is bytes:
-                    protocol.on_message(event)  # type: ignore[arg-type]
+                    protocol.on_message(event)
                 elif kind is Ping:
-                    protocol.on_ping(event.payload)  # type: ignore[union-attr]
+                    protocol.on_ping(event.payload)
                 elif kind is Pong:
                     owner.pong_received()
-                    protocol.on_pong(event.payload)  # type: ignore[union-attr]
+                    protocol.on_pong(event.payload)
+                elif kind is Data:
+                    protocol.on_data(event.payload, event.opcode, event.fin)
                 else:
-                    owner.last_word(event)  # type: ignore[arg-type]
+                    owner.last_word(event)
             return
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             report(protocol, exc)

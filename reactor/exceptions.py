@@ -27,6 +27,8 @@ __all__ = [
     "WebSocketPayloadException",
     "WebSocketPeerException",
     "WebSocketProtocolException",
+    "WebSocketProxyConnectException",
+    "WebSocketProxyConnectRefusedException",
     "WebSocketProxyException",
     "WebSocketQueueFullException",
     "WebSocketStateException",
@@ -118,7 +120,13 @@ class WebSocketAddressException(WebSocketException):
 
 
 class WebSocketProxyException(WebSocketException):
-    """A proxy refused, or could not be spoken to."""
+    """A proxy refused, or could not be spoken to.
+
+    Attributes:
+        status_code: the HTTP status (int) with which it refused, or None where there was none.
+    """
+
+    status_code: int | None = None
 
 
 class WebSocketHandshakeException(WebSocketException):
@@ -156,6 +164,16 @@ class WebSocketConnectException(WebSocketException, OSError):
 
 class WebSocketConnectRefusedException(WebSocketConnectException, ConnectionRefusedError):
     """The host refused the TCP connection."""
+
+
+class WebSocketProxyConnectException(WebSocketProxyException, WebSocketConnectException):
+    """The TCP connection to a proxy could not be made, or was lost."""
+
+
+class WebSocketProxyConnectRefusedException(
+    WebSocketProxyConnectException, WebSocketConnectRefusedException
+):
+    """The host of a proxy refused the TCP connection."""
 
 
 class WebSocketTLSException(WebSocketConnectException, ssl.SSLError):

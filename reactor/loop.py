@@ -10,7 +10,7 @@ One turn (:meth:`EventLoop.run_once`):
    are queued. The time is read once afterwards and cached for the turn.
 2. **I/O**: call the handler of every ready descriptor. A handler is looked up at the moment
    it is called, and events of a descriptor that was removed since the poll are dropped.
-3. **timers**: collect all that are due, then run them. A timer that a callback arms is never
+3. **timers**: collect all that are due, then run them. A timer that a timer arms is never
    run in the turn that armed it, so a chain of zero delays cannot starve I/O.
 4. **calls**: run those that were queued when this phase began.
 
@@ -40,7 +40,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, Protocol
 
-from .poller import Handler, Selector, make_poller
+from .poller import Selector, make_poller
 from .timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 
 __all__ = ["EventLoop", "LoopStats"]
@@ -51,13 +51,19 @@ logger = logging.getLogger("reactor")
 MAX_SLEEP = 86400.0
 
 #: Modules whose frames call user code directly: see EventLoop._on_interrupt.
-CALLS_USER_CODE = frozenset({"reactor.loop", "reactor.dispatcher"})
+CALLS_USER_CODE = frozenset({"reactor.loop", "reactor.timers.wheel", "reactor.dispatcher"})
 
 
 class Flushable(Protocol):
     """What may stand in ``EventLoop.dirty``."""
 
     def flush(self) -> None: ...
+
+
+class Abortable(Protocol):
+    """What may stand in ``EventLoop.lingering``."""
+
+    def abort(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -97,18 +103,25 @@ class EventLoop:
         debug: bool | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
-        self._clock = MonotonicClock() if clock is None else clock
+        #: Returns the time of the loop's clock, in seconds, read now.
+        self.time: Callable[[], float] = (MonotonicClock() if clock is None else clock).now
         #: The time of this turn: read after the poll, cached until the next one.
-        self.now: float = self._clock.now()
+        self.now: float = self.time()
         self.wheel = TimerWheel(to_ticks_early(self.now))
         self.poller = make_poller(selector)
         #: Transports that have something to write, flushed after the running callback.
         self.dirty: list[Flushable] = []
+        #: Transports that are on their way out, with nobody else to look after them.
+        self.lingering: set[Abortable] = set()
         #: The thread that runs the loop; before the first run, the one that made it.
         self.thread_id = threading.get_ident()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        #: Timers that are due and have not run: more than none between turns only when
+        #: KeyboardInterrupt or SystemExit has left the loop.
+        self._due: deque[Timer] = deque()
         self._turns = 0
-        self._running = False  # within run_once or run_forever
+        #: Whether run_once or run_forever is going on.
+        self.running = False
         self._stopping = False  # stop() was called and not yet obeyed
         self._interrupted = False  # SIGINT came at a moment when it could not be raised
         self._closed = False
@@ -151,10 +164,6 @@ class EventLoop:
 
     # -- time ----------------------------------------------------------------------------
 
-    def time(self) -> float:
-        """Return the time of the loop's clock, in seconds, read now."""
-        return self._clock.now()
-
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` after *delay* seconds; never earlier.
 
@@ -162,7 +171,7 @@ class EventLoop:
         """
         if self.debug:
             self._check_thread()
-        return self.wheel.schedule(to_ticks_late(self._clock.now() + delay), callback, *args)
+        return self.wheel.schedule(to_ticks_late(self.time() + delay), callback, *args)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` when the loop's clock shows *when*; never earlier.
@@ -189,8 +198,9 @@ class EventLoop:
         if self._closed:
             raise RuntimeError("the event loop is closed")
         self._calls.append((callback, args))
-        if threading.get_ident() != self.thread_id or not self._running:
-            self._wake_up()
+        # On the loop's own thread too: a signal handler or a finalizer can run there when the
+        # turn has already decided how long to sleep.
+        self._wake_up()
 
     def _wake_up(self) -> None:
         try:
@@ -209,24 +219,45 @@ class EventLoop:
 
     # -- running -------------------------------------------------------------------------
 
-    @property
-    def running(self) -> bool:
-        """Whether a turn is going on."""
-        return self._running
-
     def run_forever(self) -> None:
         """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
 
         May be called again afterwards: everything registered is still there. Raises
         RuntimeError when the loop is running already, or closed.
         """
-        with self._run(), self._signals():
-            while not self._stopping:
-                self._turn(None)
-            self._stopping = False
+        self._run_while(lambda: True)
+
+    def run_until_idle(self) -> None:
+        """The same, but return as well when nothing is left to wait for.
+
+        That is: no descriptor is watched, no timer is armed, no call is queued.
+        """
+        self._run_while(self._busy)
+
+    def _busy(self) -> bool:
+        return bool(
+            self._calls
+            or self._due
+            or self.poller.writers
+            or len(self.poller.readers) > 1  # one is our own
+            or self.wheel.next_expiry() is not None
+        )
+
+    def _run_while(self, wanted: Callable[[], bool]) -> None:
+        with self._run():
+            with self._signals():
+                try:
+                    while not self._stopping and wanted():
+                        self._turn(None)
+                finally:
+                    self._stopping = False
+            self._raise_interrupt()  # one that came after the last turn had looked
 
     def run_once(self, timeout: float | None = None) -> None:
-        """Run one turn, waiting at most *timeout* seconds for something to happen."""
+        """Run one turn, waiting at most *timeout* seconds for something to happen.
+
+        None: no limit; 0 or less: do not wait.
+        """
         with self._run():
             self._turn(timeout)
 
@@ -239,32 +270,35 @@ class EventLoop:
         self._wake_up()
 
     def close(self) -> None:
-        """Release the loop's own descriptors. Idempotent; not while it runs."""
-        if self._running:
+        """Release the loop's own descriptors, and what lingers. Idempotent; not while it runs."""
+        if self.running:
             raise RuntimeError("the event loop is running")
         if self._closed:
             return
         self._closed = True
         for number in list(self._signal_handlers):
             self.signal(number, None)
+        for transport in list(self.lingering):
+            transport.abort()
         self.poller.remove(self._wakeup_reader.fileno())
         self._wakeup_reader.close()
         self._wakeup_writer.close()
         self.poller.close()
         self._calls.clear()
+        self._due.clear()
 
     @contextmanager
     def _run(self) -> Iterator[None]:
-        if self._running:
+        if self.running:
             raise RuntimeError("the event loop is running already")
         if self._closed:
             raise RuntimeError("the event loop is closed")
-        self._running = True
+        self.running = True
         self.thread_id = threading.get_ident()
         try:
             yield
         finally:
-            self._running = False
+            self.running = False
 
     def next_timeout(self) -> float | None:
         """Seconds until the loop has something to do by itself; None: until an event.
@@ -272,12 +306,12 @@ class EventLoop:
         For another loop that hosts this one: watch :meth:`fileno` for reading, wait no
         longer than this, then call ``run_once(0)``.
         """
-        if self._calls or self._stopping or self.dirty:
+        if self._calls or self._due or self._stopping or self.dirty:
             return 0.0
         tick = self.wheel.next_expiry()
         if tick is None:
             return None
-        return min(max(0.0, tick / 1000 - self._clock.now()), MAX_SLEEP)
+        return min(max(0.0, tick / 1000 - self.time()), MAX_SLEEP)
 
     def fileno(self) -> int:
         """The descriptor that is readable when a turn would find events.
@@ -291,59 +325,61 @@ class EventLoop:
             self._flush()
         timeout = self.next_timeout()
         if limit is not None and (timeout is None or limit < timeout):
-            timeout = limit
+            timeout = min(max(0.0, limit), MAX_SLEEP)
         events = self.poller.poll(timeout)
-        self.now = self._clock.now()
+        self.now = self.time()
         self._turns += 1
         if events:
             self._run_handlers(events)
-        due = self.wheel.advance(to_ticks_early(self.now))
-        if due:
-            self._run_timers(due)
+        self._due.extend(self.wheel.advance(to_ticks_early(self.now)))
+        if self._due:
+            self._run_timers()
         if self._calls:
             self._run_calls()
         if self._interrupted:
-            self._interrupted = False
-            raise KeyboardInterrupt
+            self._raise_interrupt()
 
     def _run_handlers(self, events: Any) -> None:
         poller = self.poller
         readers, writers, stale = poller.readers, poller.writers, poller.stale
         read_mask, write_mask = poller.read_mask, poller.write_mask
-        dirty = self.dirty
-        remaining = iter(events)
-        handler: Handler | None = None
-        while True:
-            try:
-                for fd, mask in remaining:
+        dirty = self.dirty  # flushed here, without a call, after every handler
+        for fd, mask in events:
+            if stale and fd in stale:
+                continue
+            if mask & read_mask:
+                handler = readers.get(fd)
+                if handler is not None:
+                    try:
+                        handler()
+                        while dirty:
+                            dirty.pop().flush()
+                    except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
+                        self.report(exc, handler)
+                        self._flush()
                     if stale and fd in stale:
                         continue
-                    if mask & read_mask:
-                        handler = readers.get(fd)
-                        if handler is not None:
-                            handler()
-                            if dirty:
-                                self._flush()
-                            if stale and fd in stale:
-                                continue
-                    if mask & write_mask:
-                        handler = writers.get(fd)
-                        if handler is not None:
-                            handler()
-                            if dirty:
-                                self._flush()
-                return
-            except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
-                self.report(exc, handler)
+            if mask & write_mask:
+                handler = writers.get(fd)
+                if handler is not None:
+                    try:
+                        handler()
+                        while dirty:
+                            dirty.pop().flush()
+                    except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
+                        self.report(exc, handler)
+                        self._flush()
 
-    def _run_timers(self, due: list[Timer]) -> None:
-        for timer in due:
+    def _run_timers(self) -> None:
+        due = self._due
+        while due:
+            timer = due.popleft()
             try:
                 timer.fire()
-                if self.dirty:
-                    self._flush()
             except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
                 self.report(exc, timer)
+            if self.dirty:
+                self._flush()
 
     def _run_calls(self) -> None:
         calls = self._calls
@@ -351,21 +387,25 @@ class EventLoop:
             callback, args = calls.popleft()
             try:
                 callback(*args)
-                if self.dirty:
-                    self._flush()
             except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
                 self.report(exc, callback)
+            if self.dirty:
+                self._flush()
 
     def flush_soon(self, transport: Flushable) -> None:
         """Have *transport* flushed when the running callback is over; at once if none runs."""
         self.dirty.append(transport)
-        if not self._running:
+        if not self.running:
             self._flush()
 
     def _flush(self) -> None:
         dirty = self.dirty
         while dirty:
-            dirty.pop().flush()
+            transport = dirty.pop()
+            try:
+                transport.flush()
+            except Exception as exc:  # noqa: BLE001 - one transport's trouble is its own
+                self.report(exc, transport)
 
     def report(self, exc: BaseException, source: object) -> None:
         """Log the exception of a callback, with its traceback."""
@@ -392,6 +432,8 @@ class EventLoop:
             self._wake_up()
 
         previous = signal.signal(signum, handle)
+        if previous == self._on_interrupt:  # ours for the duration of the run: see _signals
+            previous = signal.default_int_handler
         self._signal_handlers.setdefault(signum, previous)
 
     @contextmanager
@@ -423,20 +465,25 @@ class EventLoop:
             raise KeyboardInterrupt
         self._interrupted = True
 
+    def _raise_interrupt(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
+
     # -- the rest ------------------------------------------------------------------------
 
     def stats(self) -> LoopStats:
         """Return a snapshot of what the loop holds."""
         return LoopStats(
             turns=self._turns,
-            readers=len(self.poller.readers) - 1,  # without the loop's own wake-up
+            readers=len(self.poller.readers) - (not self._closed),  # without the own wake-up
             writers=len(self.poller.writers),
-            timers=len(self.wheel),
+            timers=len(self.wheel) + sum(timer.active for timer in self._due),
             calls=len(self._calls),
         )
 
     def _check_thread(self) -> None:
-        if self.debug and self._running and threading.get_ident() != self.thread_id:
+        if self.debug and self.running and threading.get_ident() != self.thread_id:
             raise RuntimeError(
                 "called from a thread that does not run the event loop; use call_soon_threadsafe()"
             )

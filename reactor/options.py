@@ -18,7 +18,9 @@ from typing import Any
 from .protocols.handshake import HeaderSource
 from .protocols.http11 import HeadLimits
 from .protocols.messages import MessageLimits
+from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy
+from .transports.proxy import Proxy
 
 __all__ = ["ClientOptions", "ConnectionOptions", "ServerOptions"]
 
@@ -39,6 +41,8 @@ class ConnectionOptions:
         close_timeout: seconds that the peer has to answer our close frame.
         max_message_size: bytes of a message that the peer may send (else close code 1009).
         max_fragments: frames of such a message.
+        decode_text: False: text messages go to ``on_data`` as bytes, not decoded or checked.
+        fragments: True: messages in several frames go to ``on_data`` frame by frame.
         max_head_size, max_header_count: limits of the opening handshake.
         write_limit: bytes in the write queue at which ``send`` raises
             WebSocketQueueFullException.
@@ -53,6 +57,8 @@ class ConnectionOptions:
     close_timeout: float = 5.0
     max_message_size: int = 16 * 1024 * 1024
     max_fragments: int = 65536
+    decode_text: bool = True
+    fragments: bool = False
     max_head_size: int = 65536
     max_header_count: int = 128
     write_limit: int = 16 * 1024 * 1024
@@ -60,17 +66,36 @@ class ConnectionOptions:
     low_water: int = 16384
 
     def __post_init__(self) -> None:
-        for name in ("close_timeout", "max_message_size", "max_fragments", "write_limit"):
-            _check(name, getattr(self, name) > 0, getattr(self, name), "greater than 0")
-        _check("ping_interval", (self.ping_interval or 0) >= 0, self.ping_interval, "0 or greater")
-        _check(
+        for name in (
+            "max_message_size",
+            "max_fragments",
+            "max_head_size",
+            "max_header_count",
+            "write_limit",
+        ):
+            self._check(name, lambda value: value > 0, "greater than 0")
+        self._check("close_timeout", lambda value: 0 < value < inf, "greater than 0, and finite")
+        self._check("ping_interval", lambda value: value is None or value >= 0, "0 or greater")
+        self._check("ping_timeout", lambda value: value is None or value > 0, "greater than 0")
+        self._check("high_water", lambda value: value >= 0, "0 or greater")
+        self._check(
             "low_water",
-            0 <= self.low_water <= self.high_water,
-            self.low_water,
+            lambda value: 0 <= value <= self.high_water,
             f"between 0 and high_water={self.high_water}",
         )
         # Made now, so that a wrong value is an error of the call that gave it.
         _ = self.keep_alive, self.message_limits, self.head_limits
+
+    def _check(self, name: str, valid: Callable[[Any], bool], expected: str) -> None:
+        """Raise ValueError, or TypeError where values of that type cannot be compared."""
+        value = getattr(self, name)
+        kind: type[Exception] = ValueError
+        try:
+            if valid(value):
+                return
+        except TypeError:
+            kind = TypeError
+        raise kind(f"{name} must be {expected}, not {value!r}")
 
     @cached_property
     def keep_alive(self) -> KeepAlivePolicy | None:
@@ -85,8 +110,8 @@ class ConnectionOptions:
                 payload.encode() if isinstance(payload, str) else payload,
                 self.ping_when_idle,
             )
-        except ValueError as exc:
-            raise ValueError(f"ping_{exc}") from None
+        except (ValueError, TypeError) as exc:
+            raise type(exc)(f"ping_{exc}") from None
 
     @cached_property
     def message_limits(self) -> MessageLimits:
@@ -122,7 +147,18 @@ class ClientOptions(ConnectionOptions):
             ``cert_reqs``, ``check_hostname``, ``context``, ...
         sockopt: arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
-        unix_path: connect to this unix socket instead of the URL's host.
+        unix_path: connect to this unix socket instead of the URL's host, without a proxy.
+        proxy: the URL of a proxy, ``http://user:password@host:port`` or socks4, socks4a,
+            socks5, socks5h, or a Proxy; True: as the environment variables say; None or
+            False: none. See ``proxies.py``.
+        no_proxy: hosts that are reached directly, whatever ``proxy`` says: names with their
+            subdomains, addresses, networks, "*". None: for a proxy of the environment what
+            the environment says, else none.
+        proxy_timeout: seconds for reaching the proxy and for its answer, within
+            ``connect_timeout``; None: no limit of its own.
+        mask_key: a function that is given the number 4 and returns that many bytes (or
+            characters up to U+00FF), to mask a frame with; default: unpredictable ones, as
+            RFC 6455 section 5.3 demands.
         reconnect: a Backoff, a fixed number of seconds, or None: never reconnect.
     """
 
@@ -139,23 +175,38 @@ class ClientOptions(ConnectionOptions):
     sockopt: Sequence[tuple[Any, ...]] = ()
     source_address: tuple[str, int] | None = None
     unix_path: str | None = None
+    proxy: Proxy | str | bool | None = field(default=True, repr=False)
+    no_proxy: Sequence[str] | None = None
+    proxy_timeout: float | None = None
+    mask_key: Callable[[int], bytes | str] | None = None
     reconnect: Backoff | float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        timeout = self.connect_timeout
-        _check("connect_timeout", timeout is None or 0 < timeout < inf, timeout, "greater than 0")
-        _check("redirect_limit", self.redirect_limit >= 0, self.redirect_limit, "0 or greater")
+        for name in ("connect_timeout", "proxy_timeout"):
+            self._check(
+                name,
+                lambda value: value is None or 0 < value < inf,
+                "None, or greater than 0 and finite",
+            )
+        self._check("redirect_limit", lambda value: value >= 0, "0 or greater")
+        self._check(
+            "reconnect",
+            lambda value: value is None or isinstance(value, Backoff) or 0 <= value < inf,
+            "None, a Backoff, or 0 or more seconds",
+        )
         if isinstance(self.subprotocols, str):
             raise TypeError("subprotocols is a list of names, not a str")
-        _ = self.backoff
+        if isinstance(self.no_proxy, str):
+            raise TypeError("no_proxy is a list of hosts, not a str")
+        if self.proxy is not None and not isinstance(self.proxy, (bool, Proxy)):
+            parse_proxy(self.proxy)
 
     @cached_property
     def backoff(self) -> Backoff | None:
         """The reconnect policy, or None."""
         if self.reconnect is None or isinstance(self.reconnect, Backoff):
             return self.reconnect
-        _check("reconnect", self.reconnect >= 0, self.reconnect, "0 or greater")
         return Backoff.fixed(self.reconnect) if self.reconnect else None
 
 
@@ -180,13 +231,12 @@ class ServerOptions(ConnectionOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("handshake_timeout", self.handshake_timeout > 0, self.handshake_timeout, "above 0")
+        self._check(
+            "handshake_timeout", lambda value: 0 < value < inf, "greater than 0, and finite"
+        )
+        self._check(
+            "max_connections", lambda value: value is None or value > 0, "None, or greater than 0"
+        )
+        self._check("backlog", lambda value: value >= 0, "0 or greater")
         if isinstance(self.subprotocols, str):
             raise TypeError("subprotocols is a list of names, not a str")
-        if self.max_connections is not None:
-            _check("max_connections", self.max_connections > 0, self.max_connections, "above 0")
-
-
-def _check(name: str, valid: bool, value: object, expected: str) -> None:
-    if not valid:
-        raise ValueError(f"{name} must be {expected}, not {value!r}")

@@ -26,7 +26,10 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import errno
+import os
 import select
+import stat
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -47,6 +50,10 @@ Handler = Callable[[], object]
 
 EVENT_READ: int = selectors2.EVENT_READ
 EVENT_WRITE: int = selectors2.EVENT_WRITE
+
+#: poll() counts milliseconds in a C int, so it takes 24 days. Who waits longer than this, in
+#: seconds, waits without a limit.
+LONGEST_TIMEOUT = 2_000_000.0
 
 
 class Selector(Protocol):
@@ -112,7 +119,10 @@ class Poller:
 
     def _forget(self, fd: int, remaining: int) -> None:
         if remaining:
-            self._watch(fd, remaining, True)
+            try:
+                self._watch(fd, remaining, True)
+            except OSError:
+                pass  # closed too early: the other half will be removed too
         else:
             self.stale.add(fd)
             self._unwatch(fd)
@@ -130,8 +140,9 @@ class Poller:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Release the kernel's poll object."""
-        raise NotImplementedError
+        """Release the kernel's poll object, and forget all handlers."""
+        self.readers.clear()
+        self.writers.clear()
 
     def _watch(self, fd: int, events: int, known: bool) -> None:
         raise NotImplementedError
@@ -164,6 +175,7 @@ class EpollPoller(Poller):
         return int(self._epoll.fileno())
 
     def close(self) -> None:
+        super().close()
         self._selector.close()
 
     def _watch(self, fd: int, events: int, known: bool) -> None:
@@ -174,6 +186,8 @@ class EpollPoller(Poller):
             mask |= select.EPOLLOUT
         if known:
             self._epoll.modify(fd, mask)
+        elif fd < 0:
+            raise _bad_descriptor()  # the fileno() of a closed socket; epoll has a ValueError
         else:
             self._epoll.register(fd, mask)
 
@@ -208,25 +222,52 @@ class SelectorPoller(Poller):
         return int(fileno())
 
     def close(self) -> None:
+        super().close()
         self._selector.close()
 
     def _watch(self, fd: int, events: int, known: bool) -> None:
         if known:
             # Not modify(): selectors2's drops the registration when it fails half-way.
             self._unwatch(fd)
+        else:
+            _check_watchable(fd)
         try:
             self._selector.register(fd, events)
         except OSError:
             # selectors2 leaves its key behind when the kernel refuses, so that the next
             # socket with this number would get a KeyError.
             self._unwatch(fd)
+            if known:
+                self._selector.register(fd, self._interest(fd))
             raise
+
+    def _interest(self, fd: int) -> int:
+        """Who is there, as the maps say."""
+        reads = EVENT_READ if fd in self.readers else 0
+        return reads | (EVENT_WRITE if fd in self.writers else 0)
 
     def _unwatch(self, fd: int) -> None:
         try:
             self._selector.unregister(fd)
         except (KeyError, OSError):
             pass
+
+
+def _bad_descriptor() -> OSError:
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def _check_watchable(fd: int) -> None:
+    """Raise the OSError that epoll has for closed descriptors and for files on a disk.
+
+    poll() and select() take both: the former with an event that never ends or, in the case of
+    select(), an error for all descriptors together; the latter as always ready.
+    """
+    if fd < 0:
+        raise _bad_descriptor()
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def make_poller(selector: Selector | None = None) -> Poller:
@@ -252,8 +293,11 @@ def wait_for(reads: Iterable[int], writes: Iterable[int], timeout: float | None)
         reads, writes: descriptors to wait for.
         timeout: seconds, None for no limit.
 
-    Returns the descriptors that are ready; an empty set when the time ran out first.
+    Returns the descriptors that are ready; an empty set when the time ran out first. Raises
+    OSError for a descriptor that cannot be waited for (a regular file, a closed one).
     """
+    if timeout is not None and timeout > LONGEST_TIMEOUT:
+        timeout = None
     interest: dict[int, int] = {}
     for fd in reads:
         interest[fd] = interest.get(fd, 0) | EVENT_READ
@@ -265,6 +309,7 @@ def wait_for(reads: Iterable[int], writes: Iterable[int], timeout: float | None)
     selector = selector_class()
     try:
         for fd, events in interest.items():
+            _check_watchable(fd)
             selector.register(fd, events)
         return {key.fd for key, _ in selector.select(timeout)}
     finally:

@@ -1,6 +1,6 @@
 """The Reactor that people use: the event loop, and WebSockets on it.
 
-What it is: ``EventLoop`` plus ``connect`` and ``listen``.
+What it is: the event loop plus ``connect`` and ``listen``.
 
 What it must not know: how any of this is done.
 """
@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .client_connection import ClientConnection
-from .connection import Connection, Phase
+from .connection import Connection, Phase, check_protocol
 from .exceptions import CloseCode
-from .loop import EventLoop, LoopStats
+from .loop import LoopStats
 from .options import ClientOptions, ServerOptions
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server import Listener
+from .verbs import DispatchingLoop
 
 __all__ = ["Reactor", "ReactorStats"]
 
@@ -44,7 +45,7 @@ class ReactorStats(LoopStats):
     listeners: int
 
 
-class Reactor(EventLoop):
+class Reactor(DispatchingLoop):
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
     Parameters: see EventLoop. A Reactor is a context manager: leaving it closes everything.
@@ -57,6 +58,8 @@ class Reactor(EventLoop):
         super().__init__(**kwargs)
         self.connections: set[Connection] = set()
         self.listeners: set[Listener] = set()
+        self._closing = False  # close() has begun: nothing new is taken on
+        self._latest_options: tuple[dict[str, Any], ClientOptions | None] = {}, None
 
     def __enter__(self) -> Reactor:
         return self
@@ -76,14 +79,23 @@ class Reactor(EventLoop):
             options: see ClientOptions.
 
         Returns the protocol object. Raises ValueError for a URL that cannot be used, TypeError
-        for an unknown option, and ValueError or TypeError for a wrong one.
+        for an unknown option, ValueError or TypeError for a wrong one, and RuntimeError when
+        the reactor is closed.
         """
-        self._check_thread()
-        checked = ClientOptions(**options)
+        self._check_usable()
+        checked = self._client_options(options)
         handlers = protocol if isinstance(protocol, WebSocketProtocol) else protocol()
-        _check_protocol(handlers)
+        check_protocol(handlers)
         ClientConnection(self, self.connections, url, handlers, checked)
         return handlers
+
+    def _client_options(self, given: dict[str, Any]) -> ClientOptions:
+        """Return options that are shared by connections that were opened alike in a row."""
+        before, options = self._latest_options
+        if options is None or given != before:
+            options = ClientOptions(**given)
+            self._latest_options = given, options
+        return options
 
     def listen(
         self,
@@ -92,7 +104,7 @@ class Reactor(EventLoop):
         protocol: Callable[[], WebSocketProtocol] = WebSocketProtocol,
         *,
         sock: socket.socket | None = None,
-        unix_path: str | None = None,
+        unix_path: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Listener:
         """Accept WebSocket connections.
@@ -107,17 +119,22 @@ class Reactor(EventLoop):
             options: see ServerOptions.
 
         Returns the listener. Raises OSError when the address cannot be used, TypeError and
-        ValueError for options as :meth:`connect` does.
+        ValueError for options as :meth:`connect` does, and RuntimeError when the reactor is
+        closed.
         """
-        self._check_thread()
+        self._check_usable()
         checked = ServerOptions(**options)
-        if sock is None:
-            sock = _bind_unix(unix_path) if unix_path is not None else _bind(host, port)
-        sock.setblocking(False)
-        sock.listen(checked.backlog)
-        listener = Listener(self, self.connections, sock, protocol, checked)
-        self.listeners.add(listener)
-        return listener
+        bound = sock
+        if bound is None:
+            bound = _bind_unix(unix_path) if unix_path is not None else _bind(host, port)
+        try:
+            bound.setblocking(False)
+            bound.listen(checked.backlog)
+        except BaseException:
+            if sock is None:
+                bound.close()
+            raise
+        return Listener(self, self.connections, self.listeners, bound, protocol, checked)
 
     def shutdown(self, timeout: float = 5.0) -> None:
         """Close every connection with 1001 (going away), and wait for the ends.
@@ -127,26 +144,43 @@ class Reactor(EventLoop):
 
         Not from within a callback: RuntimeError.
         """
-        for listener in list(self.listeners):
-            listener.stop_accepting()
+        self._check_idle()
+        self._stop_listening()
         for connection in list(self.connections):
             connection.close(CloseCode.GOING_AWAY)
         until = self.time() + timeout
         while self.connections and self.time() < until:
             self.run_once(until - self.time())
+        self._abort_all()
 
     def close(self) -> None:
         """Abort what is left and release everything. Idempotent; not while the loop runs."""
         if self._closed:
             return
+        self._check_idle()
+        self._closing = True
+        self._stop_listening()
+        self._abort_all()
+        super().close()
+
+    def _check_usable(self) -> None:
+        self._check_thread()
+        if self._closing:
+            raise RuntimeError("the event loop is closed")
+
+    def _check_idle(self) -> None:
+        if self.running:
+            raise RuntimeError("the event loop is running")
+
+    def _stop_listening(self) -> None:
         for listener in list(self.listeners):
             listener.stop_accepting()
-        self.listeners.clear()
+
+    def _abort_all(self) -> None:
         for connection in list(self.connections):
             connection.abort()
         # One turn for what is owed: on_close, and the ends of streams.
         self.run_once(0)
-        super().close()
 
     def stats(self) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second."""
@@ -165,13 +199,6 @@ def _activity(connection: Connection) -> str:
     return "open" if state is State.OPEN else "closing"
 
 
-def _check_protocol(handlers: object) -> None:
-    if not isinstance(handlers, WebSocketProtocol):
-        raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
-    if handlers.state is not State.CLOSED:
-        raise ValueError(f"{handlers!r} has a connection already")
-
-
 def _bind(host: str | None, port: int) -> socket.socket:
     dual = host is None and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual or (host is not None and ":" in host) else socket.AF_INET
@@ -180,7 +207,7 @@ def _bind(host: str | None, port: int) -> socket.socket:
     )
 
 
-def _bind_unix(path: str) -> socket.socket:
+def _bind_unix(path: str | os.PathLike[str]) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(os.fspath(path))

@@ -22,8 +22,7 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .connect import read_some, write_all
-from .connection import Connection
+from .connection import Connection, check_protocol
 from .exceptions import CloseCode, WebSocketException, WebSocketTLSException
 from .options import ServerOptions
 from .protocols.handshake import (
@@ -36,6 +35,7 @@ from .protocols.handshake import (
 from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.session import Role, State
 from .tasks import Task, now, wait
+from .transports.exchange import read_some, write_all
 
 if TYPE_CHECKING:
     from .loop import EventLoop
@@ -100,6 +100,7 @@ class Listener:
     Parameters:
         loop: the event loop; everything here belongs to its thread.
         registry: where connections are listed, see Connection.
+        listeners: where this object is listed while it accepts.
         sock: bound and listening, non-blocking.
         factory: returns a protocol object for each connection that is open.
         options: see ServerOptions.
@@ -112,6 +113,7 @@ class Listener:
         self,
         loop: EventLoop,
         registry: set[Connection],
+        listeners: set[Listener],
         sock: socket.socket,
         factory: Callable[[], WebSocketProtocol],
         options: ServerOptions,
@@ -125,6 +127,8 @@ class Listener:
         self._handshakes: dict[Task[Any], socket.socket] = {}
         self._pause: Timer | None = None
         self._closed = False
+        self._listeners = listeners
+        listeners.add(self)
         loop.add_reader(sock.fileno(), self._accept)
 
     @property
@@ -190,6 +194,7 @@ class Listener:
         sock, request, leftover, subprotocol = result
         try:
             protocol = self._factory()
+            check_protocol(protocol)
         except Exception as exc:
             logger.error("exception in %r", self._factory, exc_info=exc)
             sock.close()
@@ -215,6 +220,7 @@ class Listener:
         if self._closed:
             return
         self._closed = True
+        self._listeners.discard(self)
         if self._pause is not None:
             self._pause.cancel()
         self._loop.poller.remove(self.sock.fileno())
@@ -285,8 +291,10 @@ async def _reject(sock: socket.socket, answer: bytes, until: float) -> None:
         await write_all(sock, answer, until, "the client")
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)
-        while await read_some(sock, until, "the client"):
-            pass
+        # One read a turn, as for everybody else: this client may never stop.
+        while await wait(reads=[sock.fileno()], until=until):
+            if not await read_some(sock, until, "the client"):
+                break
     except (WebSocketException, OSError):
         pass  # the client has gone; why it was rejected is reported
 

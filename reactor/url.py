@@ -13,11 +13,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from urllib.parse import quote, unquote, urljoin
 
 from .exceptions import WebSocketHandshakeException
 
-__all__ = ["WebSocketURL", "join", "parse_url", "same_origin"]
+__all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin"]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _HTTP_TO_WS = {"http": "ws", "https": "wss"}  # of a redirect
@@ -80,6 +81,7 @@ class WebSocketURL:
         return f"{self.scheme}://{self._with_port(host)}{self.resource}"
 
 
+@lru_cache(maxsize=1024)  # reconnects, and many connections to the same place
 def parse_url(url: str) -> WebSocketURL:
     """Parse a ws:// or wss:// URL.
 
@@ -105,9 +107,7 @@ def parse_url(url: str) -> WebSocketURL:
     match = _PARTS.fullmatch(rest)
     assert match is not None  # every text without line ends matches
     authority, path, query = match.groups("")
-    userinfo, _, host_port = authority.rpartition("@")
-    host, port = _parse_host_port(host_port)
-    username, password = _parse_userinfo(userinfo)
+    host, port, username, password = parse_authority(authority)
     return WebSocketURL(
         scheme=scheme,
         host=host,
@@ -116,6 +116,16 @@ def parse_url(url: str) -> WebSocketURL:
         username=username,
         password=password,
     )
+
+
+def parse_authority(text: str) -> tuple[str, int | None, str | None, str | None]:
+    """Parse "user:password@host:port" (RFC 3986 section 3.2), of which only the host must be there.
+
+    Returns host, port, username and password as a WebSocketURL has them, but None for a port
+    that is not there. Raises ValueError as :func:`parse_url` does.
+    """
+    userinfo, _, host_port = text.rpartition("@")
+    return *_parse_host_port(host_port), *_parse_userinfo(userinfo)
 
 
 def _parse_host_port(text: str) -> tuple[str, int | None]:

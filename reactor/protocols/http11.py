@@ -260,11 +260,13 @@ class HeadParser(Generic[_Head]):
     Attributes:
         leftover: what came after the head (bytes), once it is complete. It belongs to the body,
             or to whatever is spoken after the upgrade, and must not be lost.
+        raw: the head as it came (bytes), once it is complete: an eighth of what the parsed one
+            takes.
     """
 
     # fmt: off
     __slots__ = ("_buffer", "_empty_lines", "_head", "_header_count", "_kind", "_limits",
-                 "_line_start", "_scanned", "_state", "leftover")
+                 "_line_start", "_scanned", "_state", "leftover", "raw")
     # fmt: on
 
     @overload
@@ -294,6 +296,7 @@ class HeadParser(Generic[_Head]):
         self._header_count = 0
         self._head: Request | Response | None = None  # set by the start line
         self.leftover = b""
+        self.raw = b""
 
     def feed(self, data: bytes) -> _Head | None:
         """Take what came; return the head when it is complete, until then None.
@@ -312,6 +315,7 @@ class HeadParser(Generic[_Head]):
             raise
         self._state = _State.COMPLETE
         self.leftover = bytes(self._buffer[self._line_start :])
+        self.raw = bytes(self._buffer[: self._line_start])
         self._buffer.clear()
         return cast(_Head, self._head)
 

@@ -1,7 +1,8 @@
 """Messages: the pieces of data frames put together (RFC 6455 sections 5.4, 5.6 and 8.1).
 
 What it is: the assembler of one direction of one connection. It is needed only for messages
-that come in fragments, or whose frame comes in several reads.
+that come in fragments, or whose frame comes in several reads; or for text that is not to be
+decoded.
 
 What it must not know: how frames look on the wire, or what is done with a message.
 
@@ -63,10 +64,20 @@ def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:
 class MessageAssembler:
     """Puts one message after the other together."""
 
-    __slots__ = ("_blocks", "_fragments", "_limits", "_opcode", "_pieces", "_size", "_undecoded")
+    __slots__ = (
+        "_blocks",
+        "_decode_text",
+        "_fragments",
+        "_limits",
+        "_opcode",
+        "_pieces",
+        "_size",
+        "_undecoded",
+    )
 
-    def __init__(self, limits: MessageLimits) -> None:
+    def __init__(self, limits: MessageLimits, decode_text: bool = True) -> None:
         self._limits = limits
+        self._decode_text = decode_text
         #: The opcode of the message in progress; None between messages.
         self._opcode: int | None = None
         self._pieces: list[Any] = []  # all str, or all bytes
@@ -79,6 +90,11 @@ class MessageAssembler:
     def in_progress(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._opcode is not None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the message in progress is a text."""
+        return self._opcode == OP_TEXT
 
     def begin_frame(self, opcode: int, length: int) -> None:
         """Announce a data frame.
@@ -114,7 +130,7 @@ class MessageAssembler:
 
         Raises WebSocketPayloadException as soon as a text cannot be UTF-8 any more.
         """
-        if self._opcode == OP_TEXT:
+        if self._opcode == OP_TEXT and self._decode_text:
             self._pieces.append(self._decode(piece, last))
         else:
             self._pieces.append(piece)
@@ -131,18 +147,30 @@ class MessageAssembler:
         except UnicodeDecodeError as exc:
             raise _not_utf8(exc) from None
         self._undecoded = piece[consumed:]
+        if b"\xed\xa0" <= self._undecoded < b"\xee":
+            # A surrogate for certain, but the codec would wait for its third byte.
+            wrong = UnicodeDecodeError("utf-8", piece, consumed, len(piece), "surrogate")
+            raise _not_utf8(wrong)
         return text
 
     @property
     def _empty(self) -> Any:
-        return "" if self._opcode == OP_TEXT else b""
+        return "" if self._opcode == OP_TEXT and self._decode_text else b""
+
+    def take(self) -> str | bytes:
+        """Return what has come of the message, and keep it no longer.
+
+        A character of which not all bytes have come stays for the next time.
+        """
+        taken: str | bytes = self._empty.join(self._blocks + self._pieces)
+        self._pieces.clear()
+        self._blocks.clear()
+        return taken
 
     def finish(self) -> str | bytes:
         """Return the message, after its last piece, and be ready for the next."""
-        message: str | bytes = self._empty.join(self._blocks + self._pieces)
+        message = self.take()
         self._opcode = None
-        self._pieces.clear()
-        self._blocks.clear()
         self._size = 0
         self._fragments = 0
         return message

@@ -21,6 +21,7 @@ with the event, and only this sends the close frame. Pings are answered while pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ from .messages import MessageAssembler, MessageLimits, decode_text
 
 __all__ = [
     "Close",
+    "Data",
     "Event",
     "Failure",
     "Ping",
@@ -116,13 +118,25 @@ class Close(NamedTuple):
     reason: str
 
 
+class Data(NamedTuple):
+    """What is not a whole, decoded message; only on request (see WebSocketSession).
+
+    A fragment: *opcode* is that of its frame, *payload* is str in a text message, and *fin* says
+    whether it is the last. Or a whole text message that was not decoded: bytes, OP_TEXT, True.
+    """
+
+    opcode: int
+    payload: str | bytes
+    fin: bool
+
+
 class Failure(NamedTuple):
     """The peer broke the protocol, or a limit; *error* says how and has the close code."""
 
     error: WebSocketPeerException
 
 
-Event = str | bytes | Ping | Pong | Close | Failure
+Event = str | bytes | Data | Ping | Pong | Close | Failure
 
 DEFAULT_LIMITS = MessageLimits()
 
@@ -138,6 +152,8 @@ def check_close(code: int, reason: str | bytes = "") -> bytes:
     """
     if isinstance(reason, str):
         reason = reason.encode()
+    else:
+        reason.decode()  # raises UnicodeDecodeError, which is a ValueError
     if code == CloseCode.NO_STATUS and not reason:
         return b""
     if not _valid_on_wire(code):
@@ -169,6 +185,9 @@ class WebSocketSession:
     Parameters:
         role: client or server.
         limits: what the peer may send.
+        decode_text: False: a text message comes as Data with its bytes, whatever they are.
+        fragments: True: a fragmented message comes as Data, fragment by fragment.
+        new_mask: a client's source of masking keys.
 
     Attributes:
         state: see the module.
@@ -178,10 +197,13 @@ class WebSocketSession:
 
     __slots__ = (
         "_assembler",
+        "_decode_text",
         "_ended",
+        "_fragments",
         "_frame",
         "_limits",
         "_masked",
+        "_new_mask",
         "_received",
         "_tail",
         "output",
@@ -191,14 +213,26 @@ class WebSocketSession:
         "state",
     )
 
-    def __init__(self, role: Role = Role.CLIENT, limits: MessageLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        role: Role = Role.CLIENT,
+        limits: MessageLimits = DEFAULT_LIMITS,
+        *,
+        decode_text: bool = True,
+        fragments: bool = False,
+        new_mask: Callable[[], bytes] = new_mask,
+    ) -> None:
         self.role = role
         self.state = State.CONNECTING
         self.output: list[bytes] = []
         self.sent_close: Close | None = None
         self.received_close: Close | None = None
         self._limits = limits
+        self._decode_text = decode_text
+        self._fragments = fragments
         self._masked = role is Role.SERVER  # whether the peer's frames must be masked
+        # Gives the keys to mask our frames with; None: we do not mask (RFC 6455 section 5.1).
+        self._new_mask = None if role is Role.SERVER else new_mask
         self._tail = b""  # bytes of a header or control frame that is not complete
         self._frame: FrameHeader | None = None  # the data frame whose payload is coming
         self._received = 0  # bytes of its payload that have come
@@ -238,7 +272,7 @@ class WebSocketSession:
                 pos = self._receive_payload(self._frame, data, pos, events)
             while pos < end and not self._ended:
                 assembler = self._assembler
-                if assembler is None or not assembler.in_progress:
+                if self._decode_text and (assembler is None or not assembler.in_progress):
                     pos = parse_messages(
                         data, pos, events, self._masked, self._limits.max_message_size
                     )
@@ -273,7 +307,7 @@ class WebSocketSession:
             self._receive_control(header.opcode, payload, events)
             return stop
         if self._assembler is None:
-            self._assembler = MessageAssembler(self._limits)
+            self._assembler = MessageAssembler(self._limits, self._decode_text)
         self._assembler.begin_frame(header.opcode, header.length)
         self._frame = header
         self._received = 0
@@ -300,8 +334,14 @@ class WebSocketSession:
         assembler.add(piece, last=complete and header.fin)
         if complete:
             self._frame = None
-            if header.fin:
-                events.append(assembler.finish())
+            if self._fragments and not (header.fin and header.opcode):
+                payload = assembler.finish() if header.fin else assembler.take()
+                events.append(Data(header.opcode, payload, header.fin))
+            elif header.fin:
+                text = assembler.is_text
+                message = assembler.finish()
+                plain = self._decode_text or not text
+                events.append(message if plain else Data(OP_TEXT, message, True))
         return pos
 
     def _check_header(self, header: FrameHeader) -> None:
@@ -334,7 +374,8 @@ class WebSocketSession:
     def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == OP_PING:
             # 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"
-            if self.state is State.OPEN:
+            # frame: then we are not here. Behind our own close frame, 5.5.1 forbids only data.
+            if self.state is State.OPEN or self.state is State.CLOSING:
                 self._write(OP_PONG, payload)
             events.append(Ping(payload))
         elif opcode == OP_PONG:
@@ -350,12 +391,17 @@ class WebSocketSession:
         echos the status code it received"), a fault with the code of its error (7.1.7).
         """
         if isinstance(last, Close):
-            self.received_close = answer = last
             self._change(Input.GOT_CLOSE)
+            self.received_close = answer = last
         else:
             answer = Close(last.error.close_code, _shorten(str(last.error)))
         if self.sent_close is None:
             self._send_close(answer)
+
+    @property
+    def closed_by_peer(self) -> bool:
+        """Whether the peer's close frame came first, and ours was the answer."""
+        return self.received_close is not None and self.sent_close is self.received_close
 
     @property
     def ended(self) -> bool:
@@ -374,12 +420,15 @@ class WebSocketSession:
         if self.state is not State.OPEN:
             self._refuse()
         if isinstance(message, str):
-            return self._write(OP_TEXT, message.encode())
-        if isinstance(message, bytes):
-            return self._write(OP_BINARY, message)
-        if isinstance(message, (bytearray, memoryview)):
-            return self._write(OP_BINARY, bytes(message))
-        raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+            opcode, payload = OP_TEXT, message.encode()
+        elif isinstance(message, (bytes, bytearray, memoryview)):
+            opcode, payload = OP_BINARY, bytes(message)  # bytes stay as they are
+        else:
+            raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+        # RFC 6455 section 5.3: a fresh key for every frame of a client.
+        frame = serialize(opcode, payload, self._new_mask and self._new_mask())
+        self.output.append(frame)
+        return len(frame)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send one frame: a fragment, or a message with an opcode of its own.
@@ -419,7 +468,7 @@ class WebSocketSession:
             self._refuse()
         if self.state is not State.OPEN or self.sent_close is not None:
             return False
-        self._send_close(Close(code, payload[2:].decode(errors="replace")))
+        self._send_close(Close(code, payload[2:].decode()))
         return True
 
     def _send_close(self, close: Close) -> None:
@@ -428,8 +477,7 @@ class WebSocketSession:
         self._write(OP_CLOSE, check_close(close.code, close.reason))
 
     def _write(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        # RFC 6455 section 5.3: a fresh key for every frame of a client.
-        frame = serialize(opcode, payload, None if self._masked else new_mask(), fin)
+        frame = serialize(opcode, payload, self._new_mask and self._new_mask(), fin)
         self.output.append(frame)
         return len(frame)
 

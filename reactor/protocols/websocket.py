@@ -7,7 +7,7 @@ What it must not know: how a connection does what it is asked for.
 
 The handlers of one connection are called in this order, all on the loop's thread:
 
-    on_open [on_message | on_ping | on_pong]* [on_error]? on_close
+    on_open [on_message | on_data | on_ping | on_pong]* [on_error]? on_close
 
 ``on_close`` comes exactly once for every ``on_open``, and once for every attempt that never
 got that far (then without ``on_open``). After a reconnect the same object sees the same
@@ -19,7 +19,7 @@ ends neither the connection nor the loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
@@ -54,16 +54,28 @@ class Connection(Protocol):
     def send_frame(self, opcode: int, payload: bytes, fin: bool) -> int: ...
     def ping(self, payload: bytes) -> int: ...
     def pong(self, payload: bytes) -> int: ...
-    def close(self, code: int, reason: str) -> None: ...
+    def close(self, code: int, reason: str, timeout: float | None) -> None: ...
     def abort(self) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
 
+class _NoConnection:
+    """Stands in for the connection until there is one."""
+
+    state = State.CLOSED
+
+    def __getattr__(self, name: str) -> Any:
+        raise WebSocketStateException(
+            f"no {name} without a connection: give the protocol object to Reactor.connect()"
+        )
+
+
 class WebSocketProtocol:
     """One WebSocket, as its user sees it. Subclass it and override the handlers you need."""
 
-    _connection: Connection | None = None
+    #: Set by the connection that owns this object.
+    _connection: Connection = cast("Connection", _NoConnection())
 
     # -- handlers ------------------------------------------------------------------------
 
@@ -76,6 +88,19 @@ class WebSocketProtocol:
 
     def on_message(self, message: str | bytes) -> None:
         """A message came: str for text, bytes for binary."""
+
+    def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
+        """Data came that is not a message; only with the options that ask for it.
+
+        With ``fragments=True``: a fragment of a message that came in several frames, str in a
+        text message and bytes in a binary one. With ``decode_text=False``: a whole text
+        message, as bytes.
+
+        Parameters:
+            data: what came.
+            opcode: that of the frame: 1 text, 2 binary, 0 a further fragment.
+            fin: whether the message ends here.
+        """
 
     def on_ping(self, payload: bytes) -> None:
         """A ping came. The pong is on its way already."""
@@ -113,7 +138,7 @@ class WebSocketProtocol:
         WebSocketConnectionClosedException once it is closing or closed, and
         WebSocketQueueFullException when the write queue has reached its limit.
         """
-        return self.connection.send(message)
+        return self._connection.send(message)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send one frame with an opcode of your choice; for fragments and experiments.
@@ -123,17 +148,19 @@ class WebSocketProtocol:
             payload: the application data.
             fin: whether this is the last fragment of its message.
         """
-        return self.connection.send_frame(opcode, payload, fin)
+        return self._connection.send_frame(opcode, payload, fin)
 
     def ping(self, payload: bytes = b"") -> int:
         """Send a ping of at most 125 bytes (RFC 6455 section 5.5.2). Any thread."""
-        return self.connection.ping(payload)
+        return self._connection.ping(payload)
 
     def pong(self, payload: bytes = b"") -> int:
         """Send an unsolicited pong (RFC 6455 section 5.5.3). Any thread."""
-        return self.connection.pong(payload)
+        return self._connection.pong(payload)
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+    def close(
+        self, code: int = CloseCode.NORMAL, reason: str = "", timeout: float | None = None
+    ) -> None:
         """Close the connection, or give up connecting and reconnecting. Any thread.
 
         Returns at once; ``on_close`` follows when the peer has answered, or after the close
@@ -143,71 +170,65 @@ class WebSocketProtocol:
         Parameters:
             code: 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 section 7.4).
             reason: at most 123 bytes of UTF-8.
+            timeout: seconds that the peer has to answer; default: the option close_timeout.
 
         Raises ValueError for another code or a longer reason.
         """
-        self.connection.close(code, reason)
+        self._connection.close(code, reason, timeout)
 
     def abort(self) -> None:
         """End the connection without a closing handshake. Any thread; ``on_close`` follows."""
-        self.connection.abort()
+        self._connection.abort()
 
     def pause_reading(self) -> None:
         """Read no more from the socket, so that the peer is held back by TCP.
 
         Messages that were read already are still delivered. The loop's thread only.
         """
-        self.connection.pause_reading()
+        self._connection.pause_reading()
 
     def resume_reading(self) -> None:
         """Undo :meth:`pause_reading`. The loop's thread only."""
-        self.connection.resume_reading()
+        self._connection.resume_reading()
 
     # -- what there is to know -----------------------------------------------------------
 
     @property
-    def connection(self) -> Connection:
-        """The connection that owns this object; WebSocketStateException if none does."""
-        if self._connection is None:
-            raise WebSocketStateException(f"{type(self).__name__} has no connection")
-        return self._connection
-
-    @property
     def url(self) -> str:
         """The URL of the latest attempt; for a server, the request's target."""
-        return self.connection.url
+        return self._connection.url
 
     @property
     def state(self) -> State:
         """CONNECTING, OPEN, CLOSING or CLOSED."""
-        return State.CLOSED if self._connection is None else self._connection.state
+        return self._connection.state
 
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol that the server chose, or None."""
-        return self.connection.subprotocol
+        return self._connection.subprotocol
 
     @property
     def request(self) -> Request | None:
         """Server side: the upgrade request."""
-        return self.connection.request
+        return self._connection.request
 
     @property
     def response(self) -> Response | None:
         """Client side: the server's answer to the upgrade request."""
-        return self.connection.response
+        return self._connection.response
 
     @property
     def buffered_amount(self) -> int:
         """Bytes that were sent and have not left the process."""
-        return self.connection.buffered_amount
+        return self._connection.buffered_amount
 
     @property
     def latency(self) -> float | None:
         """Seconds between the last ping of the keep-alive and its pong, or None."""
-        return self.connection.latency
+        return self._connection.latency
 
     @property
     def sock(self) -> Any:
         """The socket, or None; for ``getsockname()``, ``getpeercert()`` and the like."""
-        return self.connection.sock
+        return self._connection.sock

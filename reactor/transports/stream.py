@@ -267,8 +267,6 @@ class Stream:
 
     def _finish(self, error: Exception | None) -> None:
         """The same, called by the loop itself: the receiver is told at once."""
-        if self.state is StreamState.CLOSED:
-            return
         self._release()
         self._receiver.connection_lost(error)
 
@@ -397,17 +395,29 @@ class Linger:
     """Sees a stream to its end when nobody is interested in it any more.
 
     The close frame may still be queued, and the peer may still be sending: the socket is
-    closed when both are through, or after *timeout* seconds.
+    closed when both are through, after *timeout* seconds, or with the loop.
     """
 
-    __slots__ = ("_timer",)
+    __slots__ = ("_loop", "_stream", "_timer")
 
     def __init__(self, loop: EventLoop, stream: Stream, timeout: float) -> None:
+        self._loop = loop
+        self._stream = stream
         self._timer = loop.call_later(timeout, stream.abort)
+        loop.lingering.add(self)
         stream.set_receiver(self)
         stream.close()
         if stream.state is StreamState.CLOSED:
-            self._timer.cancel()
+            self._forget()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._stream.abort()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._timer.cancel()
+        self._loop.lingering.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Nobody listens."""
@@ -420,4 +430,4 @@ class Linger:
 
     def connection_lost(self, error: Exception | None) -> None:
         """That was it."""
-        self._timer.cancel()
+        self._forget()

@@ -1,0 +1,116 @@
+"""One request and one answer on a non-blocking socket: the steps of an opening handshake.
+
+What it is: coroutines over :mod:`reactor.tasks` for what every handshake does, with a server,
+with a proxy, on either side of the connection.
+
+What it must not know: what is asked and answered, who drives it.
+
+A socket here is a TCP socket or an ``ssl.SSLSocket``; *host* is how the exceptions call
+whoever is at its other end; *until* is a point in time (seconds of the driver's clock), or None.
+"""
+
+from __future__ import annotations
+
+import ssl
+from socket import socket
+
+from ..exceptions import (
+    WebSocketConnectException,
+    WebSocketHandshakeException,
+    WebSocketTimeoutException,
+)
+from ..protocols.http11 import HeadLimits, HeadParser, Response
+from ..tasks import now, wait
+
+__all__ = ["read_response", "read_some", "sooner", "write_all"]
+
+#: Interim responses (status 1xx) before the one that counts.
+MAX_INTERIM = 8
+
+
+async def sooner(until: float | None, seconds: float | None) -> float | None:
+    """Return the point in time that comes first: *until*, or a number of *seconds* from now."""
+    if seconds is None:
+        return until
+    end = await now() + seconds
+    return end if until is None else min(until, end)
+
+
+async def read_some(sock: socket, until: float | None, host: str, max_size: int = 65536) -> bytes:
+    """Return the next bytes, at most *max_size* of them, b"" at the end.
+
+    Raises WebSocketConnectException when the connection is lost, and WebSocketTimeoutException
+    at *until*.
+    """
+    while True:
+        try:
+            return sock.recv(max_size)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+            ready = await wait(reads=[sock.fileno()], until=until)
+        except ssl.SSLWantWriteError:
+            ready = await wait(writes=[sock.fileno()], until=until)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return b""
+        except OSError as exc:
+            raise _lost(exc, host) from exc
+        if not ready:
+            raise _timeout(host)
+
+
+async def write_all(sock: socket, data: bytes, until: float | None, host: str) -> None:
+    """Send all of *data*. Raises as :func:`read_some` does."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[sock.send(rest) :]
+            continue
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+            ready = await wait(writes=[sock.fileno()], until=until)
+        except ssl.SSLWantReadError:
+            ready = await wait(reads=[sock.fileno()], until=until)
+        except OSError as exc:
+            raise _lost(exc, host) from exc
+        if not ready:
+            raise _timeout(host)
+
+
+async def read_response(
+    sock: socket, until: float | None, host: str, limits: HeadLimits, data: bytes = b""
+) -> tuple[Response, HeadParser[Response]]:
+    """Return the final response's head, and the parser that has its bytes and those behind it.
+
+    Parameters:
+        limits: how large a head may be.
+        data: what has already been read.
+
+    Raises as :func:`read_some` does, and WebSocketHandshakeException for what is no head, an
+    end before it is complete, or too many interim responses.
+    """
+    parser = HeadParser("response", limits)
+    data = data or await read_some(sock, until, host)
+    interim = 0
+    while True:
+        if not data:
+            parser.feed_eof()
+        response = parser.feed(data)
+        if response is None:
+            data = await read_some(sock, until, host)
+        elif response.status == 101 or response.status >= 200:
+            return response, parser
+        else:
+            # RFC 9110 section 15.2: interim responses may come first, and mean nothing to us.
+            interim += 1
+            if interim > MAX_INTERIM:
+                raise WebSocketHandshakeException(f"{host} sent {interim} interim responses")
+            data = parser.leftover or await read_some(sock, until, host)
+            parser = HeadParser("response", limits)
+
+
+def _lost(exc: OSError, host: str) -> WebSocketConnectException:
+    return WebSocketConnectException(
+        exc.errno, f"connection to {host} was lost in the opening handshake: {exc}"
+    )
+
+
+def _timeout(host: str) -> WebSocketTimeoutException:
+    return WebSocketTimeoutException(f"opening handshake with {host} timed out")

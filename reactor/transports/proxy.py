@@ -1,0 +1,302 @@
+"""Through a proxy: HTTP CONNECT (RFC 9110 section 9.3.6), SOCKS 4, 4a and 5 (RFC 1928).
+
+What it is: from a proxy and a target to a connected socket on which the target is heard. It
+is the only importer of python_socks.
+
+What it must not know: which proxy is chosen and why (proxies.py), TLS, WebSocket.
+
+How it works. The proxy is dialled as any other host is; then it is told where to connect to.
+CONNECT is written here and its answer read with our own parser: python-socks takes one read for
+the whole answer. SOCKS is spoken by python-socks: its connectors await nothing but what
+:class:`_Stream` gives them, so they run in a coroutine of :mod:`reactor.tasks` as they do under
+asyncio. They are private names of that package; a test holds on to them.
+
+Two kinds differ in who resolves the name of the target: for socks4 and socks5 it is this
+machine, before the proxy is dialled; for http, socks4a and socks5h it is the proxy.
+"""
+
+from __future__ import annotations
+
+import socket
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..exceptions import (
+    WebSocketConnectException,
+    WebSocketException,
+    WebSocketHandshakeException,
+    WebSocketProxyConnectException,
+    WebSocketProxyConnectRefusedException,
+    WebSocketProxyException,
+    WebSocketTimeoutException,
+)
+from ..protocols.http11 import HeadLimits, build_head
+from .dial import dial
+from .exchange import read_response, read_some, write_all
+from .resolver import resolve
+
+__all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
+
+#: The kinds of proxies, each with its default port.
+KINDS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+
+#: RFC 1929 section 2: the length of a username or password is one byte.
+_MAX_SOCKS5_CREDENTIAL = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where a proxy is, and how to speak to it.
+
+    Parameters:
+        kind: "http", "socks4", "socks4a", "socks5" or "socks5h".
+        host: name or address, an IPv6 address without brackets.
+        port: 1 to 65535.
+        username, password: None: none. SOCKS 4 knows no password, and does not send it.
+
+    Raises ValueError for what cannot be, or what that kind of proxy cannot be told.
+    """
+
+    kind: str
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            kinds = ", ".join(KINDS)
+            raise ValueError(f"proxy is invalid: the kind {self.kind!r} is none of {kinds}")
+        if not self.host:
+            raise ValueError("proxy is invalid: it has no host")
+        if not isinstance(self.port, int) or not 0 < self.port < 65536:
+            raise ValueError(f"proxy is invalid: port {self.port!r} must be 1 to 65535")
+        check = _check_basic if self.kind == "http" else _check_socks
+        check(self)
+
+    def __str__(self) -> str:
+        """Return the URL of the proxy without username and password."""
+        return f"{self.kind}://{_authority(self.host, self.port)}"
+
+
+def _check_basic(proxy: Proxy) -> None:
+    if ":" in (proxy.username or ""):
+        # RFC 7617 section 2: what comes behind the first colon is the password.
+        raise ValueError("proxy is invalid: the username for an http proxy holds a colon")
+
+
+def _check_socks(proxy: Proxy) -> None:
+    is_5 = proxy.kind.startswith("socks5")
+    for name in ("username", "password") if is_5 else ("username",):
+        value = getattr(proxy, name) or ""
+        if not value.isascii() or "\0" in value:
+            raise ValueError(f"proxy is invalid: the {name} for {proxy.kind} must be ASCII")
+        if is_5 and len(value) > _MAX_SOCKS5_CREDENTIAL:
+            raise ValueError(
+                f"proxy is invalid: the {name} for {proxy.kind} is longer than "
+                f"{_MAX_SOCKS5_CREDENTIAL} bytes"
+            )
+    if is_5 and bool(proxy.username) != bool(proxy.password):
+        raise ValueError(
+            f"proxy is invalid: {proxy.kind} needs both username and password, or none"
+        )
+
+
+async def dial_through(
+    proxy: Proxy,
+    host: str,
+    port: int,
+    *,
+    until: float | None,
+    sockopt: Iterable[tuple[Any, ...]] = (),
+    source_address: tuple[Any, ...] | None = None,
+) -> tuple[socket.socket, bytes]:
+    """Connect to a host through a proxy.
+
+    Parameters:
+        proxy: through which.
+        host, port: the target, an IPv6 address without brackets.
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+        sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
+
+    Returns a connected, non-blocking socket, and what the target has already said (almost
+    always b"", since clients speak first).
+
+    Raises WebSocketProxyConnectRefusedException or WebSocketProxyConnectException when the
+    proxy cannot be connected to, WebSocketAddressException when the target's name is to be
+    resolved here and does not, and what :func:`tunnel` raises.
+    """
+    host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
+    if proxy.kind in ("socks4", "socks5"):
+        host = await _resolve_here(proxy, host, port, until)
+    sock = await _dial(proxy, until, sockopt, source_address)
+    try:
+        return sock, await tunnel(sock, proxy, host, port, until)
+    except BaseException:  # also when the coroutine is cancelled
+        sock.close()
+        raise
+
+
+async def tunnel(
+    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+) -> bytes:
+    """Have a proxy that *sock* is connected to connect to a target. The socket is not closed.
+
+    Parameters: see :func:`dial_through`; for socks4, *host* must be an IPv4 address.
+
+    Returns what came behind the proxy's answer: the first bytes of the target.
+
+    Raises WebSocketProxyException when the proxy refuses (``status_code`` is that of an HTTP
+    proxy) or answers what is no answer, WebSocketProxyConnectException when the connection to
+    it is lost, and WebSocketTimeoutException at *until*; each with the proxy in its message.
+    """
+    try:
+        if proxy.kind == "http":
+            return await _connect_http(sock, proxy, host, port, until)
+        await _connect_socks(sock, proxy, host, port, until)
+        return b""  # SOCKS answers have a known length: not a byte more is read
+    except WebSocketConnectException as exc:
+        raise WebSocketProxyConnectException(exc.errno, exc.strerror) from exc
+
+
+async def _resolve_here(proxy: Proxy, host: str, port: int, until: float | None) -> str:
+    """Return the address to give to a proxy that is not to resolve the name."""
+    family = socket.AF_INET if proxy.kind == "socks4" else 0
+    addresses = await resolve(host, port, until, family)
+    # There is one attempt only: IPv4, where there is a choice, is what most proxies can reach.
+    best = min(addresses, key=lambda address: address.family != socket.AF_INET)
+    return str(best.sockaddr[0])
+
+
+async def _dial(
+    proxy: Proxy,
+    until: float | None,
+    sockopt: Iterable[tuple[Any, ...]],
+    source_address: tuple[Any, ...] | None,
+) -> socket.socket:
+    """Return a socket that is connected to the proxy itself."""
+    words = f"cannot reach the proxy {proxy}"
+    try:
+        addresses = await resolve(proxy.host, proxy.port, until)
+        return await dial(
+            addresses,
+            until=until,
+            host_name_for_errors=proxy.host,
+            sockopt=sockopt,
+            source_address=source_address,
+        )
+    except WebSocketConnectException as exc:
+        refused = isinstance(exc, ConnectionRefusedError)
+        kind = WebSocketProxyConnectRefusedException if refused else WebSocketProxyConnectException
+        raise kind(exc.errno, f"{words}: {exc.strerror}") from exc
+    except WebSocketTimeoutException as exc:
+        raise WebSocketTimeoutException(f"{words}: {exc}") from exc
+    except WebSocketException as exc:  # its name does not resolve
+        raise WebSocketProxyException(f"{words}: {exc}") from exc
+
+
+# --- HTTP -----------------------------------------------------------------------------------------
+
+
+async def _connect_http(
+    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+) -> bytes:
+    name = f"the proxy {proxy}"
+    await write_all(sock, _connect_request(proxy, host, port), until, name)
+    try:
+        response, parser = await read_response(sock, until, name, HeadLimits())
+    except WebSocketHandshakeException as exc:
+        raise WebSocketProxyException(f"{name} did not answer CONNECT in HTTP: {exc}") from exc
+    if not 200 <= response.status < 300:
+        status = f"{response.status} {response.reason}".strip()
+        error = WebSocketProxyException(f"failed CONNECT via proxy status: {status} ({proxy})")
+        error.status_code = response.status
+        raise error
+    # RFC 9110 section 9.3.6: such a response has no body, whatever its headers say.
+    return parser.leftover
+
+
+def _connect_request(proxy: Proxy, host: str, port: int) -> bytes:
+    authority = _authority(host, port)
+    headers = [("Host", authority)]
+    if proxy.username or proxy.password:
+        # RFC 7617; which charset the proxy expects cannot be known before it has refused.
+        token = b64encode(f"{proxy.username or ''}:{proxy.password or ''}".encode()).decode()
+        headers.append(("Proxy-Authorization", f"Basic {token}"))
+    return build_head(f"CONNECT {authority} HTTP/1.1", headers)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# --- SOCKS ----------------------------------------------------------------------------------------
+
+
+async def _connect_socks(
+    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+) -> None:
+    connector = _make_connector(proxy)
+    try:
+        await connector.connect(_Stream(sock, proxy, until), host, port)
+    except WebSocketException:
+        raise
+    except Exception as exc:  # python-socks' own, and what garbage makes it trip over
+        raise WebSocketProxyException(
+            f"the proxy {proxy} did not connect to {_authority(host, port)}: {exc}"
+        ) from exc
+
+
+def _make_connector(proxy: Proxy) -> Any:
+    try:
+        # Imported by those who need it: a release that lacks these names breaks nobody else.
+        from python_socks import ProxyType
+        from python_socks._connectors import factory_async
+
+        create_connector: Any = factory_async.create_connector
+    except (ImportError, AttributeError) as exc:
+        raise WebSocketProxyException(
+            f"Python Socks is needed for SOCKS proxying but is not available: {exc}"
+        ) from exc
+    return create_connector(
+        ProxyType.SOCKS4 if proxy.kind in ("socks4", "socks4a") else ProxyType.SOCKS5,
+        username=proxy.username,
+        password=proxy.password,
+        # The host is an address, or a name that is the proxy's to resolve: no resolver needed.
+        rdns=True,
+        resolver=None,
+    )
+
+
+class _Stream:
+    """What python-socks' connectors read from and write to."""
+
+    __slots__ = ("_name", "_sock", "_until")
+
+    def __init__(self, sock: socket.socket, proxy: Proxy, until: float | None) -> None:
+        self._sock = sock
+        self._name = f"the proxy {proxy}"
+        self._until = until
+
+    async def write(self, data: bytes) -> None:
+        """Send all of *data*."""
+        await write_all(self._sock, data, self._until, self._name)
+
+    async def read_exactly(self, size: int) -> bytes:
+        """Return the next *size* bytes."""
+        data = b""
+        while len(data) < size:
+            more = await read_some(self._sock, self._until, self._name, size - len(data))
+            if not more:
+                raise WebSocketProxyException(
+                    f"{self._name} closed the connection in place of an answer: "
+                    f"{len(data)} of {size} bytes came"
+                )
+            data += more
+        return data
+
+    # Their names in version 2.
+    write_all = write
+    read_exact = read_exactly

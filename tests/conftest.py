@@ -1,0 +1,73 @@
+"""Fixtures that several modules share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+
+from reactor import Reactor
+from reactor.transports.resolver import clear_cache
+
+from .support.certificates import Authority
+from .support.leaks import nothing_left
+from .support.scene import Scene
+
+# The proxy of the machine must not hear of our tests.
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
+
+# A deadline for each example would be a wall clock in the tests.
+settings.register_profile("reactor", deadline=None)
+settings.load_profile("reactor")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority, and a server's context for loopback."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(autouse=True)
+def no_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may sit behind a proxy; loopback does not."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Fail the test when it leaves a descriptor open or a thread running.
+
+    To be asked for by ``usefixtures``, which puts it around all other fixtures.
+    """
+    clear_cache()
+    with nothing_left():
+        yield
+    clear_cache()
+
+
+@pytest.fixture
+def unix_path() -> Iterator[str]:
+    """A path for a Unix socket. Not tmp_path: such a name has about 100 bytes at most."""
+    with TemporaryDirectory(prefix="ws") as folder:
+        yield f"{folder}/socket"
+
+
+@pytest.fixture
+def loop() -> Iterator[Reactor]:
+    """A reactor, which is closed at the end."""
+    with Reactor() as reactor:
+        yield reactor
+
+
+@pytest.fixture
+def scene(no_leaks: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """A reactor on a clock that stands still, without a network."""
+    scene = Scene(monkeypatch)
+    yield scene
+    scene.end()

@@ -1,0 +1,43 @@
+"""A certificate authority for tests, and the contexts of servers and clients that rely on it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+
+class Authority:
+    """A CA that nobody but the tests trusts.
+
+    Parameters:
+        folder: where its certificate is written.
+
+    Attributes:
+        ca_file: the certificate, as a path for ``sslopt={"ca_certs": ...}``.
+        sslopt: just that.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._ca = trustme.CA()
+        self.ca_file = str(folder / "ca.pem")
+        self._ca.cert_pem.write_to_path(self.ca_file)
+        self.sslopt = {"ca_certs": self.ca_file}
+        self._context = self.issue("127.0.0.1", "localhost", "::1")
+
+    @property
+    def server_context(self) -> ssl.SSLContext:
+        """The context of a server on loopback; shared, so not to be changed."""
+        return self._context
+
+    def issue(self, *names: str, **options: Any) -> ssl.SSLContext:
+        """Return a server's context with a new certificate; *options* are trustme's."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._ca.issue_cert(*names, **options).configure_cert(context)
+        return context
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return the context of a client that trusts this CA."""
+        return ssl.create_default_context(cafile=self.ca_file)
