@@ -337,10 +337,9 @@ class Others:
                 ticks = [int(word) for word in file.readline().split()[1:]]
         except OSError:
             return 0.0
-        user, nice, system, _idle, _iowait, _irq, _softirq, steal = ticks[:8]
-        ours = os.times()
-        everything = (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
-        return everything - sum(ours[:4])
+        user, nice, system, _idle, _iowait, irq, softirq, steal = ticks[:8]
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return busy - sum(os.times()[:4])  # ours: this process and the children that have ended
 
     def share(self) -> float:
         """In CPUs: 0.5 is half of one."""
@@ -400,7 +399,8 @@ def main() -> None:
     kinds = {scenario.kind for scenario in scenarios.values()}
     clients, versions = probe([name for name in args.clients if kinds & set(CLIENTS[name].kinds)])
     date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    about = f"{date}, {machine()}, " + ", ".join(f"{k} {v}" for k, v in sorted(versions.items()))
+    packages = [f"{package} {version}" for package, version in sorted(versions.items())]
+    about = ", ".join([date, machine(), *packages])
     print(about)
     text = [about]
     everything: dict[str, Any] = {"about": about, "scenarios": {}}

@@ -7,6 +7,39 @@ The public names; see docs/architecture.md for what is where.
 
 from __future__ import annotations
 
+from types import ModuleType
+
+from .abnf import (
+    ABNF,
+    STATUS_ABNORMAL_CLOSED,
+    STATUS_BAD_GATEWAY,
+    STATUS_GOING_AWAY,
+    STATUS_INVALID_EXTENSION,
+    STATUS_INVALID_PAYLOAD,
+    STATUS_MESSAGE_TOO_BIG,
+    STATUS_NORMAL,
+    STATUS_POLICY_VIOLATION,
+    STATUS_PROTOCOL_ERROR,
+    STATUS_SERVICE_RESTART,
+    STATUS_STATUS_NOT_AVAILABLE,
+    STATUS_TLS_HANDSHAKE_ERROR,
+    STATUS_TRY_AGAIN_LATER,
+    STATUS_UNEXPECTED_CONDITION,
+    STATUS_UNSUPPORTED_DATA_TYPE,
+    continuous_frame,
+    frame_buffer,
+)
+from .app import WebSocketApp, run_forever
+from .blocking import recv, recv_line, send
+from .client import WebSocket, create_connection
+from .compat import install_as_websocket, private_module
+from .defaults import (
+    DEFAULT_SOCKET_OPTION,
+    getdefaulttimeout,
+    set_reconnect,
+    setdefaulttimeout,
+    sock_opt,
+)
 from .exceptions import (
     CloseCode,
     WebSocketAddressException,
@@ -14,6 +47,7 @@ from .exceptions import (
     WebSocketCertificateException,
     WebSocketConnectException,
     WebSocketConnectionClosedException,
+    WebSocketConnectionLostException,
     WebSocketConnectRefusedException,
     WebSocketException,
     WebSocketHandshakeException,
@@ -34,22 +68,53 @@ from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
 from .server import Listener
 from .timers import Backoff
+from .trace import (
+    debug,
+    dump,
+    enableTrace,
+    error,
+    isEnabledForDebug,
+    isEnabledForError,
+    isEnabledForTrace,
+    trace,
+    warning,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ABNF",
+    "DEFAULT_SOCKET_OPTION",
+    "STATUS_ABNORMAL_CLOSED",
+    "STATUS_BAD_GATEWAY",
+    "STATUS_GOING_AWAY",
+    "STATUS_INVALID_EXTENSION",
+    "STATUS_INVALID_PAYLOAD",
+    "STATUS_MESSAGE_TOO_BIG",
+    "STATUS_NORMAL",
+    "STATUS_POLICY_VIOLATION",
+    "STATUS_PROTOCOL_ERROR",
+    "STATUS_SERVICE_RESTART",
+    "STATUS_STATUS_NOT_AVAILABLE",
+    "STATUS_TLS_HANDSHAKE_ERROR",
+    "STATUS_TRY_AGAIN_LATER",
+    "STATUS_UNEXPECTED_CONDITION",
+    "STATUS_UNSUPPORTED_DATA_TYPE",
     "Backoff",
     "CloseCode",
     "Listener",
     "Reactor",
     "ReactorStats",
     "State",
+    "WebSocket",
     "WebSocketAddressException",
+    "WebSocketApp",
     "WebSocketBadStatusException",
     "WebSocketCertificateException",
     "WebSocketConnectException",
     "WebSocketConnectRefusedException",
     "WebSocketConnectionClosedException",
+    "WebSocketConnectionLostException",
     "WebSocketException",
     "WebSocketHandshakeException",
     "WebSocketMessageTooBigException",
@@ -64,4 +129,30 @@ __all__ = [
     "WebSocketStateException",
     "WebSocketTLSException",
     "WebSocketTimeoutException",
+    "continuous_frame",
+    "create_connection",
+    "debug",
+    "dump",
+    "enableTrace",
+    "error",
+    "frame_buffer",
+    "getdefaulttimeout",
+    "install_as_websocket",
+    "isEnabledForDebug",
+    "isEnabledForError",
+    "isEnabledForTrace",
+    "recv",
+    "recv_line",
+    "run_forever",
+    "send",
+    "set_reconnect",
+    "setdefaulttimeout",
+    "sock_opt",
+    "trace",
+    "warning",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Make websocket-client's private modules when somebody asks: ``websocket._exceptions``."""
+    return private_module(name)

@@ -86,6 +86,10 @@ class ClientConnection(Connection):
         return self._url
 
     @property
+    def _place(self) -> str:
+        return str(parse_url(self._url))  # without username and password
+
+    @property
     def response(self) -> Response | None:
         """The head of the server's answer to the latest upgrade."""
         # Parsed when somebody asks: parsed heads were a third of a connection's memory.
@@ -123,6 +127,7 @@ class ClientConnection(Connection):
         if self._phase is Phase.OVER:  # closed by one of the functions called for it
             return
         if upgraded is None:
+            self._drop_given_socket()
             self._over(CloseCode.ABNORMAL, "", error)
             return
         self._head = upgraded.head
@@ -134,10 +139,10 @@ class ClientConnection(Connection):
             upgraded.sock, upgraded.leftover, protocol.on_reconnect if again else protocol.on_open
         )
 
-    def _new_session(self) -> WebSocketSession:
+    def _new_session(self, kind: type[WebSocketSession] = WebSocketSession) -> WebSocketSession:
         options = self.options
         source = options.mask_key
-        return WebSocketSession(
+        return kind(
             Role.CLIENT,
             options.message_limits,
             decode_text=options.decode_text,
@@ -163,9 +168,15 @@ class ClientConnection(Connection):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self._drop_given_socket()
         if phase is Phase.CONNECTING:
             # This attempt has not been told of. Not from within the caller's close().
             self._loop.call_soon(self._tell, CloseCode.ABNORMAL, "", None)
+
+    def _drop_given_socket(self) -> None:
+        """The attempt that ``options.sock`` was for may never have got to it."""
+        if self.options.sock is not None:
+            self.options.sock.close()
 
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
         delay = self._next_delay(error)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from socket import socket
 
 from .exceptions import (
+    WebSocketBadStatusException,
     WebSocketHandshakeException,
     WebSocketProxyException,
     WebSocketTimeoutException,
@@ -76,7 +77,12 @@ class Upgraded:
 
 
 async def connect(
-    url: str, options: ClientOptions, header: HeaderSource = None, cookie: str | None = None
+    url: str,
+    options: ClientOptions,
+    header: HeaderSource = None,
+    cookie: str | None = None,
+    *,
+    exact: bool = False,
 ) -> Upgraded:
     """Open a WebSocket connection up to the end of the opening handshake.
 
@@ -84,6 +90,8 @@ async def connect(
         url: ws:// or wss://.
         options: see there; ``header`` and ``cookie`` have been evaluated for this attempt.
         header, cookie: what they gave.
+        exact: leave what comes behind the server's head in the socket, so that programs can
+            wait for it with select(). There is no ``leftover`` then.
 
     Raises ValueError for a URL or an option that cannot be used, and members of the exception
     tree for everything that the network, the peer or the clock does.
@@ -93,7 +101,14 @@ async def connect(
     headers = normalize_headers(header)
     redirects = 0
     while True:
-        result = await _attempt(target, options, headers, cookie, until)
+        try:
+            result = await _attempt(target, options, headers, cookie, until, exact)
+        except WebSocketBadStatusException:
+            raise  # its text is that of websocket-client
+        except WebSocketHandshakeException as exc:
+            # Who judged the answer does not know whose it is.
+            message = f"{exc} (in the opening handshake with {target.host})"
+            raise WebSocketHandshakeException(message) from exc
         if isinstance(result, Upgraded):
             return result
         if redirects == options.redirect_limit:
@@ -101,6 +116,8 @@ async def connect(
                 f"Redirect limit exhausted: {redirects} redirects, the next one to {result}"
             )
         redirects += 1
+        if options.sock is not None:
+            options = replace(options, sock=None)
         if not same_origin(target, result):
             headers = [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
             cookie = None
@@ -114,15 +131,25 @@ async def _attempt(
     headers: Sequence[tuple[str, str]],
     cookie: str | None,
     until: float | None,
+    exact: bool,
 ) -> Upgraded | WebSocketURL:
     """Connect to *url*; return where it redirects to, if it does."""
+    watch = options.watch
+    if watch is not None:
+        cookie = "; ".join(filter(None, [watch.cookie(url.host), cookie]))
     key = make_key()
     # Built first: what cannot be sent is an error before anything is connected.
     request = _request(url, options, headers, cookie, key)
     sock, early = await _open(url, options, until)
     try:
         await write_all(sock, request, until, url.host)
-        response, parser = await read_response(sock, until, url.host, options.head_limits, early)
+        if watch is not None:
+            watch.request_sent(request)
+        response, parser = await read_response(
+            sock, until, url.host, options.head_limits, early, exact=exact
+        )
+        if watch is not None:
+            watch.response_received(url.host, response, parser.raw)
         if response.status != 101:
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
@@ -156,6 +183,7 @@ def _request(
         subprotocols=options.subprotocols,
         headers=headers,
         cookie=cookie,
+        connection=options.connection,
     )
 
 
@@ -166,6 +194,9 @@ async def _open(
 
     And, through a proxy, the bytes that the host has already sent.
     """
+    if options.sock is not None:
+        options.sock.setblocking(False)
+        return options.sock, b""
     # A wrong sslopt is an error before anything is connected.
     context = make_context(options.sslopt) if url.secure else None
     sock, early = await _dial(url, options, until)

@@ -36,6 +36,7 @@ import threading
 from _thread import get_ident
 from collections.abc import Callable
 from enum import IntEnum
+from math import inf
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
@@ -239,7 +240,6 @@ class Connection:
     def last_word(self, event: Close | Failure) -> None:
         """The peer has sent its close frame, or broken the protocol."""
         self.session.accept(event)
-        self._cork(self.session)
         self.flush()
         if isinstance(event, Close):
             self._end(event.code, event.reason, None)
@@ -313,9 +313,14 @@ class Connection:
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:
         return WebSocketQueueFullException(
-            f"the write queue of {self.url} holds {queued} bytes, "
+            f"the write queue of {self._place} holds {queued} bytes, "
             f"write_limit is {self._write_limit}"
         )
+
+    @property
+    def _place(self) -> str:
+        """How error messages call this connection."""
+        return self.url
 
     def _sent(self, size: int) -> None:
         """*size* bytes were added to the session's output."""
@@ -374,11 +379,13 @@ class Connection:
 
     def pause_reading(self) -> None:
         """See WebSocketProtocol."""
+        self._loop._check_thread()
         if self.state is State.OPEN:  # else the peer's close frame would not be seen
             self.stream.pause_reading()
 
     def resume_reading(self) -> None:
         """See WebSocketProtocol."""
+        self._loop._check_thread()
         if self._phase is Phase.ATTACHED:
             self.stream.start_reading()
 
@@ -429,8 +436,7 @@ class Connection:
             if self.state is not State.OPEN or stream is not self.stream:
                 return  # what was read, or its handler, has ended the connection
             if not stream.reading:
-                keep_alive.on_pong(now)
-                due = now + keep_alive.policy.interval
+                due = keep_alive.start(now)
         elif action is Action.PING:
             self._send_ping(keep_alive.policy.payload)
         self._timer = self._loop.call_at(due, self._on_keep_alive)
@@ -455,6 +461,8 @@ class Connection:
     ) -> None:
         """See WebSocketProtocol."""
         check_close(code, reason)
+        if timeout is not None and not 0 <= timeout < inf:
+            raise ValueError(f"timeout must be 0 or more seconds and finite, not {timeout!r}")
         self._on_loop(self._close, code, reason, timeout)
 
     def abort(self) -> None:

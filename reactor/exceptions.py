@@ -21,6 +21,7 @@ __all__ = [
     "WebSocketConnectException",
     "WebSocketConnectRefusedException",
     "WebSocketConnectionClosedException",
+    "WebSocketConnectionLostException",
     "WebSocketException",
     "WebSocketHandshakeException",
     "WebSocketMessageTooBigException",
@@ -105,6 +106,20 @@ class WebSocketConnectionClosedException(WebSocketException):
         super().__init__(message)
         self.status_code = status_code
         self.reason = reason
+
+
+class WebSocketConnectionLostException(
+    WebSocketConnectionClosedException, ConnectionResetError, BrokenPipeError
+):
+    """The connection broke while it was read or written, in a call of the blocking face.
+
+    Derives from what websocket-client lets through there, so that ``except`` clauses for a
+    reset or a broken pipe still catch it. ``errno`` is that of the operating system.
+    """
+
+    def __init__(self, message: str = "", errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class WebSocketQueueFullException(WebSocketException):

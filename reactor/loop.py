@@ -113,6 +113,8 @@ class EventLoop:
         self.dirty: list[Flushable] = []
         #: Transports that are on their way out, with nobody else to look after them.
         self.lingering: set[Abortable] = set()
+        #: How many answers of helper threads are waited for.
+        self.awaited = 0
         #: The thread that runs the loop; before the first run, the one that made it.
         self.thread_id = threading.get_ident()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -230,7 +232,8 @@ class EventLoop:
     def run_until_idle(self) -> None:
         """The same, but return as well when nothing is left to wait for.
 
-        That is: no descriptor is watched, no timer is armed, no call is queued.
+        That is: no descriptor is watched, no timer is armed, no call is queued, no answer of a
+        helper thread is waited for.
         """
         self._run_while(self._busy)
 
@@ -240,7 +243,8 @@ class EventLoop:
             or self._due
             or self.poller.writers
             or len(self.poller.readers) > 1  # one is our own
-            or self.wheel.next_expiry() is not None
+            or self.awaited
+            or len(self.wheel)  # next_expiry() may be that of a timer that was cancelled
         )
 
     def _run_while(self, wanted: Callable[[], bool]) -> None:

@@ -16,13 +16,13 @@ from math import inf
 from typing import Any
 
 from .protocols.handshake import HeaderSource
-from .protocols.http11 import HeadLimits
+from .protocols.http11 import HeadLimits, Response
 from .protocols.messages import MessageLimits
 from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy
 from .transports.proxy import Proxy
 
-__all__ = ["ClientOptions", "ConnectionOptions", "ServerOptions"]
+__all__ = ["ClientOptions", "ConnectionOptions", "HandshakeWatch", "ServerOptions"]
 
 #: A value, or a function that is called before every attempt.
 TextSource = str | Callable[[], str] | None
@@ -128,6 +128,23 @@ class ConnectionOptions:
         )
 
 
+class HandshakeWatch:
+    """Is told of the opening handshakes of a connection, and may add cookies; this one does not.
+
+    With redirects there are several handshakes, with different hosts. The methods are called on
+    the thread that connects.
+    """
+
+    def cookie(self, host: str) -> str | None:
+        """Return cookies for a host, which go out before those of the options; None for none."""
+
+    def request_sent(self, head: bytes) -> None:
+        """A request has gone out."""
+
+    def response_received(self, host: str, response: Response, head: bytes) -> None:
+        """A response has come from a host; *head* is the same as it came."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(ConnectionOptions):
     """What ``Reactor.connect`` takes. See also :class:`ConnectionOptions`.
@@ -139,6 +156,7 @@ class ClientOptions(ConnectionOptions):
         origin: value of the Origin header; default: the server's own origin.
         host: value of the Host header; default: from the URL.
         suppress_origin, suppress_host: send no such header.
+        connection: a whole line, "Connection: ...", that is sent in place of ours.
         subprotocols: names to offer, in order of preference (RFC 6455 section 1.9).
         connect_timeout: seconds for all of DNS, TCP, TLS, upgrade and redirects together;
             None: no limit.
@@ -148,6 +166,8 @@ class ClientOptions(ConnectionOptions):
         sockopt: arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
         unix_path: connect to this unix socket instead of the URL's host, without a proxy.
+        sock: a connected stream socket to use instead, as it is: TLS, if any, is done already.
+            It belongs to the connection from now on. A redirect leads away from it.
         proxy: the URL of a proxy, ``http://user:password@host:port`` or socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
             False: none. See ``proxies.py``.
@@ -160,6 +180,7 @@ class ClientOptions(ConnectionOptions):
             characters up to U+00FF), to mask a frame with; default: unpredictable ones, as
             RFC 6455 section 5.3 demands.
         reconnect: a Backoff, a fixed number of seconds, or None: never reconnect.
+        watch: is told of the opening handshakes; see HandshakeWatch.
     """
 
     header: HeaderSource | Callable[[], HeaderSource] = None
@@ -168,6 +189,7 @@ class ClientOptions(ConnectionOptions):
     host: str | None = None
     suppress_origin: bool = False
     suppress_host: bool = False
+    connection: str | None = None
     subprotocols: Sequence[str] = ()
     connect_timeout: float | None = 10.0
     redirect_limit: int = 3
@@ -175,11 +197,13 @@ class ClientOptions(ConnectionOptions):
     sockopt: Sequence[tuple[Any, ...]] = ()
     source_address: tuple[str, int] | None = None
     unix_path: str | None = None
+    sock: Any = field(default=None, repr=False)
     proxy: Proxy | str | bool | None = field(default=True, repr=False)
     no_proxy: Sequence[str] | None = None
     proxy_timeout: float | None = None
     mask_key: Callable[[int], bytes | str] | None = None
     reconnect: Backoff | float | None = None
+    watch: HandshakeWatch | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

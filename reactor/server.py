@@ -292,7 +292,7 @@ async def _reject(sock: socket.socket, answer: bytes, until: float) -> None:
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)
         # One read a turn, as for everybody else: this client may never stop.
-        while await wait(reads=[sock.fileno()], until=until):
+        while await now() < until and await wait(reads=[sock.fileno()], until=until):
             if not await read_some(sock, until, "the client"):
                 break
     except (WebSocketException, OSError):

@@ -60,6 +60,8 @@ class Now(NamedTuple):
 
 Request = Wait | InThread | Now
 
+_START = Now()  # what a task waits for before its first step
+
 
 @coroutine
 def wait(
@@ -135,8 +137,9 @@ class Task(Generic[T]):
         # None once the task is done or cancelled.
         self._on_done: Callable[[T | None, Exception | None], object] | None = on_done
         self._timer: Timer | None = None
-        # The request that is being served: answers to an earlier one come too late.
-        self._waiting_for: Request | None = None
+        # The request that is being served: answers to an earlier one come too late. None while
+        # the coroutine runs.
+        self._waiting_for: Request | None = _START
         loop.call_soon(self._start)
 
     @property
@@ -149,13 +152,15 @@ class Task(Generic[T]):
         if self._on_done is None:
             return
         self._on_done = None
+        runs = self._waiting_for is None
         self._clear()
-        if not self._coroutine.cr_running:  # type: ignore[attr-defined]
+        if not runs:
             self._coroutine.close()
         # Otherwise the coroutine itself has called, however indirectly, and _step closes it.
 
     def _start(self) -> None:
         if self._on_done is not None:
+            self._clear()
             self._step(self._coroutine.send, None)
 
     def _step(self, resume: Callable[[Any], Request], value: Any) -> None:
@@ -168,6 +173,9 @@ class Task(Generic[T]):
             except Exception as exc:  # noqa: BLE001 - handed to whoever waits for the result
                 self._finish(None, exc)
                 return
+            except BaseException:
+                self._on_done = None  # KeyboardInterrupt or SystemExit, which leave the loop
+                raise
             if self._on_done is None:
                 self._coroutine.close()
                 return
@@ -176,7 +184,8 @@ class Task(Generic[T]):
                 continue
             try:
                 self._serve(request)
-            except OSError as exc:  # the poller refused a descriptor
+            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
+                # The poller refused a descriptor, or no thread could be started.
                 self._clear()
                 resume, value = self._coroutine.throw, exc
                 continue
@@ -191,6 +200,7 @@ class Task(Generic[T]):
             for fd in request.writes:
                 loop.add_writer(fd, self._ready, fd)
         else:
+            loop.awaited += 1
             helpers.submit(request, partial(self._answer, request))
         if request.until is not None:
             self._timer = loop.call_at(request.until, self._timed_out)
@@ -203,6 +213,8 @@ class Task(Generic[T]):
                 self._loop.remove_reader(fd)
             for fd in request.writes:
                 self._loop.remove_writer(fd)
+        elif isinstance(request, InThread):
+            self._loop.awaited -= 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -220,14 +232,14 @@ class Task(Generic[T]):
         else:
             self._step(self._coroutine.send, set())
 
-    def _answer(self, request: InThread, result: Any, exc: Exception | None) -> None:
+    def _answer(self, request: InThread, result: Any, exc: BaseException | None) -> None:
         """Called on the helper thread."""
         try:
             self._loop.call_soon_threadsafe(self._thread_done, request, result, exc)
         except RuntimeError:
             pass  # the loop was closed meanwhile: nobody is waiting any more
 
-    def _thread_done(self, request: InThread, result: Any, exc: Exception | None) -> None:
+    def _thread_done(self, request: InThread, result: Any, exc: BaseException | None) -> None:
         if self._waiting_for is not request:
             return  # the answer came too late
         self._clear()
@@ -279,9 +291,9 @@ def _serve_blocking(request: Request, clock: Clock) -> Any:
     if timeout is None:
         return request.function(*request.args)
     answered = threading.Event()
-    answers: list[tuple[Any, Exception | None]] = []
+    answers: list[tuple[Any, BaseException | None]] = []
 
-    def answer(result: Any, exc: Exception | None) -> None:
+    def answer(result: Any, exc: BaseException | None) -> None:
         answers.append((result, exc))
         answered.set()
 
@@ -295,7 +307,7 @@ def _serve_blocking(request: Request, clock: Clock) -> Any:
     return result
 
 
-Answer = Callable[[Any, Exception | None], object]
+Answer = Callable[[Any, BaseException | None], object]
 
 
 class HelperThreads:
@@ -313,19 +325,31 @@ class HelperThreads:
         self._threads = 0
 
     def submit(self, request: InThread, answer: Answer) -> None:
-        """Have the request served; *answer* is called on a helper thread."""
+        """Have the request served; *answer* is called on a helper thread.
+
+        Raises RuntimeError when that takes a thread and the system has none.
+        """
         with self._lock:
             if request.key is not None and request.key in self._shared:
                 self._shared[request.key].append(answer)
                 return
+            if self._threads < self._limit:
+                self._start_thread()
             answers = [answer]
             if request.key is not None:
                 self._shared[request.key] = answers
             self._queue.append((request, answers))
-            if self._threads >= self._limit:
-                return
-            self._threads += 1
-        threading.Thread(target=self._work, name="reactor-helper", daemon=True).start()
+
+    def _start_thread(self) -> None:
+        """Start a thread, which will find its work when the lock is free."""
+        thread = threading.Thread(target=self._work, name="reactor-helper", daemon=True)
+        self._threads += 1
+        try:
+            thread.start()
+        except RuntimeError:
+            self._threads -= 1
+            if not self._threads:
+                raise
 
     def _work(self) -> None:
         while True:
@@ -337,7 +361,7 @@ class HelperThreads:
             result, error = None, None
             try:
                 result = request.function(*request.args)
-            except Exception as exc:  # noqa: BLE001 - handed to whoever asked
+            except BaseException as exc:  # noqa: BLE001 - handed to whoever asked
                 error = exc
             with self._lock:
                 if request.key is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -71,3 +73,9 @@ def scene(no_leaks: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     scene = Scene(monkeypatch)
     yield scene
     scene.end()
+
+
+@pytest.fixture(params=["reactor", "websocket"])
+def library(request: pytest.FixtureRequest) -> Any:
+    """This package, and websocket-client: what a test says of it holds for both."""
+    return import_module(request.param)

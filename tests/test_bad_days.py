@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -96,13 +97,18 @@ class Day:
             self.loop.run_once(0.01)
 
     def end_of(
-        self, protocol: Recorder, kind: type[WebSocketException], *words: str, code: int = 1006
-    ) -> WebSocketException:
+        self,
+        protocol: Recorder,
+        kind: type[WebSocketException] | tuple[type[WebSocketException], ...],
+        *words: str,
+        code: int = 1006,
+    ) -> Exception:
         """Wait until *protocol* is closed; check what it heard, and return the error."""
         self.until(lambda: protocol.closes)
         self.turn()
         (error,) = protocol.errors
-        assert type(error) is kind, repr(error)
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        assert type(error) in kinds, repr(error)
         for word in words:
             assert word in str(error)
         assert protocol.names[-2:] == ["error", "close"]
@@ -118,6 +124,10 @@ class Day:
         self.bystander.send("still there?")
         self.until(lambda: len(self.bystander.messages) > before)
         assert set(self.bystander.names) == {"open", "message"}
+
+
+def _has(protocol: Recorder, name: str, count: int) -> bool:
+    return protocol.names.count(name) >= count
 
 
 @pytest.fixture
@@ -269,7 +279,8 @@ def test_a_plain_server_behind_wss(day: Day, serve: Serve) -> None:
 def test_a_tls_server_behind_ws(day: Day, serve: Serve, authority: Authority) -> None:
     peer = serve(silence, context=authority.server_context)
     protocol = day.connect(peer.url.replace("wss:", "ws:"))
-    day.end_of(protocol, WebSocketHandshakeException, "127.0.0.1")
+    # Python's server resets the connection, with an alert before that or without.
+    day.end_of(protocol, (WebSocketConnectException, WebSocketHandshakeException), "127.0.0.1")
 
 
 def test_a_tls_alert_behind_ws(day: Day, serve: Serve) -> None:
@@ -460,7 +471,7 @@ def test_a_peer_that_leaves_without_a_close_frame(
     day.until(lambda: protocol.messages)
     protocol.send("I have read it")
     error = day.end_of(protocol, WebSocketConnectionClosedException, LOST)
-    if way == "RST":
+    if way == "RST" and not secure:  # ssl reads a reset as an end
         assert os.strerror(errno.ECONNRESET) in str(error)
     assert protocol.names == ["open", "message", "error", "close"]
 
@@ -506,7 +517,8 @@ def test_a_peer_that_vanishes_without_a_word(
     )
     opened = day.clock.now()
     while not protocol.closes:
-        day.turn(2)
+        day.loop.run_once(0)
+        day.loop.run_once(0)
         day.clock.advance(0.25)
         assert day.clock.now() - opened <= 8
     # Not before the ping of half an interval could have timed out.
@@ -518,7 +530,7 @@ def test_a_peer_that_answers_pings_is_left_alone(day: Day, serve: Serve) -> None
     protocol = day.open(serve(echo).url, ping_interval=4, ping_timeout=3, ping_when_idle=False)
     for count in range(1, 11):
         day.clock.advance(4)
-        day.until(lambda count=count: len(protocol.of("pong")) >= count)
+        day.until(partial(_has, protocol, "pong", count))
     assert set(protocol.names) == {"open", "pong"}
 
 
@@ -544,12 +556,9 @@ def test_a_peer_that_trickles_is_heard_and_counts_as_alive(day: Day, serve: Serv
 
     protocol = day.open(serve(script).url, ping_interval=4, ping_timeout=3)
     for _ in data:
-        activity = protocol._connection.last_activity  # type: ignore[attr-defined]
         day.clock.advance(1)
         ready.release()
-        day.until(
-            lambda activity=activity: protocol._connection.last_activity > activity  # type: ignore[attr-defined]
-        )
+        day.loop.run_once(5)  # until the byte is there
     day.until(lambda: protocol.closes)
     assert protocol.events == [
         ("open",),
@@ -571,9 +580,8 @@ def test_a_peer_that_reads_slowly_gets_all(
     got: list[bytes] = []
 
     def script(talk: Talk) -> None:
-        talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         talk.upgrade()
-        while len(got) < 20:
+        while len(got) < 8:
             header = talk.exactly(14)  # of a frame with 64 bits of length and a mask
             payload = b"".join(talk.exactly(1024) for _ in range(128))
             got.append(header + payload)
@@ -582,7 +590,7 @@ def test_a_peer_that_reads_slowly_gets_all(
 
     peer = serve(script, context=authority.server_context if secure else None)
     protocol = day.open(peer.url, sslopt=authority.sslopt, sockopt=SMALL_BUFFER)
-    for _ in range(20):
+    for _ in range(8):
         protocol.send(os.urandom(131072))
     assert protocol.buffered_amount > 0
     day.until(lambda: protocol.messages)
@@ -595,20 +603,22 @@ def test_a_peer_that_reads_slowly_gets_all(
 def test_a_peer_that_never_reads_is_an_error_of_send(
     day: Day, serve: Serve, authority: Authority, secure: bool
 ) -> None:
-    done = threading.Event()
-
     def script(talk: Talk) -> None:
         talk.upgrade()
-        done.wait(20)
+        talk.hold()
 
     peer = serve(script, context=authority.server_context if secure else None)
     url = peer.url.replace("://", "://me:secret@")
     protocol = day.open(url, sslopt=authority.sslopt, write_limit=1_000_000, close_timeout=2)
     message = b"x" * 100_000
-    with pytest.raises(WebSocketQueueFullException) as caught:
+
+    def send_without_end() -> None:
         for _ in range(1000):
             protocol.send(message)
             day.loop.run_once(0)
+
+    with pytest.raises(WebSocketQueueFullException) as caught:
+        send_without_end()
     assert "write_limit is 1000000" in str(caught.value)
     assert f"127.0.0.1:{peer.port}" in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -620,7 +630,6 @@ def test_a_peer_that_never_reads_is_an_error_of_send(
     day.clock.advance(2.1)
     day.until(lambda: protocol.closes)
     assert protocol.closes == [(1006, "")]
-    done.set()
 
 
 def test_a_peer_that_pings_and_never_reads_is_dropped(day: Day, serve: Serve) -> None:
@@ -673,7 +682,7 @@ def test_a_client_gets_through_all_of_them(day: Day, serve: Serve) -> None:
         (leaves("RST", b""), WebSocketConnectionClosedException, 1006),
         (answer("HTTP/1.1 503 Busy", "Content-Length: 0"), WebSocketBadStatusException, 1006),
         (reset_at_once, WebSocketConnectException, 1006),
-        (Sends(b"\xff\xff"), WebSocketProtocolException, 1002),
+        (Sends(b"\xff" * 20), WebSocketProtocolException, 1002),
         (answer("SSH-2.0"), WebSocketHandshakeException, 1006),
         (leaves("FIN", HALF_A_FRAME), WebSocketConnectionClosedException, 1006),
     ]
@@ -684,11 +693,14 @@ def test_a_client_gets_through_all_of_them(day: Day, serve: Serve) -> None:
             super().on_open()
             self.send("I have read it")
 
+        def on_reconnect(self) -> None:
+            self.on_open()
+
     protocol = day.loop.connect(
         peer.url, Subscriber, reconnect=Backoff(first=1, cap=4, jitter=False)
     )
     for count in range(1, len(days) + 1):
-        day.until(lambda count=count: len(protocol.closes) == count)
+        day.until(partial(_has, protocol, "close", count))
         assert len(protocol.errors) == count
         day.turn()
         assert len(protocol.closes) == count

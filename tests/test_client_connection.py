@@ -19,6 +19,7 @@ from reactor import (
     WebSocketConnectRefusedException,
     WebSocketProtocol,
     WebSocketProtocolException,
+    WebSocketQueueFullException,
     WebSocketStateException,
     WebSocketTimeoutException,
 )
@@ -668,6 +669,16 @@ class TestStates:
         scene.turn(1.0)
         stats = scene.loop.stats()
         assert (stats.waiting, stats.connecting, stats.open) == (0, 1, 0)
+
+    def test_no_password_is_in_an_error_message(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder, url=lambda: "ws://user:sesame@scene/slow", write_limit=1)
+        scene.sock.room = 0
+        recorder.send("x")
+        with pytest.raises(WebSocketQueueFullException) as caught:
+            recorder.send("x")
+        assert "ws://scene/slow" in str(caught.value)
+        assert "sesame" not in str(caught.value)
 
     def test_one_connection_s_failures_touch_no_other(self, scene: Scene) -> None:
         good = Recorder()

@@ -929,7 +929,7 @@ def test_one_deadline_covers_each_step(stages: Stages, authority: Authority, nam
             clock.advance(1)
             assert clock.now() <= 11
             step.proceed()
-            loop.run_once(0.05)
+            loop.run_once(0.02)
     assert clock.now() >= 10
     (error,) = protocol.errors
     assert type(error) is WebSocketTimeoutException

@@ -25,7 +25,7 @@ from reactor import (
     WebSocketStateException,
     WebSocketTimeoutException,
 )
-from reactor.connection import CORK_LIMIT, Connection, Phase
+from reactor.connection import CORK_LIMIT, Connection, Phase, check_protocol
 from reactor.options import ServerOptions
 from reactor.protocols.session import Role
 from reactor.timers import Timer, TimerWheel
@@ -126,6 +126,30 @@ class TestEvents:
         scene.turn()
         assert recorder.names == ["open", "ping", "message"]
         assert recorder.messages == ["abc"]
+
+    def test_fragments_may_be_had_singly(self, scene: Scene) -> None:
+        actor = Actor()
+        peer = scene.open(actor, fragments=True)
+        peer.send(
+            build_frame(TEXT, b"a", fin=False),
+            build_frame(PING),
+            build_frame(CONT, b"b"),
+            text("c"),
+        )
+        scene.turn()
+        assert actor.events[1:] == [
+            ("data", "a", TEXT, False),
+            ("ping", b""),
+            ("data", "b", CONT, True),
+            ("message", "c"),
+        ]
+
+    def test_text_may_be_had_undecoded(self, scene: Scene) -> None:
+        actor = Actor()
+        peer = scene.open(actor, decode_text=False)
+        peer.send(build_frame(TEXT, b"\xff"), build_frame(BINARY, b"\xff"))
+        scene.turn()
+        assert actor.events[1:] == [("data", b"\xff", TEXT, True), ("message", b"\xff")]
 
     def test_at_most_one_bounded_read_is_made_in_a_turn(self, scene: Scene) -> None:
         recorder = Recorder()
@@ -313,6 +337,32 @@ class TestCloseHandshake:
         scene.turn()
         assert scene.nothing_goes_on()
         assert peer.told() == closes(1000)
+
+    @pytest.mark.parametrize("call", [lambda function: function(), in_thread])
+    def test_the_timeout_may_be_that_of_the_call(
+        self, scene: Scene, call: Callable[[Callable[[], object]], None]
+    ) -> None:
+        recorder = Recorder()
+        scene.open(recorder, close_timeout=3.0)
+        call(lambda: recorder.close(timeout=7.0))
+        scene.turn()
+        scene.turn(6.999)
+        assert recorder.closes == []
+        scene.turn(0.001)
+        assert recorder.closes == [(1006, "")]
+
+    @pytest.mark.parametrize("call", [lambda function: function(), in_thread])
+    @pytest.mark.parametrize("timeout", [-1.0, float("inf"), float("nan")])
+    def test_a_timeout_that_cannot_be_is_an_error_of_the_call(
+        self, scene: Scene, call: Callable[[Callable[[], object]], None], timeout: float
+    ) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        with pytest.raises(ValueError, match="timeout"):
+            call(lambda: recorder.close(timeout=timeout))
+        scene.turn()
+        assert peer.told() == []
+        assert recorder.state is State.OPEN
 
     def test_a_peer_that_talks_on_is_left_too(self, scene: Scene) -> None:
         recorder = Recorder()
@@ -928,6 +978,16 @@ class TestWriteQueue:
         scene.turn()
         recorder.send(b"")  # there is room again
 
+    def test_no_password_is_in_its_message(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder, write_limit=1, url="ws://user:sesame@scene/slow")
+        scene.sock.room = 0
+        recorder.send("x")
+        with pytest.raises(WebSocketQueueFullException) as caught:
+            recorder.send("x")
+        assert "scene/slow" in str(caught.value)
+        assert "sesame" not in str(caught.value)
+
     def test_the_limit_holds_within_one_handler_call(self, scene: Scene) -> None:
         def flood(actor: Actor) -> None:
             while True:
@@ -1200,6 +1260,7 @@ class TestKeepAlive:
             scene.turn(10)
             peer.send(build_frame(PONG))
         assert recorder.names == ["open"]
+        assert recorder.latency is None  # nothing was measured
         recorder.resume_reading()
         scene.turn(count=2)
         scene.turn(10)
@@ -1724,8 +1785,15 @@ class Plain(Connection):
 class TestBase:
     """What the class for both roles does before a role adds to it; here for a server."""
 
-    def make(self, scene: Scene, protocol: WebSocketProtocol, **options: Any) -> Plain:
-        connection = Plain(
+    def make(
+        self,
+        scene: Scene,
+        protocol: WebSocketProtocol,
+        *,
+        kind: type[Plain] = Plain,
+        **options: Any,
+    ) -> Plain:
+        connection = kind(
             scene.loop,
             scene.loop.connections,
             ServerOptions(ping_interval=None, **options),
@@ -1774,3 +1842,27 @@ class TestBase:
         with pytest.raises(AssertionError):
             _ = connection.url
         scene.loop.connections.clear()
+
+    def test_a_server_s_connection_is_called_by_its_url(self, scene: Scene) -> None:
+        class Named(Plain):
+            __slots__ = ()
+            url = "/target"
+
+        actor = Actor()
+        connection = self.make(scene, actor, kind=Named, write_limit=1)
+        sock, peer = watched_pair()
+        connection._attach(sock, b"", actor.on_open)
+        sock.room = 0
+        actor.send("x")
+        with pytest.raises(WebSocketQueueFullException, match="/target"):
+            actor.send("x")
+        peer.close()
+
+    def test_it_takes_protocol_objects_that_are_free(self, scene: Scene) -> None:
+        recorder = Recorder()
+        check_protocol(recorder)
+        with pytest.raises(TypeError, match="WebSocketProtocol"):
+            check_protocol(object())
+        scene.connect(recorder)
+        with pytest.raises(ValueError, match="has a connection already"):
+            check_protocol(recorder)

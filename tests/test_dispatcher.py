@@ -10,7 +10,16 @@ import pytest
 
 from reactor.dispatcher import call, call_on_error, deliver, report
 from reactor.exceptions import WebSocketProtocolException
-from reactor.protocols.session import Close, Event, Failure, Ping, Pong, State, WebSocketSession
+from reactor.protocols.session import (
+    Close,
+    Data,
+    Event,
+    Failure,
+    Ping,
+    Pong,
+    State,
+    WebSocketSession,
+)
 from reactor.protocols.websocket import WebSocketProtocol
 
 from .support.scene import Actor
@@ -71,6 +80,16 @@ class TestDelivery:
         deliver(owner, ["text", FAILURE])
         assert actor.events == [("message", "text"), ("last word", FAILURE)]
 
+    def test_data_that_is_no_message_has_a_handler_of_its_own(
+        self, owner: Owner, actor: Actor
+    ) -> None:
+        deliver(owner, [Data(1, "a", False), Data(0, "b", True), Data(1, b"c", True)])
+        assert actor.events == [
+            ("data", "a", 1, False),
+            ("data", "b", 0, True),
+            ("data", b"c", 1, True),
+        ]
+
     def test_nothing_is_nothing(self, owner: Owner, actor: Actor) -> None:
         deliver(owner, [])
         assert actor.events == []
@@ -109,13 +128,15 @@ class TestDelivery:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("handler", ["message", "ping", "pong"])
+    @pytest.mark.parametrize("handler", ["message", "data", "ping", "pong"])
     def test_what_a_handler_raises_is_logged_and_reported_and_the_rest_delivered(
         self, owner: Owner, actor: Actor, handler: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         error = RuntimeError("oops")
         actor.actions[handler] = raise_(error)
-        event: dict[str, Event] = {"message": "text", "ping": Ping(b""), "pong": Pong(b"")}
+        event: dict[str, Event] = {
+            "message": "text", "data": Data(2, b"", True), "ping": Ping(b""), "pong": Pong(b"")
+        }  # fmt: skip
         deliver(owner, [event[handler], b"next", CLOSE])
         events = [event for event in actor.events if event[0] != "pong received"]
         assert [event[0] for event in events[:2]] == [handler, "error"]

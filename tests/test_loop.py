@@ -335,6 +335,32 @@ def test_events_of_a_closed_descriptor_do_not_reach_the_next_owner_of_its_number
     loop.poller.remove(successors[0].fileno())
 
 
+def test_a_reader_that_closes_its_own_descriptor_hands_no_event_to_the_next_owner(
+    loop: EventLoop, sockets: Sockets
+) -> None:
+    calls: list[str] = []
+    sock = sockets.readable()
+    reborn, peer = sockets.stuffed()
+    fd = sock.fileno()
+
+    def read() -> None:
+        calls.append("old reader")
+        loop.poller.remove(fd)
+        sock.close()
+        sockets.enter_context(take_number(reborn, fd))
+        loop.add_writer(fd, calls.append, "new writer")
+
+    loop.add_reader(fd, read)
+    loop.add_writer(fd, calls.append, "old writer")
+    loop.run_once(0)
+    loop.run_once(0)
+    assert calls == ["old reader"]
+    drain(peer)
+    loop.run_once(0)
+    assert calls == ["old reader", "new writer"]
+    loop.remove_writer(fd)
+
+
 @pytest.mark.parametrize("what", ["a regular file", "a closed descriptor"])
 def test_what_cannot_be_watched_is_refused_and_does_not_end_the_loop(
     loop: EventLoop, sockets: Sockets, what: str, tmp_path: Any

@@ -34,6 +34,9 @@ WRONG_FOR_CLIENTS: dict[str, list[Any]] = {
     "redirect_limit": [-1, None, "3"],
     "reconnect": [-1, -0.5, nan, inf, "5", object()],
     "subprotocols": ["chat"],
+    "proxy": ["gopher://proxy:80", "https://proxy:443", 7],
+    "no_proxy": ["localhost"],
+    "proxy_timeout": [0, -1, nan, inf, "10"],
 }
 WRONG_FOR_SERVERS: dict[str, list[Any]] = {
     "handshake_timeout": [0, -1, nan, inf, None, "10"],
@@ -57,7 +60,7 @@ def names_it(kind: type[Any], name: str, value: object) -> None:
         kind(**{name: value})
     number = isinstance(value, (int, float))
     if number and type(caught.value) is not ValueError:
-        assert name == "ping_payload"  # any number is of the wrong type there
+        assert name in ("ping_payload", "proxy")  # any number is of the wrong type there
 
 
 @pytest.mark.parametrize("kind", ROLES)

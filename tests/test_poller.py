@@ -16,6 +16,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -242,9 +243,20 @@ def test_poll_waits_no_shorter_than_it_was_told(poller: Poller, sockets: Sockets
 
 
 def test_without_a_timeout_poll_waits_for_an_event(poller: Poller, sockets: Sockets) -> None:
-    fd = sockets.readable().fileno()
+    ours, theirs = sockets.pair()
+    fd = ours.fileno()
     poller.add_reader(fd, nothing)
+    about_to_poll = threading.Event()
+
+    def send() -> None:
+        about_to_poll.wait()
+        theirs.send(b"x")
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    about_to_poll.set()
     assert [event[0] for event in poller.poll(None)] == [fd]
+    thread.join()
 
 
 def test_the_pollers_own_descriptor_is_readable_when_there_are_events(

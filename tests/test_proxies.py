@@ -100,13 +100,14 @@ class TestURL:
             "".join(f"%{octet:02x}" for octet in text.encode("utf-8", "replace"))
             for text in (username, password)
         )
+        username, password = (t.encode("utf-8", "replace").decode() for t in (username, password))
         try:
             proxy = parse_proxy(f"{kind}://{encoded}@h")
-        except ValueError as error:
-            assert "name for" in str(error) or "word for" in str(error)
+        except ValueError:
+            possible = kind == "http" and ":" not in username
+            assert not possible  # the limits of SOCKS: see above
         else:
-            expected = [t.encode("utf-8", "replace").decode() for t in (username, password)]
-            assert [proxy.username, proxy.password] == expected
+            assert (proxy.username, proxy.password) == (username, password)
 
 
 class TestProxy:

@@ -137,6 +137,27 @@ class TestConnect:
         assert first is second is third is not other
         assert [attempt.header for attempt in scene.attempts] == [{"A": "1"}] * 3 + [{"A": "2"}]
 
+    @pytest.mark.parametrize("turns", [0, 1, 2, 3])
+    def test_a_given_socket_is_closed_when_the_attempt_is_called_off(
+        self, loop: Reactor, turns: int
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            recorder = loop.connect("ws://localhost/", Recorder, sock=ours)
+            for _ in range(turns):
+                loop.run_once(0)
+            recorder.close()
+            run_until(loop, lambda: recorder.closes)
+            assert ours.fileno() == -1
+
+    def test_a_given_socket_is_closed_when_the_attempt_never_begins(self, loop: Reactor) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            recorder = loop.connect("ws://localhost/", Recorder, sock=ours, cookie=lambda: 1 / 0)
+            run_until(loop, lambda: recorder.closes)
+            assert isinstance(recorder.errors[0], ZeroDivisionError)
+            assert ours.fileno() == -1
+
     def test_not_on_another_thread_in_debug_mode(self) -> None:
         with Reactor(debug=True) as loop:
 
@@ -218,6 +239,16 @@ class TestListen:
         with pytest.raises(error):
             loop.listen("127.0.0.1", **options)
         assert not loop.listeners
+
+    def test_a_socket_of_one_s_own_stays_one_s_own_after_an_error(self, loop: Reactor) -> None:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            with pytest.raises(OverflowError):
+                loop.listen(sock=sock, backlog=1 << 40)
+            assert sock.fileno() != -1
+            listener = loop.listen(sock=sock)
+            assert listener.sock is sock
+            listener.close()
 
 
 class TestStats:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from . import echo, feed, run
+from . import dump, echo, feed, run
 
 __all__ = ["main"]
 
-COMMANDS = {"echo": echo, "feed": feed, "run": run}
+COMMANDS = {"dump": dump, "echo": echo, "feed": feed, "run": run}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -44,12 +45,17 @@ def serve(
     print(f"listening on {scheme}://{arguments.host}:{listener.port}", flush=True)
     loop.signal(signal.SIGTERM, loop.stop)
     if arguments.exit_with_stdin:
-        loop.add_reader(sys.stdin.fileno(), loop.stop)
+        loop.add_reader(sys.stdin.fileno(), _on_stdin, loop)
     try:
         loop.run_forever()
     finally:
         loop.shutdown(timeout=1.0)
     return 0
+
+
+def _on_stdin(loop: Reactor) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        loop.stop()
 
 
 def raise_descriptor_limit() -> None:

@@ -12,7 +12,7 @@ whoever is at its other end; *until* is a point in time (seconds of the driver's
 from __future__ import annotations
 
 import ssl
-from socket import socket
+from socket import MSG_PEEK, socket
 
 from ..exceptions import (
     WebSocketConnectException,
@@ -36,15 +36,17 @@ async def sooner(until: float | None, seconds: float | None) -> float | None:
     return end if until is None else min(until, end)
 
 
-async def read_some(sock: socket, until: float | None, host: str, max_size: int = 65536) -> bytes:
+async def read_some(
+    sock: socket, until: float | None, host: str, max_size: int = 65536, flags: int = 0
+) -> bytes:
     """Return the next bytes, at most *max_size* of them, b"" at the end.
 
-    Raises WebSocketConnectException when the connection is lost, and WebSocketTimeoutException
-    at *until*.
+    *flags* are those of recv(). Raises WebSocketConnectException when the connection is lost,
+    and WebSocketTimeoutException at *until*.
     """
     while True:
         try:
-            return sock.recv(max_size)
+            return sock.recv(max_size, flags)
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
             ready = await wait(reads=[sock.fileno()], until=until)
         except ssl.SSLWantWriteError:
@@ -74,27 +76,48 @@ async def write_all(sock: socket, data: bytes, until: float | None, host: str) -
             raise _timeout(host)
 
 
+async def read_line_piece(sock: socket, until: float | None, host: str) -> bytes:
+    """Return the next bytes of a line; what comes behind its end stays in the socket.
+
+    Raises as :func:`read_some` does.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        # OpenSSL has the whole record already: this is no system call for each byte.
+        return await read_some(sock, until, host, 1)
+    there = await read_some(sock, until, host, flags=MSG_PEEK)
+    size = there.find(b"\n") + 1 or len(there)
+    return await read_some(sock, until, host, size) if size else b""
+
+
 async def read_response(
-    sock: socket, until: float | None, host: str, limits: HeadLimits, data: bytes = b""
+    sock: socket,
+    until: float | None,
+    host: str,
+    limits: HeadLimits,
+    data: bytes = b"",
+    *,
+    exact: bool = False,
 ) -> tuple[Response, HeadParser[Response]]:
     """Return the final response's head, and the parser that has its bytes and those behind it.
 
     Parameters:
         limits: how large a head may be.
         data: what has already been read.
+        exact: read nothing that comes behind the head.
 
     Raises as :func:`read_some` does, and WebSocketHandshakeException for what is no head, an
     end before it is complete, or too many interim responses.
     """
+    read = read_line_piece if exact else read_some
     parser = HeadParser("response", limits)
-    data = data or await read_some(sock, until, host)
+    data = data or await read(sock, until, host)
     interim = 0
     while True:
         if not data:
             parser.feed_eof()
         response = parser.feed(data)
         if response is None:
-            data = await read_some(sock, until, host)
+            data = await read(sock, until, host)
         elif response.status == 101 or response.status >= 200:
             return response, parser
         else:
@@ -102,7 +125,7 @@ async def read_response(
             interim += 1
             if interim > MAX_INTERIM:
                 raise WebSocketHandshakeException(f"{host} sent {interim} interim responses")
-            data = parser.leftover or await read_some(sock, until, host)
+            data = parser.leftover or await read(sock, until, host)
             parser = HeadParser("response", limits)
 
 

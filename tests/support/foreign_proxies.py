@@ -24,7 +24,7 @@ PEERS = {
 
 
 class ForeignProxy:
-    """A running proxy.
+    """A running proxy. Several of them start side by side: a port is waited for when asked for.
 
     Parameters:
         name: one of PEERS.
@@ -40,15 +40,15 @@ class ForeignProxy:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self.close()
-            raise AssertionError(f"{name} did not start")
-        self._ports: dict[str, int] = json.loads(line)
+        self._ports: dict[str, int] = {}
 
     def port(self, kind: str) -> int:
         """Return the port for a kind of proxy."""
+        if not self._ports:
+            assert self._process.stdout is not None
+            line = self._process.stdout.readline()
+            assert line, f"{self._name} did not start"
+            self._ports = json.loads(line)
         return self._ports[kind.rstrip("ah")]
 
     def url(self, kind: str, credentials: str = "") -> str:

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from .websocket_frames import TEXT, Frame, build_frame, read_frames
+from .websocket_frames import CLOSE, PING, PONG, TEXT, Frame, build_frame, read_frames
 
 #: Seconds after which a script that waits has failed: far more than any of them needs.
 PATIENCE = 20.0
@@ -142,6 +142,10 @@ class Talk:
         self.sock.shutdown(socket.SHUT_WR)
         self.until_closed()
 
+    def hold(self) -> None:
+        """Do nothing, and read nothing, until the test ends the peer."""
+        self.peer.ending.wait(PATIENCE)
+
     def reset(self) -> None:
         """Close with a reset (RST) in place of a FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -162,6 +166,7 @@ class ScriptedPeer:
     Attributes:
         requests: the heads that the scripts have read.
         connections: how many were accepted.
+        ending: set when the test is over.
     """
 
     def __init__(
@@ -178,7 +183,7 @@ class ScriptedPeer:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._failures: list[Exception] = []
-        self._stopping = False
+        self.ending = threading.Event()
         self._stop, self._stopped = socket.socketpair()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -223,7 +228,7 @@ class ScriptedPeer:
         except Exception as exc:
             # Other errors of the system mean that the client has gone, or does not like us.
             is_clients = isinstance(exc, OSError) and not isinstance(exc, TimeoutError)
-            if not is_clients and not self._stopping:
+            if not is_clients and not self.ending.is_set():
                 self._failures.append(exc)
         finally:
             with self._lock:
@@ -239,7 +244,7 @@ class ScriptedPeer:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stopping = True
+        self.ending.set()
         self._stop.send(b"x")
         self._threads[0].join(PATIENCE)
         with self._lock:
@@ -261,15 +266,16 @@ class ScriptedPeer:
 
 
 def echo(talk: Talk) -> None:
-    """Accept the upgrade and echo data frames until a close frame, which is answered."""
+    """Accept the upgrade, echo data frames, answer pings and the close frame."""
     talk.upgrade()
     while True:
         frame = talk.frame()
-        if frame.opcode >= 8:
-            talk.send(build_frame(frame.opcode, frame.payload))
-            if frame.opcode == 8:
-                return talk.end()
-        else:
+        if frame.opcode == PING:
+            talk.send(build_frame(PONG, frame.payload))
+        elif frame.opcode == CLOSE:
+            talk.send(build_frame(CLOSE, frame.payload))
+            return talk.end()
+        elif frame.opcode != PONG:
             talk.send(build_frame(frame.opcode, frame.payload, fin=frame.fin))
 
 

@@ -314,6 +314,10 @@ class Actor(Recorder):
         super().on_message(message)
         self._act("message")
 
+    def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
+        self.events.append(("data", data, opcode, fin))
+        self._act("data")
+
     def on_ping(self, payload: bytes) -> None:
         super().on_ping(payload)
         self._act("ping")

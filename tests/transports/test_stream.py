@@ -551,6 +551,13 @@ class TestLinger:
         case.turn(3)
         assert case.peer.look() == bytes(HIGH + 1)
 
+    def test_it_ends_with_the_loop(self, case: Case, loop: EventLoop) -> None:
+        Linger(loop, case.stream, 5.0)
+        case.turn()
+        loop.close()
+        assert case.sock.fileno() == -1
+        assert loop.stats().timers == 0
+
     def test_there_is_nothing_to_wait_for_when_the_stream_is_closed(
         self, case: Case, witness: Witness, loop: EventLoop
     ) -> None:

@@ -1,0 +1,227 @@
+"""Talk to WebSocket servers from the terminal: shows what comes, sends what is typed.
+
+The flags and the output are those of websocket-client's ``wsdump``. New: several URLs at once,
+``--reconnect`` and ``--ping-interval``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import ssl
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..abnf import ABNF
+from ..app import WebSocketApp
+from ..reactor import Reactor
+from ..trace import enableTrace
+
+try:  # line editing and history for input()
+    import readline as _readline  # noqa: F401
+except ImportError:
+    pass
+
+__all__ = ["add_arguments", "main", "run"]
+
+
+class _Verbosity(argparse.Action):
+    """``-v`` is 1, ``-v 2`` and ``-vv`` are 2."""
+
+    def __call__(self, _parser: Any, namespace: Any, values: Any, _option: Any = None) -> None:
+        text = "1" if values is None else str(values)
+        setattr(namespace, self.dest, int(text) if text.isdigit() else text.count("v") + 1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See main.py."""
+    parser.add_argument("urls", nargs="+", metavar="ws_url", help="ws:// or wss://")
+    parser.add_argument("-p", "--proxy", help="proxy URL, for example http://127.0.0.1:8080")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        nargs="?",
+        default=0,
+        action=_Verbosity,
+        help="1: show opcodes; 2: trace heads and frames",
+    )
+    parser.add_argument("-n", "--nocert", action="store_true", help="accept any certificate")
+    parser.add_argument("-r", "--raw", action="store_true", help="no prompt, no colours")
+    parser.add_argument("-s", "--subprotocols", nargs="*", help="subprotocols to offer")
+    parser.add_argument("-o", "--origin", help="value of the Origin header")
+    parser.add_argument(
+        "--eof-wait", type=float, default=0, help="seconds to go on after the end of the input"
+    )
+    parser.add_argument("-t", "--text", help="text to send when connected")
+    parser.add_argument("--timings", action="store_true", help="show when a message came")
+    parser.add_argument("--headers", help="further headers, separated by commas")
+    parser.add_argument(
+        "--reconnect", type=float, default=0, help="seconds after which a lost connection is remade"
+    )
+    parser.add_argument("--ping-interval", type=float, default=0, help="seconds between pings")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``wsdump``; return the exit status."""
+    parser = argparse.ArgumentParser(prog="wsdump", description=(__doc__ or "").partition("\n")[0])
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See main.py."""
+    if arguments.verbose > 1:
+        enableTrace(True)
+    with Reactor() as loop:
+        try:
+            dump = _Dump(loop, arguments)
+        except (ValueError, TypeError) as exc:
+            print(exc, file=sys.stderr)
+            return 2
+        if not arguments.raw:
+            print("Press Ctrl+C to quit")
+        threading.Thread(target=dump.read_input, daemon=True).start()
+        try:
+            loop.run_forever()
+        except KeyboardInterrupt:
+            pass
+        loop.shutdown(timeout=3.0)
+    return 1 if dump.failed else 0
+
+
+class _Dump:
+    """The connections, and the terminal."""
+
+    def __init__(self, loop: Reactor, arguments: argparse.Namespace) -> None:
+        self._loop = loop
+        self._arguments = arguments
+        self._started = time.monotonic()
+        self._open = len(arguments.urls)
+        self._typed_early: dict[WebSocketApp, list[str]] = {}  # lines for who is not connected
+        self.failed = False  # a connection could not be made, or was lost
+        header = [part.strip() for part in (arguments.headers or "").split(",") if part.strip()]
+        options: dict[str, Any] = {
+            "origin": arguments.origin,
+            "ping_interval": arguments.ping_interval,
+            "reconnect": arguments.reconnect,
+            "proxy": arguments.proxy,
+        }
+        if arguments.nocert:
+            options["sslopt"] = {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
+        self._apps = [
+            self._app(number, url, header, options) for number, url in enumerate(arguments.urls)
+        ]
+
+    def _app(
+        self, number: int, url: str, header: list[str], options: dict[str, Any]
+    ) -> WebSocketApp:
+        # With several connections, every line says which it is of.
+        label = f"[{number}] " if len(self._arguments.urls) > 1 else ""
+        app = WebSocketApp(
+            url,
+            header=header,
+            subprotocols=self._arguments.subprotocols,
+            on_open=self._on_open,
+            on_data=lambda _app, data, opcode, _fin: self._show(label, opcode, data),
+            on_ping=lambda _app, data: self._show_control(label, ABNF.OPCODE_PING, data),
+            on_pong=lambda _app, data: self._show_control(label, ABNF.OPCODE_PONG, data),
+            on_error=lambda _app, error: self._on_error(label, error),
+            on_close=lambda app, code, reason: self._on_close(label, app, code, reason),
+        )
+        app.error_on_close = False
+        options = dict(options)
+        proxy = options.pop("proxy")
+        if proxy:
+            options.update(_proxy(proxy))
+        app.run_forever(dispatcher=self._loop, **options)
+        return app
+
+    # -- what comes ----------------------------------------------------------------------
+
+    def _on_open(self, app: WebSocketApp) -> None:
+        if self._arguments.text:
+            app.send(self._arguments.text)
+        for line in self._typed_early.pop(app, []):
+            app.send(line)
+
+    def _show(self, label: str, opcode: int, data: str | bytes) -> None:
+        text = data if isinstance(data, str) else _unpack(data)
+        if self._arguments.verbose:
+            text = f"{ABNF.OPCODE_MAP.get(opcode)}: {text}"
+        if self._arguments.timings:
+            text = f"{time.monotonic() - self._started:.3f}: {text}"
+        self._print(label + text)
+
+    def _show_control(self, label: str, opcode: int, data: bytes) -> None:
+        if self._arguments.verbose:
+            self._show(label, opcode, repr(data))
+
+    def _on_error(self, label: str, error: Exception) -> None:
+        self.failed = not self._arguments.reconnect
+        self._print(f"{label}{error}")
+
+    def _on_close(
+        self, label: str, app: WebSocketApp, code: int | None, reason: str | None
+    ) -> None:
+        if self._arguments.verbose:
+            words = [str(word) for word in (code, reason) if word]
+            self._show(label, ABNF.OPCODE_CLOSE, " ".join(words))
+        if not app.keep_running:
+            self._open -= 1
+            if not self._open:
+                self._loop.stop()
+
+    def _print(self, text: str) -> None:
+        if self._arguments.raw:
+            print(text, flush=True)
+        else:
+            # Clear the prompt's line; the text in blue; the prompt again.
+            print(f"\033[2K\033[E\033[34m< {text}\033[39m\n> ", end="", flush=True)
+
+    # -- what is typed -------------------------------------------------------------------
+
+    def read_input(self) -> None:
+        """Send every line; runs on a thread of its own, since input() blocks."""
+        prompt = "" if self._arguments.raw else "> "
+        while True:
+            try:
+                line = input(prompt)
+            except (EOFError, OSError):
+                break
+            self._loop.call_soon_threadsafe(self._send, line)
+        self._loop.call_soon_threadsafe(
+            self._loop.call_later, self._arguments.eof_wait, self._loop.stop
+        )
+
+    def _send(self, line: str) -> None:
+        for app in self._apps:
+            if app.ready():
+                app.send(line)
+            elif app.keep_running:
+                self._typed_early.setdefault(app, []).append(line)
+
+
+def _proxy(url: str) -> dict[str, Any]:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    auth = (parts.username, parts.password or "") if parts.username else None
+    return {
+        "http_proxy_host": parts.hostname,
+        "http_proxy_port": parts.port,
+        "http_proxy_auth": auth,
+        "proxy_type": parts.scheme,
+    }
+
+
+def _unpack(data: bytes) -> str:
+    """Show bytes: unpacked, where they are gzip or raw deflate."""
+    try:
+        if data[:2] == b"\x1f\x8b":
+            return "[gzip] " + gzip.decompress(data).decode()
+        return "[zlib] " + zlib.decompress(data, -zlib.MAX_WBITS).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        return repr(data)

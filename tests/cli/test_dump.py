@@ -1,0 +1,197 @@
+"""wsdump: the same flags and output as websocket-client's, several URLs, and a real terminal."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pty
+import select
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from reactor import Reactor, WebSocketProtocol
+from reactor.cli.dump import main
+from reactor.cli.echo import Echo
+
+
+@contextmanager
+def server(protocol: Callable[[], WebSocketProtocol] = Echo) -> Iterator[str]:
+    """Serve on a thread; yield the URL."""
+    with Reactor() as loop:
+        listener = loop.listen("127.0.0.1", 0, protocol, subprotocols=["chat"])
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{listener.port}/"
+        finally:
+            loop.stop()
+            thread.join()
+
+
+def dump(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run wsdump with something on its standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "reactor", "dump", *arguments],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+class Speaker(WebSocketProtocol):
+    """Says one thing of each kind, and closes."""
+
+    def on_open(self) -> None:
+        self.send("text")
+        self.send(b"\x00\xff")
+        self.send(gzip.compress(b"squeezed"))
+        squeezer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        self.send(squeezer.compress(b"deflated") + squeezer.flush())
+        self.ping(b"are you there")
+        self.close(4000, "that was all")
+
+
+def test_what_comes_is_shown_line_by_line() -> None:
+    with server(Speaker) as url:
+        result = dump("-r", "--eof-wait", "20", url)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "text",
+        r"b'\x00\xff'",
+        "[gzip] squeezed",
+        "[zlib] deflated",
+    ]
+
+
+def test_verbose_shows_opcodes_and_control_frames() -> None:
+    with server(Speaker) as url:
+        result = dump("-r", "-v", "--eof-wait", "20", url)
+    assert result.stdout.splitlines() == [
+        "text: text",
+        r"binary: b'\x00\xff'",
+        "binary: [gzip] squeezed",
+        "binary: [zlib] deflated",
+        "ping: b'are you there'",
+        "close: 4000 that was all",
+    ]
+
+
+@pytest.mark.parametrize("flags", [["-v", "2"], ["-vv"]])
+def test_twice_verbose_traces_the_handshake(flags: list[str]) -> None:
+    with server(Speaker) as url:
+        result = dump("-r", *flags, "--eof-wait", "20", "-o", "https://origin.example", url)
+    assert "--- request header ---" in result.stderr
+    assert "Origin: https://origin.example" in result.stderr
+
+
+def test_the_text_and_what_is_typed_are_sent_in_order() -> None:
+    with server() as url:
+        result = dump("-r", "-t", "first", "--eof-wait", "1", url, typed="second\nthird\n")
+    assert result.stdout.splitlines() == ["first", "second", "third"]
+
+
+class Headers(WebSocketProtocol):
+    """Shows what the client has asked for."""
+
+    def on_open(self) -> None:
+        assert self.request is not None
+        names = ("a", "b", "origin")
+        self.send(" ".join(self.request.headers.get(name) or "-" for name in names))
+        self.send(str(self.subprotocol))
+        self.close()
+
+
+def test_headers_origin_and_subprotocols_are_sent() -> None:
+    arguments = ["--headers", "A: 1,B: 2", "-o", "http://o.example", "-s", "chat", "--raw"]
+    with server(Headers) as url:
+        result = dump(url, *arguments, "--eof-wait", "20")
+    assert result.stdout.splitlines() == ["1 2 http://o.example", "chat"]
+
+
+def test_several_urls_are_told_apart() -> None:
+    with server(Headers) as one, server(Headers) as two:
+        result = dump("-r", "--eof-wait", "20", one, two)
+    assert sorted(result.stdout.splitlines()) == sorted(
+        f"[{number}] {text}"
+        for number, url in enumerate((one, two))
+        for text in (f"- - {url.rstrip('/').replace('ws', 'http')}", "None")
+    )
+
+
+def test_timings_are_seconds_since_the_start() -> None:
+    with server(Headers) as url:
+        result = dump("-r", "--timings", "--eof-wait", "20", url)
+    seconds, _, text = result.stdout.splitlines()[1].partition(": ")
+    assert text == "None"
+    assert 0 <= float(seconds) < 20
+
+
+def test_a_host_that_refuses_is_an_error() -> None:
+    result = dump("-r", "--eof-wait", "20", "ws://127.0.0.1:1/")
+    assert result.returncode == 1
+    assert "127.0.0.1 port 1 refused" in result.stdout
+
+
+def test_a_url_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["http://example.com"]) == 2
+    assert "scheme http is invalid" in capsys.readouterr().err
+
+
+class OnceOnly(WebSocketProtocol):
+    """Drops the first connection, and greets the second."""
+
+    visits = 0
+
+    def on_open(self) -> None:
+        OnceOnly.visits += 1
+        if OnceOnly.visits == 1:
+            self.abort()
+        else:
+            self.send("welcome back")
+
+
+def test_it_reconnects_when_asked_to() -> None:
+    OnceOnly.visits = 0
+    with server(OnceOnly) as url:
+        result = dump("-r", "--reconnect", "0.1", "--eof-wait", "1", url)
+    assert result.stdout.splitlines() == ["Connection to remote host was lost.", "welcome back"]
+
+
+def read_until(terminal: int, text: bytes) -> bytes:
+    """Read what a terminal shows until *text* is there."""
+    shown = b""
+    deadline = time.monotonic() + 20
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], deadline - time.monotonic())
+        assert ready, shown
+        shown += os.read(terminal, 4096)
+    return shown
+
+
+def test_in_a_terminal_it_has_a_prompt_and_ends_with_ctrl_c() -> None:
+    with server() as url:
+        terminal, child_side = pty.openpty()
+        command = [sys.executable, "-m", "reactor", "dump", "-t", "first", url]
+        with subprocess.Popen(
+            command, stdin=child_side, stdout=child_side, stderr=child_side, start_new_session=True
+        ) as child:
+            os.close(child_side)
+            try:
+                shown = read_until(terminal, b"\x1b[34m< first\x1b[39m\r\n> ")
+                assert b"Press Ctrl+C to quit" in shown
+                os.write(terminal, b"typed\n")
+                read_until(terminal, b"\x1b[34m< typed\x1b[39m\r\n> ")
+                child.send_signal(2)
+                assert child.wait(10) == 0
+            finally:
+                child.kill()
+                os.close(terminal)

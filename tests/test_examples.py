@@ -1,0 +1,62 @@
+"""Every example runs to its end, without a warning, and shows something."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "examples"
+SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "embedded.py")
+
+#: A line that shows that the example has done what it is for.
+SHOWS = {
+    "close_codes_receiving.py": "close status code: 4001",
+    "close_codes_sending.py": "closed: 1002",
+    "common_headers.py": "Hello from the app",
+    "custom_class.py": "yay! I got this frame:  fin=1 opcode=1 data=b'Hello, Server'",
+    "custom_headers.py": "the app is connected",
+    "custom_opcode.py": "the app got binary",
+    "custom_sockets.py": "Hello from a bound socket",
+    "echo_server.py": "Hello, Server",
+    "first_connection.py": "Hello, Server",
+    "inside_asyncio.py": "Hello from a reactor inside asyncio",
+    "long_lived_connection.py": "Hello, Server",
+    "many_subscriptions.py": "200 subscriptions have got a message",
+    "mask_key.py": "Hello from the app",
+    "no_tls_verification.py": "the app is connected",
+    "ping_pong.py": "Got a pong! No need to respond: b\"a ping's payload\"",
+    "protocol_handlers.py": "closed 4000 that was all",
+    "proxies.py": "Hello through socks5",
+    "subprotocols.py": "the server chose None",
+    "suppress_origin.py": "the app is connected",
+    "timeouts.py": "timed out",
+    "trace.py": "Hello, Server",
+}
+
+
+def test_every_example_is_known_here() -> None:
+    assert sorted(SHOWS) == SCRIPTS
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_example_runs(script: str) -> None:
+    paths = [str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    example = subprocess.run(
+        [sys.executable, "-W", "error", str(FOLDER / script)],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert example.returncode == 0, example.stderr
+    assert SHOWS[script] in example.stdout
+    if script == "trace.py":
+        assert "Origin: testing_websockets.com" in example.stderr
+        assert "++Rcv decoded: fin=1 opcode=1 data=b'Hello, Server'" in example.stderr
+    else:
+        assert not example.stderr
