@@ -7,6 +7,7 @@ What it must not know: what is done with the options.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from .classic_watch import ClassicWatch
 from .defaults import getdefaulttimeout
 from .exceptions import WebSocketProxyException
 from .options import ClientOptions
+from .proxies import no_proxy_of
 
 __all__ = ["app_options", "proxy_options"]
 
@@ -48,6 +50,7 @@ def proxy_options(
     options: dict[str, Any] = {"no_proxy": no_proxy or None, "proxy_timeout": timeout}
     if not host:
         return options
+    options["no_proxy"] = no_proxy or no_proxy_of(os.environ)  # for a proxy of one's own too
     kind = kind or "http"
     if kind not in PROXY_TYPES:
         raise WebSocketProxyException(

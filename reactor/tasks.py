@@ -165,17 +165,20 @@ class Task(Generic[T]):
 
     def _step(self, resume: Callable[[Any], Request], value: Any) -> None:
         while True:
+            outcome: tuple[Any, Exception | None] | None = None
             try:
                 request = resume(value)
             except StopIteration as stop:
-                self._finish(stop.value, None)
-                return
+                outcome = stop.value, None
             except Exception as exc:  # noqa: BLE001 - handed to whoever waits for the result
-                self._finish(None, exc)
-                return
+                outcome = None, exc
             except BaseException:
                 self._on_done = None  # KeyboardInterrupt or SystemExit, which leave the loop
                 raise
+            if outcome is not None:
+                # Not above: StopIteration would be the context of all that the callback raises.
+                self._finish(*outcome)
+                return
             if self._on_done is None:
                 self._coroutine.close()
                 return

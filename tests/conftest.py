@@ -79,3 +79,20 @@ def scene(no_leaks: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 def library(request: pytest.FixtureRequest) -> Any:
     """This package, and websocket-client: what a test says of it holds for both."""
     return import_module(request.param)
+
+
+@pytest.fixture
+def sockets_of_websocket_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the sockets that websocket-client's WebSocketApp leaves to the garbage collector."""
+    app_module = import_module("websocket._app")
+    sockets = []
+
+    class Remembering(app_module.WebSocket):
+        def connect(self, url: str, **options: Any) -> None:
+            super().connect(url, **options)
+            sockets.append(self.sock)
+
+    monkeypatch.setattr(app_module, "WebSocket", Remembering)
+    yield
+    for sock in sockets:
+        sock.close()

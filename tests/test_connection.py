@@ -697,6 +697,15 @@ class TestSending:
         recorder.ping()
         assert peer.told() == [(PING, b"1"), (PONG, b"2"), (PING, b"")]
 
+    def test_the_answer_to_a_ping_counts_as_sent(self, scene: Scene) -> None:
+        amounts: list[int] = []
+        actor = Actor(ping=lambda actor: amounts.append(actor.buffered_amount))
+        peer = scene.open(actor)
+        peer.send(build_frame(PING, b"data"))
+        scene.turn()
+        assert amounts == [len(peer.look())]
+        assert actor.buffered_amount == 0
+
     def test_frames_of_one_s_own(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder)

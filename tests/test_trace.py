@@ -133,6 +133,7 @@ def test_a_trace_of_a_conversation_is_the_same(library: Any, out: Lines) -> None
 
     library.enableTrace(True, out.handler)
     with ScriptedPeer(ping_and_echo) as peer:
+        host = f"127.0.0.1:{peer.port}"
         ws = library.create_connection(
             f"{peer.url}/path?query",
             get_mask_key=lambda _size: "abcd",
@@ -143,7 +144,6 @@ def test_a_trace_of_a_conversation_is_the_same(library: Any, out: Lines) -> None
         ws.send_frame(library.ABNF.create_frame("Grüße", TEXT))
         assert ws.recv() == "Grüße"
         ws.shutdown()
-    host = f"127.0.0.1:{peer.port}"
     request = {
         "GET /path?query HTTP/1.1",
         "Upgrade: websocket",

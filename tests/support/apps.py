@@ -1,6 +1,6 @@
 """A WebSocketApp, of reactor or of websocket-client, whose callbacks are written down.
 
-A test that gets the fixture ``websocket`` runs once with each library, and what it expects is what
+A test that gets the fixture ``library`` runs once with each library, and what it expects is what
 both must do. Exceptions are written down as their names: that of websocket-client's class, or of
 the class of Python, which an exception of ours derives from.
 """
@@ -13,6 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from .peers import ScriptedPeer, Talk
+from .websocket_frames import BINARY, CLOSE, CONT, PING, TEXT, build_frame, close_payload
 
 #: Names by which exceptions are known, the first that fits.
 KNOWN = (
@@ -46,7 +49,7 @@ class RecordedApp:
     """An app that writes down every callback.
 
     Parameters:
-        websocket: the library.
+        library: reactor, or websocket-client.
         url: of the server.
         callbacks: the callbacks to have, without "on_"; default: USUAL.
         reactions: what a callback does besides, by the name without "on_"; called as it is.
@@ -61,7 +64,7 @@ class RecordedApp:
 
     def __init__(
         self,
-        websocket: Any,
+        library: Any,
         url: Any,
         callbacks: tuple[str, ...] = USUAL,
         reactions: dict[str, Reaction] | None = None,
@@ -72,7 +75,7 @@ class RecordedApp:
         self._changed = threading.Condition()
         handlers = {f"on_{name}": self._handler(name) for name in callbacks}
         self._reactions = reactions or {}
-        self.app = websocket.WebSocketApp(url, **handlers, **options)
+        self.app = library.WebSocketApp(url, **handlers, **options)
 
     def _handler(self, name: str) -> Callable[..., None]:
         def handler(app: Any, *args: Any) -> None:
@@ -129,3 +132,75 @@ class Running:
         self.seconds = time.monotonic() - start
         if self._thread.is_alive():
             pytest.fail("the run does not end")
+
+
+# --- scripts and frames ---------------------------------------------------------------------------
+
+code = close_payload
+
+FRAGMENTS = (
+    build_frame(TEXT, b"one", fin=False),
+    build_frame(PING, b"between"),
+    build_frame(CONT, b"two", fin=False),
+    build_frame(CONT, b"three"),
+    build_frame(BINARY, b"\xff", fin=False),
+    build_frame(CONT, b"\xfe"),
+    build_frame(TEXT, b"whole"),
+    build_frame(CLOSE, code(1000)),
+)
+
+
+def said(*frames: bytes) -> Callable[[Talk], None]:
+    """Return a script that accepts the upgrade, sends frames, and ends at the client's close."""
+
+    def script(talk: Talk) -> None:
+        talk.upgrade(then=b"".join(frames))
+        while talk.frame().opcode != CLOSE:
+            pass
+
+    return script
+
+
+def mute(*frames: bytes) -> Callable[[Talk], None]:
+    """Return a script that does not answer the client's close frame."""
+
+    def script(talk: Talk) -> None:
+        talk.upgrade(then=b"".join(frames))
+        talk.until_closed()
+
+    return script
+
+
+def dropped(*frames: bytes) -> Callable[[Talk], None]:
+    """Return a script that accepts the upgrade, sends frames, and drops the connection."""
+
+    def script(talk: Talk) -> None:
+        talk.upgrade(then=b"".join(frames))
+
+    return script
+
+
+def play(library: Any, script: Any, *args: Any, **options: Any) -> RecordedApp:
+    """Run an app against a script; *args* are those of RecordedApp behind the URL."""
+    with ScriptedPeer(script) as peer:
+        recorded = RecordedApp(library, peer.url, *args, **options)
+        recorded.run()
+    return recorded
+
+
+# --- what callbacks do ----------------------------------------------------------------------------
+
+
+def send_x(app: Any) -> None:
+    """Send a message; for on_open."""
+    app.send("x")
+
+
+def fail(*_: object) -> None:
+    """Raise something."""
+    raise LookupError("of the user")
+
+
+def raise_again(_app: Any, exc: Exception) -> None:
+    """Raise what on_error was given."""
+    raise exc

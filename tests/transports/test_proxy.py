@@ -620,7 +620,7 @@ def test_a_proxy_that_is_not_there(dial: Dial, kind: str) -> None:
     assert error.errno == error.__cause__.errno  # type: ignore[union-attr]
 
 
-def test_a_proxy_that_cannot_be_reached(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_cannot_be_reached(dial: Dial) -> None:
     # A broadcast address: connect() fails on the spot, and not by a refusal.
     with pytest.raises(WebSocketProxyConnectException, match="cannot reach the proxy") as caught:
         dial.through(Proxy("http", "255.255.255.255", 9), "h", 80)
@@ -641,7 +641,7 @@ def test_a_proxy_whose_name_does_not_resolve(dial: Dial, monkeypatch: pytest.Mon
     )
 
 
-def test_the_connection_to_the_proxy_is_dialled_as_any_other(serve: Serve, dial: Dial) -> None:
+def test_the_connection_to_the_proxy_is_dialled_as_any_other(serve: Serve) -> None:
     peer = serve(accepting("http"))
     proxy = Proxy("http", "127.0.0.1", peer.port)
     sock, _ = run_blocking(

@@ -79,6 +79,7 @@ def loop(clock: ManualClock) -> Iterator[EventLoop]:
     yield loop
     assert not loop.poller.readers.keys() - {loop._wakeup_reader.fileno()}
     assert not loop.poller.writers
+    assert not loop.lingering
     loop.close()
 
 
