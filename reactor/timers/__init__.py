@@ -6,8 +6,8 @@ waits or reads a clock by itself: the current time is passed in, or comes from a
 
 from __future__ import annotations
 
-from reactor.timers.backoff import Backoff
-from reactor.timers.clock import (
+from .backoff import Backoff
+from .clock import (
     TICKS_PER_SECOND,
     Clock,
     ManualClock,
@@ -15,9 +15,9 @@ from reactor.timers.clock import (
     to_ticks_early,
     to_ticks_late,
 )
-from reactor.timers.deadline import Deadline
-from reactor.timers.keepalive import Action, KeepAlive, KeepAlivePolicy
-from reactor.timers.wheel import LAST_TICK, Timer, TimerWheel
+from .deadline import Deadline
+from .keepalive import Action, KeepAlive, KeepAlivePolicy
+from .wheel import LAST_TICK, Timer, TimerWheel
 
 __all__ = [
     "LAST_TICK",

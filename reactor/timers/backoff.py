@@ -21,7 +21,7 @@ __all__ = ["Backoff"]
 class Backoff:
     """The delays between attempts to reconnect. Immutable: one may serve any number of connections.
 
-    Args:
+    Parameters:
         first: the bound of the first delay, in seconds; more than 0 (default 1).
         factor: by how much the bound grows with each attempt; 1 or more (default 2).
         cap: the largest bound, in seconds; `first` or more (default 60).
@@ -63,7 +63,7 @@ class Backoff:
     ) -> Backoff:
         """Return a backoff that always waits the same time, as websocket-client's `reconnect` does.
 
-        Args:
+        Parameters:
             seconds: the delay; more than 0.
             max_attempts: as for the class.
             reset_after: as for the class.
@@ -83,7 +83,7 @@ class Backoff:
     def delay(self, attempt: int, random: Callable[[], float] = random.random) -> float | None:
         """Return how long to wait before an attempt.
 
-        Args:
+        Parameters:
             attempt: how many attempts have failed in a row since the connection was lost: 0 before
                 the first.
             random: returns an even random number from 0 up to, not including, 1.
@@ -107,7 +107,7 @@ class Backoff:
     def attempts_after(self, attempt: int, open_for: float) -> int:
         """Return the number of attempts to count from, after a connection was lost.
 
-        Args:
+        Parameters:
             attempt: the number that led to that connection.
             open_for: how long it stayed open, in seconds.
 

@@ -47,7 +47,7 @@ class MonotonicClock:
 class ManualClock:
     """A clock that stands still until it is told to advance: for tests.
 
-    Args:
+    Parameters:
         start: what it shows at first, in seconds (default 0.0).
     """
 
@@ -63,7 +63,7 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Move the clock forward.
 
-        Args:
+        Parameters:
             seconds: by how much; 0 or more.
 
         Raises:
@@ -77,7 +77,7 @@ class ManualClock:
 def to_ticks_late(seconds: float) -> int:
     """Convert a deadline: the first tick that is not earlier than it.
 
-    Args:
+    Parameters:
         seconds: a time on a clock; it must be finite.
 
     Raises:
@@ -91,7 +91,7 @@ def to_ticks_late(seconds: float) -> int:
 def to_ticks_early(seconds: float) -> int:
     """Convert the current time: the last tick that has been reached by then.
 
-    Args:
+    Parameters:
         seconds: a time on a clock; it must be finite.
 
     Raises:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from reactor.exceptions import WebSocketTimeoutException
-from reactor.timers.clock import Clock
+from ..exceptions import WebSocketTimeoutException
+from .clock import Clock
 
 __all__ = ["Deadline"]
 
@@ -17,7 +17,7 @@ __all__ = ["Deadline"]
 class Deadline:
     """The end of a time budget that starts now. May be used on any thread that its clock allows.
 
-    Args:
+    Parameters:
         clock: the clock that it is measured on.
         timeout: the budget in seconds, 0 or more; None and infinity mean no limit.
 
@@ -57,7 +57,7 @@ class Deadline:
     def check(self, what: str) -> None:
         """Raise if the budget is used up.
 
-        Args:
+        Parameters:
             what: the step that would come next or is under way, for the message.
 
         Raises:

@@ -45,7 +45,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-from reactor.exceptions import WebSocketStateException
+from ..exceptions import WebSocketStateException
 
 __all__ = ["Action", "KeepAlive", "KeepAlivePolicy"]
 
@@ -65,7 +65,7 @@ class Action(enum.Enum):
 class KeepAlivePolicy:
     """How a connection is kept alive. Immutable: one may serve any number of connections.
 
-    Args:
+    Parameters:
         interval: seconds between pings; more than 0.
         timeout: how many seconds a ping may stay unanswered, more than 0; None (default) for ever.
             It may be longer than the interval: then pings go on, and the oldest one counts.
@@ -104,7 +104,7 @@ class KeepAlivePolicy:
 class KeepAlive:
     """The keep-alive of one connection. Belongs to the thread of the loop.
 
-    Args:
+    Parameters:
         policy: how to do it.
 
     Attributes:
@@ -141,7 +141,7 @@ class KeepAlive:
         longer than an interval, as that is the promise; and never less than half, as a ping tells
         nothing new right after the handshake.
 
-        Args:
+        Parameters:
             now: the time, in seconds.
             spread: from 0.0 (default: exactly one interval) to 1.0 (half an interval).
 
@@ -162,7 +162,7 @@ class KeepAlive:
     def on_pong(self, now: float) -> None:
         """Take note of a pong. One that answers no ping is ignored (RFC 6455 section 5.5.3).
 
-        Args:
+        Parameters:
             now: the time, in seconds.
         """
         if self._pinged_at is not None:
@@ -172,7 +172,7 @@ class KeepAlive:
     def on_timer(self, now: float, last_activity: float) -> tuple[Action, float]:
         """Say what is to be done now. To ask earlier than told does no harm.
 
-        Args:
+        Parameters:
             now: the time, in seconds: read from the clock for this call. The time at which the
                 loop's turn began is not good enough: if a handler was slow since, the ping would
                 count as sent before it was, and the peer would be out of time at once.

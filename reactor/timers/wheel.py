@@ -118,7 +118,7 @@ class Timer:
 class TimerWheel:
     """Timers by integer ticks, in 5 levels of 256 slots.
 
-    Args:
+    Parameters:
         now: the tick at which the wheel starts, from 0 to `LAST_TICK` (default 0).
 
     Raises:
@@ -151,7 +151,7 @@ class TimerWheel:
     def schedule(self, when: int, callback: Callable[..., object], *args: object) -> Timer:
         """Set a timer.
 
-        Args:
+        Parameters:
             when: the tick at which it is due. A tick that has passed counts as the current one: the
                 next `advance` returns the timer, even for the same tick. A tick after `LAST_TICK`
                 counts as `LAST_TICK`.
@@ -188,7 +188,7 @@ class TimerWheel:
         No callback runs in here: call `Timer.fire` on each timer of the result. So all due timers
         are known before the first one runs, and what a callback schedules waits for the next turn.
 
-        Args:
+        Parameters:
             now: the current tick. One that has passed already counts as the cursor's, and one after
                 `LAST_TICK` as `LAST_TICK`.
 
