@@ -120,24 +120,24 @@ class WebSocketApp:
         self.stop_ping = None
         self.has_errored = False
         self.last_close_frame: Any = None
-        self._run: Run | None = None
+        self._current_run: Run | None = None
 
     # -- verbs ---------------------------------------------------------------------------
 
     @property
     def keep_running(self) -> bool:
         """Whether the app runs. Setting it to False ends the run, from any thread."""
-        return self._run is not None and not self._run.ending
+        return self._current_run is not None and not self._current_run.ending
 
     @keep_running.setter
     def keep_running(self, value: bool) -> None:
-        if not value and self._run is not None:
-            self._run.leave()
+        if not value and self._current_run is not None:
+            self._current_run.leave()
 
     @property
     def has_done_teardown(self) -> bool:
         """Whether a run has come to its end."""
-        return self._run is not None and self._run.over
+        return self._current_run is not None and self._current_run.over
 
     def send(self, data: str | bytes, opcode: int = OP_TEXT) -> None:
         """Send a message. Any thread.
@@ -171,8 +171,9 @@ class WebSocketApp:
 
         Raises ValueError for a code or a reason that may not be sent.
         """
-        if self._run is not None:
-            self._run.close(**kwargs)
+        run = self._current_run
+        if run is not None and not run.over:
+            run.close(**kwargs)
             self.sock = None
 
     def ready(self) -> bool:
@@ -214,7 +215,7 @@ class WebSocketApp:
         app is running already. KeyboardInterrupt and SystemExit pass through.
         """
         _check_pings(ping_interval, ping_timeout)
-        if self._run is not None and not self._run.ending:
+        if self._current_run is not None and not self._current_run.ending:
             raise WebSocketException("socket is already opened")
         dispatcher = self.create_dispatcher(ping_timeout, dispatcher)
         options = app_options(
@@ -242,32 +243,7 @@ class WebSocketApp:
         self.ping_payload = ping_payload
         self.has_errored = False
         self.last_ping_tm = self.last_pong_tm = 0.0
-        return self._start(options, dispatcher)
-
-    def _start(self, options: ClientOptions, dispatcher: Any) -> bool:
-        before = self._run
-        if dispatcher:
-            loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-        elif before is not None and before.loop.running and before.loop.thread_id == get_ident():
-            # Called by a callback, on_close for example: the run_forever() that is going on goes
-            # on with the new connection, and no stack grows.
-            loop = before.loop
-        else:
-            return self._run_alone(options)
-        same = before is not None and before.loop is loop
-        self._run = Run(self, loop, options, before.when_over if before and same else None)
-        return False
-
-    def _run_alone(self, options: ClientOptions) -> bool:
-        with Reactor() as loop:
-            run = self._run = Run(self, loop, options, loop.stop)
-            try:
-                loop.run_forever()
-            except BaseException as exc:
-                # A callback may have begun another run on this loop.
-                (self._run if self._run.loop is loop else run).interrupt(exc)
-                raise
-        return self.has_errored
+        return _start(self, options, dispatcher)
 
     def create_dispatcher(
         self, ping_timeout: float | None, dispatcher: Any = None, *args: Any, **kwargs: Any
@@ -288,24 +264,55 @@ class WebSocketApp:
         if not callback:
             return
         try:
-            self._invoke(callback, *args)
+            _call(self, callback, *args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             logger.error("error from callback %s: %s", callback, exc, exc_info=exc)
             if self.on_error and callback != self.on_error:
-                self._invoke(self.on_error, exc)
+                _call(self, self.on_error, exc)
 
-    def _invoke(self, callback: Any, *args: Any) -> None:
-        if self._is_own_method(callback) and _takes(callback.__func__, len(args)):
-            callback(*args)
-        else:  # also a method that has websocket-client's parameters
-            callback(self, *args)
 
-    def _is_own_method(self, callback: Any) -> bool:
-        """Whether *callback* is a method of a subclass; one that was assigned is none."""
-        return inspect.ismethod(callback) and (
-            callback.__self__ is self
-            and all(callback is not value for value in self.__dict__.values())
-        )
+# What follows is not in the class, whose names belong to those who derive from it.
+
+
+def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
+    before = app._current_run
+    if dispatcher:
+        loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
+    elif before is not None and before.loop.running and before.loop.thread_id == get_ident():
+        # Called by a callback, on_close for example: the run_forever() that is going on goes on
+        # with the new connection, and no stack grows.
+        loop = before.loop
+    else:
+        return _run_alone(app, options)
+    when_over = before.when_over if before is not None and before.loop is loop else None
+    app._current_run = Run(app, loop, options, when_over)
+    return False
+
+
+def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
+    with Reactor() as loop:
+        run = app._current_run = Run(app, loop, options, loop.stop)
+        try:
+            loop.run_forever()
+        except BaseException as exc:
+            latest = app._current_run  # a callback may have begun another one on this loop
+            (latest if latest is not None and latest.loop is loop else run).interrupt(exc)
+            raise
+    return app.has_errored
+
+
+def _call(app: WebSocketApp, callback: Any, *args: Any) -> None:
+    if _is_own_method(app, callback) and _takes(callback.__func__, len(args)):
+        callback(*args)
+    else:  # also a method that has websocket-client's parameters
+        callback(app, *args)
+
+
+def _is_own_method(app: WebSocketApp, callback: Any) -> bool:
+    """Whether *callback* is a method of a subclass; one that was assigned is none."""
+    return inspect.ismethod(callback) and (
+        callback.__self__ is app and all(callback is not value for value in app.__dict__.values())
+    )
 
 
 @lru_cache(maxsize=256)
@@ -339,19 +346,19 @@ def run_forever(*apps: WebSocketApp, **kwargs: Any) -> bool:
     with Reactor() as loop:
 
         def stop_if_done() -> None:
-            if all(app._run is None or app._run.over for app in apps):
+            if all(app._current_run is None or app._current_run.over for app in apps):
                 loop.stop()
 
         for app in apps:
             app.run_forever(dispatcher=loop, **kwargs)
-            assert app._run is not None
-            app._run.when_over = stop_if_done
+            assert app._current_run is not None
+            app._current_run.when_over = stop_if_done
         try:
             if apps:
                 loop.run_forever()
         except BaseException as exc:
             for app in apps:
-                if app._run is not None:
-                    app._run.interrupt(exc)
+                if app._current_run is not None:
+                    app._current_run.interrupt(exc)
             raise
     return any(app.has_errored for app in apps)

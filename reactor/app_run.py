@@ -54,7 +54,8 @@ class Run:
         ending: somebody has asked for the end, or it has come.
         over: on_close has been called for the last time, or is being called.
 
-    Raises ValueError for a URL that cannot be used, TypeError for what is none.
+    Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
+    when the loop is closed.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Run:
         options: ClientOptions,
         when_over: Callable[[], object] | None,
     ) -> None:
+        loop._check_usable()
         if not callable(app.url):
             parse_url(app.url)
         self.app = app
@@ -127,8 +129,10 @@ class Run:
         """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once."""
         if not self.over:
             self.connection.abort()
-            self.report(exc)
-            self.close_with(None, None, last=True)
+            try:
+                self.report(exc)
+            finally:  # on_error may raise another one
+                self.close_with(None, None, last=True)
 
     # -- telling the app -----------------------------------------------------------------
 
@@ -145,21 +149,24 @@ class Run:
             last: the connection will not come back.
         """
         app = self.app
-        if app._run is self:
+        if app._current_run is self:
             app.sock = None
         if last:
             self.over = self.ending = True
         try:
             app._callback(app.on_close, *((None, None) if self._silent else (code, reason)))
-        except Exception as exc:  # noqa: BLE001 - of on_error, for what on_close has raised
-            error(f"error from callback {app.on_error}: {exc}")
+        except Exception as exc:  # noqa: BLE001 - on_error has raised it, for on_close
+            if last:
+                error(f"error from callback {app.on_error}: {exc}")
+            else:
+                self.fail(exc)
         finally:
             if last:
                 self._finish()
 
     def _finish(self) -> None:
         self.over = self.ending = True
-        newer = self.app._run
+        newer = self.app._current_run
         if newer is not self and newer is not None and newer.loop is self.loop and not newer.over:
             return  # the loop goes on with that one
         if self.when_over is not None:

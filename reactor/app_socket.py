@@ -32,6 +32,7 @@ class AppSocket:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._timeout: float | None = None
 
     @property
     def sock(self) -> Any:
@@ -89,6 +90,10 @@ class AppSocket:
         if frame.opcode not in ABNF.OPCODES:
             raise ValueError("Invalid OPCODE")
         payload = to_bytes(frame.data)
+        if frame.opcode == ABNF.OPCODE_CLOSE:
+            code = int.from_bytes(payload[:2], "big") if payload else CloseCode.NO_STATUS
+            self.close(code, payload[2:])
+            return len(payload)
         try:
             return self._connection.send_frame(frame.opcode, payload, bool(frame.fin))
         except (WebSocketStateException, RuntimeError):
@@ -129,6 +134,16 @@ class AppSocket:
         self._connection.abort()
 
     shutdown = abort
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Kept for :meth:`gettimeout`, without effect: nothing here waits."""
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """Return what :meth:`settimeout` was given, else None."""
+        return self._timeout
+
+    timeout = property(gettimeout, settimeout)
 
     def is_ssl(self) -> bool:
         """Whether the connection is over TLS."""

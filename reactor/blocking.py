@@ -18,6 +18,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, TypeVar
 
 from .exceptions import (
@@ -35,18 +36,23 @@ LOST = "Connection to remote host was lost."
 CLOSED = "socket is already closed."
 TIMED_OUT = "Connection timed out"
 
+#: Bytes of a write that has a point in time: a blocking socket that is writable has room for
+#: them, while for more it would wait until all of them are gone.
+LIMITED_WRITE = 1024
+
 #: Bytes of a line that recv_line() takes.
 MAX_LINE = 65536
 
 T = TypeVar("T")
 
 
-def recv(sock: Any, bufsize: int) -> bytes:
+def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
     """Return at least one and at most *bufsize* bytes.
 
     Parameters:
         sock: a stream socket. Its own time-out says how long to wait.
         bufsize: the greatest number of bytes.
+        until: point in time (of time.monotonic()) that counts in place of the time-out.
 
     Raises WebSocketTimeoutException when nothing came in time, at once for a time-out of 0;
     WebSocketConnectionClosedException at the end, WebSocketConnectionLostException (which is
@@ -55,7 +61,7 @@ def recv(sock: Any, bufsize: int) -> bytes:
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
     try:
-        data: bytes | None = _patiently(sock, lambda: sock.recv(bufsize), writing=False)
+        data: bytes | None = _patiently(sock, lambda: sock.recv(bufsize), False, until)
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         data = None
     except OSError as exc:
@@ -78,29 +84,34 @@ def recv_line(sock: Any) -> bytes:
     return bytes(line)
 
 
-def send(sock: Any, data: bytes | bytearray | memoryview | str) -> int:
+def send(sock: Any, data: bytes | bytearray | memoryview | str, until: float | None = None) -> int:
     """Send as much of *data* as goes; return how many bytes.
 
     Parameters:
         sock: a stream socket. Its own time-out says how long to wait.
         data: a str is sent as UTF-8.
+        until: point in time (of time.monotonic()) that counts in place of the time-out.
 
     Raises as :func:`recv` does; at least one byte has gone out otherwise.
     """
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
     octets = data.encode() if isinstance(data, str) else data
+    if until is not None and isinstance(sock, socket.socket):
+        # Not for TLS: OpenSSL wants a write that was interrupted repeated with the same bytes.
+        octets = octets[:LIMITED_WRITE]
     try:
-        return int(_patiently(sock, lambda: sock.send(octets), writing=True))
+        return int(_patiently(sock, lambda: sock.send(octets), True, until))
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
         raise WebSocketConnectionClosedException(CLOSED) from exc
     except OSError as exc:
         raise _public(exc) from exc
 
 
-def _patiently(sock: Any, call: Callable[[], T], *, writing: bool) -> T:
+def _patiently(sock: Any, call: Callable[[], T], writing: bool, until: float | None) -> T:
     """Return what *call* returns, once the socket is ready for it."""
-    deadline: float | None = None
+    if until is not None and isinstance(sock, socket.socket):
+        _wait(sock, writing, until)
     while True:
         try:
             return call()
@@ -112,17 +123,18 @@ def _patiently(sock: Any, call: Callable[[], T], *, writing: bool) -> T:
             if exc.errno not in (errno.EAGAIN, errno.EWOULDBLOCK):
                 raise
             wants_write = writing
-        timeout = sock.gettimeout()
-        if timeout is not None:
-            now = time.monotonic()
-            deadline = now + timeout if deadline is None else deadline
-            timeout = max(0.0, deadline - now)
-            if not timeout:
-                raise WebSocketTimeoutException(TIMED_OUT)
-        fd = sock.fileno()
-        ready = wait_for([], [fd], timeout) if wants_write else wait_for([fd], [], timeout)
-        if not ready:
-            raise WebSocketTimeoutException(TIMED_OUT)
+        if until is None:
+            timeout = sock.gettimeout()
+            until = inf if timeout is None else time.monotonic() + timeout
+        _wait(sock, wants_write, until)
+
+
+def _wait(sock: Any, writing: bool, until: float) -> None:
+    """Wait for a socket; WebSocketTimeoutException when it is not ready in time."""
+    timeout = max(0.0, until - time.monotonic())
+    fd = sock.fileno()
+    if not (wait_for([], [fd], timeout) if writing else wait_for([fd], [], timeout)):
+        raise WebSocketTimeoutException(TIMED_OUT)
 
 
 def _public(exc: OSError) -> WebSocketException:

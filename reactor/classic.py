@@ -100,7 +100,8 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         sockopt=given["sockopt"] or (),
         sock=app.prepared_socket,
         mask_key=app.get_mask_key,
-        reconnect=given["reconnect"],
+        # A socket that was handed in serves one connection.
+        reconnect=None if app.prepared_socket is not None else given["reconnect"],
         ping_interval=interval or None,
         ping_timeout=given["ping_timeout"],
         ping_payload=given["ping_payload"],

@@ -21,6 +21,7 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ from .abnf import ABNF, STATUS_NORMAL, continuous_frame, frame_buffer
 from .blocking import CLOSED
 from .classic import MAX_MESSAGE_SIZE
 from .client_connect import handshake_response, open_connection, warn_of_unknown
-from .client_socket import ClientSocket, held
+from .client_socket import ClientSocket, close_content, held
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
 from .exceptions import (
     CloseCode,
@@ -46,15 +47,6 @@ from .trace import debug, error, isEnabledForTrace, trace
 __all__ = ["WebSocket", "create_connection"]
 
 W = TypeVar("W", bound="WebSocket")
-
-
-def _close_content(status: int, reason: str | bytes | None) -> bytes:
-    """Return the reason in bytes, cut at a character's end to what a close frame can hold."""
-    if not 0 <= status < ABNF.LENGTH_16:
-        raise ValueError("code is invalid range")
-    content = reason.encode() if isinstance(reason, str) else bytes(reason or b"")
-    most = MAX_CONTROL_PAYLOAD - 2
-    return content if len(content) <= most else content[:most].decode(errors="ignore").encode()
 
 
 class WebSocket(ClientSocket):
@@ -388,7 +380,7 @@ class WebSocket(ClientSocket):
         Raises ValueError("code is invalid range") for a code outside of 0 to 65535, and as
         :meth:`send_frame` does.
         """
-        content = _close_content(status, reason)
+        content = close_content(status, reason)
         with self.lock:
             if self._session.state is State.CLOSED:
                 raise WebSocketConnectionClosedException(CLOSED)
@@ -417,36 +409,39 @@ class WebSocket(ClientSocket):
         if not self.connected:
             self.shutdown()
             return
-        content = _close_content(status, reason)
+        content = close_content(status, reason)
         check_timeout(timeout)
-        until = None if timeout is None else time.monotonic() + timeout
+        until = inf if timeout is None else time.monotonic() + timeout
         self.close_frame = None
         try:
             with held(self.lock, until):
-                if self._stream is not None:
-                    self._stream.settimeout(timeout)
-                self._session.begin_close(status, content)
+                self._write_until = until
+                try:
+                    self._session.begin_close(status, content)
+                finally:
+                    self._write_until = None
             self._await_close(until)
         except (WebSocketException, OSError) as exc:
             debug(f"the closing handshake failed: {exc}")
         finally:
             self.shutdown()
 
-    def _await_close(self, until: float | None) -> None:
+    def _await_close(self, until: float) -> None:
         """Read until the server's close frame, unless another thread does."""
         session = self._session
-        while session.received_close is None:
+        while session.received_close is None and time.monotonic() < until:
             with held(self.readlock, until):
-                stream = self._stream
-                if stream is None or session.received_close is not None:
-                    return
-                remaining = None if until is None else until - time.monotonic()
-                if remaining is not None and remaining <= 0:
-                    return
-                stream.settimeout(remaining)
-                frame = self.recv_frame()
+                if self.sock is None or session.received_close is not None:
+                    break
+                self._read_until = until
+                try:
+                    frame = self.recv_frame()
+                finally:
+                    self._read_until = None
                 if frame.opcode == OP_CLOSE:
                     self._take_close(frame)
+        if session.received_close is None:
+            return
         status = session.received_close.code
         if 3000 <= status <= 4999:
             debug(f"close status: {status!r}")
@@ -467,7 +462,7 @@ class WebSocket(ClientSocket):
 
 def create_connection(
     url: str, timeout: float | None = None, class_: type[Any] = WebSocket, **options: Any
-) -> Any:
+) -> WebSocket:
     """Connect, and return the WebSocket.
 
         >>> ws = create_connection("ws://localhost:8765/", header=["User-Agent: MyProgram"])
@@ -488,9 +483,10 @@ def create_connection(
         "enable_multithread": options.pop("enable_multithread", True),
         "skip_utf8_validation": options.pop("skip_utf8_validation", False),
     }
-    websock = class_(**constructor, **options)
+    websock: Any = class_(**constructor, **options)
     if isinstance(websock, WebSocket):
         websock._known = frozenset(options)  # the constructor has warned, if that was called for
     websock.settimeout(timeout if timeout is not None else getdefaulttimeout())
     websock.connect(url, **options)
-    return websock
+    made: WebSocket = websock
+    return made

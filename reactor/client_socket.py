@@ -17,6 +17,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from threading import RLock
 from typing import Any
 
@@ -29,26 +30,35 @@ from .exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from .protocols.frames import OP_CLOSE
+from .protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from .protocols.session import Close, Failure, Input, Role, State, WebSocketSession
 from .trace import debug
 
-__all__ = ["ClientSession", "ClientSocket", "NoLock", "held"]
+__all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held"]
 
 #: Seconds that shutdown() waits for a thread that reads to let go of the descriptor.
 PATIENCE = 1.0
 
 
 @contextmanager
-def held(lock: Any, until: float | None) -> Iterator[None]:
+def held(lock: Any, until: float) -> Iterator[None]:
     """Hold a lock; WebSocketTimeoutException when it is not free before *until*."""
-    remaining = -1 if until is None else max(0.0, until - time.monotonic())
+    remaining = -1 if until == inf else max(0.0, until - time.monotonic())
     if not lock.acquire(timeout=remaining):
         raise WebSocketTimeoutException(TIMED_OUT)
     try:
         yield
     finally:
         lock.release()
+
+
+def close_content(status: int, reason: str | bytes | None) -> bytes:
+    """Return the reason in bytes, cut at a character's end to what a close frame can hold."""
+    if not 0 <= status < 1 << 16:
+        raise ValueError("code is invalid range")
+    content = reason.encode() if isinstance(reason, str) else bytes(reason or b"")
+    most = MAX_CONTROL_PAYLOAD - 2
+    return content if len(content) <= most else content[:most].decode(errors="ignore").encode()
 
 
 class NoLock:
@@ -116,6 +126,10 @@ class ClientSocket:
         self.lock: Any = RLock() if threads else NoLock()
         self.readlock: Any = RLock() if threads else NoLock()
         self._ending = RLock()  # held while the socket is taken away
+        # What counts for the closing handshake in place of the time-out; only set by whoever
+        # holds ``lock``, or ``readlock``.
+        self._write_until: float | None = None
+        self._read_until: float | None = None
         self.sock = None
 
     def send(self, payload: Any, opcode: int) -> int:
@@ -219,7 +233,7 @@ class ClientSocket:
             raise WebSocketConnectionClosedException(CLOSED)
         if self.dispatcher:
             return int(self.dispatcher.send(self.sock, bytes(data)))
-        return send(stream, data)
+        return send(stream, data, self._write_until)
 
     def _recv(self, bufsize: int) -> bytes:
         stream, session = self._stream, self._session
@@ -230,7 +244,7 @@ class ClientSocket:
             last = session.received_close or session.sent_close or Close(CloseCode.ABNORMAL, "")
             raise WebSocketConnectionClosedException(LOST, last.code, last.reason)
         try:
-            return recv(stream, bufsize)
+            return recv(stream, bufsize, self._read_until)
         except (WebSocketConnectionClosedException, WebSocketTLSException) as exc:
             if self._stream is None:  # another thread has closed it
                 raise WebSocketConnectionClosedException("Connection is closed") from exc

@@ -22,6 +22,7 @@ from socket import socket
 
 from .exceptions import (
     WebSocketBadStatusException,
+    WebSocketConnectException,
     WebSocketHandshakeException,
     WebSocketProxyException,
     WebSocketTimeoutException,
@@ -121,7 +122,9 @@ async def connect(
         if not same_origin(target, result):
             headers = [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
             cookie = None
-            options = replace(options, host=None)
+            # A name to verify is that of the first server too.
+            sslopt = {k: v for k, v in (options.sslopt or {}).items() if k != "server_hostname"}
+            options = replace(options, host=None, sslopt=sslopt or None)
         target = result
 
 
@@ -195,7 +198,10 @@ async def _open(
     And, through a proxy, the bytes that the host has already sent.
     """
     if options.sock is not None:
-        options.sock.setblocking(False)
+        try:
+            options.sock.setblocking(False)
+        except OSError as exc:
+            raise WebSocketConnectException(exc.errno, f"sock cannot be used: {exc}") from exc
         return options.sock, b""
     # A wrong sslopt is an error before anything is connected.
     context = make_context(options.sslopt) if url.secure else None

@@ -52,11 +52,13 @@ from .options import ConnectionOptions
 from .protocols.frames import OP_BINARY, OP_PING, OP_PONG, OP_TEXT
 from .protocols.session import (
     Close,
+    Event,
     Failure,
     Role,
     State,
     WebSocketSession,
     check_close,
+    check_frame,
 )
 from .protocols.websocket import WebSocketProtocol
 from .timers import Action, KeepAlive
@@ -95,6 +97,21 @@ def check_protocol(handlers: object) -> None:
         raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
     if handlers.state is not State.CLOSED:
         raise ValueError(f"{handlers!r} has a connection already")
+
+
+class _Undelivered:
+    """Events that are still to be delivered, at the beginning of the next turn."""
+
+    def __init__(self, connection: Connection, events: list[Event]) -> None:
+        self._connection = connection
+        self._session = connection.session
+        self._events = events
+
+    def flush(self) -> None:
+        """Called by the loop, which has this in its list of transports to be flushed."""
+        connection = self._connection
+        if connection.phase is Phase.ATTACHED and connection.session is self._session:
+            deliver(connection, self._events)
 
 
 class Connection:
@@ -232,6 +249,11 @@ class Connection:
 
     # -- what the dispatcher asks for ----------------------------------------------------
 
+    def deliver_later(self, events: list[Event]) -> None:
+        """A handler has left the loop by KeyboardInterrupt or SystemExit: the rest comes later."""
+        self._cork(self.session)  # the answers to pings among them
+        self._loop.dirty.append(_Undelivered(self, events))
+
     def pong_received(self) -> None:
         """A pong came."""
         if self._keep_alive is not None:
@@ -351,10 +373,7 @@ class Connection:
         """Send from another thread: check what can be checked, and hand over to the loop."""
         if self._ending or self.state is not State.OPEN:
             self._refuse()
-        if not 0 <= opcode <= 0xF:
-            raise ValueError(f"opcode {opcode} is not in 0..15")
-        if opcode >= OP_PING and len(payload) > 125:
-            raise ValueError(f"payload of {len(payload)} bytes exceeds 125 (RFC 6455 section 5.5)")
+        check_frame(opcode, payload, fin)
         buffered = self.buffered_amount
         if buffered >= self._write_limit:
             raise self._queue_full(buffered)
@@ -370,9 +389,8 @@ class Connection:
     ) -> None:
         with _thread_lock:
             self._from_threads -= len(payload)
-        # The connection may have ended, and even begun anew, since the call.
-        same = self._phase is Phase.ATTACHED and session is self.session
-        if same and session.state is State.OPEN:
+        # The connection may have ended, and even begun anew, since the call: with a new session.
+        if session.state is State.OPEN:
             self._sent(session.send_frame(opcode, payload, fin))
 
     # -- reading, and not ----------------------------------------------------------------
@@ -404,9 +422,13 @@ class Connection:
             self._keep_alive = KeepAlive(options.keep_alive)
             due = self._keep_alive.start(self._loop.time(), random.random())
             self._timer = self._loop.call_at(due, self._on_keep_alive)
-        call(self.protocol, on_open)
+        try:
+            call(self.protocol, on_open)
+        except BaseException:
+            self.deliver_later(self.session.receive(leftover))
+            raise
         # Unless on_open has ended the connection: what came with the handshake's last bytes.
-        if leftover and self._phase is Phase.ATTACHED and self.session.state is not State.CLOSED:
+        if leftover and self.session.state is not State.CLOSED:
             self.data_received(leftover)
 
     def _new_session(self) -> WebSocketSession:
@@ -433,7 +455,7 @@ class Connection:
             if stream.reading and not stream.read_now():
                 self._dead()
                 return
-            if self.state is not State.OPEN or stream is not self.stream:
+            if self.state is not State.OPEN:
                 return  # what was read, or its handler, has ended the connection
             if not stream.reading:
                 due = keep_alive.start(now)
@@ -485,11 +507,7 @@ class Connection:
             self._stop_timer()
             if timeout is None:
                 timeout = self.options.close_timeout
-            self._timer = self._loop.call_later(timeout, self._close_timed_out)
-
-    def _close_timed_out(self) -> None:
-        self.stream.abort()
-        self._end(CloseCode.ABNORMAL, "", None)
+            self._timer = self._loop.call_later(timeout, self.stream.abort)
 
     def _abort(self) -> None:
         if self._phase is not Phase.ATTACHED:

@@ -12,6 +12,7 @@ name and for all below it. Paths and expiry are not looked at.
 from __future__ import annotations
 
 from http.cookies import CookieError, Morsel, SimpleCookie
+from ipaddress import ip_address
 
 __all__ = ["CookieJar", "SimpleCookieJar"]
 
@@ -56,6 +57,8 @@ class SimpleCookieJar:
             for domain, cookies in list(self.jar.items())
             if _covers(domain, host)
             for name, morsel in cookies.items()
+            # A quoted value may hold anything: a line end would break every later request.
+            if morsel.value.isprintable()
         ]
         return "; ".join(sorted(pairs))
 
@@ -76,8 +79,22 @@ class SimpleCookieJar:
 
 
 def _covers(domain: str, host: str) -> bool:
+    """RFC 6265 section 5.1.3: the same, or a parent domain; of an address, only itself.
+
+    A domain of one label ("com") is nobody's parent: every site would be in it.
+    """
     host = host.lower()
-    return host == domain[1:] or host.endswith(domain)
+    if host == domain[1:]:
+        return True
+    return host.endswith(domain) and "." in domain[1:] and not _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 #: The cookies of the whole process.

@@ -32,6 +32,9 @@ class Owner(Protocol):
     session: WebSocketSession
     protocol: WebSocketProtocol
 
+    def deliver_later(self, events: list[Event]) -> None:
+        """Deliver these in the next turn, before anything that comes after them."""
+
     def pong_received(self) -> None:
         """A pong came; called before the handler."""
 
@@ -46,27 +49,33 @@ def deliver(owner: Owner, events: Iterable[Event]) -> None:
     remaining: Iterator[Any] = iter(events)  # told apart by their type, below
     while True:
         try:
-            for event in remaining:
-                kind = type(event)
-                if session.state is not State.OPEN:
-                    if session.state is State.CLOSED:
-                        return  # a handler has aborted the connection
-                    if kind is Close or kind is Failure:
+            try:
+                for event in remaining:
+                    kind = type(event)
+                    if session.state is not State.OPEN:
+                        if session.state is State.CLOSED:
+                            return  # a handler has aborted the connection
+                        if kind is Close or kind is Failure:
+                            owner.last_word(event)
+                    elif kind is str or kind is bytes:
+                        protocol.on_message(event)
+                    elif kind is Ping:
+                        protocol.on_ping(event.payload)
+                    elif kind is Pong:
+                        owner.pong_received()
+                        protocol.on_pong(event.payload)
+                    elif kind is Data:
+                        protocol.on_data(event.payload, event.opcode, event.fin)
+                    else:
                         owner.last_word(event)
-                elif kind is str or kind is bytes:
-                    protocol.on_message(event)
-                elif kind is Ping:
-                    protocol.on_ping(event.payload)
-                elif kind is Pong:
-                    owner.pong_received()
-                    protocol.on_pong(event.payload)
-                elif kind is Data:
-                    protocol.on_data(event.payload, event.opcode, event.fin)
-                else:
-                    owner.last_word(event)
-            return
-        except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            report(protocol, exc)
+                return
+            except Exception as exc:  # noqa: BLE001 - reported, not swallowed
+                report(protocol, exc)
+        except BaseException:
+            # KeyboardInterrupt and SystemExit leave the loop, which may be run again: what is
+            # left of this read must not be lost.
+            owner.deliver_later(list(remaining))
+            raise
 
 
 def call(protocol: WebSocketProtocol, handler: Callable[..., object], *args: Any) -> None:

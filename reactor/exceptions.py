@@ -111,7 +111,7 @@ class WebSocketConnectionClosedException(WebSocketException):
 class WebSocketConnectionLostException(
     WebSocketConnectionClosedException, ConnectionResetError, BrokenPipeError
 ):
-    """The connection broke while it was read or written, in a call of the blocking face.
+    """The connection broke while it was read or written.
 
     Derives from what websocket-client lets through there, so that ``except`` clauses for a
     reset or a broken pipe still catch it. ``errno`` is that of the operating system.

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from .reactor import Reactor
 from .timers import Timer
 
 __all__ = ["HostedReactor", "host"]
 
-_hosted: WeakKeyDictionary[Any, HostedReactor] = WeakKeyDictionary()
+#: Where a dispatcher keeps its reactor: both are freed together.
+ATTRIBUTE = "_hosted_reactor"
 
 
 def host(dispatcher: Any) -> HostedReactor:
@@ -36,9 +36,10 @@ def host(dispatcher: Any) -> HostedReactor:
     for name in ("read", "timeout", "signal", "abort"):
         if not callable(getattr(dispatcher, name, None)):
             raise TypeError(f"the dispatcher {dispatcher!r} has no {name}()")
-    reactor = _hosted.get(dispatcher)
+    reactor: HostedReactor | None = getattr(dispatcher, ATTRIBUTE, None)
     if reactor is None:
-        reactor = _hosted[dispatcher] = HostedReactor(dispatcher)
+        reactor = HostedReactor(dispatcher)
+        setattr(dispatcher, ATTRIBUTE, reactor)
         dispatcher.signal(2, dispatcher.abort)
     return reactor
 
@@ -85,8 +86,12 @@ class HostedReactor(Reactor):
         return self._watched and (pending is None or bool(pending()))
 
     def _run_turn(self) -> bool:
-        self.run_once(0)
-        if not self.connections and not self.lingering and self.next_timeout() is None:
+        try:
+            self.run_once(0)
+        except BaseException:
+            self._wake_up()  # KeyboardInterrupt or SystemExit: the rest is for the next turn
+            raise
+        if not self._busy():
             self._watched = False  # the dispatcher may end when nobody waits for anything
             return False
         self._set_alarm()

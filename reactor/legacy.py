@@ -11,10 +11,10 @@ import os
 import ssl
 from collections.abc import Sequence
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
-from types import TracebackType
 from typing import Any
 
 from .classic import proxy_options
+from .client_socket import NoLock
 from .exceptions import WebSocketProxyException
 from .proxies import choose_proxy
 from .url import WebSocketURL
@@ -51,21 +51,6 @@ ProxyError = ProxyTimeoutError = ProxyConnectionError = WebSocketProxyException
 SUPPORTED_REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 SUCCESS_STATUSES = (*SUPPORTED_REDIRECT_STATUSES, 101)
 VERSION = 13
-
-
-class NoLock:
-    """A lock that locks nothing."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        pass
 
 
 def validate_utf8(utfbytes: str | bytes) -> bool:

@@ -51,7 +51,14 @@ logger = logging.getLogger("reactor")
 MAX_SLEEP = 86400.0
 
 #: Modules whose frames call user code directly: see EventLoop._on_interrupt.
-CALLS_USER_CODE = frozenset({"reactor.loop", "reactor.timers.wheel", "reactor.dispatcher"})
+CALLS_USER_CODE = frozenset(
+    f"reactor.{name}"
+    for name in (
+        *("loop", "timers.wheel", "dispatcher", "verbs"),
+        *("client_connection", "server"),  # functions for URLs and headers; factories
+        *("app", "app_run"),
+    )
+)
 
 
 class Flushable(Protocol):
@@ -103,8 +110,10 @@ class EventLoop:
         debug: bool | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
+        #: Where time comes from.
+        self.clock: Clock = MonotonicClock() if clock is None else clock
         #: Returns the time of the loop's clock, in seconds, read now.
-        self.time: Callable[[], float] = (MonotonicClock() if clock is None else clock).now
+        self.time: Callable[[], float] = self.clock.now
         #: The time of this turn: read after the poll, cached until the next one.
         self.now: float = self.time()
         self.wheel = TimerWheel(to_ticks_early(self.now))
@@ -310,7 +319,7 @@ class EventLoop:
         For another loop that hosts this one: watch :meth:`fileno` for reading, wait no
         longer than this, then call ``run_once(0)``.
         """
-        if self._calls or self._due or self._stopping or self.dirty:
+        if self._calls or self._due or self.dirty:
             return 0.0
         tick = self.wheel.next_expiry()
         if tick is None:
@@ -328,7 +337,9 @@ class EventLoop:
         if self.dirty:
             self._flush()
         timeout = self.next_timeout()
-        if limit is not None and (timeout is None or limit < timeout):
+        if limit is None and self._stopping:
+            timeout = 0.0
+        elif limit is not None and (timeout is None or limit < timeout):
             timeout = min(max(0.0, limit), MAX_SLEEP)
         events = self.poller.poll(timeout)
         self.now = self.time()

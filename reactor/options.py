@@ -15,8 +15,8 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
-from .protocols.handshake import HeaderSource
-from .protocols.http11 import HeadLimits, Response
+from .protocols.handshake import HeaderSource, check_subprotocols
+from .protocols.http11 import HeadLimits, Response, check_header
 from .protocols.messages import MessageLimits
 from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy
@@ -219,12 +219,25 @@ class ClientOptions(ConnectionOptions):
             lambda value: value is None or isinstance(value, Backoff) or 0 <= value < inf,
             "None, a Backoff, or 0 or more seconds",
         )
-        if isinstance(self.subprotocols, str):
-            raise TypeError("subprotocols is a list of names, not a str")
         if isinstance(self.no_proxy, str):
             raise TypeError("no_proxy is a list of hosts, not a str")
         if self.proxy is not None and not isinstance(self.proxy, (bool, Proxy)):
             parse_proxy(self.proxy)
+        if self.sock is not None and self.reconnect:
+            raise ValueError("reconnect cannot be given with sock, which serves one connection")
+        self._check_request()
+
+    def _check_request(self) -> None:
+        """Check what goes into the request; what a function will give cannot be known yet."""
+        for name in ("origin", "host", "connection", "cookie"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                check_header(name.capitalize(), value)
+            elif value is not None and not (name == "cookie" and callable(value)):
+                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+        check_subprotocols(self.subprotocols)
+        if self.mask_key is not None and not callable(self.mask_key):
+            raise TypeError(f"mask_key must be a function, not {type(self.mask_key).__name__}")
 
     @cached_property
     def backoff(self) -> Backoff | None:

@@ -21,6 +21,7 @@ from .options import ClientOptions, ServerOptions
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server import Listener
+from .timers import Deadline
 from .verbs import DispatchingLoop
 
 __all__ = ["Reactor", "ReactorStats"]
@@ -134,7 +135,8 @@ class Reactor(DispatchingLoop):
             if sock is None:
                 bound.close()
             raise
-        return Listener(self, self.connections, self.listeners, bound, protocol, checked)
+        unlink = None if unix_path is None or sock is not None else os.fspath(unix_path)
+        return Listener(self, self.connections, self.listeners, bound, protocol, checked, unlink)
 
     def shutdown(self, timeout: float = 5.0) -> None:
         """Close every connection with 1001 (going away), and wait for the ends.
@@ -148,9 +150,9 @@ class Reactor(DispatchingLoop):
         self._stop_listening()
         for connection in list(self.connections):
             connection.close(CloseCode.GOING_AWAY)
-        until = self.time() + timeout
-        while self.connections and self.time() < until:
-            self.run_once(until - self.time())
+        deadline = Deadline(self.clock, timeout)
+        while self.connections and not deadline.expired:
+            self.run_once(deadline.remaining())
         self._abort_all()
 
     def close(self) -> None:

@@ -23,8 +23,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .connection import Connection, check_protocol
-from .exceptions import CloseCode, WebSocketException, WebSocketTLSException
+from .exceptions import CloseCode, WebSocketException
 from .options import ServerOptions
+from .protocols.frames import OP_CLOSE, serialize
 from .protocols.handshake import (
     RejectedUpgrade,
     UpgradeRequest,
@@ -33,9 +34,10 @@ from .protocols.handshake import (
     check_request,
 )
 from .protocols.http11 import HeadError, HeadParser, Request
-from .protocols.session import Role, State
+from .protocols.session import Role, State, check_close
 from .tasks import Task, now, wait
 from .transports.exchange import read_some, write_all
+from .transports.tls import accept_tls
 
 if TYPE_CHECKING:
     from .loop import EventLoop
@@ -90,8 +92,10 @@ class ServerConnection(Connection):
         self._attach(sock, leftover, self.protocol.on_open)
 
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
-        super()._over(code, reason, error)
-        self._listener.connection_over(self)
+        try:
+            super()._over(code, reason, error)
+        finally:  # KeyboardInterrupt and SystemExit pass through
+            self._listener.connection_over(self)
 
 
 class Listener:
@@ -104,6 +108,7 @@ class Listener:
         sock: bound and listening, non-blocking.
         factory: returns a protocol object for each connection that is open.
         options: see ServerOptions.
+        unlink: path of the unix socket, to be removed when the listener is closed; or None.
 
     Attributes:
         connections: those that are open.
@@ -117,7 +122,9 @@ class Listener:
         sock: socket.socket,
         factory: Callable[[], WebSocketProtocol],
         options: ServerOptions,
+        unlink: str | None = None,
     ) -> None:
+        self._unlink = unlink
         self.sock = sock
         self.registry = registry
         self.options = options
@@ -197,7 +204,7 @@ class Listener:
             check_protocol(protocol)
         except Exception as exc:
             logger.error("exception in %r", self._factory, exc_info=exc)
-            sock.close()
+            _apologize(sock)
             self._room_again()
             return
         connection = ServerConnection(self._loop, self, protocol, request, self.options)
@@ -224,11 +231,10 @@ class Listener:
         if self._pause is not None:
             self._pause.cancel()
         self._loop.poller.remove(self.sock.fileno())
-        name = self.address if self.sock.family == getattr(socket, "AF_UNIX", None) else None
         self.sock.close()
-        if isinstance(name, str) and name:
+        if self._unlink is not None:
             try:
-                os.unlink(name)
+                os.unlink(self._unlink)
             except FileNotFoundError:
                 pass
         for task, sock in self._handshakes.items():
@@ -256,7 +262,7 @@ async def _accept_upgrade(
     name = "the client"
     try:
         if options.ssl is not None:
-            sock = await _start_tls(sock, options.ssl, until)
+            sock = await accept_tls(sock, options.ssl, until)
         parser = HeadParser("request", options.head_limits)
         request = None
         try:
@@ -292,11 +298,20 @@ async def _reject(sock: socket.socket, answer: bytes, until: float) -> None:
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)
         # One read a turn, as for everybody else: this client may never stop.
-        while await now() < until and await wait(reads=[sock.fileno()], until=until):
+        while await wait(reads=[sock.fileno()], until=until):
             if not await read_some(sock, until, "the client"):
                 break
     except (WebSocketException, OSError):
         pass  # the client has gone; why it was rejected is reported
+
+
+def _apologize(sock: socket.socket) -> None:
+    """Close an upgraded connection that nobody will serve, with 1011 (internal error)."""
+    try:
+        sock.send(serialize(OP_CLOSE, check_close(CloseCode.INTERNAL_ERROR), None))
+    except OSError:
+        pass  # the client has gone
+    sock.close()
 
 
 def _choose(options: ServerOptions, upgrade: UpgradeRequest) -> str | None:
@@ -304,26 +319,3 @@ def _choose(options: ServerOptions, upgrade: UpgradeRequest) -> str | None:
         if name in upgrade.subprotocols:
             return name
     return None
-
-
-async def _start_tls(sock: socket.socket, context: ssl.SSLContext, until: float) -> ssl.SSLSocket:
-    tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-    try:
-        while True:
-            try:
-                tls.do_handshake()
-                return tls
-            except ssl.SSLWantReadError:
-                ready = await wait(reads=[tls.fileno()], until=until)
-            except ssl.SSLWantWriteError:
-                ready = await wait(writes=[tls.fileno()], until=until)
-            if not ready:
-                raise WebSocketTLSException(errno.ETIMEDOUT, "TLS handshake timed out")
-    except OSError as exc:
-        tls.close()
-        if isinstance(exc, WebSocketTLSException):
-            raise
-        raise WebSocketTLSException(exc.errno, f"TLS handshake failed: {exc}") from exc
-    except BaseException:
-        tls.close()
-        raise

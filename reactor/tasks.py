@@ -17,9 +17,11 @@ it holds must be released in ``finally`` or ``except BaseException``.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
+from copy import copy
 from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -153,6 +155,7 @@ class Task(Generic[T]):
             return
         self._on_done = None
         runs = self._waiting_for is None
+        self._abandon()
         self._clear()
         if not runs:
             self._coroutine.close()
@@ -226,8 +229,14 @@ class Task(Generic[T]):
         self._clear()
         self._step(self._coroutine.send, {fd})
 
+    def _abandon(self) -> None:
+        """Do not wait for a helper thread any more."""
+        if isinstance(self._waiting_for, InThread):
+            helpers.abandon(self._waiting_for)
+
     def _timed_out(self) -> None:
         request = self._waiting_for
+        self._abandon()
         self._clear()
         if isinstance(request, InThread):
             name = getattr(request.function, "__name__", "call")
@@ -302,6 +311,7 @@ def _serve_blocking(request: Request, clock: Clock) -> Any:
 
     helpers.submit(request, answer)
     if not answered.wait(timeout):
+        helpers.abandon(request)
         name = getattr(request.function, "__name__", "call")
         raise WebSocketTimeoutException(f"{name} timed out")
     result, exc = answers[0]
@@ -320,11 +330,16 @@ class HelperThreads:
     there is none left. Requests with the same key that are in flight together share a call.
     """
 
-    def __init__(self, limit: int = 8) -> None:
+    def __init__(self, limit: int = 32) -> None:
         self._limit = limit
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: in a forked child, where none of the threads is."""
         self._lock = threading.Lock()
-        self._queue: deque[tuple[InThread, list[Answer]]] = deque()
-        self._shared: dict[Hashable, list[Answer]] = {}
+        # What is to be called, and by whose request who wants to know.
+        self._queue: deque[tuple[InThread, dict[int, Answer]]] = deque()
+        self._shared: dict[Hashable, dict[int, Answer]] = {}
         self._threads = 0
 
     def submit(self, request: InThread, answer: Answer) -> None:
@@ -334,14 +349,24 @@ class HelperThreads:
         """
         with self._lock:
             if request.key is not None and request.key in self._shared:
-                self._shared[request.key].append(answer)
+                self._shared[request.key][id(request)] = answer
                 return
             if self._threads < self._limit:
                 self._start_thread()
-            answers = [answer]
+            answers = {id(request): answer}
             if request.key is not None:
                 self._shared[request.key] = answers
             self._queue.append((request, answers))
+
+    def abandon(self, request: InThread) -> None:
+        """Nobody waits for this request any more; what is not begun yet will not be."""
+        with self._lock:
+            for place, (queued, answers) in enumerate(self._queue):
+                if answers.pop(id(request), None) is not None:
+                    if not answers:
+                        del self._queue[place]
+                        self._shared.pop(queued.key, None)
+                    return
 
     def _start_thread(self) -> None:
         """Start a thread, which will find its work when the lock is free."""
@@ -369,8 +394,20 @@ class HelperThreads:
             with self._lock:
                 if request.key is not None:
                     del self._shared[request.key]
-            for answer in answers:
-                answer(result, error)
+                waiting = list(answers.values())
+            for answer in waiting:
+                # Each its own exception: a traceback grows wherever one is raised.
+                answer(result, error if len(waiting) == 1 else _copied(error))
+
+
+def _copied(error: BaseException | None) -> BaseException | None:
+    try:
+        return copy(error)
+    except Exception:  # noqa: BLE001 - some exceptions cannot be copied; then they are shared
+        return error
 
 
 helpers = HelperThreads()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=helpers.reset)

@@ -14,6 +14,7 @@ somebody wants to watch another one of the same number, and before every turn.
 from __future__ import annotations
 
 import ssl
+from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,14 @@ class DispatchingLoop(EventLoop):
         """
         fd = self._take(sock)
         self.add_reader(fd, self._on_readable, sock, fd, callback, args)
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            self.call_soon(self._read_pending, sock, fd)
+
+    def _read_pending(self, sock: Any, fd: int) -> None:
+        """OpenSSL already held bytes when the socket was given to us."""
+        reader = self.poller.readers.get(fd)
+        if reader is not None and self._sockets.get(fd) is sock and _is_open(sock, fd):
+            reader()
 
     def _on_readable(
         self, sock: Any, fd: int, callback: Callable[..., object], args: tuple[Any, ...]
@@ -85,7 +94,8 @@ class DispatchingLoop(EventLoop):
     ) -> None:
         """Send *data* with ``send(sock, data)``: now what goes out now, the rest when it can.
 
-        Never waits, whatever the mode of the socket is.
+        Never waits, whatever the mode of the socket is. Any thread: websocket-client sends its
+        pings from another one.
 
         Parameters:
             sock: the socket.
@@ -93,6 +103,9 @@ class DispatchingLoop(EventLoop):
             send: returns how many bytes it has sent.
             on_disconnect: called with the exception when *send* raises one.
         """
+        if get_ident() != self.thread_id:
+            self.call_soon_threadsafe(self.buffwrite, sock, data, send, on_disconnect)
+            return
         fd = self._take(sock)
         pending = self._writes.get(fd)
         if pending is not None:
@@ -160,7 +173,10 @@ class DispatchingLoop(EventLoop):
 
 
 def _is_open(sock: Any, fd: int) -> bool:
-    return bool(sock.fileno() == fd)
+    try:
+        return bool(0 <= fd == sock.fileno())
+    except ValueError:  # of a closed file, or a closed epoll object
+        return False
 
 
 class _BufferedWrite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ from reactor.transports.resolver import clear_cache
 
 from .support.certificates import Authority
 from .support.leaks import nothing_left
+from .support.peers import ScriptedPeer, Serve
 from .support.scene import Scene
 
 # The proxy of the machine must not hear of our tests.
@@ -51,6 +53,13 @@ def no_leaks() -> Iterator[None]:
     with nothing_left():
         yield
     clear_cache()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts scripted peers; all of them end with the test."""
+    with ExitStack() as stack:
+        yield lambda *scripts, **options: stack.enter_context(ScriptedPeer(*scripts, **options))
 
 
 @pytest.fixture

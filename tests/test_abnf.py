@@ -327,7 +327,7 @@ def test_no_byte_behind_a_frame_is_read(library: Any) -> None:
     st.lists(
         st.tuples(
             st.sampled_from([TEXT, BINARY, PING, PONG, CONT]),
-            st.text(max_size=50).map(str.encode),
+            st.text(max_size=31).map(str.encode),
             st.booleans(),
         ),
         min_size=1,

@@ -101,6 +101,27 @@ def test_server_that_drops_the_connection(library: Any) -> None:
     assert recorded.app.has_errored is True
 
 
+def test_server_that_resets_the_connection(library: Any) -> None:
+    kinds: list[type[Exception]] = []
+
+    def script(talk: Talk) -> None:
+        talk.upgrade(then=build_frame(TEXT, b"x"))
+        talk.frame()
+        talk.reset()
+
+    recorded = play(
+        library,
+        script,
+        reactions={
+            "message": lambda app, _: app.send("y"),
+            "error": lambda _, exc: kinds.append(type(exc)),
+        },
+    )
+    assert recorded.names == ["open", "message", "error", "close"]
+    assert issubclass(kinds[0], ConnectionResetError)
+    assert recorded.result is True
+
+
 def test_refused_connection(library: Any) -> None:
     with ScriptedPeer(echo) as peer:
         url = peer.url
@@ -123,6 +144,16 @@ def test_refused_upgrade(library: Any) -> None:
     assert recorded.events[0][2].endswith("} -+-+- no")
     assert seen == [403, "Forbidden", b"no"]
     assert recorded.result is True
+
+
+def test_server_that_ends_within_the_opening_handshake() -> None:
+    def script(talk: Talk) -> None:
+        talk.head()
+        talk.send(b"HTTP/1.1 101 Swi")
+
+    recorded = play(reactor, script)
+    assert recorded.events == [("error", "WebSocketException", ANY), ("close", None, None)]
+    assert "HTTP/1.1 101 Swi" in recorded.events[0][2]
 
 
 @pytest.mark.parametrize(

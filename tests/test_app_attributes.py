@@ -75,10 +75,10 @@ def test_attributes_before_and_after_a_run(library: Any) -> None:
     assert (app.ping_interval, app.ping_timeout, app.ping_payload) == (0, None, "")
     assert (app.get_mask_key, app.prepared_socket, app.last_close_frame) == (None, None, None)
     assert [getattr(app, f"on_{name}") for name in ALL] == [None] * len(ALL)
-    assert app.has_done_teardown is False
+    assert [app.has_done_teardown] == [False]
     app.run_forever(ping_interval=5, ping_timeout=4, ping_payload="x")
     assert look(app) == (None, False, False, True, 0.0, 0.0, None, None)
-    assert app.has_done_teardown is True
+    assert [app.has_done_teardown] == [True]
     assert (app.ping_interval, app.ping_timeout, app.ping_payload) == (5, 4, "x")
 
 
@@ -90,6 +90,8 @@ def test_the_socket_in_a_callback(library: Any) -> None:
         seen.extend([sock.sock.getpeername()[1], sock.sock.fileno() == sock.fileno()])
         seen.extend([sock.is_ssl(), sock.status, sock.getstatus(), sock.subprotocol])
         seen.extend([sock.getsubprotocol(), sock.headers["upgrade"], sock.getheaders()["x-one"]])
+        sock.settimeout(10)
+        seen.extend([sock.gettimeout(), sock.timeout])
         app.close()
 
     def script(talk: Talk) -> None:
@@ -98,7 +100,7 @@ def test_the_socket_in_a_callback(library: Any) -> None:
 
     with ScriptedPeer(script) as peer:
         library.WebSocketApp(peer.url, on_open=on_open).run_forever()
-        assert seen == [peer.port, True, False, 101, 101, None, None, "websocket", "1"]
+        assert seen == [peer.port, True, False, 101, 101, None, None, "websocket", "1", 10, 10]
 
 
 def test_socket_of_a_connection_that_is_over_has_no_descriptor() -> None:
@@ -227,6 +229,15 @@ def test_what_was_given_comes_before_a_method() -> None:
 
     assert (True, "whole") in run_subclass(Assigning, *FRAGMENTS[-2:])
 
+    class TakingAll(Subclass):
+        def __init__(self, url: str) -> None:
+            super().__init__(url, on_message=self.handle)
+
+        def handle(self, *args: Any) -> None:
+            self.events.append((args[0] is self, *args[1:]))
+
+    assert (True, "whole") in run_subclass(TakingAll, *FRAGMENTS[-2:])
+
 
 def test_method_under_another_name_is_a_method_all_the_same() -> None:
     def handler(self: Any, message: Any) -> None:
@@ -254,7 +265,7 @@ def test_exception_in_a_method_goes_to_on_error() -> None:
 def test_callback_can_be_wrapped(library: Any) -> None:
     called: list[Any] = []
 
-    class Wrapping(library.WebSocketApp):  # type: ignore[misc,name-defined]
+    class Wrapping(library.WebSocketApp):  # type: ignore[misc]
         def _callback(self, callback: Any, *args: Any) -> None:
             if callback:
                 called.append(args)

@@ -104,11 +104,38 @@ def test_code_that_may_not_be_sent(library: Any) -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("status", [999, 1004, 1006, 1015, 2999, 5000, -1])
+def test_code_that_may_not_be_on_the_wire(status: int) -> None:
+    def on_open(app: Any) -> None:
+        with pytest.raises(ValueError, match=str(status)):
+            app.close(status=status)
+        assert app.keep_running is True
+        app.close()
+
+    recorded = play(reactor, echo, reactions={"open": on_open})
+    assert recorded.events == [("open",), ("close", 1000, None)]
+
+
 def test_mute_server_is_waited_for_as_long_as_close_says(library: Any) -> None:
     script = mute(build_frame(TEXT, b"go"))
     recorded = play(library, script, reactions={"message": lambda app, _: app.close(timeout=0.05)})
     assert recorded.events == [("open",), ("message", "go"), ("close", None, None)]
     assert recorded.result is False
+
+
+def test_sending_before_the_connection_is_open(library: Any) -> None:
+    seen: list[bool] = []
+
+    def header() -> list[str]:
+        with pytest.raises(library.WebSocketConnectionClosedException):
+            app.send("too early")
+        seen.append(app.sock.connected)
+        return []
+
+    with ScriptedPeer(said(build_frame(CLOSE, code(1000)))) as peer:
+        app = library.WebSocketApp(peer.url, header=header)
+        app.run_forever()
+    assert seen == [False]
 
 
 def test_keep_running_ends_the_run(library: Any) -> None:

@@ -27,6 +27,7 @@ from reactor import (
     WebSocketCertificateException,
     WebSocketConnectException,
     WebSocketConnectionClosedException,
+    WebSocketConnectionLostException,
     WebSocketConnectRefusedException,
     WebSocketException,
     WebSocketHandshakeException,
@@ -42,7 +43,7 @@ from reactor.timers import ManualClock
 from .support.certificates import Authority
 from .support.descriptors import few_descriptors
 from .support.driving import run_until
-from .support.peers import Script, ScriptedPeer, Talk, answer, echo, silence
+from .support.peers import Script, ScriptedPeer, Serve, Talk, answer, echo, silence
 from .support.recorder import Recorder
 from .support.websocket_frames import (
     BINARY,
@@ -60,7 +61,6 @@ from .support.websocket_frames import (
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 UTC = datetime.timezone.utc
-Serve = Callable[..., ScriptedPeer]
 
 
 class Day:
@@ -134,13 +134,6 @@ def _has(protocol: Recorder, name: str, count: int) -> bool:
 def day() -> Iterator[Day]:
     with ExitStack() as stack:
         yield Day(stack)
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts scripted peers; all of them end with the test."""
-    with ExitStack() as stack:
-        yield lambda *scripts, **options: stack.enter_context(ScriptedPeer(*scripts, **options))
 
 
 # --- nobody there ---------------------------------------------------------------------------------
@@ -470,8 +463,10 @@ def test_a_peer_that_leaves_without_a_close_frame(
     protocol = day.open(peer.url, sslopt=authority.sslopt)
     day.until(lambda: protocol.messages)
     protocol.send("I have read it")
-    error = day.end_of(protocol, WebSocketConnectionClosedException, LOST)
-    if way == "RST" and not secure:  # ssl reads a reset as an end
+    reset = way == "RST" and not secure  # ssl reads a reset as an end
+    kind = WebSocketConnectionLostException if reset else WebSocketConnectionClosedException
+    error = day.end_of(protocol, kind, LOST)
+    if reset:
         assert os.strerror(errno.ECONNRESET) in str(error)
     assert protocol.names == ["open", "message", "error", "close"]
 
@@ -679,7 +674,7 @@ def reset_at_once(talk: Talk) -> None:
 
 def test_a_client_gets_through_all_of_them(day: Day, serve: Serve) -> None:
     days: list[tuple[Script, type[WebSocketException], int]] = [
-        (leaves("RST", b""), WebSocketConnectionClosedException, 1006),
+        (leaves("RST", b""), WebSocketConnectionLostException, 1006),
         (answer("HTTP/1.1 503 Busy", "Content-Length: 0"), WebSocketBadStatusException, 1006),
         (reset_at_once, WebSocketConnectException, 1006),
         (Sends(b"\xff" * 20), WebSocketProtocolException, 1002),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from reactor import (
     recv_line,
     send,
 )
-from reactor.blocking import TLSDuplex, shut_down
+from reactor.blocking import LIMITED_WRITE, TLSDuplex, shut_down
 
 from .support.certificates import Authority
 from .support.sockets import Sockets
@@ -315,6 +316,8 @@ def test_who_waits_for_tls_is_woken(tls_pair: TLSPair) -> None:
     shut_down(duplex.sock)
     with pytest.raises(WebSocketConnectionClosedException):
         waiting.result()
+    # Without its TLS layer the socket would have given away the peer's bytes as they are.
+    assert duplex.sock.cipher() is not None
 
 
 def test_tls_says_goodbye(tls_pair: TLSPair) -> None:
@@ -341,3 +344,40 @@ def test_bytes_that_are_no_tls(sockets: Sockets, tls_pair: TLSPair) -> None:
         raw.send(b"this is no record of TLS at all")
         with pytest.raises(WebSocketTLSException, match="TLS failed"):
             recv(duplex, 1)
+
+
+# -- with a point in time -----------------------------------------------------------------------
+
+
+class Reluctant:
+    """Looks like TLS over a socket: wants to write first, and then the same bytes again."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.writes: list[bytes] = []
+
+    def send(self, data: bytes) -> int:
+        self.writes.append(data)
+        if len(self.writes) == 1:
+            raise ssl.SSLWantWriteError
+        return len(data)
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+
+def test_a_limited_write_to_tls_is_not_cut(pair: Pair) -> None:
+    tls = Reluctant(pair[0])
+    data = bytes(4 * LIMITED_WRITE)
+    assert send(tls, data, time.monotonic() + 10) == len(data)
+    assert tls.writes == [data, data]
+
+
+def test_a_limited_write_to_a_connection_of_tls_is_not_cut(tls_pair: TLSPair) -> None:
+    data = bytes(4 * LIMITED_WRITE)
+    assert send(tls_pair[0], data, time.monotonic() + 10) == len(data)
+
+
+def test_a_limited_write_to_a_socket_is_cut_to_what_goes_at_once(pair: Pair) -> None:
+    assert send(pair[0], bytes(4 * LIMITED_WRITE), time.monotonic() + 10) == LIMITED_WRITE
+    assert len(pair[1].recv(4 * LIMITED_WRITE)) == LIMITED_WRITE

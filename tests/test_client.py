@@ -18,7 +18,6 @@ import pytest
 from .support.certificates import Authority
 from .support.classic import Clients, Says, clients_of
 from .support.peers import Talk, answer, echo, http
-from .support.servers import serve_with_reactor, serve_with_websockets
 from .support.threads import Background
 from .support.websocket_frames import (
     BINARY,
@@ -50,30 +49,6 @@ def test_the_example_of_the_documentation(clients: Clients) -> None:
     assert ws.send("Hello, Server") == 19
     assert ws.recv() == "Hello, Server"
     ws.close()
-
-
-@pytest.mark.parametrize("serve", [serve_with_reactor, serve_with_websockets])
-def test_servers_that_are_real(clients: Clients, serve: Any) -> None:
-    with serve() as url:
-        ws = clients.connect_to(url)
-        for message in ("Grüße", b"\x00\xff", "x" * 70_000, b""):
-            ws.send(message) if isinstance(message, str) else ws.send_binary(message)
-            assert ws.recv() == message
-        ws.ping("still there?")
-        assert ws.recv_data(True) == (PONG, b"still there?")
-        ws.close()
-        assert not ws.connected
-
-
-@pytest.mark.parametrize("serve", [serve_with_reactor, serve_with_websockets])
-def test_servers_with_tls(clients: Clients, serve: Any, authority: Authority) -> None:
-    with serve(ssl=authority.server_context) as url:
-        ws = clients.connect_to(url, sslopt=authority.sslopt)
-        assert ws.is_ssl()
-        for message in ("Grüße", "x" * 200_000):
-            ws.send(message)
-            assert ws.recv() == message
-        ws.close()
 
 
 def test_before_and_after_a_connection(clients: Clients) -> None:

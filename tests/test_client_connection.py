@@ -49,6 +49,7 @@ class TestFirstAttempt:
         scene.loop.connect("ws://scene/", recorder)
         assert (scene.attempts, recorder.events) == ([], [])
         assert recorder.state is State.CONNECTING
+        assert recorder.response is None
         scene.turn(count=2)
         assert len(scene.attempts) == 1
         assert recorder.events == []
@@ -481,6 +482,7 @@ class TestGivingUp:
         call(getattr(recorder, verb))
         scene.turn()
         assert recorder.state is State.CLOSED
+        assert scene.timers == 0
         assert recorder.names == NAMES  # the drop has been told of
         scene.turn(100, count=3)
         assert len(scene.attempts) == 1

@@ -100,6 +100,31 @@ def test_shutdown_wakes_who_receives(connect: Connect, timeout: float | None) ->
     assert (ws.connected, ws.sock) == (False, None)
 
 
+def test_the_descriptor_is_closed_when_who_receives_has_let_go_of_it(connect: Connect) -> None:
+    ws = connect(hold)
+    sock, read = ws.sock, ws.frame_buffer.recv
+    seen: list[object] = []
+
+    def look(bufsize: int) -> bytes:
+        try:
+            return read(bufsize)  # type: ignore[no-any-return]
+        except WebSocketConnectionClosedException:
+            seen.append(shutting_down.ends_within(0.05))
+            seen.append(sock.fileno())
+            raise
+
+    ws.frame_buffer.recv = look
+    begin = threading.Event()
+    shutting_down = Background(lambda: (begin.wait(10), ws.shutdown()))
+    waiting = receiving(ws)
+    number = sock.fileno()
+    begin.set()
+    with pytest.raises(WebSocketConnectionClosedException):
+        waiting.result()
+    shutting_down.result()
+    assert (seen, sock.fileno()) == ([False, number], -1)
+
+
 @pytest.mark.parametrize("timeout", [None, 60])
 def test_close_gives_the_answer_to_who_receives(connect: Connect, timeout: float | None) -> None:
     ws = connect(Says(build_frame(TEXT, b"begin")))
@@ -161,7 +186,7 @@ def test_who_sends_is_woken_too(clients: Clients, how: str) -> None:
 
     ws = clients.connect(hold, class_=Telling)
     ws.settimeout(None)
-    sending = Background(ws.send, bytes(10**8), BINARY)
+    sending = Background(ws.send, bytes(2 * 10**7), BINARY)
     assert stuck.wait(10)
     if how == "close":
         ws.close(timeout=0.05)

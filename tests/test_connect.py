@@ -28,7 +28,7 @@ from reactor.timers import ManualClock
 
 from .support.certificates import Authority
 from .support.driving import run_until
-from .support.peers import Script, ScriptedPeer, Talk, answer, http, silence
+from .support.peers import Script, Serve, Talk, answer, http, silence
 from .support.recorder import Recorder
 from .support.websocket_frames import TEXT, build_frame
 
@@ -36,14 +36,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 T = TypeVar("T")
 Open = Callable[..., Upgraded]
-Serve = Callable[..., ScriptedPeer]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts scripted peers; all of them end with the test."""
-    with ExitStack() as stack:
-        yield lambda *scripts, **options: stack.enter_context(ScriptedPeer(*scripts, **options))
 
 
 def drive(loop: Reactor, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+import reactor
 import reactor.cookies
 from reactor.cookies import SimpleCookieJar
+
+from .support.classic import Says
+from .support.peers import Serve
 
 
 @pytest.fixture
@@ -91,3 +95,33 @@ def test_what_is_no_cookie_is_ignored(set_cookie: str) -> None:
 
 def test_there_is_one_jar_for_the_process() -> None:
     assert isinstance(reactor.cookies.CookieJar, SimpleCookieJar)
+
+
+def test_a_domain_of_one_label_is_nobodys_parent() -> None:
+    jar = SimpleCookieJar()
+    jar.add("a=b; Domain=com", "shop.evil.com")
+    assert jar.get("bank.com") == jar.get("shop.evil.com") == ""
+
+
+def test_the_end_of_an_address_is_not_its_domain() -> None:
+    jar = SimpleCookieJar()
+    jar.add("a=b; Domain=0.0.1", "127.0.0.1")
+    assert jar.get("10.0.0.1") == jar.get("127.0.0.1") == ""
+
+
+def test_a_parent_domain_of_two_labels_holds_for_all_below() -> None:
+    jar = SimpleCookieJar()
+    jar.add("a=b; Domain=abc.com", "www.abc.com")
+    assert jar.get("shop.abc.com") == "a=b"
+
+
+def test_a_line_end_in_a_quoted_value_does_not_get_into_later_requests(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reactor.cookies.CookieJar, "jar", {})
+    peer = serve(Says(lines=(r'Set-Cookie: a="1\015\012Evil: 2"; b=3; Domain=127.0.0.1',)))
+    for _ in range(2):
+        reactor.create_connection(peer.url, timeout=10).shutdown()
+    assert reactor.cookies.CookieJar.get("127.0.0.1") == "b=3"
+    assert peer.requests[1].headers["cookie"] == "b=3"
+    assert "evil" not in peer.requests[1].headers

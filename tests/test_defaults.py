@@ -16,10 +16,11 @@ from reactor.transports import dial
 
 
 @pytest.fixture(autouse=True)
-def as_before(library: Any) -> Iterator[None]:
+def as_before() -> Iterator[None]:
     yield
-    library.setdefaulttimeout(None)
-    library.set_reconnect(0)
+    for library in (reactor, import_module("websocket")):
+        library.setdefaulttimeout(None)
+        library.set_reconnect(0)
 
 
 def test_there_is_no_time_out_by_default(library: Any) -> None:

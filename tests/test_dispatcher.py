@@ -37,6 +37,9 @@ class Owner:
         self.session = WebSocketSession()
         self.session.opened()
 
+    def deliver_later(self, events: list[Event]) -> None:
+        self._actor.events.append(("later", events))
+
     def pong_received(self) -> None:
         self._actor.events.append(("pong received",))
 
@@ -182,9 +185,11 @@ class TestErrors:
         actor.actions["message"] = raise_(RuntimeError())
         actor.actions[handler] = raise_(error)
         with pytest.raises(type(error)) as caught:
-            deliver(owner, ["text"])
+            deliver(owner, ["text", "next", CLOSE])
         assert caught.value is error
         assert ("error" in actor.names) == (handler == "error")
+        assert actor.messages == ["text"]
+        assert actor.events[-1] == ("later", ["next", CLOSE])  # and nothing is lost
 
 
 class TestSingleCalls:

@@ -28,7 +28,7 @@ SHOWS = {
     "many_subscriptions.py": "200 subscriptions have got a message",
     "mask_key.py": "Hello from the app",
     "no_tls_verification.py": "the app is connected",
-    "ping_pong.py": "Got a pong! No need to respond: b\"a ping's payload\"",
+    "ping_pong.py": 'Got a pong! No need to respond: b"a ping\'s payload"',
     "protocol_handlers.py": "closed 4000 that was all",
     "proxies.py": "Hello through socks5",
     "subprotocols.py": "the server chose None",

@@ -137,12 +137,12 @@ class Near:
     def __init__(self, stack: ExitStack, authority: Authority, secure: bool) -> None:
         self._stack = stack
         self._authority = authority
-        self._context = authority.server_context if secure else None
+        self.context = authority.server_context if secure else None
         self.loop = Reactor()
 
     def serve(self, handler: Handler, **options: Any) -> Library:
         """Start their server."""
-        return self._stack.enter_context(Library(handler, self._context, **options))
+        return self._stack.enter_context(Library(handler, self.context, **options))
 
     def open(self, url: str, protocol: Any = Recorder, **options: Any) -> Any:
         """Connect to it, and wait until the connection is open."""
@@ -159,12 +159,10 @@ class Near:
 def near(authority: Authority, secure: bool) -> Iterator[Near]:
     with ExitStack() as stack:
         near = Near(stack, authority, secure)
-        # Last in, first out: without our connections, the handlers of their server end.
-        stack.callback(near.loop.close)
         try:
             yield near
         finally:
-            near.loop.close()
+            near.loop.close()  # before their servers, which wait for our close frames
 
 
 @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
@@ -350,8 +348,8 @@ def test_client_resumes_its_tls_session_when_it_reconnects(
         await connection.recv()
         await connection.close(1012, "restart")
 
-    near._context = authority.issue("127.0.0.1")
-    near._context.maximum_version = version
+    near.context = authority.issue("127.0.0.1")
+    near.context.maximum_version = version
     client = near.open(near.serve(handler).url, Subscriber, reconnect=Backoff.fixed(0.01))
     near.until(lambda: len(client.closes) >= 3)
     assert client.resumed[:3] == [False, True, True]

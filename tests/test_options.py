@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reactor import Backoff
+from reactor import Backoff, Reactor, WebSocketProtocol
 from reactor.options import ClientOptions, ConnectionOptions, ServerOptions
 
 ROLES = [ClientOptions, ServerOptions]
@@ -222,3 +222,28 @@ class TestReconnect:
         policy = ClientOptions(reconnect=2.5).backoff
         assert policy is not None
         assert [policy.delay(attempt) for attempt in range(5)] == [2.5] * 5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *(
+            ({name: value}, f"(?i)\\b{name}\\b")
+            for name in ("origin", "host", "cookie", "connection")
+            for value in ("a\r\nEvil: 1", 5, b"bytes")
+        ),
+        ({"subprotocols": ["a b"]}, "Sec-WebSocket-Protocol: 'a b'"),
+        ({"subprotocols": ["a", "a"]}, "Sec-WebSocket-Protocol: 'a' is offered twice"),
+        ({"subprotocols": [5]}, "subprotocols must be a list of str, not of 5"),
+        ({"mask_key": 5}, "mask_key must be a function, not int"),
+        ({"sock": object(), "reconnect": 1.0}, "reconnect cannot be given with sock"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_an_error_of_the_call(
+    loop: Reactor, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        loop.connect("ws://127.0.0.1:1/", WebSocketProtocol(), **options)
+    assert loop.connections == set()
+    assert loop.next_timeout() is None

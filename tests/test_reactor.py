@@ -194,6 +194,14 @@ class TestListen:
         listener = loop.listen(None, 0, Echo)
         echoed(loop, opened(loop, url_of(listener, f"[{host}]" if ":" in host else host)))
 
+    def test_on_all_interfaces_where_ipv6_is_not_to_be_had(
+        self, loop: Reactor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+        listener = loop.listen(None, 0, Echo)
+        assert listener.sock.family == socket.AF_INET
+        echoed(loop, opened(loop, url_of(listener)))
+
     def test_on_an_ipv6_address(self, loop: Reactor) -> None:
         if not socket.has_ipv6:
             pytest.skip("no IPv6 here")

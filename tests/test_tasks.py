@@ -614,20 +614,21 @@ def helper_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == HELPER]
 
 
-def test_no_more_than_eight_functions_run_at_a_time_and_all_of_them_run(
+def test_no_more_than_the_limit_of_functions_run_at_a_time_and_all_of_them_run(
     lookup: Lookup,
     real_loop: EventLoop,
 ) -> None:
-    found = [outcomes(real_loop, in_thread(lookup, n)) for n in range(30)]
+    limit = reactor.tasks.helpers._limit
+    found = [outcomes(real_loop, in_thread(lookup, n)) for n in range(3 * limit)]
     real_loop.run_once(0)
-    for _ in range(8):
+    for _ in range(limit):
         assert lookup.entered.acquire(timeout=20)
-    assert len(helper_threads()) == 8
-    assert lookup.calls == 8
+    assert len(helper_threads()) == limit
+    assert lookup.calls == limit
     lookup.release.set()
     run_until(real_loop, lambda: all(found), 20)
-    assert found == [[(n, None)] for n in range(30)]
-    assert lookup.most == 8
+    assert found == [[(n, None)] for n in range(3 * limit)]
+    assert lookup.most == limit
 
 
 def test_the_threads_end_by_themselves_when_there_is_nothing_to_do(real_loop: EventLoop) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import os
 import ssl
 import sys
 import threading
@@ -15,10 +16,11 @@ import time
 import zlib
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..abnf import ABNF
 from ..app import WebSocketApp
+from ..exceptions import WebSocketException
+from ..proxies import parse_proxy
 from ..reactor import Reactor
 from ..trace import enableTrace
 
@@ -80,12 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
     with Reactor() as loop:
         try:
             dump = _Dump(loop, arguments)
-        except (ValueError, TypeError) as exc:
+        except (ValueError, TypeError, WebSocketException) as exc:
             print(exc, file=sys.stderr)
             return 2
         if not arguments.raw:
             print("Press Ctrl+C to quit")
-        threading.Thread(target=dump.read_input, daemon=True).start()
+        dump.start_input()
         try:
             loop.run_forever()
         except KeyboardInterrupt:
@@ -102,6 +104,7 @@ class _Dump:
         self._arguments = arguments
         self._started = time.monotonic()
         self._open = len(arguments.urls)
+        self._unfinished = b""  # a line of the input that has no end yet
         self._typed_early: dict[WebSocketApp, list[str]] = {}  # lines for who is not connected
         self.failed = False  # a connection could not be made, or was lost
         header = [part.strip() for part in (arguments.headers or "").split(",") if part.strip()]
@@ -185,8 +188,18 @@ class _Dump:
 
     # -- what is typed -------------------------------------------------------------------
 
-    def read_input(self) -> None:
-        """Send every line; runs on a thread of its own, since input() blocks."""
+    def start_input(self) -> None:
+        """Begin to send what is typed, line by line."""
+        if sys.stdin.isatty():
+            # On a thread: input() blocks, and has history and line editing.
+            threading.Thread(target=self._read_terminal, daemon=True).start()
+            return
+        try:
+            self._loop.add_reader(sys.stdin.fileno(), self._read_input)
+        except OSError:  # a file on a disk, which is always ready
+            self._loop.call_soon(self._read_input)
+
+    def _read_terminal(self) -> None:
         prompt = "" if self._arguments.raw else "> "
         while True:
             try:
@@ -194,9 +207,24 @@ class _Dump:
             except (EOFError, OSError):
                 break
             self._loop.call_soon_threadsafe(self._send, line)
-        self._loop.call_soon_threadsafe(
-            self._loop.call_later, self._arguments.eof_wait, self._loop.stop
-        )
+        self._loop.call_soon_threadsafe(self._end_input)
+
+    def _read_input(self) -> None:
+        fd = sys.stdin.fileno()
+        data = os.read(fd, 65536)
+        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
+        if not data and self._unfinished:
+            lines.append(self._unfinished)
+        for line in lines:
+            self._send(line.decode(errors="replace"))
+        if not data:
+            self._loop.remove_reader(fd)
+            self._end_input()
+        elif fd not in self._loop.poller.readers:
+            self._loop.call_soon(self._read_input)
+
+    def _end_input(self) -> None:
+        self._loop.call_later(self._arguments.eof_wait, self._loop.stop)
 
     def _send(self, line: str) -> None:
         for app in self._apps:
@@ -207,13 +235,13 @@ class _Dump:
 
 
 def _proxy(url: str) -> dict[str, Any]:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    auth = (parts.username, parts.password or "") if parts.username else None
+    proxy = parse_proxy(url if "://" in url else f"http://{url}")
+    auth = (proxy.username, proxy.password or "") if proxy.username else None
     return {
-        "http_proxy_host": parts.hostname,
-        "http_proxy_port": parts.port,
+        "http_proxy_host": proxy.host,
+        "http_proxy_port": proxy.port,
         "http_proxy_auth": auth,
-        "proxy_type": parts.scheme,
+        "proxy_type": proxy.kind,
     }
 
 

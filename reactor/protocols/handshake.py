@@ -41,6 +41,7 @@ __all__ = [
     "build_response",
     "check_request",
     "check_response",
+    "check_subprotocols",
     "make_key",
     "normalize_headers",
 ]
@@ -183,7 +184,7 @@ def build_request(
     """
     if not _RESOURCE.fullmatch(resource):
         raise ValueError(f"the resource {resource!r} is not in visible ASCII")
-    _check_subprotocols(subprotocols)
+    check_subprotocols(subprotocols)
     connection_line = ("Connection", "Upgrade")
     if connection:
         (connection_line,) = normalize_headers([connection])
@@ -209,10 +210,13 @@ def build_request(
     return build_head(f"GET {resource} HTTP/1.1", lines)
 
 
-def _check_subprotocols(subprotocols: Sequence[str]) -> None:
+def check_subprotocols(subprotocols: Sequence[str]) -> None:
+    """Raise TypeError or ValueError, with the name, for what cannot be offered."""
     if isinstance(subprotocols, str):
         raise TypeError("subprotocols must be a list of str, not str")
     for index, subprotocol in enumerate(subprotocols):
+        if not isinstance(subprotocol, str):
+            raise TypeError(f"subprotocols must be a list of str, not of {subprotocol!r}")
         if not subprotocol or _NOT_IN_SUBPROTOCOL.search(subprotocol):
             raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is not a valid name")
         if subprotocol in subprotocols[:index]:
@@ -425,7 +429,7 @@ def build_response(
         ("Sec-WebSocket-Accept", accept_for(key)),
     ]
     if subprotocol is not None:
-        _check_subprotocols([subprotocol])
+        check_subprotocols([subprotocol])
         ours.append(("Sec-WebSocket-Protocol", subprotocol))
     if extensions:
         ours.append(("Sec-WebSocket-Extensions", extensions))

@@ -59,6 +59,7 @@ __all__ = [
     "State",
     "WebSocketSession",
     "check_close",
+    "check_frame",
 ]
 
 
@@ -161,6 +162,18 @@ def check_close(code: int, reason: str | bytes = "") -> bytes:
     if len(reason) > MAX_CONTROL_PAYLOAD - 2:
         raise ValueError(f"close reason of {len(reason)} bytes exceeds 123")
     return code.to_bytes(2, "big") + reason
+
+
+def check_frame(opcode: int, payload: bytes, fin: bool) -> None:
+    """Raise ValueError for a frame that must not be sent, or not in this way."""
+    if not 0 <= opcode <= 0xF:
+        raise ValueError(f"opcode {opcode} is not in 0..15")
+    if opcode == OP_CLOSE:
+        raise ValueError("a close frame is sent by close(), which begins the closing handshake")
+    if opcode > OP_CLOSE and not fin:
+        raise ValueError("a control frame cannot be a fragment (RFC 6455 section 5.5)")
+    if opcode > OP_CLOSE and len(payload) > MAX_CONTROL_PAYLOAD:
+        raise ValueError(f"payload of {len(payload)} bytes exceeds 125 (RFC 6455 section 5.5)")
 
 
 def _valid_on_wire(code: int) -> bool:
@@ -433,12 +446,13 @@ class WebSocketSession:
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send one frame: a fragment, or a message with an opcode of its own.
 
-        Returns and raises as :meth:`send` does. The sequence of fragments is the caller's.
+        Returns and raises as :meth:`send` does; and ValueError for an opcode that is none, and
+        for what RFC 6455 section 5.5 forbids a control frame to be. The sequence of fragments
+        is the caller's.
         """
         if self.state is not State.OPEN:
             self._refuse()
-        if not 0 <= opcode <= 0xF:
-            raise ValueError(f"opcode {opcode} is not in 0..15")
+        check_frame(opcode, payload, fin)
         return self._write(opcode, payload, fin)
 
     def ping(self, payload: bytes = b"") -> int:

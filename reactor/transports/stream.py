@@ -30,7 +30,7 @@ from enum import IntEnum
 from socket import SHUT_WR, socket
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..exceptions import WebSocketConnectionClosedException
+from ..exceptions import WebSocketConnectionClosedException, WebSocketConnectionLostException
 
 if TYPE_CHECKING:
     from ..loop import EventLoop
@@ -344,7 +344,7 @@ class TLSStream(Stream):
             self._fail(None)  # both sides have said goodbye
 
     def _read_pending(self) -> None:
-        if self._reading and self.state is not StreamState.CLOSED and self.sock.pending():
+        if self._reading and self.sock.pending():
             self._read()
 
     def start_reading(self) -> None:
@@ -386,9 +386,16 @@ def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException
     text = "Connection to remote host was lost."
     if error is None:
         return WebSocketConnectionClosedException(text)
-    closed = WebSocketConnectionClosedException(f"{text} ({error})")
-    closed.__cause__ = error
-    return closed
+    text = f"{text} ({error})"
+    if isinstance(error, ConnectionError):
+        # Is a ConnectionResetError as well, for which programs look in on_error.
+        lost: WebSocketConnectionClosedException = WebSocketConnectionLostException(
+            text, error.errno
+        )
+    else:
+        lost = WebSocketConnectionClosedException(text)
+    lost.__cause__ = error
+    return lost
 
 
 class Linger:

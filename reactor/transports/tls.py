@@ -36,6 +36,7 @@ from ..tasks import wait
 
 __all__ = [
     "SessionCache",
+    "accept_tls",
     "make_context",
     "make_server_context",
     "server_hostname",
@@ -340,17 +341,34 @@ async def start_tls(
     certificate does not verify, WebSocketTimeoutException at *until*, and
     WebSocketTLSException for all else, with the host in each message.
     """
-    host = server_hostname or "the server"
+    return await _start(
+        sock,
+        context,
+        server_hostname or "the server",
+        until,
+        server_hostname=server_hostname,
+        session=session,
+        suppress_ragged_eofs=suppress_ragged_eofs,
+    )
+
+
+async def accept_tls(
+    sock: socket.socket, context: ssl.SSLContext, until: float | None
+) -> ssl.SSLSocket:
+    """Do the server's side of the TLS handshake over an accepted socket.
+
+    Parameters, result and errors are those of :func:`start_tls`; the peer is "the client".
+    """
+    return await _start(sock, context, "the client", until, server_side=True)
+
+
+async def _start(
+    sock: socket.socket, context: ssl.SSLContext, host: str, until: float | None, **options: Any
+) -> ssl.SSLSocket:
     tls: socket.socket = sock  # the one that has the descriptor
     try:
         sock.setblocking(False)
-        tls = wrapped = _wrap(
-            sock,
-            context,
-            server_hostname=server_hostname,
-            session=session,
-            suppress_ragged_eofs=suppress_ragged_eofs,
-        )
+        tls = wrapped = _wrap(sock, context, **options)
         await _handshake(wrapped, host, until)
     except (OSError, ValueError) as exc:
         tls.close()
@@ -366,7 +384,7 @@ def _wrap(sock: socket.socket, context: ssl.SSLContext, **options: Any) -> ssl.S
     # What wrap_socket would find too, but only when the descriptor is already its own: it then
     # stays open for as long as somebody keeps the exception.
     sock.getpeername()
-    (options["server_hostname"] or "").encode("idna")
+    (options.get("server_hostname") or "").encode("idna")
     try:
         return context.wrap_socket(sock, do_handshake_on_connect=False, **options)
     except (OSError, ValueError) as exc:

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -195,3 +196,60 @@ def test_in_a_terminal_it_has_a_prompt_and_ends_with_ctrl_c() -> None:
             finally:
                 child.kill()
                 os.close(terminal)
+
+
+class Repeater(WebSocketProtocol):
+    """Sends back what comes, and closes after the third message."""
+
+    def __init__(self) -> None:
+        self._left = 3
+
+    def on_message(self, message: str | bytes) -> None:
+        self.send(message)
+        self._left -= 1
+        if not self._left:
+            self.close()
+
+
+def test_input_that_never_ends_does_not_keep_it_from_ending() -> None:
+    with server(Speaker) as url:
+        command = [sys.executable, "-m", "reactor", "dump", "-r", url]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as child:
+            try:
+                assert child.wait(20) == 0
+                assert child.stderr is not None
+                assert child.stderr.read() == b""
+            finally:
+                child.kill()
+
+
+def test_a_last_line_without_an_end_is_sent() -> None:
+    with server(Repeater) as url:
+        result = dump("-r", "--eof-wait", "20", url, typed="first\nsecond\nlast")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["first", "second", "last"]
+
+
+def test_input_from_a_file_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_text("first\nsecond\nlast")
+    with server(Repeater) as url, path.open("rb") as file:
+        result = subprocess.run(
+            [sys.executable, "-m", "reactor", "dump", "-r", "--eof-wait", "20", url],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["first", "second", "last"]
+
+
+def test_a_proxy_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-p", "https://127.0.0.1:1", "ws://127.0.0.1:1/"]) == 2
+    message = capsys.readouterr().err
+    assert "https" in message
+    assert "Traceback" not in message

@@ -192,10 +192,13 @@ class TestSending:
             (True, 0, CONT, b"e"),
         ]
 
-    def test_any_opcode_of_four_bits_can_be_sent(self, end):
-        for opcode in range(16):
+    def test_any_opcode_of_four_bits_can_be_sent_but_that_of_close(self, end):
+        opcodes = [opcode for opcode in range(16) if opcode != CLOSE]
+        for opcode in opcodes:
             end.session.send_frame(opcode, b"x")
-        assert end.said() == [(opcode, b"x") for opcode in range(16)]
+        assert end.said() == [(opcode, b"x") for opcode in opcodes]
+        with pytest.raises(ValueError, match="closing handshake"):
+            end.session.send_frame(CLOSE, b"")
 
     @pytest.mark.parametrize("opcode", [-1, 16, 128])
     def test_no_other_opcode_can(self, end, opcode):

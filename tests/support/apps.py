@@ -151,12 +151,16 @@ FRAGMENTS = (
 
 
 def said(*frames: bytes) -> Callable[[Talk], None]:
-    """Return a script that accepts the upgrade, sends frames, and ends at the client's close."""
+    """Return a script that accepts the upgrade, sends frames, and ends with the close handshake."""
+    closes = any(frame[0] & 15 == CLOSE for frame in frames)
 
     def script(talk: Talk) -> None:
         talk.upgrade(then=b"".join(frames))
-        while talk.frame().opcode != CLOSE:
-            pass
+        frame = talk.frame()
+        while frame.opcode != CLOSE:
+            frame = talk.frame()
+        if not closes:
+            talk.send(build_frame(CLOSE, frame.payload))
 
     return script
 
@@ -204,3 +208,12 @@ def fail(*_: object) -> None:
 def raise_again(_app: Any, exc: Exception) -> None:
     """Raise what on_error was given."""
     raise exc
+
+
+def raising(exc: BaseException | type[BaseException]) -> Callable[..., None]:
+    """Return a callback that raises this."""
+
+    def callback(*_: object) -> None:
+        raise exc
+
+    return callback

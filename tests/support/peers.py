@@ -262,6 +262,10 @@ class ScriptedPeer:
             raise AssertionError("a script failed") from self._failures[0]
 
 
+#: What starts peers: called with what ScriptedPeer takes.
+Serve = Callable[..., ScriptedPeer]
+
+
 # --- scripts that several tests play -------------------------------------------------------------
 
 

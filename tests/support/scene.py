@@ -29,6 +29,20 @@ P = TypeVar("P", bound=WebSocketProtocol)
 
 START = 1000.0
 
+#: What peers may send.
+GOODBYE = build_frame(CLOSE, close_payload(1000, b"bye"))
+FAULT = build_frame(TEXT, b"x", rsv=4)
+
+
+def text(message: str) -> bytes:
+    """Return a text message as a server sends it."""
+    return build_frame(TEXT, message.encode())
+
+
+def closes(*codes: int) -> list[tuple[int, bytes]]:
+    """Return what :meth:`Peer.told` returns for close frames with these codes."""
+    return [(CLOSE, close_payload(code)) for code in codes]
+
 
 class WatchedSocket(socket.socket):
     """A socket that writes down what is asked of it, and takes no more than it is told to.
@@ -109,7 +123,7 @@ class Peer:
 
     def text(self, *messages: str) -> None:
         """Send text messages, as one piece."""
-        self.send(*(build_frame(TEXT, message.encode()) for message in messages))
+        self.send(*map(text, messages))
 
     def say_goodbye(self, code: int = 1000, reason: bytes = b"") -> None:
         """Send a close frame."""
@@ -219,9 +233,15 @@ class Scene:
         self.loop = Reactor(clock=self.clock)
         self.attempts: list[Attempt] = []
         self._peers: list[Peer] = []
+        self._faults: list[BaseException] = []
+        self.loop.report = self._report  # type: ignore[method-assign]
         monkeypatch.setattr(client_connection, "connect", self._connect)
         # The first ping comes after exactly one interval, not after a random part of it.
         monkeypatch.setattr("reactor.connection.random.random", lambda: 0.0)
+
+    def _report(self, exc: BaseException, source: object) -> None:
+        """What a callback of the loop raises: not a handler's fault, but one of our own."""
+        self._faults.append(exc)
 
     async def _connect(
         self, url: str, options: ClientOptions, header: Any = None, cookie: Any = None
@@ -282,6 +302,8 @@ class Scene:
         self.loop.close()
         for peer in self._peers:
             peer.close()
+        if self._faults:
+            raise AssertionError("an exception has come up to the loop") from self._faults[0]
         assert not self.loop.connections
         assert all(attempt.fate != "pending" for attempt in self.attempts)
 
@@ -337,6 +359,11 @@ class Actor(Recorder):
     def on_close(self, code: int, reason: str) -> None:
         super().on_close(code, reason)
         self._act("close")
+
+
+def echo(actor: Actor) -> None:
+    """An action for on_message: send it back."""
+    actor.send(actor.messages[-1])
 
 
 def in_thread(function: Callable[[], object]) -> None:

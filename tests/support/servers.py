@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,4 +55,3 @@ def serve_with_websockets(**options: Any) -> Iterator[str]:
             server.shutdown()
             thread.join(10.0)
             assert not thread.is_alive(), "the server hangs"
-            gc.collect()  # its selector, which it does not close, is part of a circle

@@ -39,6 +39,11 @@ class Background:
             raise self._error
         return self._result
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait so long at most; return whether the function has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     @property
     def running(self) -> bool:
         """Whether the function has not ended."""

@@ -180,10 +180,9 @@ def test_an_empty_answer_is_an_error(system: System) -> None:
 def test_a_system_that_does_not_answer_in_time_is_a_timeout_that_names_the_host(
     monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> None:
-    asked, answer = threading.Event(), threading.Event()
+    answer = threading.Event()
 
     def getaddrinfo(*args: object) -> list[object]:
-        asked.set()
         answer.wait()
         return []
 
@@ -193,7 +192,6 @@ def test_a_system_that_does_not_answer_in_time_is_a_timeout_that_names_the_host(
             run_blocking(resolve("slow.example", 80, clock.now()), clock)
         assert str(caught.value) == "timed out resolving slow.example"
     finally:
-        assert asked.wait(10)
         answer.set()
 
 

@@ -32,6 +32,10 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 HIGH, LOW = 1000, 100
 
 
+class OnPurpose(Exception):
+    """What the receivers of these tests raise."""
+
+
 class Witness:
     """A receiver that writes down what it is told, and may do something about it."""
 
@@ -76,7 +80,16 @@ def clock() -> ManualClock:
 @pytest.fixture
 def loop(clock: ManualClock) -> Iterator[EventLoop]:
     loop = EventLoop(clock=clock)
+    faults: list[BaseException] = []
+    report = loop.report
+
+    def note(exc: BaseException, source: object) -> None:
+        report(exc, source)
+        faults.append(exc)
+
+    loop.report = note  # type: ignore[method-assign]
     yield loop
+    assert [fault for fault in faults if not isinstance(fault, OnPurpose)] == []
     assert not loop.poller.readers.keys() - {loop._wakeup_reader.fileno()}
     assert not loop.poller.writers
     assert not loop.lingering
@@ -211,7 +224,7 @@ class TestReading:
         self, case: Case, witness: Witness, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail() -> None:
-            raise RuntimeError("oops")
+            raise OnPurpose("oops")
 
         witness.actions["data"] = fail
         case.peer.send(b"one")
@@ -219,7 +232,7 @@ class TestReading:
         case.peer.send(b"two")
         case.turn()
         assert witness.data == b"onetwo"
-        assert caplog.text.count("RuntimeError: oops") == 2
+        assert caplog.text.count("OnPurpose: oops") == 2
 
 
 class TestWriting:
@@ -891,6 +904,14 @@ class TestTLSReading:
         tls.peer.end()
         assert tls.stream.read_now() is True
         assert witness.names == ["data", "eof"]
+
+    def test_an_error_counts_as_something_that_was_read(
+        self, tls: TLSCase, witness: Witness
+    ) -> None:
+        tls.sock.faults["recv"] = ConnectionResetError()
+        assert tls.stream.read_now() is True
+        tls.turn()
+        assert witness.names == ["lost"]
 
 
 class TestTLSWriting:
