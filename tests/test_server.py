@@ -427,7 +427,7 @@ def test_a_client_that_speaks_no_tls(
     peer.send(head(*REQUEST))
     peer.until_closed()
     assert served == []
-    assert "opening handshake failed: TLS handshake failed: " in caplog.text
+    assert "opening handshake failed: the TLS handshake with the client failed" in caplog.text
 
 
 @pytest.mark.parametrize("data", [b"", b"GET", head(*REQUEST)])
@@ -473,7 +473,7 @@ def test_an_open_client_that_vanishes(
     assert served[1].names == ["open", "message", "error", "close"]
     assert served[1].closes == [(1006, "")]
     (error,) = served[1].errors
-    assert type(error) is WebSocketConnectionClosedException
+    assert isinstance(error, WebSocketConnectionClosedException)
     assert words in str(error)
     assert len(listener.connections) == 1
     assert echoes(staying)
