@@ -12,9 +12,11 @@ How it works. A connection is in one of four phases:
         |   +----timer---- WAITING <---ended----+  |
         +---failed---------------^--------give up--+
 
-Only in ATTACHED are there a stream and a session, and the session's state says the rest. Each
-way out of CONNECTING and ATTACHED goes through ``_end``, which tells the protocol object what
-happened (``on_error``, if anything did; ``on_close``, always) and decides what comes next.
+Only in ATTACHED are there a stream and a session, and the session's state says the rest. What
+ends there goes through ``_end``, which lets go of both; from there, and after a failed attempt,
+``_over`` decides what comes next and tells the protocol object (``on_error``, if anything went
+wrong; ``on_close``, always). Only ``_give_up``, for a close() while there is no connection, has
+nothing to decide.
 
 Writing: what handlers send collects in the session's output, and leaves in one write when the
 running callback is over (``flush``, called by the loop). Reading: ``data_received`` takes the

@@ -698,10 +698,11 @@ def test_an_answer_for_a_loop_that_was_closed_meanwhile_is_dropped_quietly(looku
     loop = EventLoop()
     task = Task(loop, in_thread(lookup), print)
     loop.run_once(0)
+    assert lookup.entered.acquire(timeout=20)  # else the request would be dropped unheard
+    [thread] = helper_threads()
     task.cancel()
     loop.close()
     lookup.release.set()
-    [thread] = helper_threads()
     thread.join(20)
     assert not thread.is_alive()
 
