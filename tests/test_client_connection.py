@@ -5,6 +5,7 @@ The network is that of tests/support/scene.py; the connect pipeline has tests of
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -132,6 +133,18 @@ class TestFirstAttempt:
         peer.look()
         assert peer.ended
         peer.close()
+
+    @pytest.mark.parametrize("turns", [0, 1, 2])
+    def test_a_given_socket_belongs_to_it(self, scene: Scene, turns: int) -> None:
+        """Also when the attempt that it was for never begins."""
+        ours, theirs = socket.socketpair()
+        recorder = Recorder()
+        scene.loop.connect("ws://scene/", recorder, sock=ours)
+        scene.turn(count=turns)
+        recorder.close()
+        scene.turn()
+        assert ours.fileno() == -1
+        theirs.close()
 
     def test_an_error_of_the_call_registers_nothing(self, scene: Scene) -> None:
         recorder = Recorder()

@@ -17,9 +17,9 @@ def _offered() -> dict[str, SelectorFactory]:
     found: dict[str, SelectorFactory] = {}
     for cls in selector_classes():
         found[f"selectors2-{getattr(cls, '__name__', cls)}"] = cls
-    for name in _NAMES:
-        if hasattr(selectors, name):
-            found[f"stdlib-{name}"] = getattr(selectors, name)
+    # One of the standard library's: they have the same interface, and none of the faults.
+    stdlib = next(name for name in _NAMES if hasattr(selectors, name))
+    found[f"stdlib-{stdlib}"] = getattr(selectors, stdlib)
     # A class of the user's own: driven by the interface alone, with every fault of selectors2.
     best: Any = selector_classes()[0]
     found[f"subclass-of-{best.__name__}"] = type("Subclass", (best,), {})

@@ -589,12 +589,23 @@ class TestLoss:
         assert str(loss) == "Connection to remote host was lost."
         assert loss.__cause__ is None
 
-    def test_with_an_error(self) -> None:
-        error = ConnectionResetError(errno.ECONNRESET, "reset by peer")
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ConnectionResetError(errno.ECONNRESET, "reset by peer"),
+            BrokenPipeError(errno.EPIPE, "broken pipe"),
+            TimeoutError(errno.ETIMEDOUT, "timed out"),
+            ssl.SSLError(1, "wrong version number"),
+        ],
+    )
+    def test_with_an_error(self, error: OSError) -> None:
         loss = describe_loss(error)
+        assert isinstance(loss, WebSocketConnectionClosedException)
         assert str(loss).startswith("Connection to remote host was lost.")
-        assert "reset by peer" in str(loss)
+        assert str(error) in str(loss)
         assert loss.__cause__ is error
+        # What the system says of the connection itself can be caught as that, too.
+        assert isinstance(loss, ConnectionResetError) is isinstance(error, ConnectionError)
 
 
 class WatchedTLSSocket(ssl.SSLSocket):
