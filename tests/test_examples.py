@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,10 +44,9 @@ def test_every_example_is_known_here() -> None:
     assert sorted(SHOWS) == SCRIPTS
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_the_example_runs(script: str) -> None:
+def run(script: str) -> subprocess.CompletedProcess[str]:
     paths = [str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    example = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-W", "error", str(FOLDER / script)],
         capture_output=True,
         text=True,
@@ -53,6 +54,20 @@ def test_the_example_runs(script: str) -> None:
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
+
+
+@pytest.fixture(scope="module")
+def results() -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """All examples, running side by side: they spend their time starting processes."""
+    with ThreadPoolExecutor(4) as pool:
+        yield {script: pool.submit(run, script) for script in SCRIPTS}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_example_runs(
+    script: str, results: dict[str, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    example = results[script].result()
     assert example.returncode == 0, example.stderr
     assert SHOWS[script] in example.stdout
     if script == "trace.py":

@@ -99,7 +99,7 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_demo_holds_its_subscriptions_on_one_thread() -> None:
-    demo = run_demo("--count", "40", "--duration", "2.5", "--drops", "0.05")
+    demo = run_demo("--count", "40", "--duration", "1.5", "--drops", "0.05")
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "40, of which 40 got messages" in demo.stdout
     assert re.search(r"^messages +[1-9]", demo.stdout, re.MULTILINE)
