@@ -96,9 +96,15 @@ def test_callback_can_close_and_run_the_app_again() -> None:
 
     def on_close(app: Any, *_: object) -> None:
         seen.append((app.keep_running, app.sock is not None))
+        ended.release()
 
+    def after_the_end_of_the_one_before(talk: Talk) -> None:
+        assert ended.acquire(timeout=10)
+        HI(talk)
+
+    ended = threading.Semaphore(0)
     seen: list[tuple[bool, bool]] = []
-    with ScriptedPeer(HI) as peer:
+    with ScriptedPeer(HI, after_the_end_of_the_one_before) as peer:
         recorded = RecordedApp(
             reactor, peer.url, reactions={"message": on_message, "close": on_close}
         )
