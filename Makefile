@@ -21,7 +21,7 @@ run: $(VENV)/installed
 	$(BIN)/python -m reactor run --count $(N) --duration $(DURATION) $(if $(URL),--url '$(URL)')
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses auto $(TESTS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

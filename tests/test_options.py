@@ -32,7 +32,7 @@ WRONG: dict[str, list[Any]] = {
 WRONG_FOR_CLIENTS: dict[str, list[Any]] = {
     "connect_timeout": [0, -1, nan, inf, "10"],
     "redirect_limit": [-1, None, "3"],
-    "reconnect": [-1, -0.5, nan, inf, "5", object()],
+    "reconnect": [-1, -0.5, nan, inf, "5", [1]],
     "subprotocols": ["chat"],
     "proxy": ["gopher://proxy:80", "https://proxy:443", 7],
     "no_proxy": ["localhost"],
@@ -236,7 +236,7 @@ class TestReconnect:
         ({"subprotocols": ["a", "a"]}, "Sec-WebSocket-Protocol: 'a' is offered twice"),
         ({"subprotocols": [5]}, "subprotocols must be a list of str, not of 5"),
         ({"mask_key": 5}, "mask_key must be a function, not int"),
-        ({"sock": object(), "reconnect": 1.0}, "reconnect cannot be given with sock"),
+        ({"sock": ..., "reconnect": 1.0}, "reconnect cannot be given with sock"),
     ],
     ids=str,
 )
