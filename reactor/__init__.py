@@ -29,8 +29,10 @@ from .abnf import (
     continuous_frame,
     frame_buffer,
 )
+from .admission import Accept, HTTPResponse
 from .app import WebSocketApp, run_forever
 from .blocking import recv, recv_line, send
+from .broadcast import broadcast
 from .client import WebSocket, create_connection
 from .compat import install_as_websocket, private_module
 from .defaults import (
@@ -63,6 +65,7 @@ from .exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
+from .protocols.deflate import Deflate
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
@@ -100,8 +103,11 @@ __all__ = [
     "STATUS_TRY_AGAIN_LATER",
     "STATUS_UNEXPECTED_CONDITION",
     "STATUS_UNSUPPORTED_DATA_TYPE",
+    "Accept",
     "Backoff",
     "CloseCode",
+    "Deflate",
+    "HTTPResponse",
     "Listener",
     "Reactor",
     "ReactorStats",
@@ -129,6 +135,7 @@ __all__ = [
     "WebSocketStateException",
     "WebSocketTLSException",
     "WebSocketTimeoutException",
+    "broadcast",
     "continuous_frame",
     "create_connection",
     "debug",

@@ -47,8 +47,10 @@ from .frame import (
     key_bytes,
     to_bytes,
 )
+from .protocols.deflate import Compression
 from .protocols.frames import OP_CLOSE, OP_CONT, OP_TEXT, FrameHeader, apply_mask, parse_header
 from .protocols.messages import MessageAssembler, MessageLimits
+from .protocols.rules import RSV1
 
 __all__ = [
     "ABNF",
@@ -95,6 +97,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         limits: the size of messages, and the number of their fragments.
         masked: whether frames must be masked; None: either way is right. A client passes
             False (RFC 6455 section 5.1: "A server MUST NOT mask any frames").
+        compression: inflates compressed messages, where permessage-deflate was agreed.
 
     Attributes:
         header: of the frame that is being read: fin, the three reserved bits, the opcode, the
@@ -110,6 +113,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         skip_utf8_validation: bool,
         limits: MessageLimits = DEFAULT_LIMITS,
         masked: bool | None = None,
+        compression: Compression | None = None,
     ) -> None:
         self.recv: Callable[[int], Any] = recv_fn
         self.skip_utf8_validation = skip_utf8_validation
@@ -117,6 +121,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         # Reentrant, because a signal handler may close a connection that is being read.
         self.lock = RLock()
         self._masked = masked
+        self.compression = compression
         self._limits = limits
         self.reset()
 
@@ -211,6 +216,8 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             fin, rsv1, rsv2, rsv3, opcode, has_mask, _ = self.header
             payload = self._recv_payload(self.length, bool(fin))
             self.clear()
+            if self.compression is not None:
+                rsv1 = 0  # it has been inflated
             if opcode == OP_CLOSE:
                 check_close(payload, self.skip_utf8_validation)
             return ABNF(fin, rsv1, rsv2, rsv3, opcode, has_mask, payload)
@@ -218,7 +225,11 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
     def _begin(self, header: FrameHeader | None) -> None:
         """Check everything that can be said about a frame before its payload."""
         assert header is not None
-        check_frame(header.fin, bool(header.rsv), header.opcode, header.length)
+        compressed = (
+            header.rsv == RSV1 and self.compression is not None and 0 < header.opcode < OP_CLOSE
+        )
+        rsv = bool(header.rsv) and not compressed
+        check_frame(header.fin, rsv, header.opcode, header.length)
         if self._masked is not None and (header.mask is not None) is not self._masked:
             fault = "must be masked" if self._masked else "must not be masked"
             raise WebSocketProtocolException(f"Illegal frame: it {fault} (RFC 6455 section 5.1)")
@@ -232,18 +243,18 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             checker.in_progress is (header.opcode == OP_CONT)
         )
         if self._checking:
-            checker.begin_frame(header.opcode, header.length)
+            compression = self.compression if compressed else None
+            checker.begin_frame(header.opcode, header.length, compression)
 
     def _recv_payload(self, length: int, fin: bool) -> bytes:
         while self._received < length:
             piece = self._recv_piece(length - self._received)
             if self.mask_value:
                 piece = self._unmask(piece)
-            self._pieces.append(piece)
             self._received += len(piece)
-            self._check(piece, fin and self._received == length)
+            self._take(piece, fin and self._received == length)
         if not length:
-            self._check(b"", fin)
+            self._take(b"", fin)
         if self._checking and fin:
             self._checker.finish()
         return b"".join(self._pieces)
@@ -254,13 +265,16 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         shift = self._received & 3
         return apply_mask(piece, key[shift:] + key[:shift])
 
-    def _check(self, piece: bytes, last: bool) -> None:
+    def _take(self, piece: bytes, last: bool) -> None:
         if not self._checking:
+            self._pieces.append(piece)
             return
         try:
-            self._checker.add(piece, last)
+            self._pieces.append(self._checker.add(piece, last))
         except WebSocketPayloadException:
-            cannot_decode(b"".join(self._pieces))
+            if self._checker.compressed:
+                raise
+            cannot_decode(b"".join([*self._pieces, piece]))
         self._checker.take()
 
     def recv_strict(self, bufsize: int) -> bytes:

@@ -28,6 +28,7 @@ from .defaults import get_reconnect
 from .exceptions import WebSocketConnectionClosedException, WebSocketException
 from .hosting import host as host_reactor
 from .options import ClientOptions
+from .protocols.deflate import Deflate
 from .protocols.frames import OP_TEXT
 from .reactor import Reactor
 from .trace import logger
@@ -54,6 +55,7 @@ class WebSocketApp:
         subprotocols: list of names to offer.
         on_data(app, data, opcode, fin): called before on_message and on_cont_message.
         socket: a connected socket to use instead of connecting.
+        compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
 
     All callbacks may be assigned later, or be methods of a subclass, which get no ``app``.
     """
@@ -90,6 +92,7 @@ class WebSocketApp:
         subprotocols: list[str] | None = None,
         on_data: Callable[..., Any] | None = None,
         socket: Any = None,
+        compression: Deflate | str | None = None,
     ) -> None:
         self.url = url
         self.header = [] if header is None else header
@@ -110,6 +113,7 @@ class WebSocketApp:
         self.get_mask_key = get_mask_key
         self.subprotocols = subprotocols
         self.prepared_socket = socket
+        self.compression = compression
         self.sock: Any = None
         self.last_ping_tm = 0.0  # wall clock, as programs print it
         self.last_pong_tm = 0.0

@@ -33,6 +33,7 @@ from .url import parse_url
 
 if TYPE_CHECKING:
     from .app import WebSocketApp
+    from .protocols.deflate import Agreement
     from .reactor import Reactor
 
 __all__ = ["Run"]
@@ -292,8 +293,10 @@ class AppConnection(ClientConnection):
 
     app: WebSocketApp
 
-    def _new_session(self, kind: type[WebSocketSession] = WebSocketSession) -> WebSocketSession:
-        return super()._new_session(TracingSession if isEnabledForTrace() else kind)
+    def _new_session(
+        self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
+    ) -> WebSocketSession:
+        return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
 
     def _send_ping(self, payload: bytes) -> None:
         self.app.last_ping_tm = time.time()

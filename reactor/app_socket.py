@@ -17,7 +17,7 @@ from .exceptions import (
     WebSocketStateException,
 )
 from .frame import ABNF, to_bytes
-from .protocols.frames import OP_TEXT
+from .protocols.frames import OP_BINARY, OP_TEXT
 from .protocols.session import State
 
 __all__ = ["AppSocket"]
@@ -83,7 +83,12 @@ class AppSocket:
         Returns the bytes on the wire. Raises WebSocketConnectionClosedException when the
         connection is not open, ValueError for another opcode, TypeError for other data.
         """
-        return self.send_frame(ABNF.create_frame(payload, opcode))
+        if opcode not in (OP_TEXT, OP_BINARY):
+            return self.send_frame(ABNF.create_frame(payload, opcode))
+        try:
+            return self._connection.send_payload(opcode, to_bytes(payload))
+        except (WebSocketStateException, RuntimeError):
+            raise _closed() from None
 
     def send_frame(self, frame: ABNF) -> int:
         """Send one frame, a fragment for example; as :meth:`send`."""
@@ -97,8 +102,7 @@ class AppSocket:
         try:
             return self._connection.send_frame(frame.opcode, payload, bool(frame.fin))
         except (WebSocketStateException, RuntimeError):
-            # Not open yet; or the loop was closed by its thread in this very moment.
-            raise WebSocketConnectionClosedException("Connection is already closed.") from None
+            raise _closed() from None
 
     def send_text(self, text_data: str) -> int:
         """Send a text message."""
@@ -154,3 +158,8 @@ class AppSocket:
         if self.sock is None:
             raise WebSocketException("Connection not established")
         return int(self.sock.fileno())
+
+
+def _closed() -> WebSocketConnectionClosedException:
+    """Not open yet; or the loop was closed by its thread in this very moment."""
+    return WebSocketConnectionClosedException("Connection is already closed.")

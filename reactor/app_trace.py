@@ -49,27 +49,32 @@ class TracingSession(WebSocketSession):
             payload = raw[header.start :]
             if header.mask is not None:
                 payload = apply_mask(payload, header.mask)
-            frame = ABNF(int(header.fin), 0, 0, 0, header.opcode, 0, payload)
+            bits = (header.rsv >> 2 & 1, header.rsv >> 1 & 1, header.rsv & 1)
+            frame = ABNF(int(header.fin), *bits, header.opcode, 0, payload)
             trace(f"++Rcv raw: {raw!r}")
             trace(f"++Rcv decoded: {frame}")
             piece, data = data[: end - before], data[end - before :]
             events += super().receive(piece)
         return events
 
-    def send(self, message: str | bytes | bytearray | memoryview) -> int:
+    def send(
+        self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
+    ) -> int:
         """See WebSocketSession."""
-        size = super().send(message)
-        if isinstance(message, str):
+        size = super().send(message, compress)
+        if self.agreement is not None:
+            pass  # it went through _write()
+        elif isinstance(message, str):
             self._trace_sent(OP_TEXT, message.encode())
         else:
             self._trace_sent(OP_BINARY, bytes(message))
         return size
 
-    def _write(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        size = super()._write(opcode, payload, fin)
-        self._trace_sent(opcode, payload, fin)
+    def _write(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> int:
+        size = super()._write(opcode, payload, fin, rsv)
+        self._trace_sent(opcode, payload, fin, rsv)
         return size
 
-    def _trace_sent(self, opcode: int, payload: bytes, fin: bool = True) -> None:
+    def _trace_sent(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> None:
         trace(f"++Sent raw: {self.output[-1]!r}")
-        trace(f"++Sent decoded: {ABNF(int(fin), 0, 0, 0, opcode, 1, payload)}")
+        trace(f"++Sent decoded: {ABNF(int(fin), rsv >> 2, 0, 0, opcode, 1, payload)}")

@@ -111,6 +111,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         write_limit=MAX_MESSAGE_SIZE,
         decode_text=not given["skip_utf8_validation"],
         fragments=app.on_cont_message is not None,
+        compression=app.compression,
         watch=ClassicWatch(),
         **proxy_options(
             given["http_proxy_host"],

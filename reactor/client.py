@@ -39,6 +39,8 @@ from .exceptions import (
     WebSocketPeerException,
     WebSocketProtocolException,
 )
+from .frame import to_bytes
+from .protocols.deflate import Compression
 from .protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
 from .protocols.messages import MessageLimits
 from .protocols.session import Close, Failure, State
@@ -102,6 +104,7 @@ class WebSocket(ClientSocket):
         self.handshake_response: handshake_response | None = None
         self.close_frame: ABNF | None = None
         self.get_mask_key = get_mask_key
+        self._compression: Compression | None = None
         self.frame_buffer = frame_buffer(
             self._recv,
             skip_utf8_validation,
@@ -162,6 +165,8 @@ class WebSocket(ClientSocket):
             http_no_proxy (list of hosts), http_proxy_timeout, proxy_type ("http", "socks4",
             "socks4a", "socks5", "socks5h"): a proxy. Without a host the environment decides.
             redirect_limit: how many redirects are followed, default 3.
+            compression: "deflate" or a Deflate offers permessage-deflate (RFC 7692), and
+                compresses what :meth:`send` sends, if the server agrees; None: not.
             subprotocols: list of names to offer. The server may choose none.
             socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
                 begun. Without a time-out of ours, its own holds.
@@ -185,6 +190,9 @@ class WebSocket(ClientSocket):
         self.sock = upgraded.sock
         self._stream.settimeout(timeout)
         self.frame_buffer.recv_buffer = [upgraded.leftover] if upgraded.leftover else []
+        if upgraded.agreement is not None:
+            self._compression = Compression(upgraded.agreement)
+            self.frame_buffer.compression = self._compression
         response = upgraded.response
         self.handshake_response = handshake_response(
             response.status, response.headers.to_dict(), upgraded.subprotocol
@@ -203,7 +211,17 @@ class WebSocket(ClientSocket):
         Returns the number of bytes on the wire, header and mask included. Raises as
         :meth:`send_frame` does.
         """
-        return self.send_frame(ABNF.create_frame(payload, opcode))
+        frame = ABNF.create_frame(payload, opcode)
+        if self._compression is not None and OP_CONT < opcode < OP_CLOSE:
+            with self.lock:  # messages go out in the order in which they were compressed
+                self._compress(frame, self._compression)
+                return self.send_frame(frame)
+        return self.send_frame(frame)
+
+    def _compress(self, frame: ABNF, compression: Compression) -> None:
+        payload = to_bytes(frame.data)
+        if compression.agreement.wants(payload, None):
+            frame.data, frame.rsv1 = compression.compress(payload), 1
 
     def send_text(self, text_data: str) -> int:
         """Send a text message; see :meth:`send`."""
@@ -336,6 +354,7 @@ class WebSocket(ClientSocket):
 
     def _forget_input(self) -> None:
         self.frame_buffer.reset()
+        self._compression = self.frame_buffer.compression = None
         self.cont_frame.cont_data = self.cont_frame.recving_frames = None
         self._decoder.reset()
 

@@ -25,6 +25,7 @@ __all__ = ["handshake_response", "open_connection", "warn_of_unknown"]
 #: What WebSocket.connect() takes.
 CONNECT_OPTIONS = frozenset(
     {
+        "compression",
         "connection",
         "cookie",
         "header",
@@ -116,6 +117,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         sockopt=settings.sockopt or (),
         sock=given.get("socket"),
         watch=ClassicWatch(),
+        compression=given.get("compression"),
         **proxy_options(
             given.get("http_proxy_host"),
             given.get("http_proxy_port"),

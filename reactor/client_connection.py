@@ -25,7 +25,7 @@ from .options import ClientOptions
 from .protocols.frames import new_mask
 from .protocols.handshake import normalize_headers
 from .protocols.http11 import HeadParser
-from .protocols.session import Role, WebSocketSession
+from .protocols.session import Role
 from .tasks import Task
 from .transports.tls import make_context
 from .url import parse_url
@@ -136,19 +136,15 @@ class ClientConnection(Connection):
         self._opened_at = self._loop.now
         protocol = self.protocol
         self._attach(
-            upgraded.sock, upgraded.leftover, protocol.on_reconnect if again else protocol.on_open
+            upgraded.sock,
+            upgraded.leftover,
+            protocol.on_reconnect if again else protocol.on_open,
+            upgraded.agreement,
         )
 
-    def _new_session(self, kind: type[WebSocketSession] = WebSocketSession) -> WebSocketSession:
-        options = self.options
-        source = options.mask_key
-        return kind(
-            Role.CLIENT,
-            options.message_limits,
-            decode_text=options.decode_text,
-            fragments=options.fragments,
-            new_mask=new_mask if source is None else partial(_checked_mask, source),
-        )
+    def _new_mask(self) -> Callable[[], bytes]:
+        source = self.options.mask_key
+        return new_mask if source is None else partial(_checked_mask, source)
 
     def _close(self, code: int, reason: str, timeout: float | None = None) -> None:
         self._backoff = None

@@ -87,7 +87,7 @@ class ClientSession(WebSocketSession):
         super().__init__(Role.CLIENT)
         self._put_out = put_out
 
-    def _write(self, opcode: int, payload: bytes, fin: bool = True) -> int:
+    def _write(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> int:
         self._put_out(payload, opcode)
         return len(payload)
 

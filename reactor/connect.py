@@ -28,6 +28,7 @@ from .exceptions import (
     WebSocketTimeoutException,
 )
 from .options import ClientOptions
+from .protocols.deflate import Agreement, check_answer
 from .protocols.handshake import (
     HeaderSource,
     bad_status,
@@ -67,6 +68,7 @@ class Upgraded:
         head: the same as it came.
         subprotocol: what the server chose, or None.
         leftover: the first bytes of the frames that follow.
+        agreement: what was settled on compression, or None.
     """
 
     sock: socket
@@ -75,6 +77,7 @@ class Upgraded:
     head: bytes
     subprotocol: str | None
     leftover: bytes
+    agreement: Agreement | None = None
 
 
 async def connect(
@@ -157,11 +160,16 @@ async def _attempt(
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
             return result
-        accepted = check_response(response, key, options.subprotocols, None, headers)
+        deflate = options.deflate
+        offer = None if deflate is None else deflate.offer()
+        accepted = check_response(response, key, options.subprotocols, offer, headers)
+        agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
         if isinstance(sock, ssl.SSLSocket):
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
             session_cache.put(sock, url.port)
-        return Upgraded(sock, url, response, parser.raw, accepted.subprotocol, parser.leftover)
+        return Upgraded(
+            sock, url, response, parser.raw, accepted.subprotocol, parser.leftover, agreement
+        )
     except BaseException:
         sock.close()
         raise
@@ -184,6 +192,7 @@ def _request(
         key,
         origin=None if options.suppress_origin else options.origin or url.origin,
         subprotocols=options.subprotocols,
+        extensions=None if options.deflate is None else options.deflate.offer(),
         headers=headers,
         cookie=cookie,
         connection=options.connection,

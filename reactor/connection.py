@@ -18,40 +18,29 @@ ends there goes through ``_end``, which lets go of both; from there, and after a
 wrong; ``on_close``, always). Only ``_give_up``, for a close() while there is no connection, has
 nothing to decide.
 
-Writing: what handlers send collects in the session's output, and leaves in one write when the
-running callback is over (``flush``, called by the loop). Reading: ``data_received`` takes the
-events out of the session and has the dispatcher deliver them.
+Writing is the base class's, see sending.py. Reading: ``data_received`` takes the events out of
+the session and has the dispatcher deliver them.
 
 Time: a connection has one timer, which is the keep-alive while the session is open, the close
 deadline while it is closing, and the reconnect delay in between. Traffic writes
 ``last_activity`` and touches no timer.
 
-Threads: the verbs that may be used from any thread (``send``, ``ping``, ``close``, ...) check
-whether they are on the loop's; if not they check what can be checked, raise at once if the
-connection is closed, and hand over to the loop in the order of the calls.
+Threads: ``close`` and ``abort`` may be called from any thread, as the verbs that send.
 """
 
 from __future__ import annotations
 
 import random
-import threading
 from _thread import get_ident
 from collections.abc import Callable
-from enum import IntEnum
 from math import inf
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from .dispatcher import call, call_on_error, deliver
-from .exceptions import (
-    CloseCode,
-    WebSocketConnectionClosedException,
-    WebSocketQueueFullException,
-    WebSocketStateException,
-    WebSocketTimeoutException,
-)
+from .exceptions import CloseCode, WebSocketTimeoutException
 from .options import ConnectionOptions
-from .protocols.frames import OP_BINARY, OP_PING, OP_PONG, OP_TEXT
+from .protocols.frames import new_mask
 from .protocols.session import (
     Close,
     Event,
@@ -60,34 +49,19 @@ from .protocols.session import (
     State,
     WebSocketSession,
     check_close,
-    check_frame,
 )
 from .protocols.websocket import WebSocketProtocol
+from .sending import Phase, Sending
 from .timers import Action, KeepAlive
-from .transports.stream import Linger, Stream, describe_loss, make_stream
+from .transports.stream import Linger, describe_loss, make_stream
 
 if TYPE_CHECKING:
     from .loop import EventLoop
+    from .protocols.deflate import Agreement
     from .protocols.http11 import Request, Response
     from .timers import Timer
 
 __all__ = ["Connection", "Phase", "check_protocol"]
-
-#: Output is written during a callback, not after it, when it has grown to this many bytes, or
-#: to the high mark: then what is above the mark is in the stream's queue, which sees to
-#: ``on_writable``.
-CORK_LIMIT = 65536
-
-_thread_lock = threading.Lock()
-
-
-class Phase(IntEnum):
-    """See the module."""
-
-    CONNECTING = 0
-    ATTACHED = 1
-    WAITING = 2
-    OVER = 3
 
 
 def check_protocol(handlers: object) -> None:
@@ -116,7 +90,7 @@ class _Undelivered:
             deliver(connection, self._events)
 
 
-class Connection:
+class Connection(Sending):
     """What client and server connections share. See the module.
 
     Parameters:
@@ -127,28 +101,12 @@ class Connection:
     """
 
     __slots__ = (
-        "_cork_limit",
-        "_corked",
-        "_ending",
-        "_from_threads",
         "_keep_alive",
-        "_loop",
-        "_phase",
         "_registry",
-        "_role",
         "_timer",
-        "_write_limit",
         "last_activity",
-        "options",
-        "protocol",
-        "session",
-        "stream",
         "subprotocol",
     )
-
-    protocol: WebSocketProtocol
-    session: WebSocketSession
-    stream: Stream
 
     def __init__(
         self,
@@ -157,21 +115,13 @@ class Connection:
         options: ConnectionOptions,
         role: Role,
     ) -> None:
-        self.options = options
+        super().__init__(loop, options, role)
         self.subprotocol: str | None = None
         #: When bytes last came, by the clock of the loop's turns.
         self.last_activity = 0.0
-        self._loop = loop
-        self._write_limit = options.write_limit
-        self._cork_limit = min(CORK_LIMIT, options.high_water)
         self._registry = registry
-        self._role = role
-        self._phase = Phase.CONNECTING
         self._timer: Timer | None = None
         self._keep_alive: KeepAlive | None = None
-        self._corked = 0  # bytes in the session's output
-        self._from_threads = 0  # bytes on their way from other threads to the loop
-        self._ending = False  # another thread has asked for the end: its later sends are too late
         registry.add(self)
 
     # -- what there is to know -----------------------------------------------------------
@@ -182,16 +132,23 @@ class Connection:
         raise AssertionError("the role's subclass says so")
 
     @property
+    def loop(self) -> EventLoop:
+        """The event loop that this connection lives on."""
+        return self._loop
+
+    @property
     def phase(self) -> Phase:
         """See the module."""
         return self._phase
 
     @property
-    def state(self) -> State:
-        """The state as RFC 6455 has it."""
-        if self._phase is Phase.ATTACHED:
-            return self.session.state
-        return State.CLOSED if self._phase is Phase.OVER else State.CONNECTING
+    def _place(self) -> str:
+        return self.url
+
+    @property
+    def compression(self) -> Agreement | None:
+        """See WebSocketProtocol."""
+        return self.session.agreement if self._phase is Phase.ATTACHED else None
 
     @property
     def request(self) -> Request | None:
@@ -202,13 +159,6 @@ class Connection:
     def response(self) -> Response | None:
         """See WebSocketProtocol."""
         return None
-
-    @property
-    def buffered_amount(self) -> int:
-        """Bytes that were sent and have not left the process."""
-        if self._phase is not Phase.ATTACHED:
-            return 0
-        return self._corked + self.stream.queued + self._from_threads
 
     @property
     def latency(self) -> float | None:
@@ -231,7 +181,7 @@ class Connection:
             if self.stream.queued >= self._write_limit:
                 self._overflow()  # it sends pings, and does not read our pongs
                 return
-            self._cork(session)
+            self.cork()
         if events:
             deliver(self, events)
 
@@ -246,6 +196,8 @@ class Connection:
 
     def queue_drained(self) -> None:
         """The write queue is below its low mark again."""
+        if self._outbox is not None:
+            self._outbox.run()
         if self.session.state is State.OPEN:
             call(self.protocol, self.protocol.on_writable)
 
@@ -253,7 +205,7 @@ class Connection:
 
     def deliver_later(self, events: list[Event]) -> None:
         """A handler has left the loop by KeyboardInterrupt or SystemExit: the rest comes later."""
-        self._cork(self.session)  # the answers to pings among them
+        self.cork()  # the answers to pings among them
         self._loop.dirty.append(_Undelivered(self, events))
 
     def pong_received(self) -> None:
@@ -269,131 +221,6 @@ class Connection:
             self._end(event.code, event.reason, None)
         else:
             self._end(event.error.close_code, str(event.error), event.error)
-
-    # -- sending -------------------------------------------------------------------------
-
-    def send(self, message: str | bytes | bytearray | memoryview) -> int:
-        """See WebSocketProtocol."""
-        loop = self._loop
-        if get_ident() != loop.thread_id:
-            if isinstance(message, str):
-                return self._send_from_thread(OP_TEXT, message.encode())
-            if isinstance(message, (bytes, bytearray, memoryview)):
-                return self._send_from_thread(OP_BINARY, bytes(message))
-            raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
-        # From here to the end: what _sendable() and _sent() do, without the calls.
-        if self._phase is not Phase.ATTACHED:
-            self._refuse()
-        if self.stream.queued >= self._write_limit:
-            raise self._queue_full(self.stream.queued)
-        session = self.session
-        size = session.send(message)
-        self._corked += size
-        if self._corked >= self._cork_limit or not loop.running:
-            self.flush()
-        elif len(session.output) == 1:
-            loop.dirty.append(self)
-        return size
-
-    def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        """See WebSocketProtocol."""
-        if get_ident() != self._loop.thread_id:
-            return self._send_from_thread(opcode, payload, fin)
-        session = self._sendable()
-        size = session.send_frame(opcode, payload, fin)
-        self._sent(size)
-        return size
-
-    def ping(self, payload: bytes = b"") -> int:
-        """See WebSocketProtocol."""
-        if get_ident() != self._loop.thread_id:
-            return self._send_from_thread(OP_PING, payload)
-        session = self._sendable()
-        size = session.ping(payload)
-        self._sent(size)
-        return size
-
-    def pong(self, payload: bytes = b"") -> int:
-        """See WebSocketProtocol."""
-        if get_ident() != self._loop.thread_id:
-            return self._send_from_thread(OP_PONG, payload)
-        session = self._sendable()
-        size = session.pong(payload)
-        self._sent(size)
-        return size
-
-    def _sendable(self) -> WebSocketSession:
-        """Return the session, if there is one and its write queue is not full."""
-        if self._phase is not Phase.ATTACHED:
-            self._refuse()
-        if self.stream.queued >= self._write_limit:
-            raise self._queue_full(self.stream.queued)
-        return self.session
-
-    def _refuse(self) -> None:
-        if self._phase is Phase.CONNECTING:
-            raise WebSocketStateException("the connection is not open yet")
-        raise WebSocketConnectionClosedException("Connection is already closed.")
-
-    def _queue_full(self, queued: int) -> WebSocketQueueFullException:
-        return WebSocketQueueFullException(
-            f"the write queue of {self._place} holds {queued} bytes, "
-            f"write_limit is {self._write_limit}"
-        )
-
-    @property
-    def _place(self) -> str:
-        """How error messages call this connection."""
-        return self.url
-
-    def _sent(self, size: int) -> None:
-        """*size* bytes were added to the session's output."""
-        self._corked += size
-        if self._corked >= self._cork_limit or not self._loop.running:
-            self.flush()
-        elif len(self.session.output) == 1:  # it was empty, so nobody else has seen to it
-            self._loop.dirty.append(self)
-
-    def _cork(self, session: WebSocketSession) -> None:
-        """The session itself has put out frames: answers to what came."""
-        self._corked = sum(map(len, session.output))
-        self._loop.flush_soon(self)
-
-    def flush(self) -> None:
-        """Write what has collected. Called by the loop after the callback that sent.
-
-        The connection may have ended meanwhile: its stream takes nothing more then.
-        """
-        output = self.session.output
-        if output:
-            data = output[0] if len(output) == 1 else b"".join(output)
-            output.clear()
-            self._corked = 0
-            self.stream.write(data)
-
-    def _send_from_thread(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        """Send from another thread: check what can be checked, and hand over to the loop."""
-        if self._ending or self.state is not State.OPEN:
-            self._refuse()
-        check_frame(opcode, payload, fin)
-        buffered = self.buffered_amount
-        if buffered >= self._write_limit:
-            raise self._queue_full(buffered)
-        with _thread_lock:
-            self._from_threads += len(payload)
-        self._loop.call_soon_threadsafe(self._send_handed_over, self.session, opcode, payload, fin)
-        length = len(payload)
-        mask = 4 if self._role is Role.CLIENT else 0
-        return 2 + (0 if length < 126 else 2 if length < 65536 else 8) + mask + length
-
-    def _send_handed_over(
-        self, session: WebSocketSession, opcode: int, payload: bytes, fin: bool
-    ) -> None:
-        with _thread_lock:
-            self._from_threads -= len(payload)
-        # The connection may have ended, and even begun anew, since the call: with a new session.
-        if session.state is State.OPEN:
-            self._sent(session.send_frame(opcode, payload, fin))
 
     # -- reading, and not ----------------------------------------------------------------
 
@@ -411,10 +238,16 @@ class Connection:
 
     # -- beginning -----------------------------------------------------------------------
 
-    def _attach(self, sock: socket, leftover: bytes, on_open: Callable[[], object]) -> None:
+    def _attach(
+        self,
+        sock: socket,
+        leftover: bytes,
+        on_open: Callable[[], object],
+        agreement: Agreement | None = None,
+    ) -> None:
         """The opening handshake is done on *sock*: be open."""
         options = self.options
-        self.session = self._new_session()
+        self.session = self._new_session(agreement)
         self.session.opened()
         self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
         self._phase = Phase.ATTACHED
@@ -433,14 +266,22 @@ class Connection:
         if leftover and self.session.state is not State.CLOSED:
             self.data_received(leftover)
 
-    def _new_session(self) -> WebSocketSession:
+    def _new_session(
+        self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
+    ) -> WebSocketSession:
         options = self.options
-        return WebSocketSession(
+        return kind(
             self._role,
             options.message_limits,
             decode_text=options.decode_text,
             fragments=options.fragments,
+            fragment_size=options.fragment_size,
+            new_mask=self._new_mask(),
+            agreement=agreement,
         )
+
+    def _new_mask(self) -> Callable[[], bytes]:
+        return new_mask
 
     # -- keep-alive ----------------------------------------------------------------------
 
@@ -467,7 +308,7 @@ class Connection:
 
     def _send_ping(self, payload: bytes) -> None:
         """Send a ping of the keep-alive."""
-        self._sent(self.session.ping(payload))
+        self.sent(self.session.ping(payload))
 
     def _dead(self) -> None:
         self.stream.abort()
@@ -504,7 +345,8 @@ class Connection:
         if self._phase is not Phase.ATTACHED:
             self._give_up()
         elif self.session.close(code, reason):
-            self._cork(self.session)
+            self._drop_outbox()
+            self.cork()
             self.stream.start_reading()  # where it was paused: for the answer
             self._stop_timer()
             if timeout is None:
@@ -533,6 +375,7 @@ class Connection:
     def _end(self, code: int, reason: str, error: Exception | None) -> None:
         """The connection is over. Tell the protocol object, and see what comes next."""
         self._stop_timer()
+        self._drop_outbox()
         self._keep_alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()

@@ -9,20 +9,37 @@ What it must not know: who uses them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
 from math import inf
-from typing import Any
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any
 
-from .protocols.handshake import HeaderSource, check_subprotocols
-from .protocols.http11 import HeadLimits, Response, check_header
+from .protocols.deflate import Deflate
+from .protocols.handshake import (
+    HeaderSource,
+    build_response,
+    check_subprotocols,
+    normalize_headers,
+)
+from .protocols.http11 import HeadLimits, Request, Response, check_header
 from .protocols.messages import MessageLimits
 from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy
 from .transports.proxy import Proxy
 
-__all__ = ["ClientOptions", "ConnectionOptions", "HandshakeWatch", "ServerOptions"]
+if TYPE_CHECKING:
+    from .admission import ProcessRequest
+
+__all__ = [
+    "ClientOptions",
+    "ConnectionOptions",
+    "HandshakeWatch",
+    "ServerOptions",
+    "plain_origin",
+]
 
 #: A value, or a function that is called before every attempt.
 TextSource = str | Callable[[], str] | None
@@ -43,6 +60,9 @@ class ConnectionOptions:
         max_fragments: frames of such a message.
         decode_text: False: text messages go to ``on_data`` as bytes, not decoded or checked.
         fragments: True: messages in several frames go to ``on_data`` frame by frame.
+        fragment_size: with ``fragments``: what has come of a frame goes to ``on_data`` as soon
+            as it has this many bytes; None: a frame is never divided.
+        compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: none.
         max_head_size, max_header_count: limits of the opening handshake.
         write_limit: bytes in the write queue at which ``send`` raises
             WebSocketQueueFullException.
@@ -59,6 +79,8 @@ class ConnectionOptions:
     max_fragments: int = 65536
     decode_text: bool = True
     fragments: bool = False
+    fragment_size: int | None = None
+    compression: Deflate | str | None = None
     max_head_size: int = 65536
     max_header_count: int = 128
     write_limit: int = 16 * 1024 * 1024
@@ -77,6 +99,9 @@ class ConnectionOptions:
         self._check("close_timeout", lambda value: 0 < value < inf, "greater than 0, and finite")
         self._check("ping_interval", lambda value: value is None or value >= 0, "0 or greater")
         self._check("ping_timeout", lambda value: value is None or value > 0, "greater than 0")
+        self._check(
+            "fragment_size", lambda value: value is None or value > 0, "None, or greater than 0"
+        )
         self._check("high_water", lambda value: value >= 0, "0 or greater")
         self._check(
             "low_water",
@@ -84,7 +109,7 @@ class ConnectionOptions:
             f"between 0 and high_water={self.high_water}",
         )
         # Made now, so that a wrong value is an error of the call that gave it.
-        _ = self.keep_alive, self.message_limits, self.head_limits
+        _ = self.keep_alive, self.message_limits, self.head_limits, self.deflate
 
     def _check(self, name: str, valid: Callable[[Any], bool], expected: str) -> None:
         """Raise ValueError, or TypeError where values of that type cannot be compared."""
@@ -112,6 +137,11 @@ class ConnectionOptions:
             )
         except (ValueError, TypeError) as exc:
             raise type(exc)(f"ping_{exc}") from None
+
+    @cached_property
+    def deflate(self) -> Deflate | None:
+        """What ``compression`` means."""
+        return Deflate.of(self.compression)
 
     @cached_property
     def message_limits(self) -> MessageLimits:
@@ -251,29 +281,124 @@ class ClientOptions(ConnectionOptions):
 class ServerOptions(ConnectionOptions):
     """What ``Reactor.listen`` takes. See also :class:`ConnectionOptions`.
 
+    A function of the user that raises costs one client its connection: it is logged, and the
+    client gets status 500.
+
     Parameters:
-        ssl: an ``ssl.SSLContext`` for the server's side, or None: no TLS.
+        ssl: an ``ssl.SSLContext`` for the server's side, or None: no TLS. With ``verify_mode =
+            ssl.CERT_REQUIRED`` clients need a certificate; see ``protocol.sock.getpeercert()``.
+        process_request: a function ``(request, sock)`` that is called with every complete head
+            of a request, before it is looked at: also for what asks for no WebSocket, such as a
+            health check. ``request`` has ``method``, ``target`` and ``headers``; ``sock`` is the
+            socket, for ``getpeername()`` and ``getpeercert()``. Returns None: go on; an
+            HTTPResponse: that is the answer, and the end; or an Accept: go on, with this
+            protocol object, these headers, these options for this client.
+            It runs on the loop, so it must not block. It may be an ``async def`` that awaits
+            the steps of ``reactor.tasks``: ``await in_thread(look_up, token)``; the client waits
+            for at most ``handshake_timeout``.
+        origins: the origins whose scripts may connect (RFC 6455 section 10.2), others get
+            status 403: strings such as "https://app.example", compared without regard to case
+            and to a default port (RFC 6454 sections 4 and 5); regular expressions
+            (``re.compile``), which must match the whole origin, in lower case; None stands for
+            clients that send no Origin, which browsers always do. Default: any origin, or none.
         subprotocols: names that the server speaks, in order of preference; the first that the
-            client offers is chosen.
+            client offers is chosen. Or a function ``(request, offered)`` that returns one of the
+            names in ``offered``, or None. Where nothing is chosen the connection opens without a
+            subprotocol; whether to stay is up to the client, and to the protocol object.
+        response_headers: further headers of the answer that accepts: a dict, a list of pairs or
+            of "Name: value" lines, or a function ``(request)`` that returns one.
         handshake_timeout: seconds that a client has from TCP connection to upgrade.
+        max_handshakes: clients that may be connected without having sent their request; when
+            there is one more, the one that has taken longest is dropped. None: no limit.
         max_connections: connections beyond this number wait in the backlog; None: no limit.
+        max_connections_per_address: connections from one IP address; further ones get status
+            429, and beyond twice the number no answer. None: no limit. Clients behind one proxy
+            share its address.
         backlog: connections that the kernel may hold for us.
+        reuse_port: let other processes listen on the same port; the kernel shares out the
+            clients among them (SO_REUSEPORT).
+        unix_mode: permissions of a unix socket, such as 0o660; None: as the umask says.
     """
 
-    ssl: Any = field(default=None, repr=False)
-    subprotocols: Sequence[str] = ()
+    ssl: SSLContext | None = field(default=None, repr=False)
+    process_request: ProcessRequest | None = None
+    origins: Collection[str | re.Pattern[str] | None] | None = None
+    subprotocols: Sequence[str] | Callable[[Request, tuple[str, ...]], str | None] = ()
+    response_headers: HeaderSource | Callable[[Request], HeaderSource] = field(
+        default=None, repr=False
+    )
     handshake_timeout: float = 10.0
+    max_handshakes: int | None = 4096
     max_connections: int | None = None
+    max_connections_per_address: int | None = None
     backlog: int = 4096
+    reuse_port: bool = False
+    unix_mode: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check(
             "handshake_timeout", lambda value: 0 < value < inf, "greater than 0, and finite"
         )
-        self._check(
-            "max_connections", lambda value: value is None or value > 0, "None, or greater than 0"
-        )
+        for name in ("max_handshakes", "max_connections", "max_connections_per_address"):
+            self._check(name, lambda value: value is None or value > 0, "None, or greater than 0")
         self._check("backlog", lambda value: value >= 0, "0 or greater")
-        if isinstance(self.subprotocols, str):
-            raise TypeError("subprotocols is a list of names, not a str")
+        self._check(
+            "unix_mode", lambda value: value is None or 0 <= value <= 0o777, "None, or 0 to 0o777"
+        )
+        if self.ssl is not None and not isinstance(self.ssl, SSLContext):
+            raise TypeError(f"ssl must be an ssl.SSLContext, not {type(self.ssl).__name__}")
+        hook = self.process_request
+        if hook is not None and not callable(hook):
+            raise TypeError(f"process_request must be a function, not {type(hook).__name__}")
+        if not callable(self.subprotocols):
+            check_subprotocols(self.subprotocols)
+        if not callable(self.response_headers):
+            headers = normalize_headers(self.response_headers)
+            build_response("", headers=headers)  # what it would refuse is an error of the call
+            object.__setattr__(self, "response_headers", headers)
+        _ = self.allowed_origins
+
+    @cached_property
+    def allowed_origins(
+        self,
+    ) -> tuple[frozenset[str | None], tuple[re.Pattern[str], ...]] | None:
+        """The origins that are named, plain, and the patterns; None: all are allowed."""
+        if self.origins is None:
+            return None
+        if isinstance(self.origins, str) or not isinstance(self.origins, Collection):
+            raise TypeError(f"origins is a list of origins, not a {type(self.origins).__name__}")
+        exact: set[str | None] = set()
+        patterns = []
+        for origin in self.origins:
+            if isinstance(origin, re.Pattern) and isinstance(origin.pattern, str):
+                patterns.append(origin)
+            elif origin is None:
+                exact.add(None)
+            elif not isinstance(origin, str):
+                raise TypeError(f"origins has {origin!r}: not a str, re.Pattern of str, or None")
+            elif not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"origins has {origin!r}, which is not scheme://host[:port]")
+            else:
+                exact.add(plain_origin(origin))
+        return frozenset(exact), tuple(patterns)
+
+    @cached_property
+    def changed(self) -> Callable[..., ServerOptions]:
+        """A function that returns these options, but for those that it is given by name.
+
+        The same object for the same ones, as long as there are not too many.
+        """
+        return lru_cache(64)(partial(replace, self))
+
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*|null")  # RFC 6454 section 7.1
+
+
+def plain_origin(origin: str) -> str:
+    """Return an origin as browsers write it: in lower case, without a default port."""
+    origin = origin.lower()
+    for scheme, port in (("http://", ":80"), ("https://", ":443")):
+        if origin.startswith(scheme):
+            return origin.removesuffix(port)
+    return origin

@@ -22,6 +22,7 @@ from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server import Listener
 from .timers import Deadline
+from .transports.bind import bind_tcp, bind_unix
 from .verbs import DispatchingLoop
 
 __all__ = ["Reactor", "ReactorStats"]
@@ -116,7 +117,8 @@ class Reactor(DispatchingLoop):
             protocol: a subclass of WebSocketProtocol, or a function that returns an object of
                 one; called for every connection.
             sock: a bound stream socket to use instead.
-            unix_path: a path to listen on instead.
+            unix_path: a path to listen on instead, or "\\0" and a name that is in no file system
+                (Linux). A socket there that nobody listens on any more is replaced.
             options: see ServerOptions.
 
         Returns the listener. Raises OSError when the address cannot be used, TypeError and
@@ -125,17 +127,20 @@ class Reactor(DispatchingLoop):
         """
         self._check_usable()
         checked = ServerOptions(**options)
-        bound = sock
-        if bound is None:
-            bound = _bind_unix(unix_path) if unix_path is not None else _bind(host, port)
+        bound, unlink = sock, None
+        if bound is None and unix_path is not None:
+            bound, unlink = bind_unix(unix_path, checked.unix_mode)
+        elif bound is None:
+            bound = bind_tcp(host, port, checked.reuse_port)
         try:
             bound.setblocking(False)
             bound.listen(checked.backlog)
         except BaseException:
             if sock is None:
                 bound.close()
+            if unlink is not None:
+                unlink()
             raise
-        unlink = None if unix_path is None or sock is not None else os.fspath(unix_path)
         return Listener(self, self.connections, self.listeners, bound, protocol, checked, unlink)
 
     def shutdown(self, timeout: float = 5.0) -> None:
@@ -199,21 +204,3 @@ def _activity(connection: Connection) -> str:
     if state is State.CONNECTING:
         return "connecting"
     return "open" if state is State.OPEN else "closing"
-
-
-def _bind(host: str | None, port: int) -> socket.socket:
-    dual = host is None and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if dual or (host is not None and ":" in host) else socket.AF_INET
-    return socket.create_server(
-        (host or "", port), family=family, dualstack_ipv6=dual, reuse_port=False
-    )
-
-
-def _bind_unix(path: str | os.PathLike[str]) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(os.fspath(path))
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -6,42 +6,34 @@ connection as the client's.
 What it must not know: what protocol objects do.
 
 How it works. A :class:`Listener` accepts in bounded batches and starts a task for each socket,
-which does TLS and the upgrade under one deadline; a :class:`ServerConnection` takes over from
-there. When the process has no descriptors left, or ``max_connections`` is reached, accepting
-pauses until a connection is over (or, for the descriptors, for a moment): the backlog waits in
-the kernel, and nobody is refused for it.
+which does TLS and the upgrade under one deadline (accept.py); a :class:`ServerConnection` takes
+over from there. When the process has no descriptors left, or ``max_connections`` is reached,
+accepting pauses until a connection is over (or, for the descriptors, for a moment): the backlog
+waits in the kernel, and nobody is refused for it. Who connects and says nothing cannot hold up
+others: past ``max_handshakes`` of these, the oldest goes.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
-import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .accept import Upgraded, accept_upgrade
+from .admission import HTTPResponse
 from .connection import Connection, check_protocol
 from .exceptions import CloseCode, WebSocketException
 from .options import ServerOptions
 from .protocols.frames import OP_CLOSE, serialize
-from .protocols.handshake import (
-    RejectedUpgrade,
-    UpgradeRequest,
-    build_rejection,
-    build_response,
-    check_request,
-)
-from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.session import Role, State, check_close
-from .tasks import Task, now, wait
-from .transports.exchange import read_some, write_all
-from .transports.tls import accept_tls
+from .protocols.websocket import WebSocketProtocol
+from .tasks import Task
 
 if TYPE_CHECKING:
     from .loop import EventLoop
-    from .protocols.websocket import WebSocketProtocol
+    from .protocols.http11 import Request
     from .timers import Timer
 
 __all__ = ["Listener", "ServerConnection"]
@@ -57,22 +49,38 @@ EXHAUSTED_PAUSE = 0.5
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+TOO_MANY = HTTPResponse(429, body="too many connections from your address\n")
+
+
+class _Handshake:
+    """A client whose opening handshake is going on."""
+
+    __slots__ = ("address", "sock", "task")
+
+    task: Task[Upgraded | None]
+
+    def __init__(self, sock: socket.socket, address: str | None) -> None:
+        self.sock = sock
+        self.address = address
+
+
 class ServerConnection(Connection):
     """A connection that a client has opened."""
 
-    __slots__ = ("_listener", "_request")
+    __slots__ = ("_address", "_listener", "_request")
 
     def __init__(
         self,
         loop: EventLoop,
         listener: Listener,
         protocol: WebSocketProtocol,
-        request: Request,
-        options: ServerOptions,
+        upgraded: Upgraded,
+        address: str | None,
     ) -> None:
-        super().__init__(loop, listener.registry, options, Role.SERVER)
+        super().__init__(loop, listener.registry, upgraded.options, Role.SERVER)
         self._listener = listener
-        self._request = request
+        self._request = upgraded.request
+        self._address = address
         self.protocol = protocol
         protocol._connection = self
 
@@ -86,10 +94,16 @@ class ServerConnection(Connection):
         """The client's request."""
         return self._request
 
-    def open(self, sock: socket.socket, leftover: bytes, subprotocol: str | None) -> None:
+    @property
+    def address(self) -> str | None:
+        """The client's IP address, where its connections are counted."""
+        return self._address
+
+    def open(self, upgraded: Upgraded) -> None:
         """The upgrade is done."""
-        self.subprotocol = subprotocol
-        self._attach(sock, leftover, self.protocol.on_open)
+        self.subprotocol = upgraded.subprotocol
+        on_open = self.protocol.on_open
+        self._attach(upgraded.sock, upgraded.leftover, on_open, upgraded.agreement)
 
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
         try:
@@ -108,7 +122,7 @@ class Listener:
         sock: bound and listening, non-blocking.
         factory: returns a protocol object for each connection that is open.
         options: see ServerOptions.
-        unlink: path of the unix socket, to be removed when the listener is closed; or None.
+        unlink: called when the socket is closed: removes the path of a unix socket.
 
     Attributes:
         connections: those that are open.
@@ -122,7 +136,7 @@ class Listener:
         sock: socket.socket,
         factory: Callable[[], WebSocketProtocol],
         options: ServerOptions,
-        unlink: str | None = None,
+        unlink: Callable[[], object] | None = None,
     ) -> None:
         self._unlink = unlink
         self.sock = sock
@@ -131,7 +145,11 @@ class Listener:
         self.connections: set[ServerConnection] = set()
         self._loop = loop
         self._factory = factory
-        self._handshakes: dict[Task[Any], socket.socket] = {}
+        # In the order in which they came. Those of the second have not sent their request.
+        self._handshakes: dict[_Handshake, None] = {}
+        self._silent: dict[_Handshake, None] = {}
+        # IP address -> its handshakes and connections, where these are limited.
+        self._addresses: dict[str, int] = {}
         self._pause: Timer | None = None
         self._closed = False
         self._listeners = listeners
@@ -161,7 +179,7 @@ class Listener:
                 self._loop.remove_reader(self.sock.fileno())
                 return
             try:
-                sock, _ = self.sock.accept()
+                sock, address = self.sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as exc:
@@ -172,51 +190,110 @@ class Listener:
                 self._loop.remove_reader(self.sock.fileno())
                 self._pause = self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
                 return
-            self._start(sock)
+            self._start(sock, address)
 
     def _resume(self) -> None:
         self._pause = None
         if not self._closed and not self._full:
             self._loop.add_reader(self.sock.fileno(), self._accept)
 
-    def _start(self, sock: socket.socket) -> None:
+    def _start(self, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
+        address = None
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        handshake = _accept_upgrade(sock, self.options)
-        task: Task[Any] = Task(
-            self._loop, handshake, lambda result, error: self._upgraded(task, result, error)
+            address = peer[0]
+        limit = self.options.max_connections_per_address
+        refusal = None
+        if limit is None:
+            address = None
+        elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
+            if there >= 2 * limit:
+                sock.close()  # to tell it once more would be what it wants
+                return
+            refusal = TOO_MANY
+        self._enter(address)
+        handshake = _Handshake(sock, address)
+        self._handshakes[handshake] = self._silent[handshake] = None
+        handshake.task = Task(
+            self._loop,
+            self._upgrade(handshake, refusal),
+            lambda upgraded, error: self._upgraded(upgraded, error, address),
         )
-        self._handshakes[task] = sock
+        silent_limit = self.options.max_handshakes
+        if silent_limit is not None and len(self._silent) > silent_limit:
+            logger.info("opening handshake failed: there are more than max_handshakes")
+            self._drop(next(iter(self._silent)))
 
-    def _upgraded(self, task: Task[Any], result: Any, error: Exception | None) -> None:
-        del self._handshakes[task]
-        if error is not None:
-            if not isinstance(error, WebSocketException):
-                logger.error("exception in an opening handshake", exc_info=error)
-            else:
-                logger.info("opening handshake failed: %s", error)
-            self._room_again()
-            return
-        sock, request, leftover, subprotocol = result
+    async def _upgrade(
+        self, handshake: _Handshake, refusal: HTTPResponse | None
+    ) -> Upgraded | None:
         try:
-            protocol = self._factory()
+            upgraded = await accept_upgrade(
+                handshake.sock,
+                self.options,
+                lambda: self._silent.pop(handshake, None),
+                refusal,
+            )
+        finally:
+            self._forget(handshake)
+        if upgraded is not None and self._closed:  # by process_request
+            upgraded.sock.close()
+            return None
+        return upgraded
+
+    def _forget(self, handshake: _Handshake) -> None:
+        """An opening handshake has ended, however. Idempotent."""
+        if handshake in self._handshakes:
+            del self._handshakes[handshake]
+            self._silent.pop(handshake, None)
+            self._leave(handshake.address)
+
+    def _drop(self, handshake: _Handshake) -> None:
+        """End an opening handshake."""
+        handshake.task.cancel()
+        handshake.sock.close()  # where the task had not begun; with TLS it is another's by now
+        self._forget(handshake)
+
+    def _upgraded(
+        self, upgraded: Upgraded | None, error: Exception | None, address: str | None
+    ) -> None:
+        if isinstance(error, WebSocketException):
+            logger.info("opening handshake failed: %s", error)
+        elif error is not None:
+            logger.error("exception in an opening handshake", exc_info=error)
+        if upgraded is None:
+            return
+        factory = self._factory if upgraded.protocol is None else upgraded.protocol
+        try:
+            protocol = factory if isinstance(factory, WebSocketProtocol) else factory()
             check_protocol(protocol)
         except Exception as exc:
-            logger.error("exception in %r", self._factory, exc_info=exc)
-            _apologize(sock)
-            self._room_again()
+            logger.error("exception in %r", factory, exc_info=exc)
+            _apologize(upgraded.sock)
             return
-        connection = ServerConnection(self._loop, self, protocol, request, self.options)
+        connection = ServerConnection(self._loop, self, protocol, upgraded, address)
+        self._enter(address)
         self.connections.add(connection)
-        connection.open(sock, leftover, subprotocol)
+        connection.open(upgraded)
 
     def connection_over(self, connection: ServerConnection) -> None:
         """One of the connections has ended."""
         self.connections.discard(connection)
-        self._room_again()
+        self._leave(connection.address)
 
-    def _room_again(self) -> None:
+    # -- counting ------------------------------------------------------------------------
+
+    def _enter(self, address: str | None) -> None:
+        if address is not None:
+            self._addresses[address] = self._addresses.get(address, 0) + 1
+
+    def _leave(self, address: str | None) -> None:
+        """A handshake, or a connection, is over: there is room again."""
+        if address is not None:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
         if not self._closed and self._pause is None and self.options.max_connections is not None:
             self._loop.add_reader(self.sock.fileno(), self._accept)
 
@@ -233,14 +310,9 @@ class Listener:
         self._loop.poller.remove(self.sock.fileno())
         self.sock.close()
         if self._unlink is not None:
-            try:
-                os.unlink(self._unlink)
-            except FileNotFoundError:
-                pass
-        for task, sock in self._handshakes.items():
-            task.cancel()
-            sock.close()
-        self._handshakes.clear()
+            self._unlink()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
 
     def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
         """Stop accepting, and close all connections, by default with 1001 (going away)."""
@@ -250,61 +322,6 @@ class Listener:
                 connection.close(code, reason)
 
 
-async def _accept_upgrade(
-    sock: socket.socket, options: ServerOptions
-) -> tuple[socket.socket, Request, bytes, str | None]:
-    """Do TLS and the upgrade on an accepted socket.
-
-    Returns the socket (an ``ssl.SSLSocket`` with TLS), the request, the bytes that came behind
-    it, and the subprotocol that was chosen.
-    """
-    until = await now() + options.handshake_timeout
-    name = "the client"
-    try:
-        if options.ssl is not None:
-            sock = await accept_tls(sock, options.ssl, until)
-        parser = HeadParser("request", options.head_limits)
-        request = None
-        try:
-            while request is None:
-                data = await read_some(sock, until, name)
-                if not data:
-                    parser.feed_eof()
-                request = parser.feed(data)
-            upgrade = check_request(request)
-        except RejectedUpgrade as exc:
-            await _reject(sock, build_rejection(exc.status, None, exc.headers, exc.body), until)
-            raise
-        except HeadError as exc:
-            await _reject(sock, build_rejection(exc.status, body=f"{exc}\n"), until)
-            raise
-        subprotocol = _choose(options, upgrade)
-        await write_all(sock, build_response(upgrade.key, subprotocol), until, name)
-        return sock, request, parser.leftover, subprotocol
-    except BaseException:
-        sock.close()
-        raise
-
-
-async def _reject(sock: socket.socket, answer: bytes, until: float) -> None:
-    """Send an answer that ends the connection, and let the client read it.
-
-    Closing a socket with unread bytes in it resets the connection, which can destroy the
-    answer on its way: so shut the write side and read until the client has closed.
-    """
-    until = min(until, await now() + 1.0)
-    try:
-        await write_all(sock, answer, until, "the client")
-        if not isinstance(sock, ssl.SSLSocket):
-            sock.shutdown(socket.SHUT_WR)
-        # One read a turn, as for everybody else: this client may never stop.
-        while await wait(reads=[sock.fileno()], until=until):
-            if not await read_some(sock, until, "the client"):
-                break
-    except (WebSocketException, OSError):
-        pass  # the client has gone; why it was rejected is reported
-
-
 def _apologize(sock: socket.socket) -> None:
     """Close an upgraded connection that nobody will serve, with 1011 (internal error)."""
     try:
@@ -312,10 +329,3 @@ def _apologize(sock: socket.socket) -> None:
     except OSError:
         pass  # the client has gone
     sock.close()
-
-
-def _choose(options: ServerOptions, upgrade: UpgradeRequest) -> str | None:
-    for name in options.subprotocols:
-        if name in upgrade.subprotocols:
-            return name
-    return None

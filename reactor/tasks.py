@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Sequence
 from copy import copy
 from functools import partial
 from types import coroutine
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .loop import EventLoop
     from .timers import Timer
 
-__all__ = ["Task", "in_thread", "now", "run_blocking", "sleep", "wait"]
+__all__ = ["Task", "in_thread", "now", "run_blocking", "sleep", "wait", "within"]
 
 T = TypeVar("T")
 
@@ -114,6 +114,53 @@ def in_thread(
     """
     result: T = yield InThread(function, args, until, key)
     return result
+
+
+@coroutine
+def within(until: float, awaitable: Awaitable[T]) -> Generator[Request, Any, T]:
+    """Await something of somebody else, who may know of no deadline, under one.
+
+    Parameters:
+        until: point in time (seconds of the driver's clock) at which it is closed.
+        awaitable: a coroutine, for example.
+
+    Returns its result, raises what it raises, and WebSocketTimeoutException at *until*. Where it
+    awaits what is no step of this module (a future of asyncio, say), TypeError is raised there.
+    """
+    steps = _awaiting(awaitable)
+    resume: Callable[[Any], Any] = steps.send
+    value: Any = None
+    try:
+        while True:
+            try:
+                request = resume(value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            try:
+                value = yield from _no_later(until, request)
+                resume = steps.send
+            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
+                resume, value = steps.throw, exc
+            if (yield Now()) >= until:
+                name = getattr(awaitable, "__name__", "call")
+                raise WebSocketTimeoutException(f"{name} timed out")
+    finally:
+        steps.close()
+
+
+async def _awaiting(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _no_later(until: float, request: Any) -> Generator[Request, Any, Any]:
+    """Have a request served that ends at *until*, if not before."""
+    if isinstance(request, (Wait, InThread)):
+        sooner = until if request.until is None else min(until, request.until)
+        request = request._replace(until=sooner)
+    elif not isinstance(request, Now):
+        raise TypeError(f"only the steps of reactor.tasks can be awaited here, not {request!r}")
+    return (yield request)
 
 
 class Task(Generic[T]):

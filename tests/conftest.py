@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from tempfile import TemporaryDirectory
@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from reactor import Reactor
+from reactor import Listener, Reactor
 from reactor.transports.resolver import clear_cache
 
 from .support.certificates import Authority
+from .support.clients import RawClient
 from .support.leaks import nothing_left
 from .support.peers import ScriptedPeer, Serve
 from .support.scene import Scene
@@ -74,6 +75,18 @@ def loop() -> Iterator[Reactor]:
     """A reactor, which is closed at the end."""
     with Reactor() as reactor:
         yield reactor
+
+
+@pytest.fixture
+def raw_client(loop: Reactor) -> Iterator[Callable[..., RawClient]]:
+    """Connects raw clients to a listener on *loop*; all of them are closed at the end."""
+    with ExitStack() as stack:
+
+        def connect(listener: Listener, **options: Any) -> RawClient:
+            options.setdefault("family", listener.sock.family)
+            return stack.enter_context(RawClient(loop, listener.address, **options))
+
+        yield connect
 
 
 @pytest.fixture

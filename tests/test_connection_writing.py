@@ -15,7 +15,7 @@ from reactor import (
     WebSocketQueueFullException,
     WebSocketStateException,
 )
-from reactor.connection import CORK_LIMIT
+from reactor.sending import CORK_LIMIT
 
 from .support.recorder import Recorder
 from .support.scene import (

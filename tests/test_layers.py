@@ -24,9 +24,9 @@ FLOORS = (
     {"timers", "protocols"},
     {"poller"},
     {"loop", "tasks", "transports"},
-    {"options", "url", "proxies", "cookies", "defaults", "trace", "verbs"},
-    {"connect"},
-    {"connection", "client_connection", "dispatcher"},
+    {"options", "admission", "url", "proxies", "cookies", "defaults", "trace", "verbs"},
+    {"connect", "accept"},
+    {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
     {
         *("server", "reactor", "hosting", "blocking", "frame", "abnf", "compat", "legacy"),
         *("classic", "classic_watch", "client", "client_connect", "client_socket"),

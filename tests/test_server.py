@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from reactor import (
     WebSocketConnectionClosedException,
     WebSocketProtocol,
     WebSocketProtocolException,
-    server,
+    accept,
 )
 from reactor.timers import ManualClock
 from reactor.transports.exchange import read_some
@@ -30,27 +29,12 @@ from .support.clients import REQUEST, SAMPLE_ACCEPT, RawClient, head
 from .support.descriptors import few_descriptors, many_descriptors
 from .support.driving import run_until
 from .support.recorder import Recorder
+from .support.serving import Echo, Served, echoes
 from .support.websocket_frames import CLOSE, PING, PONG, TEXT, build_frame, close_payload
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 LOOPBACK = "127.0.0.1"
-
-
-class Echo(Recorder):
-    """Sends every message back."""
-
-    def on_message(self, message: str | bytes) -> None:
-        super().on_message(message)
-        self.send(message)
-
-
-class Served(list[Echo]):
-    """A factory that keeps the protocol objects that it made."""
-
-    def __call__(self) -> Echo:
-        self.append(Echo())
-        return self[-1]
 
 
 @pytest.fixture
@@ -82,21 +66,8 @@ Client = Callable[..., RawClient]
 
 
 @pytest.fixture
-def client(loop: Reactor) -> Iterator[Client]:
-    """Connects raw clients; all of them are closed at the end."""
-    with ExitStack() as stack:
-
-        def client(listener: Listener, **options: Any) -> RawClient:
-            options.setdefault("family", listener.sock.family)
-            return stack.enter_context(RawClient(loop, listener.address, **options))
-
-        yield client
-
-
-def echoes(client: RawClient) -> bool:
-    """Say whether a client that is open is served."""
-    client.send_frame(TEXT, b"hello?")
-    return client.frame().payload == b"hello?"
+def client(raw_client: Client) -> Client:
+    return raw_client
 
 
 # --- the opening handshake ------------------------------------------------------------------------
@@ -305,7 +276,7 @@ def test_a_rejected_client_that_goes_on_sending_is_read_once_a_turn_for_a_second
         reads.append(1)
         return await read_some(*args)
 
-    monkeypatch.setattr(server, "read_some", counting)
+    monkeypatch.setattr(accept, "read_some", counting)
     peer = client(listen())
     data = memoryview(REJECTIONS["POST"][0] + b"x" * 10_000_000)
 

@@ -1,8 +1,8 @@
 """Messages: the pieces of data frames put together (RFC 6455 sections 5.4, 5.6 and 8.1).
 
 What it is: the assembler of one direction of one connection. It is needed only for messages
-that come in fragments, or whose frame comes in several reads; or for text that is not to be
-decoded.
+that come in fragments, or whose frame comes in several reads; for compressed ones; or for text
+that is not to be decoded.
 
 What it must not know: how frames look on the wire, or what is done with a message.
 
@@ -10,7 +10,8 @@ How it works. ``begin_frame`` announces a frame by its header and is where all r
 sequences and sizes are checked, before any payload is stored. ``add`` takes the payload in
 pieces as they come. ``finish`` answers the message once its last piece is there. Text
 is decoded piece by piece, so a wrong byte is found as soon as it is there (RFC 6455 section
-8.1 with 7.1.7), and a character may be split anywhere.
+8.1 with 7.1.7), and a character may be split anywhere. A compressed message is inflated piece by
+piece, and the limit holds for what comes out of it: no more than that is ever in memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..exceptions import (
     WebSocketPayloadException,
     WebSocketProtocolException,
 )
+from .deflate import Compression
 from .frames import OP_CONT, OP_TEXT
 
 __all__ = ["MessageAssembler", "MessageLimits", "decode_text"]
@@ -37,7 +39,7 @@ class MessageLimits:
     """What a peer may send before the connection is ended with code 1009.
 
     Attributes:
-        max_message_size: bytes of a message, however fragmented. Default 16 MiB.
+        max_message_size: bytes of a message, however fragmented, once inflated. Default 16 MiB.
         max_fragments: frames of a message. Default 65,536 (a one-byte fragment costs us far
             more than the peer).
     """
@@ -66,6 +68,7 @@ class MessageAssembler:
 
     __slots__ = (
         "_blocks",
+        "_compression",
         "_decode_text",
         "_fragments",
         "_limits",
@@ -73,6 +76,7 @@ class MessageAssembler:
         "_pieces",
         "_size",
         "_undecoded",
+        "held",
     )
 
     def __init__(self, limits: MessageLimits, decode_text: bool = True) -> None:
@@ -82,8 +86,12 @@ class MessageAssembler:
         self._opcode: int | None = None
         self._pieces: list[Any] = []  # all str, or all bytes
         self._blocks: list[Any] = []  # earlier pieces, joined by the thousand
-        self._size = 0  # bytes announced for the message so far
+        #: Inflates the message in progress; None: it is not compressed.
+        self._compression: Compression | None = None
+        self._size = 0  # bytes of the message so far: announced, or inflated
         self._fragments = 0  # frames begun for the message so far
+        #: How much of the message is kept here: characters or bytes.
+        self.held = 0
         self._undecoded = b""  # at most three bytes: the beginning of a character
 
     @property
@@ -92,12 +100,22 @@ class MessageAssembler:
         return self._opcode is not None
 
     @property
+    def compressed(self) -> bool:
+        """Whether the message in progress is compressed."""
+        return self._compression is not None
+
+    @property
     def is_text(self) -> bool:
         """Whether the message in progress is a text."""
         return self._opcode == OP_TEXT
 
-    def begin_frame(self, opcode: int, length: int) -> None:
+    def begin_frame(self, opcode: int, length: int, compression: Compression | None = None) -> None:
         """Announce a data frame.
+
+        Parameters:
+            opcode: of the frame.
+            length: of its payload, in bytes.
+            compression: inflates the message, if this frame begins a compressed one.
 
         Raises WebSocketProtocolException when it cannot follow the frames before it (RFC
         6455 section 5.4), WebSocketMessageTooBigException when a limit is passed.
@@ -109,7 +127,9 @@ class MessageAssembler:
             raise WebSocketProtocolException("new message before the fragmented one has ended")
         else:
             self._opcode = opcode
-        self._size += length
+            self._compression = compression
+        if self._compression is None:
+            self._size += length
         self._fragments += 1
         if self._size > self._limits.max_message_size:
             raise WebSocketMessageTooBigException(
@@ -121,23 +141,33 @@ class MessageAssembler:
                 f"message exceeds max_fragments={self._limits.max_fragments}"
             )
 
-    def add(self, piece: bytes, last: bool) -> None:
+    def add(self, piece: bytes, last: bool) -> bytes:
         """Take a piece of the announced frame's payload, unmasked.
 
         Parameters:
             piece: the next bytes.
             last: whether they are the last of the message.
 
-        Raises WebSocketPayloadException as soon as a text cannot be UTF-8 any more.
+        Returns the piece, inflated if the message is compressed.
+
+        Raises WebSocketPayloadException as soon as a text cannot be UTF-8 any more, or the message
+        cannot be inflated; WebSocketMessageTooBigException when it inflates beyond its limit.
         """
+        if self._compression is not None:
+            limit = self._limits.max_message_size
+            piece = self._compression.inflate(piece, last, limit - self._size, limit)
+            self._size += len(piece)
         if self._opcode == OP_TEXT and self._decode_text:
-            self._pieces.append(self._decode(piece, last))
+            kept: str | bytes = self._decode(piece, last)
         else:
-            self._pieces.append(piece)
+            kept = piece
+        self._pieces.append(kept)
+        self.held += len(kept)
         if len(self._pieces) >= MAX_PIECES:
             # A peer that sends byte by byte must not cost fifty times what it sends.
             self._blocks.append(self._empty.join(self._pieces))
             self._pieces.clear()
+        return piece
 
     def _decode(self, piece: bytes, last: bool) -> str:
         if self._undecoded:
@@ -165,12 +195,14 @@ class MessageAssembler:
         taken: str | bytes = self._empty.join(self._blocks + self._pieces)
         self._pieces.clear()
         self._blocks.clear()
+        self.held = 0
         return taken
 
     def finish(self) -> str | bytes:
         """Return the message, after its last piece, and be ready for the next."""
         message = self.take()
         self._opcode = None
+        self._compression = None
         self._size = 0
         self._fragments = 0
         return message

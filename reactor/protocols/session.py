@@ -12,8 +12,8 @@ How it works. The states are those of RFC 6455, and all transitions are in ``TRA
          |                  |                                                   ^
          +------LOST--------+---------------------------------------------------+
 
-An event is a ``str`` (a text message), ``bytes`` (a binary message), or one of the classes
-below. Parsing stops at the peer's last word: a close frame, or a fault. Both come out as the
+An event is a ``str`` (a text message), ``bytes`` (a binary message), or one of the classes in
+events.py. Parsing stops at the peer's last word: a close frame, or a fault. Both come out as the
 last event of their list *without any effect yet*: the state is still OPEN, so that the
 handlers of what came before can answer it. Whoever takes the events then calls ``accept``
 with the event, and only this sends the close frame. Pings are answered while parsing.
@@ -23,19 +23,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
 
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketPeerException,
-    WebSocketProtocolException,
     WebSocketStateException,
 )
+from .deflate import Agreement, Compression
+from .events import Close, Data, Event, Failure, Ping, Pong, Role, State
 from .frames import (
     MAX_CONTROL_PAYLOAD,
     OP_BINARY,
     OP_CLOSE,
+    OP_CONT,
     OP_PING,
     OP_PONG,
     OP_TEXT,
@@ -46,7 +47,9 @@ from .frames import (
     parse_messages,
     serialize,
 )
-from .messages import MessageAssembler, MessageLimits, decode_text
+from .messages import MessageAssembler, MessageLimits
+from .rules import RSV1, check_close, check_frame, check_header, parse_close
+from .shared import SharedMessage
 
 __all__ = [
     "Close",
@@ -61,22 +64,6 @@ __all__ = [
     "check_close",
     "check_frame",
 ]
-
-
-class Role(IntEnum):
-    """Which end of the connection this is (RFC 6455 section 5.1: who masks)."""
-
-    CLIENT = 0
-    SERVER = 1
-
-
-class State(IntEnum):
-    """The state of a connection; the numbers are those of ``readyState`` in browsers."""
-
-    CONNECTING = 0
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
 
 
 class Input(IntEnum):
@@ -100,96 +87,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 }
 
 
-class Ping(NamedTuple):
-    """A ping came; its pong is in the output already."""
-
-    payload: bytes
-
-
-class Pong(NamedTuple):
-    """A pong came."""
-
-    payload: bytes
-
-
-class Close(NamedTuple):
-    """A close frame came, or was sent. Code 1005: it had none (RFC 6455 section 7.1.5)."""
-
-    code: int
-    reason: str
-
-
-class Data(NamedTuple):
-    """What is not a whole, decoded message; only on request (see WebSocketSession).
-
-    A fragment: *opcode* is that of its frame, *payload* is str in a text message, and *fin* says
-    whether it is the last. Or a whole text message that was not decoded: bytes, OP_TEXT, True.
-    """
-
-    opcode: int
-    payload: str | bytes
-    fin: bool
-
-
-class Failure(NamedTuple):
-    """The peer broke the protocol, or a limit; *error* says how and has the close code."""
-
-    error: WebSocketPeerException
-
-
-Event = str | bytes | Data | Ping | Pong | Close | Failure
-
 DEFAULT_LIMITS = MessageLimits()
-
-
-def check_close(code: int, reason: str | bytes = "") -> bytes:
-    """Return the payload of a close frame (RFC 6455 section 5.5.1).
-
-    Parameters:
-        code: 1000-1003, 1007-1014 or 3000-4999; 1005 for a frame without code and reason.
-        reason: at most 123 bytes of UTF-8.
-
-    Raises ValueError when one of them may not be sent.
-    """
-    if isinstance(reason, str):
-        reason = reason.encode()
-    else:
-        reason.decode()  # raises UnicodeDecodeError, which is a ValueError
-    if code == CloseCode.NO_STATUS and not reason:
-        return b""
-    if not _valid_on_wire(code):
-        raise ValueError(f"close code {code} may not be sent (RFC 6455 section 7.4)")
-    if len(reason) > MAX_CONTROL_PAYLOAD - 2:
-        raise ValueError(f"close reason of {len(reason)} bytes exceeds 123")
-    return code.to_bytes(2, "big") + reason
-
-
-def check_frame(opcode: int, payload: bytes, fin: bool) -> None:
-    """Raise ValueError for a frame that must not be sent, or not in this way."""
-    if not 0 <= opcode <= 0xF:
-        raise ValueError(f"opcode {opcode} is not in 0..15")
-    if opcode == OP_CLOSE:
-        raise ValueError("a close frame is sent by close(), which begins the closing handshake")
-    if opcode > OP_CLOSE and not fin:
-        raise ValueError("a control frame cannot be a fragment (RFC 6455 section 5.5)")
-    if opcode > OP_CLOSE and len(payload) > MAX_CONTROL_PAYLOAD:
-        raise ValueError(f"payload of {len(payload)} bytes exceeds 125 (RFC 6455 section 5.5)")
-
-
-def _valid_on_wire(code: int) -> bool:
-    """RFC 6455 section 7.4.1 and 7.4.2, with the IANA registry's 1012 to 1014."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
-
-
-def _parse_close(payload: bytes) -> Close:
-    if not payload:
-        return Close(CloseCode.NO_STATUS, "")
-    if len(payload) == 1:
-        raise WebSocketProtocolException("close frame with a payload of one byte")
-    code = int.from_bytes(payload[:2], "big")
-    if not _valid_on_wire(code):
-        raise WebSocketProtocolException(f"invalid close code {code}")
-    return Close(code, decode_text(payload[2:]))
 
 
 class WebSocketSession:
@@ -200,7 +98,10 @@ class WebSocketSession:
         limits: what the peer may send.
         decode_text: False: a text message comes as Data with its bytes, whatever they are.
         fragments: True: a fragmented message comes as Data, fragment by fragment.
+        fragment_size: with *fragments*: what has come of a frame is an event as soon as it has
+            this many bytes, in a fragment of its own; None: frames are not divided.
         new_mask: a client's source of masking keys.
+        agreement: what both sides have settled on permessage-deflate; None: no compression.
 
     Attributes:
         state: see the module.
@@ -210,14 +111,17 @@ class WebSocketSession:
 
     __slots__ = (
         "_assembler",
+        "_compression",
         "_decode_text",
         "_ended",
+        "_fragment_size",
         "_fragments",
         "_frame",
         "_limits",
         "_masked",
         "_new_mask",
         "_received",
+        "_sending",
         "_tail",
         "output",
         "received_close",
@@ -233,7 +137,9 @@ class WebSocketSession:
         *,
         decode_text: bool = True,
         fragments: bool = False,
+        fragment_size: int | None = None,
         new_mask: Callable[[], bytes] = new_mask,
+        agreement: Agreement | None = None,
     ) -> None:
         self.role = role
         self.state = State.CONNECTING
@@ -243,6 +149,10 @@ class WebSocketSession:
         self._limits = limits
         self._decode_text = decode_text
         self._fragments = fragments
+        self._fragment_size = fragment_size
+        self._compression = None if agreement is None else Compression(agreement)
+        # The message that we send in fragments: its opcode, and whether it is compressed.
+        self._sending: tuple[int, bool] | None = None
         self._masked = role is Role.SERVER  # whether the peer's frames must be masked
         # Gives the keys to mask our frames with; None: we do not mask (RFC 6455 section 5.1).
         self._new_mask = None if role is Role.SERVER else new_mask
@@ -309,7 +219,7 @@ class WebSocketSession:
         header = parse_header(data, pos)
         if header is None:
             return -1
-        self._check_header(header)
+        check_header(header, self._masked, self._compression is not None)
         if header.opcode >= OP_CLOSE:
             stop = header.start + header.length
             if stop > len(data):
@@ -321,7 +231,9 @@ class WebSocketSession:
             return stop
         if self._assembler is None:
             self._assembler = MessageAssembler(self._limits, self._decode_text)
-        self._assembler.begin_frame(header.opcode, header.length)
+        self._assembler.begin_frame(
+            header.opcode, header.length, self._compression if header.rsv else None
+        )
         self._frame = header
         self._received = 0
         return self._receive_payload(header, data, header.start, events)
@@ -355,34 +267,11 @@ class WebSocketSession:
                 message = assembler.finish()
                 plain = self._decode_text or not text
                 events.append(message if plain else Data(OP_TEXT, message, True))
+        elif self._fragment_size is not None and assembler.held >= self._fragment_size:
+            # RFC 6455 section 5.4: where a message is divided has no meaning.
+            events.append(Data(header.opcode, assembler.take(), False))
+            self._frame = header._replace(opcode=OP_CONT)
         return pos
-
-    def _check_header(self, header: FrameHeader) -> None:
-        """Everything that RFC 6455 says about a single frame's header."""
-        opcode = header.opcode
-        if header.rsv:
-            # 5.2: "MUST be 0 unless an extension is negotiated that defines meanings"
-            raise WebSocketProtocolException(f"reserved bits {header.rsv:03b} are set")
-        if opcode > OP_PONG or OP_BINARY < opcode < OP_CLOSE:
-            raise WebSocketProtocolException(f"unknown opcode {opcode}")
-        if (header.mask is not None) is not self._masked:
-            # 5.1: a client MUST mask all frames, a server MUST NOT mask any.
-            raise WebSocketProtocolException(
-                "frame from the client is not masked"
-                if self._masked
-                else "frame from the server is masked"
-            )
-        if not header.minimal or header.length >= 1 << 63:
-            # 5.2: fewest bytes; "the most significant bit MUST be 0"
-            raise WebSocketProtocolException("payload length is not encoded as it must be")
-        if opcode >= OP_CLOSE:
-            if not header.fin:
-                # 5.4: "Control frames themselves MUST NOT be fragmented."
-                raise WebSocketProtocolException("control frame is fragmented")
-            if header.length > MAX_CONTROL_PAYLOAD:
-                raise WebSocketProtocolException(
-                    f"control frame with a payload of {header.length} bytes"
-                )
 
     def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == OP_PING:
@@ -394,7 +283,7 @@ class WebSocketSession:
         elif opcode == OP_PONG:
             events.append(Pong(payload))
         else:
-            events.append(_parse_close(payload))
+            events.append(parse_close(payload))
             self._ended = True
 
     def accept(self, last: Close | Failure) -> None:
@@ -417,20 +306,37 @@ class WebSocketSession:
         return self.received_close is not None and self.sent_close is self.received_close
 
     @property
+    def agreement(self) -> Agreement | None:
+        """What both sides have settled on permessage-deflate; None: there is no compression."""
+        return None if self._compression is None else self._compression.agreement
+
+    @property
+    def sending(self) -> bool:
+        """Whether a message that is sent in fragments has not ended."""
+        return self._sending is not None
+
+    @property
     def ended(self) -> bool:
         """Whether the peer's last word has come: nothing more will be parsed."""
         return self._ended
 
     # -- sending -------------------------------------------------------------------------
 
-    def send(self, message: str | bytes | bytearray | memoryview) -> int:
+    def send(
+        self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
+    ) -> int:
         """Send a message in one frame: text for str, binary for the others.
 
+        Parameters:
+            message: the message.
+            compress: whether to compress it, where that was agreed; None: if it is as long as
+                the agreement's threshold.
+
         Returns the bytes that this adds to the output. Raises TypeError for other types,
-        WebSocketStateException before the connection is open, and
-        WebSocketConnectionClosedException once it is closing or closed.
+        WebSocketStateException before the connection is open or within a fragmented message,
+        and WebSocketConnectionClosedException once it is closing or closed.
         """
-        if self.state is not State.OPEN:
+        if self.state is not State.OPEN or self._sending is not None:
             self._refuse()
         if isinstance(message, str):
             opcode, payload = OP_TEXT, message.encode()
@@ -438,17 +344,93 @@ class WebSocketSession:
             opcode, payload = OP_BINARY, bytes(message)  # bytes stay as they are
         else:
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+        if self._compression is not None:
+            return self.send_payload(opcode, payload, compress)
         # RFC 6455 section 5.3: a fresh key for every frame of a client.
         frame = serialize(opcode, payload, self._new_mask and self._new_mask())
         self.output.append(frame)
         return len(frame)
 
+    def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
+        """Send a message whose payload is given as bytes. Else as :meth:`send`.
+
+        Parameters:
+            opcode: OP_TEXT or OP_BINARY.
+            payload: in UTF-8, for a text.
+        """
+        if self.state is not State.OPEN or self._sending is not None:
+            self._refuse()
+        compression = self._compression
+        if compression is not None and compression.agreement.wants(payload, compress):
+            return self._write(opcode, compression.compress(payload), rsv=RSV1)
+        return self._write(opcode, payload)
+
+    def send_fragment(
+        self, data: str | bytes | bytearray | memoryview, fin: bool, compress: bool | None = None
+    ) -> int:
+        """Send the next fragment of a message; the first one begins it.
+
+        Parameters:
+            data: all of a message's fragments are str (text), or none is.
+            fin: whether the message ends with this fragment.
+            compress: whether to compress the message; only the first fragment's counts.
+
+        Returns and raises as :meth:`send` does. A fragment of the wrong type is a TypeError.
+        """
+        if self.state is not State.OPEN:
+            self._refuse()
+        if isinstance(data, str):
+            opcode, payload = OP_TEXT, data.encode()
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            opcode, payload = OP_BINARY, bytes(data)
+        else:
+            raise TypeError(f"a fragment is str or bytes, not {type(data).__name__}")
+        begins = self._sending is None
+        if begins:
+            self._sending = opcode, self._compression is not None and compress is not False
+        assert self._sending is not None
+        began_with, compressed = self._sending
+        if opcode != began_with:
+            raise TypeError(f"the message's fragments before were not {type(data).__name__}")
+        if compressed:
+            assert self._compression is not None
+            payload = self._compression.compress_fragment(payload, last=fin)
+        if fin:
+            self._sending = None
+        if begins:
+            return self._write(opcode, payload, fin, RSV1 if compressed else 0)
+        return self._write(OP_CONT, payload, fin)
+
+    def end_fragments(self) -> int:
+        """Send the last fragment, an empty one; without one before it, an empty text message.
+
+        Returns and raises as :meth:`send` does.
+        """
+        binary = self._sending is not None and self._sending[0] == OP_BINARY
+        return self.send_fragment(b"" if binary else "", True)
+
+    def send_shared(self, message: SharedMessage) -> int:
+        """Send a message that other connections get, too. Returns and raises as :meth:`send`."""
+        if self._new_mask is not None:
+            return self.send_payload(message.opcode, message.payload, message.compress)
+        if self.state is not State.OPEN or self._sending is not None:
+            self._refuse()
+        frame = message.plain
+        compression = self._compression
+        if compression is not None and compression.agreement.wants(
+            message.payload, message.compress
+        ):
+            frame = message.compressed(compression.agreement)
+            compression.forget()
+        self.output.append(frame)
+        return len(frame)
+
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        """Send one frame: a fragment, or a message with an opcode of its own.
+        """Send one frame as it is: a fragment, or a message with an opcode of its own.
 
         Returns and raises as :meth:`send` does; and ValueError for an opcode that is none, and
         for what RFC 6455 section 5.5 forbids a control frame to be. The sequence of fragments
-        is the caller's.
+        is the caller's. Nothing is compressed.
         """
         if self.state is not State.OPEN:
             self._refuse()
@@ -490,14 +472,16 @@ class WebSocketSession:
         self.sent_close = close
         self._write(OP_CLOSE, check_close(close.code, close.reason))
 
-    def _write(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        frame = serialize(opcode, payload, self._new_mask and self._new_mask(), fin)
+    def _write(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> int:
+        frame = serialize(opcode, payload, self._new_mask and self._new_mask(), fin, rsv)
         self.output.append(frame)
         return len(frame)
 
     def _refuse(self) -> None:
         if self.state is State.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
+        if self.state is State.OPEN:
+            raise WebSocketStateException("a message in fragments has not ended yet")
         raise WebSocketConnectionClosedException("Connection is already closed.")
 
 

@@ -19,12 +19,14 @@ ends neither the connection nor the loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
 
 if TYPE_CHECKING:
+    from .deflate import Agreement
     from .http11 import Request, Response
 
 __all__ = ["Connection", "WebSocketProtocol"]
@@ -50,7 +52,16 @@ class Connection(Protocol):
     @property
     def sock(self) -> Any: ...
 
-    def send(self, message: str | bytes | bytearray | memoryview) -> int: ...
+    @property
+    def compression(self) -> Agreement | None: ...
+
+    def send(self, message: str | bytes | bytearray | memoryview, compress: bool | None) -> int: ...
+    def send_fragment(
+        self, data: str | bytes | bytearray | memoryview, fin: bool, compress: bool | None
+    ) -> None: ...
+    def send_fragments(
+        self, fragments: Iterable[str] | Iterable[bytes], compress: bool | None
+    ) -> None: ...
     def send_frame(self, opcode: int, payload: bytes, fin: bool) -> int: ...
     def ping(self, payload: bytes) -> int: ...
     def pong(self, payload: bytes) -> int: ...
@@ -93,7 +104,8 @@ class WebSocketProtocol:
         """Data came that is not a message; only with the options that ask for it.
 
         With ``fragments=True``: a fragment of a message that came in several frames, str in a
-        text message and bytes in a binary one. With ``decode_text=False``: a whole text
+        text message and bytes in a binary one; with ``fragment_size``, also a part of a frame
+        that is longer than this. With ``decode_text=False``: a whole text
         message, as bytes.
 
         Parameters:
@@ -128,17 +140,64 @@ class WebSocketProtocol:
 
     # -- verbs ---------------------------------------------------------------------------
 
-    def send(self, message: str | bytes | bytearray | memoryview) -> int:
+    def send(
+        self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
+    ) -> int:
         """Send a message: text for str, binary for bytes, bytearray and memoryview.
 
         What does not go out at once is queued. May be called from any thread.
 
-        Returns the number of bytes on the wire. Raises TypeError for another type of message,
+        Parameters:
+            message: the message.
+            compress: whether to compress it; None: if it is long enough (see Deflate). Without
+                effect where compression was not agreed.
+
+        Returns the number of bytes on the wire (as they would be without compression, where the
+        message has to wait). Raises TypeError for another type of message,
         WebSocketStateException before the connection is open,
         WebSocketConnectionClosedException once it is closing or closed, and
         WebSocketQueueFullException when the write queue has reached its limit.
         """
-        return self._connection.send(message)
+        return self._connection.send(message, compress)
+
+    def send_fragments(
+        self, fragments: Iterable[str] | Iterable[bytes], compress: bool | None = None
+    ) -> None:
+        """Send a message piece by piece; it need never be whole in memory. Any thread.
+
+        The next fragment is asked for when the write queue has room, on the loop's thread.
+        Messages that are sent meanwhile follow behind; pings do not wait. When the iterable
+        raises, ``on_error`` hears of it and the connection is closed with 1011: the message
+        cannot be ended. ``close`` does not wait for the rest.
+
+        Parameters:
+            fragments: yields str for a text message, or bytes for a binary one.
+            compress: whether to compress the message, where that was agreed; None: yes.
+
+        Raises as :meth:`send` does, and TypeError for what cannot be iterated.
+        """
+        self._connection.send_fragments(fragments, compress)
+
+    def send_fragment(
+        self,
+        data: str | bytes | bytearray | memoryview,
+        fin: bool = False,
+        compress: bool | None = None,
+    ) -> None:
+        """Send the next fragment of a message; the first one begins it. Any thread.
+
+        Messages that are sent before the last fragment follow behind it; pings do not wait.
+
+        Parameters:
+            data: str in a text message, bytes in a binary one.
+            fin: whether the message ends here; ``send_fragment("", fin=True)`` ends it too.
+            compress: with the first fragment: whether to compress the message; None: where
+                that was agreed.
+
+        Raises as :meth:`send` does; TypeError for a fragment of the wrong type; and
+        WebSocketStateException while fragments of :meth:`send_fragments` are on their way.
+        """
+        self._connection.send_fragment(data, fin, compress)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send one frame with an opcode of your choice; for fragments and experiments.
@@ -207,6 +266,11 @@ class WebSocketProtocol:
     def subprotocol(self) -> str | None:
         """The subprotocol that the server chose, or None."""
         return self._connection.subprotocol
+
+    @property
+    def compression(self) -> Agreement | None:
+        """What was agreed on compression; None: there is none."""
+        return self._connection.compression
 
     @property
     def request(self) -> Request | None:

@@ -12,8 +12,12 @@ from reactor.protocols.session import State
 
 #: How each verb is called, and how its connection must see that.
 VERBS: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = [
-    ("send", ("text",), ("text",)),
-    ("send", (b"binary",), (b"binary",)),
+    ("send", ("text",), ("text", None)),
+    ("send", (b"binary", True), (b"binary", True)),
+    ("send_fragment", ("first",), ("first", False, None)),
+    ("send_fragment", (b"last", True, False), (b"last", True, False)),
+    ("send_fragments", (["first", "last"],), (["first", "last"], None)),
+    ("send_fragments", ([b"only"], False), ([b"only"], False)),
     ("send_frame", (1, b"last"), (1, b"last", True)),
     ("send_frame", (1, b"first", False), (1, b"first", False)),
     ("ping", (), (b"",)),
@@ -34,6 +38,7 @@ PROPERTIES = [
     "url",
     "state",
     "subprotocol",
+    "compression",
     "request",
     "response",
     "buffered_amount",

@@ -38,6 +38,18 @@ class Authority:
         self._ca.issue_cert(*names, **options).configure_cert(context)
         return context
 
+    def write(self, folder: Path) -> tuple[str, str]:
+        """Write a certificate for 127.0.0.1 and its key, for servers that read files.
+
+        Returns the two paths.
+        """
+        issued = self._ca.issue_cert("127.0.0.1")
+        certificate, key = folder / "certificate.pem", folder / "key.pem"
+        for number, blob in enumerate(issued.cert_chain_pems):
+            blob.write_to_path(str(certificate), append=number > 0)
+        issued.private_key_pem.write_to_path(str(key))
+        return str(certificate), str(key)
+
     def client_context(self) -> ssl.SSLContext:
         """Return the context of a client that trusts this CA."""
         return ssl.create_default_context(cafile=self.ca_file)

@@ -1,0 +1,190 @@
+"""The server's side of the opening handshake: TLS, request, checks, answer; one coroutine.
+
+What it is: RFC 6455 section 4.2 on an accepted socket, under one deadline. It reads from top to
+bottom what happens to a client until its connection is open, or refused.
+
+What it must not know: who listens, what protocol objects do.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import NamedTuple
+
+from .admission import Accept, HTTPResponse, check_origin, choose_subprotocol, further_headers
+from .exceptions import WebSocketException
+from .options import ServerOptions
+from .protocols.deflate import Agreement, accept_offers
+from .protocols.handshake import RejectedUpgrade, build_response, check_request
+from .protocols.http11 import HeadError, HeadParser, Request
+from .protocols.websocket import WebSocketProtocol
+from .tasks import now, wait, within
+from .transports.exchange import read_some, write_all
+from .transports.tls import accept_tls
+
+__all__ = ["Upgraded", "accept_upgrade"]
+
+logger = logging.getLogger("reactor")
+
+CLIENT = "the client"  # what exceptions call it
+
+#: Seconds for which a client that was refused is heard, so that it can read why.
+FAREWELL = 1.0
+
+
+class Upgraded(NamedTuple):
+    """A client whose opening handshake is done.
+
+    Attributes:
+        sock: an ``ssl.SSLSocket`` with TLS.
+        request: the client's request.
+        leftover: the bytes that came behind it.
+        protocol: what process_request has chosen, see Accept; None: what ``listen`` was given.
+        options: those of this client.
+        subprotocol: the one that was chosen, or None.
+        agreement: what was settled on compression, or None.
+    """
+
+    sock: socket.socket
+    request: Request
+    leftover: bytes
+    protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None
+    options: ServerOptions
+    subprotocol: str | None
+    agreement: Agreement | None
+
+
+async def accept_upgrade(
+    sock: socket.socket,
+    options: ServerOptions,
+    request_came: Callable[[], object],
+    refusal: HTTPResponse | None = None,
+) -> Upgraded | None:
+    """Do TLS and the upgrade on an accepted socket.
+
+    Parameters:
+        sock: non-blocking; it is closed unless it is returned.
+        options: see ServerOptions.
+        request_came: called when the head of the request is complete.
+        refusal: an answer that is already certain, whatever the request.
+
+    Returns None when the client has got another answer, as it was meant to. Raises an exception
+    of the tree when the client has left, was too slow or was rejected.
+    """
+    until = await now() + options.handshake_timeout
+    method = "GET"
+    try:
+        if options.ssl is not None:
+            sock = await accept_tls(sock, options.ssl, until)
+        try:
+            request, leftover = await _read_request(sock, options, until)
+            method = request.method
+            request_came()
+            outcome = refusal or await _judge(sock, request, leftover, options, until)
+        except (RejectedUpgrade, HeadError) as exc:
+            headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
+            await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until)
+            raise
+        if isinstance(outcome, HTTPResponse):
+            logger.debug("%s %s: %d", method, request.target, outcome.status)
+            await _answer(sock, outcome, method, until)
+            sock.close()
+            return None
+        upgraded, answer = outcome
+        await write_all(sock, answer, until, CLIENT)
+    except BaseException:
+        sock.close()
+        raise
+    return upgraded
+
+
+async def _read_request(
+    sock: socket.socket, options: ServerOptions, until: float
+) -> tuple[Request, bytes]:
+    """Return the head of the request, and what came behind it."""
+    parser = HeadParser("request", options.head_limits)
+    request = None
+    while request is None:
+        data = await read_some(sock, until, CLIENT)
+        if not data:
+            parser.feed_eof()
+        request = parser.feed(data)
+    return request, parser.leftover
+
+
+async def _judge(
+    sock: socket.socket, request: Request, leftover: bytes, options: ServerOptions, until: float
+) -> HTTPResponse | tuple[Upgraded, bytes]:
+    """Return what is to become of a request: an answer, or an upgrade with its answer.
+
+    Raises RejectedUpgrade. What the functions of the user raise is logged, and 500 to the client.
+    """
+    try:
+        decision = await _ask(sock, request, options, until)
+        if isinstance(decision, HTTPResponse):
+            return decision
+        if decision.options:
+            options = options.changed(**decision.options)
+        upgrade = check_request(request)
+        check_origin(options, request)
+        subprotocol = choose_subprotocol(options, request, upgrade.subprotocols)
+        headers = [*further_headers(options, request), *decision.headers]
+        extensions, agreement = None, None
+        if options.deflate is not None:
+            extensions, agreement = accept_offers(options.deflate, upgrade.extensions)
+        answer = build_response(upgrade.key, subprotocol, extensions, headers)
+    except RejectedUpgrade:
+        raise
+    except Exception as exc:  # of the functions of the user, or of what they gave
+        target = request.target
+        logger.error("exception in the opening handshake for %s", target, exc_info=exc)
+        return HTTPResponse(500, None, "internal error\n")
+    return (
+        Upgraded(sock, request, leftover, decision.protocol, options, subprotocol, agreement),
+        answer,
+    )
+
+
+_AS_EVER = Accept()
+
+
+async def _ask(
+    sock: socket.socket, request: Request, options: ServerOptions, until: float
+) -> HTTPResponse | Accept:
+    """Return what process_request says."""
+    hook = options.process_request
+    if hook is None:
+        return _AS_EVER
+    decision = hook(request, sock)
+    if isawaitable(decision):
+        decision = await within(until, decision)
+    if decision is None:
+        return _AS_EVER
+    if not isinstance(decision, (HTTPResponse, Accept)):
+        raise TypeError(
+            f"process_request must return None, an HTTPResponse or an Accept, not {decision!r}"
+        )
+    return decision
+
+
+async def _answer(sock: socket.socket, response: HTTPResponse, method: str, until: float) -> None:
+    """Send an answer that ends the connection, and let the client read it.
+
+    Closing a socket with unread bytes in it resets the connection, which can destroy the
+    answer on its way: so shut the write side and read until the client has closed.
+    """
+    until = min(until, await now() + FAREWELL)
+    try:
+        await write_all(sock, response.to_bytes(method), until, CLIENT)
+        if not isinstance(sock, ssl.SSLSocket):
+            sock.shutdown(socket.SHUT_WR)
+        # One read a turn, as for everybody else: this client may never stop.
+        while await wait(reads=[sock.fileno()], until=until):
+            if not await read_some(sock, until, CLIENT):
+                break
+    except (WebSocketException, OSError):
+        pass  # the client has gone; why it was refused is logged

@@ -1,0 +1,148 @@
+"""Who is let in: what the user of a server says about a client's request.
+
+What it is: the answers that ``process_request`` can give, and the checks of an opening handshake
+that depend on the server's options: origin, subprotocol, further headers.
+
+What it must not know: sockets, time, how the answer gets to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from .options import ConnectionOptions, ServerOptions, plain_origin
+from .protocols.handshake import HeaderSource, RejectedUpgrade, build_rejection, normalize_headers
+from .protocols.http11 import Request
+from .protocols.websocket import WebSocketProtocol
+
+if TYPE_CHECKING:
+    from socket import socket
+
+__all__ = [
+    "Accept",
+    "HTTPResponse",
+    "check_origin",
+    "choose_subprotocol",
+    "further_headers",
+]
+
+_CHANGEABLE = frozenset(option.name for option in fields(ConnectionOptions))
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPResponse:
+    """An answer that ``process_request`` gives in place of a WebSocket; the connection ends.
+
+    Parameters:
+        status: 200 to 599.
+        headers: further headers: a dict, a list of pairs or of "Name: value" lines.
+            Content-Length is set from the body; Content-Type is text/plain where none is given.
+        body: bytes, or str, which is sent as UTF-8. There is none for 204 and 304, nor for a
+            HEAD request.
+
+    Raises ValueError or TypeError for what cannot be sent. One object may answer any number of
+    requests.
+    """
+
+    status: int
+    headers: HeaderSource = None
+    body: bytes | str = b""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("status", int), ("body", (bytes, str))):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} must not be {type(value).__name__}: {value!r}")
+        object.__setattr__(self, "headers", normalize_headers(self.headers))
+        self.to_bytes()  # what cannot be sent is an error here
+
+    def to_bytes(self, method: str = "GET") -> bytes:
+        """Return the whole answer to a request with this method."""
+        answer = build_rejection(self.status, None, normalize_headers(self.headers), self.body)
+        if method == "HEAD":  # RFC 9110 section 9.3.2: as for GET, but without the body
+            head, empty_line, _ = answer.partition(b"\r\n\r\n")
+            return head + empty_line
+        return answer
+
+
+class Accept:
+    """What ``process_request`` returns to take a client, and to say how.
+
+    Parameters:
+        protocol: a function without parameters (a class, a ``functools.partial``) that returns
+            the protocol object for this client, called once the connection is open; or such an
+            object. None: what ``listen`` was given.
+        headers: further headers of the answer, Set-Cookie for example.
+        options: those of :class:`ConnectionOptions` that differ for this client, by name:
+            ``max_message_size=1 << 20``.
+
+    Raises TypeError for another name, or when *protocol* is neither. The client is still
+    checked: an upgrade in good form, of an origin that is allowed.
+    """
+
+    __slots__ = ("headers", "options", "protocol")
+
+    def __init__(
+        self,
+        protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None = None,
+        *,
+        headers: HeaderSource = None,
+        **options: Any,
+    ) -> None:
+        usable = protocol is None or callable(protocol) or isinstance(protocol, WebSocketProtocol)
+        if not usable:
+            raise TypeError(f"protocol must be a function or a protocol object, not {protocol!r}")
+        if unknown := options.keys() - _CHANGEABLE:
+            raise TypeError(f"a client has no option {min(unknown)!r} of its own")
+        self.protocol = protocol
+        self.headers = normalize_headers(headers)
+        self.options = options
+
+
+Decision = HTTPResponse | Accept | None
+ProcessRequest = Callable[[Request, "socket"], Decision | Awaitable[Decision]]
+
+
+def check_origin(options: ServerOptions, request: Request) -> None:
+    """Raise RejectedUpgrade (403) when the client's origin is not allowed.
+
+    RFC 6455 sections 4.2.2 (item 4) and 10.2: what keeps the scripts of other sites from using
+    the cookies of a browser's user.
+    """
+    if options.allowed_origins is None:
+        return
+    exact, patterns = options.allowed_origins
+    values = request.headers.get_all("Origin")
+    origin = plain_origin(values[0]) if values else None
+    if len(values) < 2:
+        if origin in exact:
+            return
+        if origin is not None and any(pattern.fullmatch(origin) for pattern in patterns):
+            return
+    shown = "without an Origin" if origin is None else f"from the Origin {', '.join(values)!r}"
+    raise RejectedUpgrade(f"connections {shown} are not allowed here", 403)
+
+
+def choose_subprotocol(
+    options: ServerOptions, request: Request, offered: tuple[str, ...]
+) -> str | None:
+    """Return the subprotocol of the connection, or None (RFC 6455 section 4.2.2, item 5).
+
+    Raises ValueError when the user's function names one that was not offered, which the client
+    would have to refuse, and whatever that function raises.
+    """
+    choice = options.subprotocols
+    if not callable(choice):
+        return next((name for name in choice if name in offered), None)
+    chosen = choice(request, offered)
+    if chosen is not None and chosen not in offered:
+        raise ValueError(f"the subprotocol {chosen!r} was not offered, only {list(offered)!r}")
+    return chosen
+
+
+def further_headers(options: ServerOptions, request: Request) -> list[tuple[str, str]]:
+    """Return the user's headers for the answer that accepts."""
+    source = options.response_headers
+    return normalize_headers(source(request) if callable(source) else source)

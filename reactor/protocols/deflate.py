@@ -1,0 +1,428 @@
+"""permessage-deflate: compression of messages (RFC 7692).
+
+What it is: the negotiation of the extension in both roles (:class:`Deflate` says what one side
+wants, :class:`Agreement` what both have settled), and :class:`Compression`, which compresses and
+inflates the messages of one connection.
+
+What it must not know: frames, sessions, what a message means.
+
+How it works. "Context takeover" (section 7.1.1) means that a message may refer back to the text
+of earlier ones, within a window of 2^bits bytes. It makes small messages far smaller and costs
+memory for each connection, so here nothing is made before the first message that needs it:
+
+* With takeover, the first compressed message makes the compressor, or the decompressor, which
+  the connection then keeps.
+* Without takeover, messages are compressed on scratch compressors, which all connections of the
+  process share: a full flush after each message makes the compressor forget what it has seen. A
+  decompressor is made for each message and dropped after it. (Shared ones would let a peer refer
+  back to what others have received.)
+
+Window bits: a sender may always use less than was agreed, so ours uses 12 unless told otherwise:
+that is 32 KiB for each connection that sends, where 15 bits would take 256 KiB. A compressor of
+zlib cannot be made with 8 bits, but with 9 it never refers back by more than 250 bytes (its
+window less the longest match), which a peer with a window of 256 can follow.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..exceptions import (
+    WebSocketHandshakeException,
+    WebSocketMessageTooBigException,
+    WebSocketPayloadException,
+)
+
+__all__ = ["Agreement", "Compression", "Deflate", "accept_offers", "check_answer"]
+
+NAME: Final = "permessage-deflate"
+
+#: Bits of our own compressor's window, unless told otherwise.
+OWN_WINDOW_BITS: Final = 12
+MAX_WINDOW_BITS: Final = 15
+
+#: What ends a flushed block, and is left out at the end of a message (section 7.2.1).
+_TAIL: Final = b"\x00\x00\xff\xff"
+
+#: The end of a message when zlib has put out nothing since the last flush: the first byte of an
+#: empty block, whose other four are left out (section 7.2.3.6).
+_EMPTY: Final = b"\x00"
+
+#: Final blocks (section 7.2.3.4) in a message. Behind each, a decompressor begins anew, which
+#: costs far more than the two bytes of an empty one.
+_MAX_FINAL_BLOCKS: Final = 64
+
+
+def _check_bits(name: str, value: object) -> None:
+    if type(value) is not int or not 8 <= value <= MAX_WINDOW_BITS:
+        raise ValueError(f"{name} must be 8 to 15, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deflate:
+    """What one side wants of permessage-deflate; the option ``compression``.
+
+    The default asks for nothing: a client offers what browsers offer, and what every server
+    has therefore seen; a server agrees to what is asked of it.
+
+    Parameters:
+        server_no_context_takeover: the server's messages do not refer to earlier ones. A client
+            that sets it needs no memory between messages to receive.
+        client_no_context_takeover: the client's messages do not.
+        server_max_window_bits: the server's window has at most this many bits, 8 to 15; None:
+            no demand.
+        client_max_window_bits: the client's window has at most this many bits, 8 to 15. True:
+            a client lets the server limit them. None: a client offers no such thing; for a
+            server, True and None both mean no demand.
+        level: zlib's compression level, 0 to 9 (-1: zlib's default, 6).
+        mem_level: memory of our compressor, 1 to 9: 2^(mem_level + 9) bytes beside its window.
+        threshold: messages of fewer bytes are not compressed, unless ``send`` demands it.
+
+    Raises ValueError for another value.
+    """
+
+    server_no_context_takeover: bool = False
+    client_no_context_takeover: bool = False
+    server_max_window_bits: int | None = None
+    client_max_window_bits: int | bool | None = True
+    level: int = -1
+    mem_level: int = 5
+    threshold: int = 128
+
+    def __post_init__(self) -> None:
+        if self.server_max_window_bits is not None:
+            _check_bits("server_max_window_bits", self.server_max_window_bits)
+        if self.client_max_window_bits is not None and self.client_max_window_bits is not True:
+            _check_bits("client_max_window_bits", self.client_max_window_bits)
+        for name, low, high in (("level", -1, 9), ("mem_level", 1, 9)):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} must be {low} to {high}, not {value!r}")
+        if type(self.threshold) is not int or self.threshold < 0:
+            raise ValueError(f"threshold must be 0 or more bytes, not {self.threshold!r}")
+
+    @classmethod
+    def of(cls, value: object) -> Deflate | None:
+        """Return what the option ``compression`` means: None, "deflate", or a Deflate.
+
+        Raises ValueError for another str, TypeError for anything else.
+        """
+        if value is None or isinstance(value, Deflate):
+            return value
+        if value == "deflate":
+            return cls()
+        kind = ValueError if isinstance(value, str) else TypeError
+        raise kind(f'compression must be None, "deflate" or a Deflate, not {value!r}')
+
+    def offer(self) -> str:
+        """Return a client's offer, a value for Sec-WebSocket-Extensions (section 5)."""
+        bits = self.client_max_window_bits
+        return _element(
+            self.server_no_context_takeover,
+            self.client_no_context_takeover,
+            self.server_max_window_bits,
+            True if bits == MAX_WINDOW_BITS else bits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What both sides have settled, from our side.
+
+    Attributes:
+        config: what we wanted.
+        send_bits, receive_bits: of the windows.
+        send_takeover, receive_takeover: whether messages may refer to earlier ones.
+    """
+
+    config: Deflate
+    send_bits: int
+    receive_bits: int
+    send_takeover: bool
+    receive_takeover: bool
+
+    @property
+    def compressor(self) -> tuple[int, int, int]:
+        """What our compressor is made with: level, window bits, memory level."""
+        return self.config.level, self.send_bits, self.config.mem_level
+
+    def wants(self, payload: bytes, compress: bool | None) -> bool:
+        """Whether a message is to be compressed; *compress* as for ``WebSocketProtocol.send``."""
+        if compress is None:
+            compress = len(payload) >= self.config.threshold
+        return compress and bool(payload)
+
+
+# --- Negotiation
+
+
+def _element(
+    server_no_context_takeover: bool,
+    client_no_context_takeover: bool,
+    server_max_window_bits: int | None,
+    client_max_window_bits: int | bool | None,
+) -> str:
+    parts = [NAME]
+    if server_no_context_takeover:
+        parts.append("server_no_context_takeover")
+    if client_no_context_takeover:
+        parts.append("client_no_context_takeover")
+    if server_max_window_bits is not None:
+        parts.append(f"server_max_window_bits={server_max_window_bits}")
+    if client_max_window_bits is True:
+        parts.append("client_max_window_bits")
+    elif client_max_window_bits:
+        parts.append(f"client_max_window_bits={client_max_window_bits}")
+    return "; ".join(parts)
+
+
+def _parse(element: str) -> dict[str, int | bool] | None:
+    """Return the parameters of an element of Sec-WebSocket-Extensions; None: of another name.
+
+    Raises ValueError for what section 7.1 says "MUST" be declined.
+    """
+    name, *parts = (part.strip() for part in element.split(";"))
+    if name.lower() != NAME:
+        return None
+    parameters: dict[str, int | bool] = {}
+    for part in parts:
+        parameter, equals, text = (piece.strip() for piece in part.partition("="))
+        if parameter in parameters:
+            raise ValueError(f"{parameter} comes twice")
+        if len(text) >= 2 and text[0] == text[-1] == '"':
+            text = text[1:-1]
+        if parameter in ("server_no_context_takeover", "client_no_context_takeover"):
+            if equals:
+                raise ValueError(f"{parameter} has the value {text!r}")
+            parameters[parameter] = True
+        elif parameter in ("server_max_window_bits", "client_max_window_bits"):
+            if not equals:
+                parameters[parameter] = True
+            elif text in ("8", "9", "10", "11", "12", "13", "14", "15"):
+                parameters[parameter] = int(text)
+            else:
+                raise ValueError(f"{parameter} is {text!r}, not 8 to 15")
+        else:
+            raise ValueError(f"unknown parameter {parameter!r}")
+    return parameters
+
+
+def _smaller(*bits: int | bool | None) -> int:
+    """Return the least of those that are numbers, at most 15."""
+    return min([MAX_WINDOW_BITS, *(n for n in bits if n is not None and n is not True)])
+
+
+def _own_bits(wanted: int | bool | None) -> int:
+    return OWN_WINDOW_BITS if wanted is None or wanted is True else wanted
+
+
+def accept_offers(
+    config: Deflate, offers: Sequence[str]
+) -> tuple[str, Agreement] | tuple[None, None]:
+    """Choose among a client's offers: the first that can be accepted (RFC 7692 section 5).
+
+    Parameters:
+        config: what the server wants.
+        offers: elements of Sec-WebSocket-Extensions.
+
+    Returns the value of the answer's Sec-WebSocket-Extensions and what is agreed; or None for
+    both: the connection goes without compression.
+    """
+    for offer in offers:
+        try:
+            asked = _parse(offer)
+        except ValueError:
+            continue  # 7.1: "MUST decline"
+        if asked is None or asked.get("server_max_window_bits") is True:
+            continue
+        server_forgets = config.server_no_context_takeover or bool(
+            asked.get("server_no_context_takeover")
+        )
+        client_forgets = config.client_no_context_takeover or bool(
+            asked.get("client_no_context_takeover")
+        )
+        server_bits = _smaller(config.server_max_window_bits, asked.get("server_max_window_bits"))
+        client_bits = MAX_WINDOW_BITS
+        if "client_max_window_bits" in asked:  # 7.1.2.2: only then may there be a limit
+            client_bits = _smaller(config.client_max_window_bits, asked["client_max_window_bits"])
+        answer = _element(
+            server_forgets,
+            client_forgets,
+            server_bits if server_bits < MAX_WINDOW_BITS else None,
+            client_bits if client_bits < MAX_WINDOW_BITS else None,
+        )
+        if asked.get("server_max_window_bits") == MAX_WINDOW_BITS == server_bits:
+            answer += "; server_max_window_bits=15"  # 7.1.2.1: accepted by saying so
+        own = min(server_bits, _own_bits(config.server_max_window_bits))
+        return answer, Agreement(config, own, client_bits, not server_forgets, not client_forgets)
+    return None, None
+
+
+def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None:
+    """Check a server's answer to :meth:`Deflate.offer` (RFC 7692 section 7.1).
+
+    Parameters:
+        config: what was offered.
+        extensions: elements of the answer's Sec-WebSocket-Extensions.
+
+    Returns what is agreed, or None: the server has declined. Raises WebSocketHandshakeException
+    for an answer that does not correspond to the offer. A demand that the answer passes over in
+    silence is not held against the server: it is then as if nothing had been demanded.
+    """
+    agreement = None
+    for element in extensions:
+        try:
+            answer = _parse(element)
+            if answer is None:
+                continue
+            if agreement is not None:
+                raise ValueError("comes twice")
+            server_bits = answer.get("server_max_window_bits", MAX_WINDOW_BITS)
+            client_bits = answer.get("client_max_window_bits", MAX_WINDOW_BITS)
+            if server_bits is True or client_bits is True:
+                raise ValueError("window bits without a value")
+            if "client_max_window_bits" in answer and config.client_max_window_bits is None:
+                raise ValueError("client_max_window_bits was not offered")
+            limit = config.server_max_window_bits
+            if "server_max_window_bits" in answer and limit is not None and server_bits > limit:
+                raise ValueError(f"server_max_window_bits={server_bits}, offered was {limit}")
+        except ValueError as exc:
+            raise WebSocketHandshakeException(
+                f"Invalid WebSocket Header: Sec-WebSocket-Extensions has {element!r}: {exc}"
+            ) from None
+        forgets = config.client_no_context_takeover or "client_no_context_takeover" in answer
+        agreement = Agreement(
+            config,
+            min(client_bits, _own_bits(config.client_max_window_bits)),
+            server_bits,
+            not forgets,
+            "server_no_context_takeover" not in answer,
+        )
+    return agreement
+
+
+# --- Compressing and inflating
+
+_scratch: dict[tuple[int, int, int], list[Any]] = {}
+
+
+def _compressor(level: int, bits: int, mem_level: int) -> Any:
+    return zlib.compressobj(level, zlib.DEFLATED, -max(bits, 9), mem_level)
+
+
+def compress_alone(agreement: Agreement, data: bytes) -> bytes:
+    """Compress a message that refers to no other, and that any peer can inflate.
+
+    Afterwards, a compressor that keeps its context is out of step with the peer's window: see
+    :meth:`Compression.forget`.
+    """
+    key = agreement.compressor
+    # A list, for its atomic pop and append: other threads take another one, or make one.
+    free = _scratch.setdefault(key, [])
+    compressor = free.pop() if free else _compressor(*key)
+    compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_FULL_FLUSH)
+    free.append(compressor)
+    return compressed[:-4] or _EMPTY
+
+
+class Compression:
+    """Compresses and inflates the messages of one connection.
+
+    Parameters:
+        agreement: of the opening handshake.
+    """
+
+    __slots__ = ("_compressor", "_decompressor", "_final_blocks", "agreement")
+
+    def __init__(self, agreement: Agreement) -> None:
+        self.agreement = agreement
+        self._compressor: Any = None
+        self._decompressor: Any = None
+        self._final_blocks = 0  # in the message that is coming
+
+    def compress(self, data: bytes) -> bytes:
+        """Compress a whole message (section 7.2.1)."""
+        if not self.agreement.send_takeover:
+            return compress_alone(self.agreement, data)
+        return self.compress_fragment(data, last=True)
+
+    def compress_fragment(self, data: bytes, last: bool) -> bytes:
+        """Compress the next fragment of a message.
+
+        Parameters:
+            data: the fragment.
+            last: whether the message ends with it.
+        """
+        compressor = self._compressor
+        if compressor is None:
+            compressor = self._compressor = _compressor(*self.agreement.compressor)
+        compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        if not last:
+            return compressed
+        if not self.agreement.send_takeover:
+            self._compressor = None
+        return compressed[:-4] or _EMPTY
+
+    def forget(self) -> None:
+        """The peer has got a message that was compressed elsewhere: begin anew."""
+        self._compressor = None
+
+    def inflate(self, data: bytes, last: bool, room: int, limit: int) -> bytes:
+        """Inflate a piece of a message (section 7.2.2).
+
+        Parameters:
+            data: the next bytes of the message's payload.
+            last: whether they are its last ones.
+            room: bytes that may still come out of the message.
+            limit: bytes that may come out of a message, for the text of the error.
+
+        Raises WebSocketMessageTooBigException when more would come out, and then has inflated
+        no more than that; WebSocketPayloadException for what cannot be inflated.
+        """
+        if last:
+            data += _TAIL
+        decompressor = self._decompressor
+        try:
+            if decompressor is None:
+                decompressor = self._decompressor = self._new_decompressor()
+            inflated: bytes = decompressor.decompress(data, room + 1)
+            if decompressor.eof:
+                inflated = self._inflate_behind_final_blocks(inflated, room)
+                decompressor = self._decompressor
+        except zlib.error as exc:
+            raise WebSocketPayloadException(f"message cannot be inflated: {exc}") from None
+        if len(inflated) > room:
+            raise WebSocketMessageTooBigException(
+                f"compressed message inflates to more than max_message_size={limit} bytes"
+            )
+        if last:
+            self._final_blocks = 0
+            if not self.agreement.receive_takeover:
+                self._decompressor = None
+        return inflated
+
+    def _new_decompressor(self) -> Any:
+        # At least 9: some peers that agree to 8 have compressors with 9.
+        return zlib.decompressobj(-max(self.agreement.receive_bits, 9))
+
+    def _inflate_behind_final_blocks(self, inflated: bytes, room: int) -> bytes:
+        """A block was marked as final: zlib stops there, section 7.2.3.4 goes on.
+
+        What follows cannot refer back beyond it here; no compressor that can end a stream does.
+        """
+        pieces = [inflated]
+        room -= len(inflated)
+        while self._decompressor.eof and room >= 0:
+            self._final_blocks += 1
+            if self._final_blocks > _MAX_FINAL_BLOCKS:
+                raise WebSocketPayloadException(
+                    f"compressed message has more than {_MAX_FINAL_BLOCKS} final blocks"
+                )
+            rest = self._decompressor.unused_data
+            self._decompressor = self._new_decompressor()
+            pieces.append(self._decompressor.decompress(rest, room + 1))
+            room -= len(pieces[-1])
+        return b"".join(pieces)

@@ -1,0 +1,108 @@
+"""Rules: what RFC 6455 says about single frames, whatever came before them.
+
+What it is: the checks of frames that are to be sent, and of those that came.
+
+What it must not know: state, sequences of frames, how a fault is answered.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..exceptions import CloseCode, WebSocketProtocolException
+from .events import Close
+from .frames import MAX_CONTROL_PAYLOAD, OP_BINARY, OP_CLOSE, OP_PONG, OP_TEXT, FrameHeader
+from .messages import decode_text
+
+__all__ = ["RSV1", "check_close", "check_frame", "check_header", "parse_close"]
+
+#: RFC 7692 section 6: set on the first frame of a compressed message.
+RSV1: Final = 4
+
+
+def check_close(code: int, reason: str | bytes = "") -> bytes:
+    """Return the payload of a close frame (RFC 6455 section 5.5.1).
+
+    Parameters:
+        code: 1000-1003, 1007-1014 or 3000-4999; 1005 for a frame without code and reason.
+        reason: at most 123 bytes of UTF-8.
+
+    Raises ValueError when one of them may not be sent.
+    """
+    if isinstance(reason, str):
+        reason = reason.encode()
+    else:
+        reason.decode()  # raises UnicodeDecodeError, which is a ValueError
+    if code == CloseCode.NO_STATUS and not reason:
+        return b""
+    if not _valid_on_wire(code):
+        raise ValueError(f"close code {code} may not be sent (RFC 6455 section 7.4)")
+    if len(reason) > MAX_CONTROL_PAYLOAD - 2:
+        raise ValueError(f"close reason of {len(reason)} bytes exceeds 123")
+    return code.to_bytes(2, "big") + reason
+
+
+def check_frame(opcode: int, payload: bytes, fin: bool) -> None:
+    """Raise ValueError for a frame that must not be sent, or not in this way."""
+    if not 0 <= opcode <= 0xF:
+        raise ValueError(f"opcode {opcode} is not in 0..15")
+    if opcode == OP_CLOSE:
+        raise ValueError("a close frame is sent by close(), which begins the closing handshake")
+    if opcode > OP_CLOSE and not fin:
+        raise ValueError("a control frame cannot be a fragment (RFC 6455 section 5.5)")
+    if opcode > OP_CLOSE and len(payload) > MAX_CONTROL_PAYLOAD:
+        raise ValueError(f"payload of {len(payload)} bytes exceeds 125 (RFC 6455 section 5.5)")
+
+
+def _valid_on_wire(code: int) -> bool:
+    """RFC 6455 section 7.4.1 and 7.4.2, with the IANA registry's 1012 to 1014."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+def parse_close(payload: bytes) -> Close:
+    """Return the close frame with this payload; WebSocketProtocolException if there is none."""
+    if not payload:
+        return Close(CloseCode.NO_STATUS, "")
+    if len(payload) == 1:
+        raise WebSocketProtocolException("close frame with a payload of one byte")
+    code = int.from_bytes(payload[:2], "big")
+    if not _valid_on_wire(code):
+        raise WebSocketProtocolException(f"invalid close code {code}")
+    return Close(code, decode_text(payload[2:]))
+
+
+def check_header(header: FrameHeader, masked: bool, compression: bool) -> None:
+    """Check a frame that came.
+
+    Parameters:
+        header: of the frame.
+        masked: whether it must be masked: whether it comes from a client.
+        compression: whether permessage-deflate was agreed.
+
+    Raises WebSocketProtocolException for what the peer must not send.
+    """
+    opcode = header.opcode
+    if header.rsv and not (
+        # RFC 7692 section 6.1: not on control frames, nor on continuation frames
+        header.rsv == RSV1 and compression and opcode in (OP_TEXT, OP_BINARY)
+    ):
+        # 5.2: "MUST be 0 unless an extension is negotiated that defines meanings"
+        raise WebSocketProtocolException(f"reserved bits {header.rsv:03b} are set")
+    if opcode > OP_PONG or OP_BINARY < opcode < OP_CLOSE:
+        raise WebSocketProtocolException(f"unknown opcode {opcode}")
+    if (header.mask is not None) is not masked:
+        # 5.1: a client MUST mask all frames, a server MUST NOT mask any.
+        raise WebSocketProtocolException(
+            "frame from the client is not masked" if masked else "frame from the server is masked"
+        )
+    if not header.minimal or header.length >= 1 << 63:
+        # 5.2: fewest bytes; "the most significant bit MUST be 0"
+        raise WebSocketProtocolException("payload length is not encoded as it must be")
+    if opcode >= OP_CLOSE:
+        if not header.fin:
+            # 5.4: "Control frames themselves MUST NOT be fragmented."
+            raise WebSocketProtocolException("control frame is fragmented")
+        if header.length > MAX_CONTROL_PAYLOAD:
+            raise WebSocketProtocolException(
+                f"control frame with a payload of {header.length} bytes"
+            )

@@ -1,0 +1,54 @@
+"""Shared messages: one message for many connections, serialized once.
+
+What it is: a message of a server in all the forms that its receivers need, each made when the
+first of them needs it.
+
+What it must not know: sessions, who the receivers are.
+
+How it works. A server's frames are not masked (RFC 6455 section 5.1), so the same bytes are right
+for all of its clients; compressed, for all whose agreement asks for the same compressor: the
+message is compressed by itself, so that every receiver can inflate it (see ``deflate.py``).
+"""
+
+from __future__ import annotations
+
+from .deflate import Agreement, compress_alone
+from .frames import serialize
+from .rules import RSV1
+
+__all__ = ["SharedMessage"]
+
+
+class SharedMessage:
+    """See the module.
+
+    Parameters, which are attributes too:
+        opcode: OP_TEXT or OP_BINARY.
+        payload: the message, in bytes.
+        compress: whether to compress it; None: where it is as long as the threshold.
+    """
+
+    __slots__ = ("_compressed", "_plain", "compress", "opcode", "payload")
+
+    def __init__(self, opcode: int, payload: bytes, compress: bool | None = None) -> None:
+        self.opcode = opcode
+        self.payload = payload
+        self.compress = compress
+        self._plain: bytes | None = None
+        self._compressed: dict[tuple[int, int, int], bytes] = {}
+
+    @property
+    def plain(self) -> bytes:
+        """The frame without compression."""
+        if self._plain is None:
+            self._plain = serialize(self.opcode, self.payload, None)
+        return self._plain
+
+    def compressed(self, agreement: Agreement) -> bytes:
+        """Return the frame compressed as the agreement says."""
+        key = agreement.compressor
+        frame = self._compressed.get(key)
+        if frame is None:
+            data = compress_alone(agreement, self.payload)
+            frame = self._compressed[key] = serialize(self.opcode, data, None, rsv=RSV1)
+        return frame

@@ -1,0 +1,366 @@
+"""Sending: what a connection does with what its user gives it to send.
+
+What it is: the half of a connection that goes from the verbs to the stream: the checks, the
+order, what other threads hand over, and the collection of what one callback sends.
+
+What it must not know: time, what comes in, how a connection begins and ends.
+
+How it works. What handlers send collects in the session's output, and leaves in one write when
+the running callback is over (``flush``, called by the loop), or earlier when it has grown to
+the cork limit. A message in fragments makes an outbox (see there), behind which other messages
+wait.
+
+Threads: the verbs check whether they are on the loop's thread; if not they check what can be
+checked, raise at once if the connection is closed, and hand over to the loop in the order of
+the calls.
+"""
+
+from __future__ import annotations
+
+import threading
+from _thread import get_ident
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from .dispatcher import report
+from .exceptions import (
+    CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketQueueFullException,
+    WebSocketStateException,
+)
+from .outbox import Fragments, Message, Outbox
+from .protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
+from .protocols.rules import check_frame
+from .protocols.session import Role, State, WebSocketSession
+from .protocols.shared import SharedMessage
+
+if TYPE_CHECKING:
+    from .loop import EventLoop
+    from .options import ConnectionOptions
+    from .protocols.websocket import WebSocketProtocol
+    from .transports.stream import Stream
+
+__all__ = ["Phase", "Sending", "encode"]
+
+#: Output is written during a callback, not after it, when it has grown to this many bytes, or
+#: to the high mark: then what is above the mark is in the stream's queue, which sees to
+#: ``on_writable``.
+CORK_LIMIT = 65536
+
+_thread_lock = threading.Lock()
+
+
+class Phase(IntEnum):
+    """See connection.py."""
+
+    CONNECTING = 0
+    ATTACHED = 1
+    WAITING = 2
+    OVER = 3
+
+
+class Sending:
+    """See the module. Parameters: see Connection."""
+
+    __slots__ = (
+        "_cork_limit",
+        "_corked",
+        "_ending",
+        "_from_threads",
+        "_loop",
+        "_outbox",
+        "_phase",
+        "_role",
+        "_write_limit",
+        "options",
+        "protocol",
+        "session",
+        "stream",
+    )
+
+    protocol: WebSocketProtocol
+    session: WebSocketSession
+    stream: Stream
+
+    def __init__(self, loop: EventLoop, options: ConnectionOptions, role: Role) -> None:
+        self._loop = loop
+        self.options = options
+        self._role = role
+        self._phase = Phase.CONNECTING
+        self._write_limit = options.write_limit
+        self._cork_limit = min(CORK_LIMIT, options.high_water)
+        self._corked = 0  # bytes in the session's output
+        self._from_threads = 0  # bytes on their way from other threads to the loop
+        self._outbox: Outbox | None = None  # while there is a message in fragments
+        self._ending = False  # another thread has asked for the end: its later sends are too late
+
+    @property
+    def state(self) -> State:
+        """The state as RFC 6455 has it."""
+        if self._phase is Phase.ATTACHED:
+            return self.session.state
+        return State.CLOSED if self._phase is Phase.OVER else State.CONNECTING
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent and have not left the process."""
+        if self._phase is not Phase.ATTACHED:
+            return 0
+        waiting = 0 if self._outbox is None else self._outbox.size
+        return self._corked + self.stream.queued + self._from_threads + waiting
+
+    # -- the verbs -----------------------------------------------------------------------
+
+    def send(
+        self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
+    ) -> int:
+        """See WebSocketProtocol."""
+        loop = self._loop
+        if get_ident() != loop.thread_id or self._outbox is not None:
+            return self.send_payload(*encode(message), compress)
+        # From here to the end: what _sendable() and sent() do, without the calls.
+        if self._phase is not Phase.ATTACHED:
+            self._refuse()
+        if self.stream.queued >= self._write_limit:
+            raise self._queue_full(self.stream.queued)
+        session = self.session
+        size = session.send(message, compress)
+        self._corked += size
+        if self._corked >= self._cork_limit or not loop.running:
+            self.flush()
+        elif len(session.output) == 1:
+            loop.dirty.append(self)
+        return size
+
+    def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
+        """As :meth:`send`, with the opcode (OP_TEXT, OP_BINARY) and the payload in bytes."""
+        if get_ident() != self._loop.thread_id:
+            self._check_from_thread(self.buffered_amount)
+            self._hand_over(len(payload), self._send_message, opcode, payload, compress)
+        else:
+            session = self._sendable()
+            if session.state is not State.OPEN:
+                raise _closed()
+            self._send_message(opcode, payload, compress)
+        return self._size_on_wire(len(payload))
+
+    def _send_message(self, opcode: int, payload: bytes, compress: bool | None) -> None:
+        if self._outbox is not None:
+            self._outbox.add(Message(opcode, payload, compress))
+        else:
+            self.sent(self.session.send_payload(opcode, payload, compress))
+
+    def send_shared(self, message: SharedMessage) -> None:
+        """Send a message that other connections get, too. The loop's thread only.
+
+        Raises as :meth:`send` does.
+        """
+        session = self._sendable()
+        if self._outbox is not None:
+            self._outbox.add(Message(message.opcode, message.payload, message.compress))
+        else:
+            self.sent(session.send_shared(message))
+
+    def send_fragments(
+        self, fragments: Iterable[str] | Iterable[bytes], compress: bool | None = None
+    ) -> None:
+        """See WebSocketProtocol."""
+        if isinstance(fragments, (str, bytes, bytearray, memoryview)):
+            kind = type(fragments).__name__
+            raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
+        message = Fragments(iter(fragments), compress)
+        if get_ident() != self._loop.thread_id:
+            self._check_from_thread(self.buffered_amount)
+            self._hand_over(0, self._send_fragments, message)
+        else:
+            self._check_open()
+            self._send_fragments(message)
+
+    def _send_fragments(self, message: Fragments) -> None:
+        self._fragmenting().add(message)
+
+    def send_fragment(
+        self,
+        data: str | bytes | bytearray | memoryview,
+        fin: bool = False,
+        compress: bool | None = None,
+    ) -> None:
+        """See WebSocketProtocol."""
+        if get_ident() != self._loop.thread_id:
+            _opcode, payload = encode(data)
+            self._check_from_thread(self.buffered_amount)
+            self._hand_over(len(payload), self._send_fragment_later, data, fin, compress)
+        else:
+            self._check_open()
+            self._send_fragment(data, fin, compress)
+
+    def _send_fragment(
+        self, data: str | bytes | bytearray | memoryview, fin: bool, compress: bool | None
+    ) -> None:
+        self._fragmenting().send_fragment(data, fin, compress)
+
+    def _send_fragment_later(
+        self, data: str | bytes | bytearray | memoryview, fin: bool, compress: bool | None
+    ) -> None:
+        try:
+            self._send_fragment(data, fin, compress)
+        except (TypeError, WebSocketStateException) as exc:
+            report(self.protocol, exc)  # whoever sent it has gone on
+
+    def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
+        """See WebSocketProtocol."""
+        if get_ident() != self._loop.thread_id:
+            self._check_from_thread(self.buffered_amount)
+            check_frame(opcode, payload, fin)
+            self._hand_over(len(payload), self._send_frame, opcode, payload, fin)
+            return self._size_on_wire(len(payload))
+        session = self._sendable()
+        if opcode < OP_CLOSE and self._outbox is not None:
+            raise WebSocketStateException("a message in fragments has not ended yet")
+        size = session.send_frame(opcode, payload, fin)
+        self.sent(size)
+        return size
+
+    def _send_frame(self, opcode: int, payload: bytes, fin: bool) -> None:
+        self.sent(self.session.send_frame(opcode, payload, fin))
+
+    def ping(self, payload: bytes = b"") -> int:
+        """See WebSocketProtocol."""
+        return self.send_frame(OP_PING, payload)
+
+    def pong(self, payload: bytes = b"") -> int:
+        """See WebSocketProtocol."""
+        return self.send_frame(OP_PONG, payload)
+
+    # -- what forbids it -----------------------------------------------------------------
+
+    def _sendable(self) -> WebSocketSession:
+        """Return the session, if there is one and its write queue is not full."""
+        if self._phase is not Phase.ATTACHED:
+            self._refuse()
+        queued = self.stream.queued
+        if self._outbox is not None:
+            queued += self._outbox.size
+        if queued >= self._write_limit:
+            raise self._queue_full(queued)
+        return self.session
+
+    def _check_open(self) -> None:
+        if self._sendable().state is not State.OPEN:
+            raise _closed()
+
+    def _refuse(self) -> None:
+        if self._phase is Phase.CONNECTING:
+            raise WebSocketStateException("the connection is not open yet")
+        raise _closed()
+
+    def _queue_full(self, queued: int) -> WebSocketQueueFullException:
+        return WebSocketQueueFullException(
+            f"the write queue of {self._place} holds {queued} bytes, "
+            f"write_limit is {self._write_limit}"
+        )
+
+    @property
+    def _place(self) -> str:
+        """How error messages call this connection."""
+        raise AssertionError("the role's subclass says so")
+
+    # -- from the session to the stream --------------------------------------------------
+
+    def sent(self, size: int) -> None:
+        """*size* bytes were added to the session's output."""
+        self._corked += size
+        if self._corked >= self._cork_limit or not self._loop.running:
+            self.flush()
+        elif len(self.session.output) == 1:  # it was empty, so nobody else has seen to it
+            self._loop.dirty.append(self)
+
+    def cork(self) -> None:
+        """The session itself has put out frames: answers to what came."""
+        self._corked = sum(map(len, self.session.output))
+        self._loop.flush_soon(self)
+
+    def flush(self) -> None:
+        """Write what has collected. Called by the loop after the callback that sent.
+
+        The connection may have ended meanwhile: its stream takes nothing more then.
+        """
+        output = self.session.output
+        if output:
+            data = output[0] if len(output) == 1 else b"".join(output)
+            output.clear()
+            self._corked = 0
+            self.stream.write(data)
+
+    # -- messages in fragments -----------------------------------------------------------
+
+    def _fragmenting(self) -> Outbox:
+        if self._outbox is None:
+            self._outbox = Outbox(self, self._loop, self.options.high_water)
+        return self._outbox
+
+    def has_room(self) -> bool:
+        """Whether the write queue is below its high mark; for the outbox."""
+        if self._corked + self.stream.queued > self.options.high_water:
+            self.flush()  # so that the stream says when it has drained
+        return self.stream.queued <= self.options.high_water
+
+    def outbox_empty(self) -> None:
+        """Nothing waits any longer."""
+        self._outbox = None
+
+    def fragments_failed(self, error: Exception) -> None:
+        """A message cannot be ended, because of what its iterator raised."""
+        report(self.protocol, error)
+        self.close(CloseCode.INTERNAL_ERROR)
+
+    def close(self, code: int) -> None:
+        """See WebSocketProtocol."""
+        raise AssertionError("the connection does")
+
+    def _drop_outbox(self) -> None:
+        if self._outbox is not None:
+            self._outbox.drop()
+            self._outbox = None
+
+    # -- from other threads --------------------------------------------------------------
+
+    def _check_from_thread(self, buffered: int) -> None:
+        if self._ending or self.state is not State.OPEN:
+            self._refuse()
+        if buffered >= self._write_limit:
+            raise self._queue_full(buffered)
+
+    def _hand_over(self, size: int, method: Callable[..., None], *args: Any) -> None:
+        """Have the loop call *method*, unless the connection has ended by then."""
+        with _thread_lock:
+            self._from_threads += size
+        self._loop.call_soon_threadsafe(self._handed_over, self.session, size, method, args)
+
+    def _handed_over(
+        self, session: WebSocketSession, size: int, method: Callable[..., None], args: Any
+    ) -> None:
+        with _thread_lock:
+            self._from_threads -= size
+        # The connection may have ended, and even begun anew, since the call: with a new session.
+        if session.state is State.OPEN:
+            method(*args)
+
+    def _size_on_wire(self, length: int) -> int:
+        mask = 4 if self._role is Role.CLIENT else 0
+        return 2 + (0 if length < 126 else 2 if length < 65536 else 8) + mask + length
+
+
+def _closed() -> WebSocketConnectionClosedException:
+    return WebSocketConnectionClosedException("Connection is already closed.")
+
+
+def encode(message: str | bytes | bytearray | memoryview) -> tuple[int, bytes]:
+    """Return opcode and payload of a message; TypeError for what is none."""
+    if isinstance(message, str):
+        return OP_TEXT, message.encode()
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return OP_BINARY, bytes(message)
+    raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
