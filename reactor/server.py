@@ -220,8 +220,17 @@ class Listener:
             self._upgrade(handshake, refusal),
             lambda upgraded, error: self._upgraded(upgraded, error, address),
         )
-        silent_limit = self.options.max_handshakes
-        if silent_limit is not None and len(self._silent) > silent_limit:
+        if self._too_many_silent:
+            # Not now: the task has not begun, and the request may be there already.
+            self._loop.call_soon(self._drop_silent)
+
+    @property
+    def _too_many_silent(self) -> bool:
+        limit = self.options.max_handshakes
+        return limit is not None and len(self._silent) > limit
+
+    def _drop_silent(self) -> None:
+        while self._too_many_silent:
             logger.info("opening handshake failed: there are more than max_handshakes")
             self._drop(next(iter(self._silent)))
 

@@ -12,7 +12,9 @@ or malformed. The caller then looks at that one frame with :func:`parse_header`,
 judge. So the hot loop has no error paths, and every error has one place.
 
 The functions take and return plain values, keep no state between calls (but for the pool of
-masking keys) and use no closures, so that a compiled module can replace them one by one.
+masking keys) and use no closures. So a compiled module, _frames.pyx, can replace those that every
+message passes: it does where it was built, unless the environment variable
+REACTOR_PURE_PYTHON is set to anything but "" or "0". ``compiled`` tells.
 """
 
 from __future__ import annotations
@@ -242,3 +244,20 @@ def parse_header(data: bytes, pos: int) -> FrameHeader | None:
         minimal=minimal,
         start=start,
     )
+
+
+#: Whether the compiled functions are in use.
+compiled = False
+
+if os.environ.get("REACTOR_PURE_PYTHON", "0") in ("", "0"):
+    try:
+        from ._frames import (  # type: ignore[no-redef]
+            apply_mask,
+            new_mask,
+            parse_messages,
+            serialize,
+        )
+    except ImportError:
+        pass  # it was not built: there was no compiler
+    else:
+        compiled = True

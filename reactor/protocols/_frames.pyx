@@ -1,0 +1,193 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: freethreading_compatible=False, embedsignature=False
+"""The compiled twin of frames.py: the same functions, the same results, in C.
+
+What it is: those functions of frames.py that every message passes. frames.py says what they do,
+and uses its own where this module was not built or is switched off.
+
+What it must not know: anything that frames.py does not.
+"""
+
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
+)
+from cpython.list cimport PyList_Append
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+import os
+
+cdef extern from "Python.h":
+    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
+
+cdef enum:
+    FIN = 0x80
+    MASKED = 0x80
+    FIN_TEXT = 0x81
+    FIN_BINARY = 0x82
+    POOL = 2048  # bytes of masking keys in one draw
+
+cdef uint8_t pool[POOL]
+cdef Py_ssize_t pool_left = 0
+
+
+cdef void xor_into(
+    uint8_t *target, const uint8_t *source, Py_ssize_t length, const uint8_t *mask
+) noexcept nogil:
+    """Write *source*, masked, to *target*; the two may be the same."""
+    cdef uint32_t key
+    cdef uint64_t wide, word
+    cdef Py_ssize_t i = 0
+    memcpy(&key, mask, 4)
+    wide = (<uint64_t>key << 32) | key  # the same four bytes twice, in any byte order
+    while length - i >= 8:
+        memcpy(&word, source + i, 8)  # the compiler makes one instruction of it, or vectors
+        word ^= wide
+        memcpy(target + i, &word, 8)
+        i += 8
+    while i < length:
+        target[i] = source[i] ^ mask[i & 3]
+        i += 1
+
+
+cdef int draw(uint8_t *key) except -1:
+    """Put a masking key into *key*, from the pool of unpredictable bytes."""
+    global pool_left
+    cdef bytes drawn
+    if pool_left < 4:
+        drawn = os.urandom(POOL)
+        memcpy(pool, PyBytes_AS_STRING(drawn), POOL)
+        pool_left = POOL
+    pool_left -= 4
+    memcpy(key, pool + pool_left, 4)
+    return 0
+
+
+def _forget_masks():
+    """After a fork: the child must not use the keys that its parent uses."""
+    global pool_left
+    pool_left = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_masks)
+
+
+def new_mask():
+    cdef uint8_t key[4]
+    draw(key)
+    return PyBytes_FromStringAndSize(<char *>key, 4)
+
+
+def apply_mask(bytes data not None, bytes mask not None):
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+    cdef bytes masked = PyBytes_FromStringAndSize(NULL, length)
+    if PyBytes_GET_SIZE(mask) != 4:
+        raise ValueError("the mask must be four bytes")
+    xor_into(
+        <uint8_t *>PyBytes_AS_STRING(masked), <uint8_t *>PyBytes_AS_STRING(data), length,
+        <uint8_t *>PyBytes_AS_STRING(mask),
+    )
+    return masked
+
+
+def serialize(int opcode, bytes payload not None, bytes mask, bint fin=True, int rsv=0):
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+    cdef Py_ssize_t start = 2 if length < 126 else 4 if length < 65536 else 10
+    cdef bytes frame
+    cdef uint8_t *target
+    cdef int i
+    if mask is not None:
+        if PyBytes_GET_SIZE(mask) != 4:
+            raise ValueError("the mask must be four bytes")
+        start += 4
+    frame = PyBytes_FromStringAndSize(NULL, start + length)
+    target = <uint8_t *>PyBytes_AS_STRING(frame)
+    target[0] = (FIN if fin else 0) | rsv << 4 | opcode
+    if length < 126:
+        target[1] = length
+    elif length < 65536:
+        target[1] = 126
+        target[2] = length >> 8
+        target[3] = length & 0xFF
+    else:
+        target[1] = 127
+        for i in range(8):
+            target[2 + i] = (<uint64_t>length >> (56 - 8 * i)) & 0xFF
+    if mask is None:
+        memcpy(target + start, PyBytes_AS_STRING(payload), length)
+    else:
+        target[1] |= MASKED
+        memcpy(target + start - 4, PyBytes_AS_STRING(mask), 4)
+        xor_into(
+            target + start, <uint8_t *>PyBytes_AS_STRING(payload), length, target + start - 4
+        )
+    return frame
+
+
+def parse_messages(
+    bytes data not None, Py_ssize_t pos, list messages not None, bint masked, uint64_t limit
+):
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef const uint8_t *buffer = <const uint8_t *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t start
+    cdef uint64_t length
+    cdef uint8_t first, second
+    cdef int i
+    while end - pos >= 2:
+        first = buffer[pos]
+        second = buffer[pos + 1]
+        if first != FIN_TEXT and first != FIN_BINARY:
+            break
+        if (second >= MASKED) != masked:
+            break
+        length = second & 0x7F
+        if length < 126:
+            start = pos + 2
+        elif length == 126:
+            start = pos + 4
+            if start > end:
+                break
+            length = <uint64_t>buffer[pos + 2] << 8 | buffer[pos + 3]
+            if length < 126:
+                break
+        else:
+            start = pos + 10
+            if start > end:
+                break
+            length = 0
+            for i in range(8):
+                length = length << 8 | buffer[pos + 2 + i]
+            if length < 65536:
+                break
+        if length > limit:
+            break
+        if masked:
+            start += 4
+        if start > end or length > <uint64_t>(end - start):
+            break
+        if not take(messages, buffer + start, length, masked, first == FIN_TEXT):
+            break
+        pos = start + <Py_ssize_t>length
+    return pos
+
+
+cdef bint take(
+    list messages, const uint8_t *payload, Py_ssize_t length, bint masked, bint text
+) except -1:
+    """Append a message; False when it is a text that is not UTF-8."""
+    cdef bytes plain
+    if masked:
+        plain = PyBytes_FromStringAndSize(NULL, length)
+        xor_into(<uint8_t *>PyBytes_AS_STRING(plain), payload, length, payload - 4)
+        payload = <const uint8_t *>PyBytes_AS_STRING(plain)
+    elif not text:
+        plain = PyBytes_FromStringAndSize(<const char *>payload, length)
+    if not text:
+        PyList_Append(messages, plain)
+        return True
+    try:
+        PyList_Append(messages, PyUnicode_DecodeUTF8(<const char *>payload, length, NULL))
+    except UnicodeDecodeError:
+        return False
+    return True
