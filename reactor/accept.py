@@ -177,9 +177,9 @@ async def _answer(sock: socket.socket, response: HTTPResponse, method: str, unti
     Closing a socket with unread bytes in it resets the connection, which can destroy the
     answer on its way: so shut the write side and read until the client has closed.
     """
-    until = min(until, await now() + FAREWELL)
     try:
         await write_all(sock, response.to_bytes(method), until, CLIENT)
+        until = min(until, await now() + FAREWELL)
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)
         # One read a turn, as for everybody else: this client may never stop.

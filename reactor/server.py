@@ -281,6 +281,9 @@ class Listener:
             logger.error("exception in %r", factory, exc_info=exc)
             _apologize(upgraded.sock)
             return
+        except BaseException:  # KeyboardInterrupt and SystemExit pass through
+            upgraded.sock.close()
+            raise
         connection = ServerConnection(self._loop, self, protocol, upgraded, address)
         self._enter(address)
         self.connections.add(connection)

@@ -16,6 +16,7 @@ SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "embe
 
 #: A line that shows that the example has done what it is for.
 SHOWS = {
+    "chat_server.py": "refused: 403 connections from the Origin 'https://evil.example'",
     "close_codes_receiving.py": "close status code: 4001",
     "close_codes_sending.py": "closed: 1002",
     "common_headers.py": "Hello from the app",

@@ -14,6 +14,7 @@ from reactor.options import ServerOptions
 from reactor.protocols.http11 import Request
 
 from .support.clients import REQUEST, RawClient, head
+from .support.driving import run_until
 from .support.serving import Echo, Served, echoes
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -124,6 +125,8 @@ def test_a_refused_origin_is_in_the_log_and_nobody_is_served(
     client = raw_client(listener)
     client.send(head(*REQUEST, "Origin: https://evil.example"))
     client.until_closed()
+    client.close()
+    run_until(loop, lambda: caplog.text)
     assert served == []
     assert "'https://evil.example' are not allowed here" in caplog.text
     assert {record.levelno for record in caplog.records} == {logging.INFO}

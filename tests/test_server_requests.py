@@ -60,14 +60,12 @@ def served() -> Served:
 @pytest.fixture
 def listen(loop: Reactor, served: Served) -> Callable[..., Listener]:
     def listen(process_request: Hook, **options: Any) -> Listener:
-        return loop.listen(
-            "127.0.0.1", 0, served, process_request=process_request, **options
-        )
+        return loop.listen("127.0.0.1", 0, served, process_request=process_request, **options)
 
     return listen
 
 
-def status(client: RawClient, request: bytes = head(*REQUEST)) -> int:  # noqa: B008
+def status(client: RawClient, request: bytes = head(*REQUEST)) -> int:
     client.send(request)
     return int(client.head()[0].split()[1])
 
@@ -187,6 +185,25 @@ def test_an_answer_reaches_a_client_that_goes_on_sending(
     assert client.ended == "EOF"
 
 
+def test_a_large_answer_has_as_long_as_a_handshake(
+    loop: Reactor, clock: ManualClock, listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    body = b"x" * 8_000_000  # more than the kernel takes
+    listener = listen(lambda request, sock: HTTPResponse(200, body=body), handshake_timeout=9)
+    patient, asleep = raw_client(listener, receive=4096), raw_client(listener, receive=4096)
+    for client in (patient, asleep):
+        client.send(HEALTH)
+    for _ in range(3):
+        loop.run_once(0.01)
+    clock.advance(5)
+    loop.run_once(0.01)
+    assert "HTTP/1.1 200 OK" in patient.head()
+    assert patient.until_closed() == body
+    clock.advance(4.001)
+    run_until(loop, lambda: not listener._handshakes)  # who reads nothing is not waited for
+    assert len(asleep.until_closed()) < len(body)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
@@ -283,24 +300,33 @@ def test_a_failure_is_logged_and_costs_one_client(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["hook", "factory"])
 def test_who_leaves_the_loop_leaves_nothing_behind(
     loop: Reactor,
     listen: Callable[..., Listener],
     raw_client: Client,
     error: type[BaseException],
+    where: str,
 ) -> None:
     errors = [error()]
 
-    def leave(request: Request, sock: Any) -> None:
+    def make() -> Echo:
         if errors:
             raise errors.pop()
+        return Echo()
+
+    def leave(request: Request, sock: Any) -> Accept:
+        if where == "hook" and errors:
+            raise errors.pop()
+        return Accept(make)
 
     listener = listen(leave, max_connections=1)
     client = raw_client(listener)
     client.send(head(*REQUEST))
     with pytest.raises(error):
         run_until(loop, lambda: False)
-    assert client.until_closed() == b""
+    answer = client.until_closed()
+    assert answer == b"" if where == "hook" else answer.startswith(b"HTTP/1.1 101 ")
     other = raw_client(listener)
     other.upgrade()
     assert echoes(other)
@@ -464,8 +490,8 @@ def test_it_may_close_the_listener(
         listener.close()
         return answer
 
-    options = {"ssl": authority.server_context} if secure else {}
-    listener = loop.listen("127.0.0.1", 0, served, process_request=close, **options)
+    context = authority.server_context if secure else None
+    listener = loop.listen("127.0.0.1", 0, served, process_request=close, ssl=context)
     url = f"{'wss' if secure else 'ws'}://127.0.0.1:{listener.port}"
     peer = loop.connect(url, Recorder, sslopt=authority.sslopt)
     run_until(loop, lambda: peer.closes)
@@ -550,13 +576,13 @@ def test_a_client_can_have_limits_of_its_own(
     member.upgrade()
     guest.upgrade("X-Guest: 1")
     another.upgrade("X-Guest: 2")
+    # Two options for three: a thousand guests would share one object, too.
+    assert len({id(connection.options) for connection in listener.connections}) == 2
     for client in (member, guest):
         client.send_frame(TEXT, b"12345")
     assert member.frame().payload == b"12345"
     frame = guest.frame()
     assert (frame.opcode, frame.payload[:2]) == (CLOSE, close_payload(1009))
-    first, second = (protocol._connection.options for protocol in (served[1], served[2]))
-    assert first is second  # a thousand guests share one object
 
 
 def test_of_what_can_differ_the_names_are_known() -> None:
@@ -565,5 +591,6 @@ def test_of_what_can_differ_the_names_are_known() -> None:
         "ping_interval": None,
     }
     for name in ("backlog", "ssl", "max_message_sise"):
+        options: dict[str, Any] = {name: 1}
         with pytest.raises(TypeError, match=name):
-            Accept(WebSocketProtocol, **{name: 1})
+            Accept(WebSocketProtocol, **options)

@@ -474,16 +474,18 @@ def test_in_thread_does_not_stop_the_loop(real_loop: EventLoop) -> None:
 def test_in_thread_gives_up_at_until_and_the_function_goes_on_unheard(
     run_really: Driver[Any],
 ) -> None:
-    release, ended = threading.Event(), threading.Event()
+    began, release, ended = threading.Event(), threading.Event(), threading.Event()
 
     def slow_lookup() -> str:
+        began.set()
         release.wait(20)
         ended.set()
         return "too late"
 
     async def work() -> str:
-        with pytest.raises(WebSocketTimeoutException, match="slow_lookup timed out"):
-            await in_thread(slow_lookup, until=await now() + 0.003)
+        while not began.is_set():  # on a busy machine a thread may not begin that soon
+            with pytest.raises(WebSocketTimeoutException, match="slow_lookup timed out"):
+                await in_thread(slow_lookup, until=await now() + 0.003)
         release.set()
         assert await in_thread(ended.wait, 20, until=await now() + 30.0)
         result: str = await in_thread(str, "in time", until=await now() + 30.0)

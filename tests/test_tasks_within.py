@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from reactor.tasks import Task, in_thread, now, run_blocking, sleep, wait, withi
 from .support.driving import run_until
 from .support.leaks import nothing_left
 
-Run = Callable[[Awaitable[Any]], Any]
+Run = Callable[[Any], Any]
 
 
 @pytest.fixture(params=["loop", "blocking"])
@@ -33,7 +33,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
             ((result, error),) = outcomes
             if error is not None:
                 raise error
-            assert (loop.awaited, loop.next_timeout()) == (0, None)
+            assert (loop.awaited, loop.stats().timers) == (0, 0)
             return result
 
         yield on_loop if request.param == "loop" else run_blocking
@@ -155,5 +155,5 @@ def test_cancelling_closes_it() -> None:
     loop.run_once(0)
     task.cancel()
     assert seen == [GeneratorExit]
-    assert loop.next_timeout() is None
+    assert loop.stats().timers == 0
     loop.close()

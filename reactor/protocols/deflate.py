@@ -25,6 +25,7 @@ window less the longest match), which a peer with a window of 256 can follow.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 #: empty block, whose other four are left out (section 7.2.3.6).
 _EMPTY: Final = b"\x00"
 
+#: A character in a quoted value that is preceded by a backslash (RFC 9110 section 5.6.4).
+_ESCAPE: Final = re.compile(r"\\(.)")
+
 #: Final blocks (section 7.2.3.4) in a message. Behind each, a decompressor begins anew, which
 #: costs far more than the two bytes of an empty one.
 _MAX_FINAL_BLOCKS: Final = 64
@@ -76,7 +80,8 @@ class Deflate:
             no demand.
         client_max_window_bits: the client's window has at most this many bits, 8 to 15. True:
             a client lets the server limit them. None: a client offers no such thing; for a
-            server, True and None both mean no demand.
+            server, True and None both mean no demand. A client that offers no such thing
+            cannot be limited (section 7.1.2.2): it may use 15.
         level: zlib's compression level, 0 to 9 (-1: zlib's default, 6).
         mem_level: memory of our compressor, 1 to 9: 2^(mem_level + 9) bytes beside its window.
         threshold: messages of fewer bytes are not compressed, unless ``send`` demands it.
@@ -150,7 +155,10 @@ class Agreement:
         return self.config.level, self.send_bits, self.config.mem_level
 
     def wants(self, payload: bytes, compress: bool | None) -> bool:
-        """Whether a message is to be compressed; *compress* as for ``WebSocketProtocol.send``."""
+        """Whether a message is to be compressed; *compress* as for ``WebSocketProtocol.send``.
+
+        An empty one never is: it could only grow.
+        """
         if compress is None:
             compress = len(payload) >= self.config.threshold
         return compress and bool(payload)
@@ -193,7 +201,7 @@ def _parse(element: str) -> dict[str, int | bool] | None:
         if parameter in parameters:
             raise ValueError(f"{parameter} comes twice")
         if len(text) >= 2 and text[0] == text[-1] == '"':
-            text = text[1:-1]
+            text = _ESCAPE.sub(r"\1", text[1:-1])
         if parameter in ("server_no_context_takeover", "client_no_context_takeover"):
             if equals:
                 raise ValueError(f"{parameter} has the value {text!r}")
@@ -322,7 +330,10 @@ def compress_alone(agreement: Agreement, data: bytes) -> bytes:
     key = agreement.compressor
     # A list, for its atomic pop and append: other threads take another one, or make one.
     free = _scratch.setdefault(key, [])
-    compressor = free.pop() if free else _compressor(*key)
+    try:
+        compressor = free.pop()
+    except IndexError:
+        compressor = _compressor(*key)
     compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_FULL_FLUSH)
     free.append(compressor)
     return compressed[:-4] or _EMPTY

@@ -50,6 +50,13 @@ class Authority:
         issued.private_key_pem.write_to_path(str(key))
         return str(certificate), str(key)
 
-    def client_context(self) -> ssl.SSLContext:
-        """Return the context of a client that trusts this CA."""
-        return ssl.create_default_context(cafile=self.ca_file)
+    def client_context(self, name: str | None = None) -> ssl.SSLContext:
+        """Return the context of a client that trusts this CA; with *name*, which has a certificate.
+
+        Parameters:
+            name: whose certificate it is.
+        """
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if name is not None:
+            self._ca.issue_cert(name).configure_cert(context)
+        return context

@@ -17,6 +17,7 @@ import pytest
 from reactor import Reactor, WebSocketProtocol, client_connection
 from reactor.connect import Upgraded
 from reactor.options import ClientOptions
+from reactor.protocols.deflate import Agreement
 from reactor.protocols.http11 import Headers, Response
 from reactor.tasks import wait
 from reactor.timers import ManualClock
@@ -182,7 +183,13 @@ class Attempt:
         self._ours, self._theirs = socket.socketpair()
         self._outcome: Upgraded | Exception | None = None
 
-    def succeed(self, *leftover: bytes, subprotocol: str | None = None, tag: str = "scene") -> Peer:
+    def succeed(
+        self,
+        *leftover: bytes,
+        subprotocol: str | None = None,
+        tag: str = "scene",
+        agreement: Agreement | None = None,
+    ) -> Peer:
         """Let it succeed in the next turn; *leftover* came with the server's head."""
         self.sock, peer = watched_pair()
         self._outcome = Upgraded(
@@ -192,6 +199,7 @@ class Attempt:
             head=f"HTTP/1.1 101 Switching Protocols\r\nTag: {tag}\r\n\r\n".encode(),
             subprotocol=subprotocol,
             leftover=b"".join(leftover),
+            agreement=agreement,
         )
         self._ours.send(b"!")
         return peer
