@@ -66,6 +66,7 @@ from .exceptions import (
     WebSocketTLSException,
 )
 from .protocols.deflate import Deflate
+from .protocols.frames import compiled
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
@@ -136,6 +137,7 @@ __all__ = [
     "WebSocketTLSException",
     "WebSocketTimeoutException",
     "broadcast",
+    "compiled",
     "continuous_frame",
     "create_connection",
     "debug",

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .exceptions import WebSocketStateException
+from .exceptions import CloseCode, WebSocketStateException
 from .protocols.session import State, WebSocketSession
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class Owner(Protocol):
     def fragments_failed(self, error: Exception) -> None:
         """The message in progress cannot be ended, because of what its iterator raised."""
 
+    def close(self, code: int) -> None:
+        """Close the connection."""
+
 
 class Outbox:
     """See the module.
@@ -72,7 +75,10 @@ class Outbox:
         size: bytes of the messages that wait.
     """
 
-    __slots__ = ("_current", "_loop", "_owner", "_scheduled", "_share", "_waiting", "size")
+    __slots__ = (
+        *("_current", "_loop", "_owner", "_running", "_scheduled", "_share", "_waiting"),
+        "size",
+    )
 
     def __init__(self, owner: Owner, loop: EventLoop, share: int) -> None:
         self._owner = owner
@@ -80,6 +86,7 @@ class Outbox:
         self._share = share
         self._current: Fragments | None = None  # whose fragments are being sent
         self._waiting: deque[Message | Fragments] = deque()
+        self._running = False  # run() is: it calls iterators, which may use the connection
         self._scheduled = False  # run() is in the loop's list of calls
         self.size = 0
 
@@ -95,18 +102,38 @@ class Outbox:
 
         Raises WebSocketStateException when another message is in progress.
         """
-        if self._current is not None or (self._waiting and not self._owner.session.sending):
+        session = self._owner.session
+        if self._current is not None or (self._waiting and not session.sending):
             raise WebSocketStateException("another message in fragments has not ended yet")
-        self._owner.sent(self._owner.session.send_fragment(data, fin, compress))
-        if fin:
-            self.run()
+        try:
+            self._owner.sent(session.send_fragment(data, fin, compress))
+        finally:
+            if not session.sending:
+                self.run()
 
     def run(self) -> None:
-        """Send what there is room for."""
+        """Send what there is room for. What an iterator sends, goes out when it has returned."""
+        if self._running:
+            return
+        self._running = True
+        try:
+            self._run()
+        finally:
+            self._running = False
+
+    def _run(self) -> None:
         owner = self._owner
         session = owner.session
         share = self._share
-        while owner.has_room() and session.state is State.OPEN:
+        while session.state is State.OPEN:
+            if self._current is None:
+                if session.sending:
+                    return  # the next fragment is the user's
+                if not self._waiting:
+                    owner.outbox_empty()
+                    return
+            if not owner.has_room():
+                return
             if share <= 0:
                 if not self._scheduled:
                     self._scheduled = True
@@ -114,17 +141,13 @@ class Outbox:
                 return
             if self._current is not None:
                 share -= self._send_next(self._current)
-            elif session.sending:
-                return  # the next fragment is the user's
-            elif self._waiting:
-                share -= self._send_waiting(self._waiting.popleft())
             else:
-                owner.outbox_empty()
-                return
+                share -= self._send_waiting(self._waiting.popleft())
 
     def _run_again(self) -> None:
         self._scheduled = False
-        self.run()
+        if self._current is not None or self._waiting:  # nothing was dropped meanwhile
+            self.run()
 
     def _send_next(self, message: Fragments) -> int:
         owner = self._owner
@@ -136,12 +159,18 @@ class Outbox:
             size = session.send_fragment(fragment, False, message.compress)
         except StopIteration:
             self._current = None
+            if session.state is not State.OPEN:
+                return 0
+            fragment = b""
             size = session.end_fragments()
         except Exception as exc:  # noqa: BLE001 - the user's iterator; reported
             owner.fragments_failed(exc)
             return 0
+        except BaseException:
+            owner.close(CloseCode.INTERNAL_ERROR)  # else the message would seem to be complete
+            raise
         owner.sent(size)
-        return size
+        return max(size, len(fragment))  # of what compresses well, not any amount in one turn
 
     def _send_waiting(self, item: Message | Fragments) -> int:
         if isinstance(item, Fragments):
@@ -150,7 +179,7 @@ class Outbox:
         self.size -= len(item.payload)
         size = self._owner.session.send_payload(*item)
         self._owner.sent(size)
-        return size
+        return max(size, len(item.payload))
 
     def drop(self) -> None:
         """The connection has ended, or is being closed: let go of everything."""

@@ -166,6 +166,11 @@ class Listener:
         """The port that the socket is bound to."""
         return int(self.address[1])
 
+    @property
+    def protocols(self) -> list[WebSocketProtocol]:
+        """The protocol objects of the connections that are there; for ``broadcast``."""
+        return [connection.protocol for connection in self.connections]
+
     # -- accepting -----------------------------------------------------------------------
 
     @property

@@ -87,6 +87,7 @@ def test_the_answer_that_accepts(
     assert served[0].events == [("open",)]
     assert served[0].state is State.OPEN
     assert len(listener.connections) == 1
+    assert listener.protocols == [served[0]]
 
 
 def test_the_protocol_object_can_see_the_request(

@@ -1,0 +1,74 @@
+"""What a message costs, in calls of Python functions: a number that no noise touches.
+
+A regression of one call a message is a regression of a percent or so, which no measurement of time
+would show on a shared machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from reactor import Reactor, WebSocketProtocol, compiled
+
+from .support.driving import run_until
+
+MESSAGES = 100
+
+#: Python functions that a message passes, in and out, beside the user's own. The compiled twin
+#: takes over what parses, masks and serializes.
+CALLS = 9.0 if compiled else 13.1
+
+
+class Echo(WebSocketProtocol):
+    def on_message(self, message: str | bytes) -> None:
+        self.send(message)
+
+
+class Player(WebSocketProtocol):
+    received = 0
+
+    def on_message(self, message: str | bytes) -> None:
+        self.received += 1
+        self.send(message)
+
+
+@pytest.fixture
+def players() -> Any:
+    with Reactor() as loop:
+        listener = loop.listen("127.0.0.1", 0, Echo)
+        url = f"ws://127.0.0.1:{listener.port}/"
+        players = [loop.connect(url, Player, proxy=None) for _ in range(10)]
+        run_until(loop, lambda: all(player.state == 1 for player in players))
+        run_until(loop, lambda: len(listener.connections) == len(players))
+        yield loop, players
+
+
+def test_calls_for_each_message(players: Any) -> None:
+    loop, clients = players
+    for player in clients:
+        player.send("x" * 150)
+    run_until(loop, lambda: all(player.received for player in clients))
+    calls: Counter[CodeType] = Counter()
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_name != "on_message":
+            calls[frame.f_code] += 1
+
+    received = sum(player.received for player in clients)
+    sys.setprofile(count)
+    try:
+        for _ in range(MESSAGES):
+            loop.run_once(1)
+    finally:
+        sys.setprofile(None)
+    received = sum(player.received for player in clients) - received
+    # Every message that came to a client came to the server, too.
+    messages = 2 * received
+    assert messages >= 5 * MESSAGES, "several a turn: what a turn costs is called less often"
+    spent = sum(count for count in calls.values() if count >= received)
+    assert spent / messages <= CALLS, calls.most_common()
