@@ -10,11 +10,19 @@ N ?= 1000
 DURATION ?= 10
 URL ?=
 
-.PHONY: run test lint format types cov bench clean help
+# For make fuzz: how long each target is tried.
+SECONDS ?= 60
+
+# The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
+AUTOBAHN ?= --markdown docs/conformance.md
+
+.PHONY: run test lint format types cov autobahn fuzz bench clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
 	@echo "make test   run all tests"
+	@echo "make autobahn  the Autobahn suite over all faces, half an hour (AUTOBAHN=)"
+	@echo "make fuzz   every parser for some minutes (SECONDS=)"
 	@echo "make lint | types | cov | bench | format | clean"
 
 run: $(VENV)/installed
@@ -36,6 +44,14 @@ types: $(VENV)/installed-test
 
 cov: $(VENV)/installed-test
 	$(BIN)/python -m pytest --cov=reactor --cov-branch --cov-report=term-missing:skip-covered
+
+autobahn: $(VENV)/installed-test
+	$(BIN)/python -m tests.autobahn $(AUTOBAHN)
+
+fuzz: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	for target in frames session http11 handshake deflate url; do \
+		$(BIN)/python -m fuzz $$target --seconds $(SECONDS) || exit 1; done
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py $(BENCH)

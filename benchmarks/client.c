@@ -2,13 +2,16 @@
  * The reference client of the benchmarks: what the kernel's calls alone cost, as the limit for the
  * clients that are measured. One thread, epoll, random masks, every length checked.
  *
- *     client --scenario echo|fanin --port P --connections N --messages M --size S
+ *     client --scenario echo|blocking|fanin --port P --connections N --messages M --size S
+ *            [--idle N] [--tls FILE]
  *
- * echo: each connection sends a text of S bytes, waits for its echo, M times. fanin: each
- * connection sends "go" and takes what comes until the text "end". The CPU time (user + system) is
- * counted from the moment when all connections are open, and printed as one line of JSON.
+ * echo: each connection sends a text of S bytes, waits for its echo, M times. (blocking: the same,
+ * to be compared with clients that do without an event loop.) fanin: each connection sends "go" and
+ * takes what comes until the text "end". --idle: further connections, which are open and silent.
+ * --tls: with TLS; the file has the certificate to trust. The CPU time (user + system) is counted
+ * from the moment when all connections are open, and printed as one line of JSON.
  *
- * Linux only.  cc -O2 -o client client.c
+ * Linux only.  cc -O2 -o client client.c -lssl -lcrypto     (or: cc -O2 -DNO_TLS -o client client.c)
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -28,31 +31,29 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 256 * 1024, MAX_EVENTS = 512, MAX_HEADER = 14 };
-enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
+#include "buffer.h"
+#include "frames.h"
+#include "tls.h"
+
+enum { READ_SIZE = 256 * 1024, MOVED = 16 * 1024, MAX_EVENTS = 512 };
 
 struct connection {
     int fd;
+    TLS *tls;          /* or NULL */
     uint32_t messages; /* received so far */
-    char *in;          /* the beginning of an unfinished frame */
-    size_t in_length;
-    char *out; /* what the socket did not take */
-    size_t out_length;
+    struct buffer in;  /* the beginning of an unfinished frame */
+    struct buffer out; /* what the socket did not take */
 };
 
 static bool echo;
-static uint32_t port, connection_count, messages_each, size;
+static const char *certificate;
+static uint32_t port, connection_count, idle_count, messages_each, size;
 static struct connection *connections;
 static uint32_t finished;
 static uint64_t messages, reads;
 static int epoll_fd;
-static char *work, *payload, *frame;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
+static struct buffer work; /* what is read when nothing is left over from before */
+static char *payload, *frame;
 
 static void fail(const char *what)
 {
@@ -60,11 +61,11 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void *allocate(size_t length)
+static void *allocate(size_t count, size_t length)
 {
-    void *memory = malloc(length);
+    void *memory = calloc(count, length);
     if (memory == NULL)
-        die("malloc");
+        die("calloc");
     return memory;
 }
 
@@ -88,75 +89,49 @@ static uint32_t next_mask(void)
     return pool[--left];
 }
 
+static void watch(struct connection *c, int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = c};
+    if (epoll_ctl(epoll_fd, operation, c->fd, &event) < 0)
+        die("epoll_ctl");
+}
+
 static void transmit(struct connection *c, const char *data, size_t length)
 {
     ssize_t sent = 0;
-    if (c->out_length == 0) {
-        sent = send(c->fd, data, length, MSG_NOSIGNAL);
+    if (c->out.length == 0) {
+        sent = stream_send(c->fd, c->tls, data, length);
         if (sent < 0 && errno != EAGAIN)
             die("send");
         if (sent < 0)
             sent = 0;
     }
-    size_t rest = length - (size_t)sent;
-    if (rest == 0)
+    if ((size_t)sent == length)
         return;
-    c->out = realloc(c->out, c->out_length + rest);
-    if (c->out == NULL)
-        die("realloc");
-    memcpy(c->out + c->out_length, data + sent, rest);
-    c->out_length += rest;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event) < 0)
-        die("epoll_ctl");
+    append(&c->out, data + sent, length - (size_t)sent);
+    watch(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
 }
 
 static void on_writable(struct connection *c)
 {
-    ssize_t sent = send(c->fd, c->out, c->out_length, MSG_NOSIGNAL);
+    ssize_t sent = stream_send(c->fd, c->tls, c->out.data, c->out.length);
     if (sent < 0 && errno == EAGAIN)
         return;
     if (sent < 0)
         die("send");
-    c->out_length -= (size_t)sent;
-    memmove(c->out, c->out + sent, c->out_length);
-    if (c->out_length == 0) {
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-        if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event) < 0)
-            die("epoll_ctl");
-    }
+    c->out.length -= (size_t)sent;
+    memmove(c->out.data, c->out.data + sent, c->out.length);
+    if (c->out.length == 0)
+        watch(c, EPOLL_CTL_MOD, EPOLLIN);
 }
 
 static void send_frame(struct connection *c, int opcode, const char *data, size_t length)
 {
-    uint8_t *h = (uint8_t *)frame;
-    size_t header = 2;
-    h[0] = (uint8_t)(0x80 | opcode);
-    if (length < 126) {
-        h[1] = (uint8_t)(0x80 | length);
-    } else if (length < 65536) {
-        h[1] = 0x80 | 126, h[2] = (uint8_t)(length >> 8), h[3] = (uint8_t)length;
-        header = 4;
-    } else {
-        h[1] = 0x80 | 127;
-        for (int i = 0; i < 8; i++)
-            h[2 + i] = (uint8_t)((uint64_t)length >> (56 - 8 * i));
-        header = 10;
-    }
+    size_t header = frame_header((uint8_t *)frame, (uint8_t)(FIN | opcode), MASKED, length);
     uint32_t mask = next_mask();
     memcpy(frame + header, &mask, 4);
-    header += 4;
-    uint64_t mask64 = (uint64_t)mask << 32 | mask;
-    size_t i = 0;
-    for (; i + 8 <= length; i += 8) {
-        uint64_t word;
-        memcpy(&word, data + i, 8);
-        word ^= mask64;
-        memcpy(frame + header + i, &word, 8);
-    }
-    for (; i < length; i++)
-        frame[header + i] = (char)(data[i] ^ frame[header - 4 + i % 4]);
-    transmit(c, frame, header + length);
+    apply_mask(frame + header + 4, data, length, frame + header);
+    transmit(c, frame, header + 4 + length);
 }
 
 /* ---- receiving ---- */
@@ -184,7 +159,7 @@ static size_t on_frames(struct connection *c, const char *data, size_t length)
     while (length - used >= 2) {
         const uint8_t *h = (const uint8_t *)data + used;
         size_t body = h[1], header = 2;
-        if (body & 0x80)
+        if (body & MASKED)
             fail("a masked frame from the server");
         if (body >= 126) {
             header = body == 126 ? 4 : 10;
@@ -198,9 +173,9 @@ static size_t on_frames(struct connection *c, const char *data, size_t length)
             fail("a frame longer than what was asked for");
         if (length - used - header < body)
             break;
-        if (h[0] == (0x80 | OP_TEXT))
+        if (h[0] == (FIN | OP_TEXT))
             on_message(c, data + used + header, body);
-        else if (h[0] == (0x80 | OP_PING))
+        else if (h[0] == (FIN | OP_PING))
             send_frame(c, OP_PONG, data + used + header, body);
         else
             fail("a frame that nobody expected");
@@ -209,26 +184,33 @@ static size_t on_frames(struct connection *c, const char *data, size_t length)
     return used;
 }
 
-static void on_readable(struct connection *c)
+/* True: TLS may hold more, of which epoll does not know. */
+static bool on_readable(struct connection *c)
 {
-    if (c->in_length > 0)
-        memcpy(work, c->in, c->in_length);
-    ssize_t got = recv(c->fd, work + c->in_length, READ_SIZE, 0);
+    work.length = 0;
+    if (c->in.length < MOVED) { /* what is in the processor's cache is best */
+        append(&work, c->in.data, c->in.length);
+        c->in.length = 0;
+    }
+    struct buffer *b = c->in.length > 0 ? &c->in : &work;
+    reserve(b, b->length + READ_SIZE);
+    size_t room = b->capacity - b->length;
+    ssize_t got = stream_receive(c->fd, c->tls, b->data + b->length, room);
     if (got < 0 && errno == EAGAIN)
-        return;
+        return false;
     if (got < 0)
         die("recv");
     if (got == 0)
         fail("the server went away");
     reads++;
-    size_t length = c->in_length + (size_t)got;
-    size_t used = on_frames(c, work, length);
-    c->in_length = length - used;
-    if (c->in_length > 0) {
-        if (c->in == NULL)
-            c->in = allocate(size + 125 + MAX_HEADER);
-        memcpy(c->in, work + used, c->in_length);
-    }
+    size_t length = b->length + (size_t)got;
+    size_t used = on_frames(c, b->data, length);
+    if (b == &work)
+        append(&c->in, work.data + used, length - used);
+    else
+        memmove(b->data, b->data + used, length - used);
+    c->in.length = length - used;
+    return c->tls != NULL && (size_t)got == room;
 }
 
 /* ---- opening ---- */
@@ -249,11 +231,12 @@ static void open_connection(struct connection *c)
         die("connect");
     int on = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (send(c->fd, request, (size_t)length, MSG_NOSIGNAL) != length)
+    c->tls = certificate != NULL ? tls_new(c->fd) : NULL;
+    if (stream_send(c->fd, c->tls, request, (size_t)length) != length)
         die("send");
     size_t have = 0;
     do { /* nothing follows the response before the first message was sent */
-        ssize_t got = recv(c->fd, response + have, sizeof response - 1 - have, 0);
+        ssize_t got = stream_receive(c->fd, c->tls, response + have, sizeof response - 1 - have);
         if (got <= 0)
             die("handshake");
         have += (size_t)got;
@@ -262,10 +245,9 @@ static void open_connection(struct connection *c)
     if (strncmp(response, "HTTP/1.1 101 ", 13) != 0 || strstr(response, answer) == NULL)
         fail("the server refused the handshake");
 
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0 ||
-        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
-        die("epoll_ctl");
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0)
+        die("fcntl");
+    watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
 
 static double cpu_seconds(void)
@@ -300,7 +282,8 @@ static void run(void)
             if (events[i].events & EPOLLOUT)
                 on_writable(events[i].data.ptr);
             if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-                on_readable(events[i].data.ptr);
+                while (on_readable(events[i].data.ptr))
+                    ;
         }
     }
 }
@@ -321,11 +304,16 @@ static void read_command_line(int argc, char **argv)
             messages_each = n;
         else if (strcmp(name, "--size") == 0)
             size = n;
+        else if (strcmp(name, "--idle") == 0)
+            idle_count = n;
+        else if (strcmp(name, "--tls") == 0)
+            certificate = value;
     }
-    echo = strcmp(scenario, "echo") == 0;
+    echo = strcmp(scenario, "echo") == 0 || strcmp(scenario, "blocking") == 0;
     if ((!echo && strcmp(scenario, "fanin") != 0) || port == 0 || connection_count == 0 ||
         messages_each == 0 || size == 0)
-        fail("usage: client --scenario echo|fanin --port P --connections N --messages M --size S");
+        fail("usage: client --scenario echo|blocking|fanin --port P --connections N --messages M "
+             "--size S [--idle N] [--tls FILE]");
 }
 
 int main(int argc, char **argv)
@@ -341,15 +329,14 @@ int main(int argc, char **argv)
     if (epoll_fd < 0)
         die("epoll_create1");
 
-    size_t longest = size + 125 + MAX_HEADER;
-    work = allocate(READ_SIZE + longest);
-    frame = allocate(longest);
-    payload = allocate(size);
+    if (certificate != NULL)
+        tls_start(certificate, false, false);
+
+    frame = allocate(1, size + 125 + MAX_HEADER);
+    payload = allocate(1, size);
     memset(payload, 'x', size);
-    connections = calloc(connection_count, sizeof *connections);
-    if (connections == NULL)
-        die("calloc");
-    for (uint32_t i = 0; i < connection_count; i++)
+    connections = allocate(connection_count + idle_count, sizeof *connections);
+    for (uint32_t i = 0; i < connection_count + idle_count; i++)
         open_connection(&connections[i]);
 
     double cpu = cpu_seconds(), wall = wall_seconds();

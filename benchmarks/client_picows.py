@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import common
@@ -79,18 +80,17 @@ class FanIn(WSListener):
 
 async def steady(args: argparse.Namespace, listener: type, first: bytes) -> None:
     run = Run(args)
-
-    async def open_one() -> WSTransport:
-        transport, _ = await ws_connect(lambda: listener(run), args.url)
-        return transport
-
-    transports = await common.repeat(args.connections, open_one)
+    silent = await open_silent(args, args.idle)
+    transports = await common.repeat(
+        args.connections, lambda: open_one(args, lambda: listener(run))
+    )
     meter = common.Meter()
     for transport in transports:
         transport.send(WSMsgType.TEXT, first)
     await run.done
     meter.report(messages=run.received)
     common.check(run.received, args)
+    assert not any(transport.is_disconnected for transport in silent)
 
 
 async def echo(args: argparse.Namespace) -> None:
@@ -101,21 +101,36 @@ async def fanin(args: argparse.Namespace) -> None:
     await steady(args, FanIn, b"go")
 
 
-async def idle(args: argparse.Namespace) -> None:
-    async def open_one() -> WSTransport:
-        transport, _ = await ws_connect(WSListener, args.url, **KEEP_ALIVE)
-        return transport
+async def open_one(
+    args: argparse.Namespace, listener: Callable[[], WSListener] = WSListener, **options: Any
+) -> WSTransport:
+    transport, _ = await ws_connect(listener, args.url, ssl_context=args.context, **options)
+    return transport
 
-    transports = [await open_one()]
+
+async def open_silent(args: argparse.Namespace, count: int, **options: Any) -> list[WSTransport]:
+    return await common.repeat(count, lambda: open_one(args, **options))
+
+
+async def idle(args: argparse.Namespace) -> None:
+    transports = await open_silent(args, 1, **KEEP_ALIVE)
     meter = common.MemoryMeter()
-    transports += await common.repeat(args.connections, open_one)
+    transports += await open_silent(args, args.connections, **KEEP_ALIVE)
     meter.report(args.connections)
+    assert not any(transport.is_disconnected for transport in transports)
+
+
+async def idle_cpu(args: argparse.Namespace) -> None:
+    transports = await open_silent(args, args.connections, **KEEP_ALIVE)
+    meter = common.Meter()
+    await asyncio.sleep(args.seconds)
+    meter.report(connections=args.connections)
     assert not any(transport.is_disconnected for transport in transports)
 
 
 async def open_and_close(args: argparse.Namespace) -> None:
     async def once() -> None:
-        transport, _ = await ws_connect(WSListener, args.url)
+        transport = await open_one(args)
         transport.send_close()
         await transport.wait_disconnected()  # the server closes the TCP connection
 
@@ -125,7 +140,13 @@ async def open_and_close(args: argparse.Namespace) -> None:
     meter.report(connections=args.connections)
 
 
-SCENARIOS = {"echo": echo, "fanin": fanin, "idle": idle, "connect": open_and_close}
+SCENARIOS = {
+    "echo": echo,
+    "fanin": fanin,
+    "idle": idle,
+    "idle-cpu": idle_cpu,
+    "connect": open_and_close,
+}
 
 if __name__ == "__main__":
     args = common.arguments("picows", "aiofastnet", loops=True)

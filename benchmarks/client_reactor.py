@@ -1,16 +1,22 @@
-"""Our client, on its native API: a WebSocketProtocol per connection, one Reactor."""
+"""Our client, on its native API: a WebSocketProtocol per connection, one Reactor.
+
+Compiled, unless the environment variable REACTOR_PURE_PYTHON is set.
+"""
 
 from __future__ import annotations
 
 import argparse
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import common
 
 from reactor import Reactor, WebSocketProtocol
+from reactor.protocols import frames
 
+PLAIN: dict[str, Any] = {"ping_interval": None}
 KEEP_ALIVE: dict[str, Any] = {
     "ping_interval": common.PING_INTERVAL,
     "ping_timeout": common.PING_TIMEOUT,
@@ -24,12 +30,16 @@ class Bench:
         self.args = args
         self.factory = functools.partial(protocol, self)
         self.options = options
+        if args.tls:
+            self.options["sslopt"] = {"context": args.context}
+        if args.deflate:
+            self.options["compression"] = "deflate"
         self.loop = Reactor()
         self.size = args.size
         self.messages = args.messages
-        self.payload = "x" * args.size
+        self.payloads = common.payloads(args)
         self.clients: list[Client] = []
-        self.received = 0
+        self.received = self.resumed = 0
         self.left_to_start = self.left_to_open = self.left_to_finish = 0
         self.error: BaseException | None = None
 
@@ -40,6 +50,8 @@ class Bench:
             raise self.error
 
     def open(self, count: int, when_open: Callable[[], None]) -> None:
+        """Open further connections; `clients` has those of the latest call."""
+        self.clients = []
         self.left_to_start = self.left_to_open = count
         self.when_open = when_open
         for _ in range(min(count, common.IN_FLIGHT)):
@@ -100,7 +112,7 @@ class Echo(Client):
         assert len(message) == bench.size
         self.count += 1
         if self.count < bench.messages:
-            self.send(bench.payload)
+            self.send(next(bench.payloads))
         else:
             bench.received += self.count
             bench.finished()
@@ -120,6 +132,8 @@ class ShortLived(Client):
     """Opens and closes; then the next one starts."""
 
     def on_open(self) -> None:
+        if self.bench.args.tls:
+            self.bench.resumed += self.sock.session_reused
         self.close()
 
     def on_close(self, code: int | None, reason: str) -> None:
@@ -130,8 +144,8 @@ class ShortLived(Client):
             bench.loop.call_soon(bench.when_open)
 
 
-def steady(args: argparse.Namespace, protocol: type[Client], first: str) -> None:
-    bench = Bench(args, protocol)
+def steady(args: argparse.Namespace, protocol: type[Client], first: Callable[[Bench], str]) -> None:
+    bench = Bench(args, protocol, **PLAIN)
     meter: common.Meter
 
     def start() -> None:
@@ -139,8 +153,11 @@ def steady(args: argparse.Namespace, protocol: type[Client], first: str) -> None
         bench.left_to_finish = args.connections
         meter = common.Meter()
         for client in bench.clients:
-            client.send(first)
+            client.send(first(bench))
 
+    if args.idle:
+        bench.open(args.idle, bench.stop)
+        bench.run()
     bench.open(args.connections, start)
     bench.run()
     meter.report(messages=bench.received)
@@ -148,11 +165,11 @@ def steady(args: argparse.Namespace, protocol: type[Client], first: str) -> None
 
 
 def echo(args: argparse.Namespace) -> None:
-    steady(args, Echo, "x" * args.size)
+    steady(args, Echo, lambda bench: next(bench.payloads))
 
 
 def fanin(args: argparse.Namespace) -> None:
-    steady(args, FanIn, "go")
+    steady(args, FanIn, lambda bench: "go")
 
 
 def idle(args: argparse.Namespace) -> None:
@@ -165,18 +182,38 @@ def idle(args: argparse.Namespace) -> None:
     meter.report(args.connections)
 
 
-def open_and_close(args: argparse.Namespace) -> None:
-    bench = Bench(args, ShortLived)
-    bench.open(common.IN_FLIGHT, bench.stop)
+def idle_cpu(args: argparse.Namespace) -> None:
+    bench = Bench(args, Client, **KEEP_ALIVE)
+    bench.open(args.connections, bench.stop)
     bench.run()
     meter = common.Meter()
-    bench.open(args.connections, bench.stop)
+    bench.loop.call_later(args.seconds, bench.stop)
     bench.run()
     meter.report(connections=args.connections)
 
 
-SCENARIOS = {"echo": echo, "fanin": fanin, "idle": idle, "connect": open_and_close}
+def open_and_close(args: argparse.Namespace) -> None:
+    bench = Bench(args, ShortLived, **PLAIN)
+    bench.open(common.IN_FLIGHT, bench.stop)
+    bench.run()
+    meter = common.Meter()
+    bench.resumed = 0
+    bench.open(args.connections, bench.stop)
+    bench.run()
+    meter.report(connections=args.connections)
+    if bench.resumed != (args.connections if args.resume else 0):
+        sys.exit(f"{bench.resumed} of {args.connections} TLS sessions were resumed")
+
+
+SCENARIOS = {
+    "echo": echo,
+    "fanin": fanin,
+    "idle": idle,
+    "idle-cpu": idle_cpu,
+    "connect": open_and_close,
+}
 
 if __name__ == "__main__":
+    common.require_compiled(frames.compiled)
     args = common.arguments("reactor-websocket")
     SCENARIOS[args.scenario](args)

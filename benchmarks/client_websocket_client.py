@@ -59,6 +59,7 @@ class Run:
         """Open `count` connections, IN_FLIGHT at the same time."""
         before = len(self.opened)
         options.setdefault("skip_utf8_validation", True)
+        options["sslopt"] = sslopt(self.args)
         for started in range(before, before + count):
             enough = started - common.IN_FLIGHT
             self.wait(functools.partial(self.has_opened, enough))
@@ -73,6 +74,10 @@ class Run:
 
     def has_opened(self, count: int) -> bool:
         return len(self.opened) > count
+
+
+def sslopt(args: argparse.Namespace) -> dict[str, Any]:
+    return {"context": args.context} if args.tls else {}
 
 
 def steady(args: argparse.Namespace, on_message: Callable[[Run], Any], first: str) -> None:
@@ -138,7 +143,7 @@ def open_and_close(args: argparse.Namespace) -> None:
         """`count` connections, one after another; IN_FLIGHT threads do this at the same time."""
         for _ in range(count):
             app = WebSocketApp(args.url, on_open=lambda app: app.close())
-            app.run_forever(skip_utf8_validation=True)
+            app.run_forever(skip_utf8_validation=True, sslopt=sslopt(args))
 
     def batch(count: int) -> None:
         threads = [

@@ -9,35 +9,47 @@ import argparse
 import asyncio
 import gc
 import importlib.metadata
+import itertools
 import json
 import os
+import random
 import resource
+import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 IN_FLIGHT = 50  # connections that are being opened at the same time
-PING_INTERVAL = 20.0  # seconds; keep-alive in the idle scenario
+PING_INTERVAL = 20.0  # seconds; keep-alive in the scenarios idle and idle-cpu
 PING_TIMEOUT = 10.0  # seconds
 END = "end"  # the last message that the pushing server sends to each client
+KINDS = ("echo", "fanin", "idle", "idle-cpu", "connect", "blocking")
+DISTINCT = 64  # texts that take turns in the scenarios with compression
 
 
 def arguments(*packages: str, loops: bool = False) -> argparse.Namespace:
     """Read the command line and raise the limit on file descriptors.
 
-    Args:
+    Parameters:
         packages: distributions whose versions `--versions` prints.
         loops: whether there is a choice of asyncio's own event loop or uvloop.
+
+    Returns the options, with `url` and `context` (an SSLContext, or None) added.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--scenario", choices=["echo", "fanin", "idle", "connect"])
+    parser.add_argument("--scenario", choices=KINDS)
     parser.add_argument("--port", type=int)
     parser.add_argument("--connections", type=int, default=200)
     parser.add_argument("--messages", type=int, default=100, help="per connection")
     parser.add_argument("--size", type=int, default=150, help="bytes per message")
+    parser.add_argument("--idle", type=int, default=0, help="further connections, silent")
+    parser.add_argument("--tls", metavar="FILE", help="TLS; the certificate of the server")
+    parser.add_argument("--resume", action="store_true", help="resume TLS sessions")
+    parser.add_argument("--deflate", action="store_true", help="permessage-deflate, JSON texts")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long idle-cpu measures")
     parser.add_argument("--versions", action="store_true", help="print versions and exit")
     if loops:
         parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
@@ -50,10 +62,35 @@ def arguments(*packages: str, loops: bool = False) -> argparse.Namespace:
         sys.exit()
     if args.scenario is None or args.port is None:
         parser.error("--scenario and --port are required")
-    args.url = f"ws://127.0.0.1:{args.port}/"
+    args.url = f"{'wss' if args.tls else 'ws'}://127.0.0.1:{args.port}/"
+    # One for all connections: everything else is much slower, and takes much more memory.
+    args.context = ssl.create_default_context(cafile=args.tls) if args.tls else None
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return args
+
+
+def payloads(args: argparse.Namespace) -> Iterator[str]:
+    """What the connections send, one text after the other, without end."""
+    if args.deflate:
+        return itertools.cycle(json_texts(args.size))
+    return itertools.repeat("x" * args.size)
+
+
+def json_texts(size: int) -> list[str]:
+    """DISTINCT texts of `size` ASCII characters as an exchange sends them, always the same."""
+    source = random.Random(1)
+
+    def text(number: int) -> str:
+        levels: list[list[str]] = []
+        while True:
+            order = {"channel": "book", "symbol": "ABC-XYZ", "number": number, "levels": levels}
+            line = json.dumps(order)
+            if len(line) > size - 40:
+                return line + " " * (size - len(line))
+            levels.append([f"{source.uniform(90, 110):.2f}", f"{source.expovariate(0.5):.4f}"])
+
+    return [text(1000 + number) for number in range(DISTINCT)]
 
 
 def version(distribution: str) -> str:
@@ -61,6 +98,12 @@ def version(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "source"
+
+
+def require_compiled(compiled: bool) -> None:
+    """Ours is measured twice: the run that is to be compiled must not be pure unnoticed."""
+    if not compiled and os.environ.get("REACTOR_PURE_PYTHON", "0") in ("", "0"):
+        sys.exit("the compiled part of reactor is not built: pip install -e . with a C compiler")
 
 
 class Meter:

@@ -1,16 +1,22 @@
 /*
- * The load server of the benchmarks: WebSocket over TCP on 127.0.0.1, one thread, epoll.
+ * The load server of the benchmarks: WebSocket on 127.0.0.1, one thread, epoll.
  *
- *     server echo                          sends every message back
- *     server push CLIENTS MESSAGES SIZE    waits for CLIENTS clients that each sent one message, then
- *                                          sends MESSAGES texts of SIZE bytes to each, then "end"
- *     server idle                          says nothing
+ *     server [OPTIONS] echo                        sends every message back
+ *     server [OPTIONS] push CLIENTS MESSAGES SIZE  waits for CLIENTS clients that each sent one
+ *                                                  message, then sends MESSAGES texts of SIZE bytes
+ *                                                  to each, then "end"
+ *     server [OPTIONS] idle                        says nothing
+ *
+ *     --tls FILE     TLS; writes the certificate, which clients are to trust, to the file
+ *     --tickets      gives out tickets to resume TLS sessions with
+ *     --deflate      with echo: permessage-deflate. What a client has compressed goes back as it
+ *                    is: the client's own stream, in order, is what its decompressor can read
  *
  * Prints "PORT n" and serves until its standard input ends or SIGTERM arrives. In every mode it
  * answers pings and closing handshakes. It is made to be faster than any client that is measured
- * against it, not to be complete: no TLS, no extensions, no limit on the size of a message.
+ * against it, not to be complete: there is no limit on the size of a message.
  *
- * Linux only.  cc -O2 -o server server.c
+ * Linux only.  cc -O2 -o server server.c -lssl -lcrypto     (or: cc -O2 -DNO_TLS -o server server.c)
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,123 +30,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "buffer.h"
+#include "frames.h"
+#include "handshake.h"
+#include "tls.h"
+
 enum { READ_SIZE = 256 * 1024, MAX_HEAD = 16 * 1024, MAX_EVENTS = 512, BACKLOG = 4096 };
 /* While pushing, the kernel holds about this much unsent data per client, or four messages. */
 enum { PUSH_SEND_BUFFER = 16 * 1024 };
-enum { OP_CONT = 0, OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-/* ---- a growing byte buffer ---- */
-
-struct buffer {
-    char *data;
-    size_t length, capacity;
-};
-
-static void reserve(struct buffer *b, size_t capacity)
-{
-    if (b->capacity >= capacity)
-        return;
-    size_t doubled = b->capacity * 2;
-    b->capacity = capacity > doubled ? capacity : doubled;
-    b->data = realloc(b->data, b->capacity);
-    if (b->data == NULL)
-        die("realloc");
-}
-
-static void append(struct buffer *b, const void *data, size_t length)
-{
-    reserve(b, b->length + length);
-    memcpy(b->data + b->length, data, length);
-    b->length += length;
-}
-
-static void release(struct buffer *b)
-{
-    free(b->data);
-    *b = (struct buffer){0};
-}
-
-/* ---- SHA-1 (FIPS 180-4) and base64 (RFC 4648), for the opening handshake only ---- */
-
-static uint32_t rotate_left(uint32_t x, int n)
-{
-    return x << n | x >> (32 - n);
-}
-
-static void sha1_block(uint32_t h[5], const uint8_t *block)
-{
-    uint32_t w[80];
-    for (int t = 0; t < 16; t++)
-        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
-               (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
-    for (int t = 16; t < 80; t++)
-        w[t] = rotate_left(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
-
-    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-    for (int t = 0; t < 80; t++) {
-        uint32_t f, k;
-        if (t < 20)
-            f = (b & c) | (~b & d), k = 0x5a827999;
-        else if (t < 40)
-            f = b ^ c ^ d, k = 0x6ed9eba1;
-        else if (t < 60)
-            f = (b & c) | (b & d) | (c & d), k = 0x8f1bbcdc;
-        else
-            f = b ^ c ^ d, k = 0xca62c1d6;
-        uint32_t next = rotate_left(a, 5) + f + e + k + w[t];
-        e = d, d = c, c = rotate_left(b, 30), b = a, a = next;
-    }
-    h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
-}
-
-/* The digest of up to 119 bytes, which is at most two blocks with the padding. */
-static void sha1_short(const uint8_t *data, size_t length, uint8_t digest[20])
-{
-    uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
-    uint8_t padded[128] = {0};
-    size_t total = length + 9 <= 64 ? 64 : 128;
-    memcpy(padded, data, length);
-    padded[length] = 0x80;
-    padded[total - 2] = (uint8_t)(length * 8 >> 8);
-    padded[total - 1] = (uint8_t)(length * 8);
-    for (size_t i = 0; i < total; i += 64)
-        sha1_block(h, padded + i);
-    for (int i = 0; i < 20; i++)
-        digest[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
-}
-
-/* 20 bytes -> 28 characters and a NUL */
-static void base64_digest(const uint8_t digest[20], char text[29])
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t in[21] = {0};
-    memcpy(in, digest, 20);
-    for (int i = 0; i < 7; i++) {
-        uint32_t group = (uint32_t)in[3 * i] << 16 | (uint32_t)in[3 * i + 1] << 8 | in[3 * i + 2];
-        for (int j = 0; j < 4; j++)
-            text[4 * i + j] = alphabet[group >> (18 - 6 * j) & 63];
-    }
-    text[27] = '=';
-    text[28] = 0;
-}
+enum { RSV1 = 0x40 };
 
 /* ---- connections ---- */
 
 struct connection {
     int fd;
+    TLS *tls; /* or NULL */
     bool upgraded, ready; /* ready: it has sent the message that opens the gate */
     bool closing;         /* close once `out` is sent */
     bool pushing;         /* in the round robin */
@@ -151,6 +60,7 @@ struct connection {
 
 static enum { ECHO, PUSH, IDLE } mode;
 static struct connection **connections; /* by descriptor */
+static bool use_tls, deflate;
 static size_t max_fds;
 static int epoll_fd, listener;
 static struct buffer work;  /* what is read when nothing is left over from before */
@@ -175,6 +85,7 @@ static void drop(struct connection *c)
             if (ring[i] == c)
                 ring[i] = ring[--ring_length];
     connections[c->fd] = NULL;
+    tls_free(c->tls);
     close(c->fd);
     release(&c->in);
     release(&c->out);
@@ -184,7 +95,7 @@ static void drop(struct connection *c)
 /* Sends all that the socket takes and keeps the rest. False: the connection is gone. */
 static bool transmit(struct connection *c, const char *data, size_t length)
 {
-    ssize_t sent = send(c->fd, data, length, MSG_NOSIGNAL);
+    ssize_t sent = stream_send(c->fd, c->tls, data, length);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EINTR) {
             drop(c);
@@ -204,7 +115,7 @@ static bool transmit(struct connection *c, const char *data, size_t length)
 
 static bool on_writable(struct connection *c)
 {
-    ssize_t sent = send(c->fd, c->out.data, c->out.length, MSG_NOSIGNAL);
+    ssize_t sent = stream_send(c->fd, c->tls, c->out.data, c->out.length);
     if (sent < 0) {
         if (errno == EAGAIN || errno == EINTR)
             return true;
@@ -275,46 +186,23 @@ static void push_round(void)
 
 /* ---- frames (RFC 6455 section 5) ---- */
 
-static void frame_header(struct buffer *b, int opcode, size_t length)
+static void append_frame(struct buffer *b, uint8_t first, const void *payload, size_t length)
 {
-    uint8_t h[10] = {(uint8_t)(0x80 | opcode)};
-    size_t size = 2;
-    if (length < 126) {
-        h[1] = (uint8_t)length;
-    } else if (length < 65536) {
-        h[1] = 126, h[2] = (uint8_t)(length >> 8), h[3] = (uint8_t)length;
-        size = 4;
-    } else {
-        h[1] = 127;
-        for (int i = 0; i < 8; i++)
-            h[2 + i] = (uint8_t)((uint64_t)length >> (56 - 8 * i));
-        size = 10;
-    }
-    append(b, h, size);
-}
-
-static void unmask(char *payload, size_t length, const char key[4])
-{
-    uint32_t key32;
-    memcpy(&key32, key, 4);
-    uint64_t key64 = (uint64_t)key32 << 32 | key32;
-    size_t i = 0;
-    for (; i + 8 <= length; i += 8) {
-        uint64_t word;
-        memcpy(&word, payload + i, 8);
-        word ^= key64;
-        memcpy(payload + i, &word, 8);
-    }
-    for (; i < length; i++)
-        payload[i] ^= key[i % 4];
+    uint8_t header[MAX_HEADER];
+    append(b, header, frame_header(header, first, 0, length));
+    append(b, payload, length);
 }
 
 static void fail(struct connection *c, int code)
 {
     char payload[2] = {(char)(code >> 8), (char)code};
-    frame_header(&reply, OP_CLOSE, 2);
-    append(&reply, payload, 2);
+    append_frame(&reply, FIN | OP_CLOSE, payload, 2);
     c->closing = true;
+}
+
+static bool is_text(uint8_t first)
+{
+    return (first & 15) == OP_TEXT;
 }
 
 static void on_frame(struct connection *c, uint8_t first, char *payload, size_t length)
@@ -324,22 +212,17 @@ static void on_frame(struct connection *c, uint8_t first, char *payload, size_t 
     case OP_TEXT:
     case OP_BINARY:
     case OP_CONT:
-        if (mode == ECHO) {
-            frame_header(&reply, opcode, length);
-            reply.data[reply.length - (length < 126 ? 2 : length < 65536 ? 4 : 10)] = (char)first;
-            append(&reply, payload, length);
-        }
+        if (mode == ECHO)
+            append_frame(&reply, first, payload, length);
         open_the_gate(c);
         break;
     case OP_PING:
-        frame_header(&reply, OP_PONG, length);
-        append(&reply, payload, length);
+        append_frame(&reply, FIN | OP_PONG, payload, length);
         break;
     case OP_PONG:
         break;
     case OP_CLOSE:
-        frame_header(&reply, OP_CLOSE, length);
-        append(&reply, payload, length);
+        append_frame(&reply, FIN | OP_CLOSE, payload, length);
         c->closing = true;
         break;
     default:
@@ -348,14 +231,16 @@ static void on_frame(struct connection *c, uint8_t first, char *payload, size_t 
 }
 
 /* Handles the frames in data[0..length); returns how many bytes it used. `need` is set to the
- * size of the unfinished frame at the end, as far as it is known. */
+ * size of the unfinished frame at the end, as far as it is known. With --deflate every text must be
+ * compressed (RFC 7692 section 6.1), or the benchmark would measure something else. */
 static size_t on_frames(struct connection *c, char *data, size_t length, size_t *need)
 {
     size_t used = 0;
     *need = 0;
     while (!c->closing && length - used >= 2) {
         uint8_t *h = (uint8_t *)data + used;
-        if (h[0] & 0x70 || !(h[1] & 0x80)) { /* a reserved bit, or no mask: section 5.1 */
+        bool compressed = h[0] & RSV1;
+        if (h[0] & 0x30 || compressed != (deflate && is_text(h[0])) || !(h[1] & MASKED)) {
             fail(c, 1002);
             break;
         }
@@ -377,7 +262,7 @@ static size_t on_frames(struct connection *c, char *data, size_t length, size_t 
             break;
         }
         char *payload = data + used + header;
-        unmask(payload, size, payload - 4);
+        apply_mask(payload, payload, size, payload - 4);
         on_frame(c, h[0], payload, size);
         used += header + size;
     }
@@ -386,21 +271,23 @@ static size_t on_frames(struct connection *c, char *data, size_t length, size_t 
 
 /* ---- the opening handshake (RFC 6455 section 4.2) ---- */
 
-static const char *header_value(const char *head, const char *name)
+/* Whether the client offers what the answer "permessage-deflate" accepts: all defaults. */
+static bool can_deflate(const char *extensions)
 {
-    size_t length = strlen(name);
-    for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
-        line += 2;
-        if (strncasecmp(line, name, length) == 0 && line[length] == ':')
-            return line + length + 1 + strspn(line + length + 1, " \t");
+    static const char *const demands[] = {"server_max_window_bits", "server_no_context_takeover"};
+    if (extensions == NULL || strncmp(extensions, "permessage-deflate", 18) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof demands / sizeof *demands; i++) {
+        const char *found = strstr(extensions, demands[i]);
+        if (found != NULL && found < strstr(extensions, "\r\n"))
+            return false;
     }
-    return NULL;
+    return true;
 }
 
 /* Answers the request at the start of data; returns the bytes it used, 0 if it is unfinished. */
 static size_t on_request(struct connection *c, char *data, size_t length)
 {
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     char *end = memmem(data, length, "\r\n\r\n", 4);
     if (end == NULL) {
         if (length > MAX_HEAD)
@@ -410,22 +297,20 @@ static size_t on_request(struct connection *c, char *data, size_t length)
     end[2] = 0; /* a C string, whose last line is complete */
     const char *key = header_value(data, "Sec-WebSocket-Key");
     size_t key_length = key == NULL ? 0 : strcspn(key, " \t\r");
-    if (key_length != 24) {
+    const char *extensions = header_value(data, "Sec-WebSocket-Extensions");
+    if (key_length != 24 || (deflate && !can_deflate(extensions))) {
         static const char refusal[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
                                       "Connection: close\r\n\r\n";
         append(&reply, refusal, sizeof refusal - 1);
         c->closing = true;
         return length;
     }
-    uint8_t input[24 + sizeof guid - 1], digest[20];
-    memcpy(input, key, 24);
-    memcpy(input + 24, guid, sizeof guid - 1);
-    sha1_short(input, sizeof input, digest);
     char accept[29], response[256];
-    base64_digest(digest, accept);
+    accept_key(key, accept);
     int size = snprintf(response, sizeof response,
                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                        "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
+                        "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n", accept,
+                        deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
     append(&reply, response, (size_t)size);
     c->upgraded = true;
     return (size_t)(end + 4 - data);
@@ -433,16 +318,18 @@ static size_t on_request(struct connection *c, char *data, size_t length)
 
 /* ---- the loop ---- */
 
-static void on_readable(struct connection *c)
+/* True: TLS may hold more, of which epoll does not know. */
+static bool on_readable(struct connection *c)
 {
     struct buffer *b = c->in.length > 0 ? &c->in : &work;
     if (b->capacity - b->length < READ_SIZE / 2)
         reserve(b, b->length + READ_SIZE);
-    ssize_t got = recv(c->fd, b->data + b->length, b->capacity - b->length, 0);
+    size_t room = b->capacity - b->length;
+    ssize_t got = stream_receive(c->fd, c->tls, b->data + b->length, room);
     if (got <= 0) {
         if (got == 0 || (errno != EAGAIN && errno != EINTR))
             drop(c);
-        return;
+        return false;
     }
     b->length += (size_t)got;
 
@@ -467,14 +354,16 @@ static void on_readable(struct connection *c)
     if (left > 0 && need > 0)
         reserve(&c->in, need);
 
+    bool more = c->tls != NULL && (size_t)got == room;
     if (reply.length > 0) {
         if (c->out.length == 0)
-            transmit(c, reply.data, reply.length);
-        else
-            append(&c->out, reply.data, reply.length);
+            return transmit(c, reply.data, reply.length) && more;
+        append(&c->out, reply.data, reply.length);
     } else if (c->closing) {
         drop(c);
+        return false;
     }
+    return more;
 }
 
 static void on_accept(void)
@@ -489,6 +378,7 @@ static void on_accept(void)
         if (c == NULL)
             die("calloc");
         c->fd = fd;
+        c->tls = use_tls ? tls_new(fd) : NULL;
         connections[fd] = c;
         watch(c, EPOLL_CTL_ADD, EPOLLIN);
     }
@@ -507,6 +397,13 @@ static void on_sigterm(int number)
     _exit(0);
 }
 
+static void usage(void)
+{
+    fprintf(stderr, "usage: server [--tls FILE] [--tickets] [--deflate] "
+                    "echo | push CLIENTS MESSAGES SIZE | idle\n");
+    exit(2);
+}
+
 static uint32_t number(const char *text, const char *name)
 {
     char *end;
@@ -521,6 +418,22 @@ static uint32_t number(const char *text, const char *name)
 
 static void read_command_line(int argc, char **argv)
 {
+    const char *certificate = NULL;
+    bool tickets = false;
+    for (; argc > 1 && strncmp(argv[1], "--", 2) == 0; argc--, argv++) {
+        if (strcmp(argv[1], "--tls") == 0 && argc > 2)
+            certificate = argv[2], argc--, argv++;
+        else if (strcmp(argv[1], "--tickets") == 0)
+            tickets = true;
+        else if (strcmp(argv[1], "--deflate") == 0)
+            deflate = true;
+        else
+            usage();
+    }
+    if (certificate != NULL)
+        tls_start(certificate, true, tickets);
+    use_tls = certificate != NULL;
+
     if (argc == 2 && strcmp(argv[1], "echo") == 0) {
         mode = ECHO;
     } else if (argc == 2 && strcmp(argv[1], "idle") == 0) {
@@ -530,14 +443,15 @@ static void read_command_line(int argc, char **argv)
         push_clients = number(argv[2], "CLIENTS");
         push_messages = number(argv[3], "MESSAGES");
         uint32_t size = number(argv[4], "SIZE");
-        frame_header(&push_frame, OP_TEXT, size);
+        struct buffer text = {0};
         for (uint32_t i = 0; i < size; i++) {
             char letter = (char)('a' + i % 26);
-            append(&push_frame, &letter, 1);
+            append(&text, &letter, 1);
         }
+        append_frame(&push_frame, FIN | OP_TEXT, text.data, size);
+        release(&text);
     } else {
-        fprintf(stderr, "usage: server echo | push CLIENTS MESSAGES SIZE | idle\n");
-        exit(2);
+        usage();
     }
 }
 
@@ -593,7 +507,8 @@ int main(int argc, char **argv)
             else if (connections[fd] != NULL &&
                      (!(events[i].events & EPOLLOUT) || on_writable(connections[fd])) &&
                      events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-                on_readable(connections[fd]);
+                while (on_readable(connections[fd]))
+                    ;
         }
         push_round();
     }

@@ -112,7 +112,8 @@ def apply_mask(data: bytes, mask: bytes) -> bytes:
 
 def _apply_mask_by_tables(data: bytes, mask: bytes) -> bytes:
     if not _xor_tables:
-        _xor_tables.extend(bytes(i ^ key for i in range(256)) for key in range(256))
+        # At one stroke: other threads must see all of them, or none.
+        _xor_tables[:] = [bytes(i ^ key for i in range(256)) for key in range(256)]
     masked = bytearray(data)
     for i in range(4):
         masked[i::4] = data[i::4].translate(_xor_tables[mask[i]])

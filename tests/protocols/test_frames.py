@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactor.protocols import frames
 from reactor.protocols.frames import (
     OP_BINARY,
     OP_CLOSE,
@@ -338,3 +341,22 @@ class TestParseMessages:
         end = parse_messages(stream[:cut], 0, messages, masked, LIMIT)
         assert messages == expected[:whole]
         assert end == ends[whole]
+
+
+def test_large_payloads_are_masked_right_when_threads_begin_at_once() -> None:
+    payload = bytes(range(256)) * 64
+    expected = mask_naively(payload, b"mask")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            frames._xor_tables.clear()
+            with ThreadPoolExecutor(4) as threads:
+                begun = [
+                    threads.submit(frames._apply_mask_by_tables, payload, b"mask")
+                    for _ in range(8)
+                ]
+            assert all(thread.result() == expected for thread in begun)
+            assert frames._apply_mask_by_tables(payload, b"mask") == expected
+    finally:
+        sys.setswitchinterval(interval)
