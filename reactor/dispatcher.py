@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from .protocols.events import OPEN
 from .protocols.session import Close, Data, Event, Failure, Ping, Pong, State, WebSocketSession
 from .protocols.websocket import WebSocketProtocol
 
@@ -52,7 +53,7 @@ def deliver(owner: Owner, events: Iterable[Event]) -> None:
             try:
                 for event in remaining:
                     kind = type(event)
-                    if session.state is not State.OPEN:
+                    if session.state is not OPEN:
                         if session.state is State.CLOSED:
                             return  # a handler has aborted the connection
                         if kind is Close or kind is Failure:

@@ -21,7 +21,7 @@ import threading
 from _thread import get_ident
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .dispatcher import report
 from .exceptions import (
@@ -31,6 +31,7 @@ from .exceptions import (
     WebSocketStateException,
 )
 from .outbox import Fragments, Message, Outbox
+from .protocols.events import OPEN
 from .protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
 from .protocols.rules import check_frame
 from .protocols.session import Role, State, WebSocketSession
@@ -59,6 +60,9 @@ class Phase(IntEnum):
     ATTACHED = 1
     WAITING = 2
     OVER = 3
+
+
+_ATTACHED: Final = Phase.ATTACHED  # see protocols/events.py on OPEN
 
 
 class Sending:
@@ -106,7 +110,7 @@ class Sending:
     @property
     def buffered_amount(self) -> int:
         """Bytes that were sent and have not left the process."""
-        if self._phase is not Phase.ATTACHED:
+        if self._phase is not _ATTACHED:
             return 0
         waiting = 0 if self._outbox is None else self._outbox.size
         return self._corked + self.stream.queued + self._from_threads + waiting
@@ -121,7 +125,7 @@ class Sending:
         if get_ident() != loop.thread_id or self._outbox is not None:
             return self.send_payload(*encode(message), compress)
         # From here to the end: what _sendable() and sent() do, without the calls.
-        if self._phase is not Phase.ATTACHED:
+        if self._phase is not _ATTACHED:
             self._refuse()
         if self.stream.queued >= self._write_limit:
             raise self._queue_full(self.stream.queued)
@@ -141,7 +145,7 @@ class Sending:
             self._hand_over(len(payload), self._send_message, opcode, payload, compress)
         else:
             session = self._sendable()
-            if session.state is not State.OPEN:
+            if session.state is not OPEN:
                 raise _closed()
             self._send_message(opcode, payload, compress)
         return self._size_on_wire(len(payload))
@@ -238,7 +242,7 @@ class Sending:
 
     def _sendable(self) -> WebSocketSession:
         """Return the session, if there is one and its write queue is not full."""
-        if self._phase is not Phase.ATTACHED:
+        if self._phase is not _ATTACHED:
             self._refuse()
         queued = self.stream.queued
         if self._outbox is not None:
@@ -248,7 +252,7 @@ class Sending:
         return self.session
 
     def _check_open(self) -> None:
-        if self._sendable().state is not State.OPEN:
+        if self._sendable().state is not OPEN:
             raise _closed()
 
     def _refuse(self) -> None:
@@ -328,7 +332,7 @@ class Sending:
     # -- from other threads --------------------------------------------------------------
 
     def _check_from_thread(self, buffered: int) -> None:
-        if self._ending or self.state is not State.OPEN:
+        if self._ending or self.state is not OPEN:
             self._refuse()
         if buffered >= self._write_limit:
             raise self._queue_full(buffered)

@@ -8,11 +8,11 @@ What it must not know: who makes events, or who gets them.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..exceptions import WebSocketPeerException
 
-__all__ = ["Close", "Data", "Event", "Failure", "Ping", "Pong", "Role", "State"]
+__all__ = ["OPEN", "Close", "Data", "Event", "Failure", "Ping", "Pong", "Role", "State"]
 
 
 class Role(IntEnum):
@@ -29,6 +29,10 @@ class State(IntEnum):
     OPEN = 1
     CLOSING = 2
     CLOSED = 3
+
+
+#: What is asked for with every message: from an enum, the look-up takes ten times as long.
+OPEN: Final = State.OPEN
 
 
 class Ping(NamedTuple):

@@ -31,7 +31,7 @@ from ..exceptions import (
     WebSocketStateException,
 )
 from .deflate import Agreement, Compression
-from .events import Close, Data, Event, Failure, Ping, Pong, Role, State
+from .events import OPEN, Close, Data, Event, Failure, Ping, Pong, Role, State
 from .frames import (
     MAX_CONTROL_PAYLOAD,
     OP_BINARY,
@@ -336,7 +336,7 @@ class WebSocketSession:
         WebSocketStateException before the connection is open or within a fragmented message,
         and WebSocketConnectionClosedException once it is closing or closed.
         """
-        if self.state is not State.OPEN or self._sending is not None:
+        if self.state is not OPEN or self._sending is not None:
             self._refuse()
         if isinstance(message, str):
             opcode, payload = OP_TEXT, message.encode()
@@ -358,7 +358,7 @@ class WebSocketSession:
             opcode: OP_TEXT or OP_BINARY.
             payload: in UTF-8, for a text.
         """
-        if self.state is not State.OPEN or self._sending is not None:
+        if self.state is not OPEN or self._sending is not None:
             self._refuse()
         compression = self._compression
         if compression is not None and compression.agreement.wants(payload, compress):
@@ -377,7 +377,7 @@ class WebSocketSession:
 
         Returns and raises as :meth:`send` does. A fragment of the wrong type is a TypeError.
         """
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             self._refuse()
         if isinstance(data, str):
             opcode, payload = OP_TEXT, data.encode()
@@ -413,7 +413,7 @@ class WebSocketSession:
         """Send a message that other connections get, too. Returns and raises as :meth:`send`."""
         if self._new_mask is not None:
             return self.send_payload(message.opcode, message.payload, message.compress)
-        if self.state is not State.OPEN or self._sending is not None:
+        if self.state is not OPEN or self._sending is not None:
             self._refuse()
         frame = message.plain
         compression = self._compression
@@ -432,7 +432,7 @@ class WebSocketSession:
         for what RFC 6455 section 5.5 forbids a control frame to be. The sequence of fragments
         is the caller's. Nothing is compressed.
         """
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             self._refuse()
         check_frame(opcode, payload, fin)
         return self._write(opcode, payload, fin)
@@ -446,7 +446,7 @@ class WebSocketSession:
         return self._send_control(OP_PONG, payload)
 
     def _send_control(self, opcode: int, payload: bytes) -> int:
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             self._refuse()
         if len(payload) > MAX_CONTROL_PAYLOAD:
             raise ValueError(f"payload of {len(payload)} bytes exceeds 125 (RFC 6455 section 5.5)")
@@ -462,7 +462,7 @@ class WebSocketSession:
         payload = check_close(code, reason)
         if self.state is State.CONNECTING:
             self._refuse()
-        if self.state is not State.OPEN or self.sent_close is not None:
+        if self.state is not OPEN or self.sent_close is not None:
             return False
         self._send_close(Close(code, payload[2:].decode()))
         return True

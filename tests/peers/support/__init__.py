@@ -1,0 +1,1 @@
+"""Starting the peers, talking to them, and stopping them."""
