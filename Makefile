@@ -58,11 +58,12 @@ bench: $(VENV)/installed-bench
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache
-	rm -rf .hypothesis .coverage htmlcov
+	rm -rf .hypothesis .coverage htmlcov reactor/protocols/_frames.c reactor/protocols/_frames*.so
+	rm -rf tests/peers/node/node_modules fuzz/found fuzz/corpus
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says what is installed in the virtual environment.
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml reactor/protocols/_frames.pyx
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@

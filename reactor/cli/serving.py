@@ -22,6 +22,9 @@ def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--port", type=int, default=port, help="0: any (default %(default)s)")
     parser.add_argument("--certfile", help="PEM file with certificate and key: serve wss")
     parser.add_argument(
+        "--compression", choices=["deflate"], help="compress for clients that offer it"
+    )
+    parser.add_argument(
         "--exit-with-stdin", action="store_true", help="stop when standard input ends"
     )
 
@@ -34,6 +37,7 @@ def serve(
 ) -> int:
     """Listen, say where, and run until SIGTERM, Ctrl-C or (if asked for) the end of stdin."""
     raise_descriptor_limit()
+    options["compression"] = arguments.compression
     if arguments.certfile:
         options["ssl"] = make_server_context(arguments.certfile)
     try:

@@ -91,9 +91,7 @@ NODE_SERVER: list[tuple[Json, Json, set[str]]] = [
 
 @pytest.mark.parametrize("our_client", ["node"], indirect=True)
 @pytest.mark.parametrize(("theirs", "ours", "expected"), NODE_SERVER)
-def test_with_node(
-    our_client: OurClient, theirs: Json, ours: Json, expected: set[str]
-) -> None:
+def test_with_node(our_client: OurClient, theirs: Json, ours: Json, expected: set[str]) -> None:
     serve = {"deflate": {"threshold": 0} | theirs}
     assert check_client(our_client, serve, wants(**ours)) == expected
 

@@ -106,9 +106,7 @@ NODE_CLIENT: list[tuple[Json, Json, set[str]]] = [
 
 @pytest.mark.parametrize("our_server", ["node"], indirect=True)
 @pytest.mark.parametrize(("theirs", "ours", "expected"), NODE_CLIENT)
-def test_with_node(
-    our_server: OurServer, theirs: Json, ours: Json, expected: set[str]
-) -> None:
+def test_with_node(our_server: OurServer, theirs: Json, ours: Json, expected: set[str]) -> None:
     deflate = {"threshold": 0} | theirs
     assert check_server(our_server, deflate, wants(**ours)) == expected
 
@@ -126,9 +124,7 @@ AIOHTTP_CLIENT: list[tuple[int, Json, set[str]]] = [
 
 @pytest.mark.parametrize("our_server", ["aiohttp"], indirect=True)
 @pytest.mark.parametrize(("theirs", "ours", "expected"), AIOHTTP_CLIENT)
-def test_with_aiohttp(
-    our_server: OurServer, theirs: int, ours: Json, expected: set[str]
-) -> None:
+def test_with_aiohttp(our_server: OurServer, theirs: int, ours: Json, expected: set[str]) -> None:
     assert check_server(our_server, theirs, wants(**ours)) == expected
 
 

@@ -353,8 +353,7 @@ def test_large_payloads_are_masked_right_when_threads_begin_at_once() -> None:
             frames._xor_tables.clear()
             with ThreadPoolExecutor(4) as threads:
                 begun = [
-                    threads.submit(frames._apply_mask_by_tables, payload, b"mask")
-                    for _ in range(8)
+                    threads.submit(frames._apply_mask_by_tables, payload, b"mask") for _ in range(8)
                 ]
             assert all(thread.result() == expected for thread in begun)
             assert frames._apply_mask_by_tables(payload, b"mask") == expected
