@@ -215,7 +215,11 @@ class WebSocket(ClientSocket):
         if self._compression is not None and OP_CONT < opcode < OP_CLOSE:
             with self.lock:  # messages go out in the order in which they were compressed
                 self._compress(frame, self._compression)
-                return self.send_frame(frame)
+                try:
+                    return self.send_frame(frame)
+                except BaseException:
+                    self._compression.forget()  # the server has not seen what it refers to
+                    raise
         return self.send_frame(frame)
 
     def _compress(self, frame: ABNF, compression: Compression) -> None:

@@ -222,12 +222,15 @@ class Sending:
             return self._size_on_wire(len(payload))
         session = self._sendable()
         if opcode < OP_CLOSE and self._outbox is not None:
-            raise WebSocketStateException("a message in fragments has not ended yet")
+            raise _not_ended()
         size = session.send_frame(opcode, payload, fin)
         self.sent(size)
         return size
 
     def _send_frame(self, opcode: int, payload: bytes, fin: bool) -> None:
+        if opcode < OP_CLOSE and self._outbox is not None:
+            report(self.protocol, _not_ended())  # whoever sent it has gone on
+            return
         self.sent(self.session.send_frame(opcode, payload, fin))
 
     def ping(self, payload: bytes = b"") -> int:
@@ -359,6 +362,10 @@ class Sending:
 
 def _closed() -> WebSocketConnectionClosedException:
     return WebSocketConnectionClosedException("Connection is already closed.")
+
+
+def _not_ended() -> WebSocketStateException:
+    return WebSocketStateException("a message in fragments has not ended yet")
 
 
 def encode(message: str | bytes | bytearray | memoryview) -> tuple[int, bytes]:

@@ -474,6 +474,23 @@ class TestLimit:
         assert recorder.buffered_amount == 0
         assert messages_of(told(peer)) == [bytes(3000), b"x" * 500]
 
+    def test_a_message_that_has_gone_is_counted_no_longer(self, scene: Scene) -> None:
+        """While another one in fragments still goes on."""
+        recorder = Recorder()
+        peer = scene.open(recorder, high_water=10_000, low_water=2_000)
+        recorder.send_fragment("1")
+        recorder.send("x" * 500)
+        recorder.send_fragments(Source())
+        recorder.send("z" * 70)
+        assert recorder.buffered_amount == 570
+        recorder.send_fragment("", fin=True)
+        for _ in range(3):
+            scene.turn()
+            peer.look()
+        assert recorder.buffered_amount == 70  # the kernel has taken all the rest
+        recorder.abort()
+        scene.turn()
+
     def test_nor_does_it_stay_when_the_connection_ends(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder, high_water=1_000, low_water=0)

@@ -415,13 +415,14 @@ class WebSocketSession:
             return self.send_payload(message.opcode, message.payload, message.compress)
         if self.state is not OPEN or self._sending is not None:
             self._refuse()
-        frame = message.plain
         compression = self._compression
         if compression is not None and compression.agreement.wants(
             message.payload, message.compress
         ):
             frame = message.compressed(compression.agreement)
             compression.forget()
+        else:
+            frame = message.plain
         self.output.append(frame)
         return len(frame)
 

@@ -190,7 +190,7 @@ class WebSocketProtocol:
 
         Parameters:
             data: str in a text message, bytes in a binary one.
-            fin: whether the message ends here; ``send_fragment("", fin=True)`` ends it too.
+            fin: whether the message ends here; an empty last fragment is fine.
             compress: with the first fragment: whether to compress the message; None: where
                 that was agreed.
 

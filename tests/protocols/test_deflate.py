@@ -714,6 +714,17 @@ class TestBombs:
         with pytest.raises(WebSocketMessageTooBigException):
             compression.inflate(MEGABYTE, False, 0, 10)
 
+    def test_nor_is_a_gigabyte_behind_a_final_block(self) -> None:
+        bomb = b"\x03\x00" + MEGABYTE * 200
+        tracemalloc.start()
+        try:
+            with pytest.raises(WebSocketMessageTooBigException):
+                Compression(one_sided(15, True)).inflate(bomb, True, 100_000, 100_000)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 3_000_000
+
     def test_a_final_block_does_not_let_more_in(self) -> None:
         """What follows a block with BFINAL counts with what came before it."""
         final = bytes.fromhex("f3 48 cd c9 c9 07 00")
