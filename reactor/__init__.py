@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from .abnf import (
+from .admission import Accept, HTTPResponse
+from .broadcast import broadcast
+from .classic.abnf import (
     ABNF,
     STATUS_ABNORMAL_CLOSED,
     STATUS_BAD_GATEWAY,
@@ -29,18 +31,27 @@ from .abnf import (
     continuous_frame,
     frame_buffer,
 )
-from .admission import Accept, HTTPResponse
-from .app import WebSocketApp, run_forever
-from .blocking import recv, recv_line, send
-from .broadcast import broadcast
-from .client import WebSocket, create_connection
-from .compat import install_as_websocket, private_module
-from .defaults import (
+from .classic.app import WebSocketApp, run_forever
+from .classic.blocking import recv, recv_line, send
+from .classic.client import WebSocket, create_connection
+from .classic.compat import install_as_websocket, private_module
+from .classic.defaults import (
     DEFAULT_SOCKET_OPTION,
     getdefaulttimeout,
     set_reconnect,
     setdefaulttimeout,
     sock_opt,
+)
+from .classic.trace import (
+    debug,
+    dump,
+    enableTrace,
+    error,
+    isEnabledForDebug,
+    isEnabledForError,
+    isEnabledForTrace,
+    trace,
+    warning,
 )
 from .exceptions import (
     CloseCode,
@@ -72,17 +83,6 @@ from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
 from .server import Listener
 from .timers import Backoff
-from .trace import (
-    debug,
-    dump,
-    enableTrace,
-    error,
-    isEnabledForDebug,
-    isEnabledForError,
-    isEnabledForTrace,
-    trace,
-    warning,
-)
 
 __version__ = "0.1.0"
 

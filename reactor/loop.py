@@ -56,7 +56,8 @@ CALLS_USER_CODE = frozenset(
     for name in (
         *("loop", "timers.wheel", "dispatcher", "verbs"),
         *("client_connection", "server"),  # functions for URLs and headers; factories
-        *("app", "app_run"),
+        *("accept", "admission", "outbox"),  # what judges requests; iterators
+        *("classic.app", "classic.app_run"),
     )
 )
 

@@ -24,14 +24,10 @@ FLOORS = (
     {"timers", "protocols"},
     {"poller"},
     {"loop", "tasks", "transports"},
-    {"options", "admission", "url", "proxies", "cookies", "defaults", "trace", "verbs"},
+    {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
-    {
-        *("server", "reactor", "hosting", "blocking", "frame", "abnf", "compat", "legacy"),
-        *("classic", "classic_watch", "client", "client_connect", "client_socket"),
-        *("app", "app_run", "app_socket", "app_trace"),
-    },
+    {"server", "reactor", "hosting", "classic"},
     {"__init__", "__main__", "cli"},
 )
 

@@ -17,12 +17,12 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from ..abnf import ABNF
-from ..app import WebSocketApp
+from ..classic.abnf import ABNF
+from ..classic.app import WebSocketApp
+from ..classic.trace import enableTrace
 from ..exceptions import WebSocketException
 from ..proxies import parse_proxy
 from ..reactor import Reactor
-from ..trace import enableTrace
 
 try:  # line editing and history for input()
     import readline as _readline  # noqa: F401

@@ -1,0 +1,389 @@
+"""ABNF, frame_buffer, continuous_frame: frames as websocket-client's users know them.
+
+What it is: the two helpers that put frames together, with websocket-client's names and
+attributes: :class:`frame_buffer` reads one frame after the other, :class:`continuous_frame` makes
+messages of them. And the names of frame.py, so that all of it is in one place.
+
+What it must not know: sockets (bytes come from a function), connections, state.
+
+How it works. Frames are parsed by protocols/frames.py. ``frame_buffer`` takes no byte off its
+source that does not belong to the frame, so that programs can select() on the socket; it judges a
+frame as soon as its header is there, and text as it comes, with a MessageAssembler of
+protocols/messages.py whose messages nobody takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import RLock
+from typing import Any
+
+from ..exceptions import (
+    WebSocketConnectionClosedException,
+    WebSocketPayloadException,
+    WebSocketProtocolException,
+)
+from ..protocols.deflate import Compression
+from ..protocols.frames import OP_CLOSE, OP_CONT, OP_TEXT, FrameHeader, apply_mask, parse_header
+from ..protocols.messages import MessageAssembler, MessageLimits
+from ..protocols.rules import RSV1
+from .frame import (
+    ABNF,
+    STATUS_ABNORMAL_CLOSED,
+    STATUS_BAD_GATEWAY,
+    STATUS_GOING_AWAY,
+    STATUS_INVALID_EXTENSION,
+    STATUS_INVALID_PAYLOAD,
+    STATUS_MESSAGE_TOO_BIG,
+    STATUS_NORMAL,
+    STATUS_POLICY_VIOLATION,
+    STATUS_PROTOCOL_ERROR,
+    STATUS_SERVICE_RESTART,
+    STATUS_STATUS_NOT_AVAILABLE,
+    STATUS_TLS_HANDSHAKE_ERROR,
+    STATUS_TRY_AGAIN_LATER,
+    STATUS_UNEXPECTED_CONDITION,
+    STATUS_UNSUPPORTED_DATA_TYPE,
+    VALID_CLOSE_STATUS,
+    cannot_decode,
+    check_close,
+    check_frame,
+    key_bytes,
+    to_bytes,
+)
+
+__all__ = [
+    "ABNF",
+    "STATUS_ABNORMAL_CLOSED",
+    "STATUS_BAD_GATEWAY",
+    "STATUS_GOING_AWAY",
+    "STATUS_INVALID_EXTENSION",
+    "STATUS_INVALID_PAYLOAD",
+    "STATUS_MESSAGE_TOO_BIG",
+    "STATUS_NORMAL",
+    "STATUS_POLICY_VIOLATION",
+    "STATUS_PROTOCOL_ERROR",
+    "STATUS_SERVICE_RESTART",
+    "STATUS_STATUS_NOT_AVAILABLE",
+    "STATUS_TLS_HANDSHAKE_ERROR",
+    "STATUS_TRY_AGAIN_LATER",
+    "STATUS_UNEXPECTED_CONDITION",
+    "STATUS_UNSUPPORTED_DATA_TYPE",
+    "VALID_CLOSE_STATUS",
+    "continuous_frame",
+    "frame_buffer",
+]
+
+#: The largest single read of a payload, in bytes.
+MAX_READ = 65536
+
+#: RFC 6455 section 5.2: a header is 2 to 14 bytes.
+MAX_HEADER = 14
+
+DEFAULT_LIMITS = MessageLimits()
+
+
+# -- reading frames -----------------------------------------------------------------------------
+
+
+class frame_buffer:  # noqa: N801 - websocket-client's name
+    """Reads one frame after the other, and goes on where it was interrupted.
+
+    Parameters:
+        recv_fn: a function that is given a number of bytes, and returns at least one and, by
+            right, at most that many. What it raises (a time-out) leaves what has come already
+            where it is, and the next call goes on from there.
+        skip_utf8_validation: do not look whether text is UTF-8.
+        limits: the size of messages, and the number of their fragments.
+        masked: whether frames must be masked; None: either way is right. A client passes
+            False (RFC 6455 section 5.1: "A server MUST NOT mask any frames").
+        compression: inflates compressed messages, where permessage-deflate was agreed.
+
+    Attributes:
+        header: of the frame that is being read: fin, the three reserved bits, the opcode, the
+            mask bit, and the seven bits of the length; None before it has come.
+        length, mask_value: likewise; None before they have come.
+        recv_buffer: list of the bytes that were read and not used yet.
+        lock: held while a frame is read.
+    """
+
+    def __init__(
+        self,
+        recv_fn: Callable[[int], bytes],
+        skip_utf8_validation: bool,
+        limits: MessageLimits = DEFAULT_LIMITS,
+        masked: bool | None = None,
+        compression: Compression | None = None,
+    ) -> None:
+        self.recv: Callable[[int], Any] = recv_fn
+        self.skip_utf8_validation = skip_utf8_validation
+        self.recv_buffer: list[bytes]
+        # Reentrant, because a signal handler may close a connection that is being read.
+        self.lock = RLock()
+        self._masked = masked
+        self.compression = compression
+        self._limits = limits
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that came, as at the beginning of a connection."""
+        self.recv_buffer = []
+        # Checks text and sizes as the bytes come in. What it collects is thrown away.
+        self._checker = MessageAssembler(self._limits, not self.skip_utf8_validation)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin with a new frame; what is in ``recv_buffer`` stays."""
+        self.header: tuple[int, int, int, int, int, int, int] | None = None
+        self.length: int | None = None
+        self.mask_value: bytes | str | None = None
+        self._head = b""  # the header as it came, as far as it has
+        self._size = 0  # bytes that the header will have
+        self._pieces: list[bytes] = []  # of the payload, unmasked
+        self._received = 0  # bytes of the payload that have come
+        self._checking = False  # whether the payload goes to the checker
+
+    def needs_header(self) -> bool:
+        """Whether the first two bytes have not come yet."""
+        return self.header is None
+
+    def recv_header(self) -> None:
+        """Read the first two bytes."""
+        self._head = self._recv_exactly(2)
+        # Filled up, so that it can be parsed: lengths and mask are not those of the frame yet,
+        # but it is certain now how long the header will be.
+        header = parse_header(self._head + bytes(MAX_HEADER - 2), 0)
+        assert header is not None
+        rsv = header.rsv
+        self._size = header.start
+        self.header = (
+            int(header.fin),
+            rsv >> 2 & 1,
+            rsv >> 1 & 1,
+            rsv & 1,
+            header.opcode,
+            int(header.mask is not None),
+            self._head[1] & 0x7F,
+        )
+
+    def has_mask(self) -> int:
+        """Whether the frame is masked: 0 or 1."""
+        return self.header[5] if self.header else 0
+
+    def needs_length(self) -> bool:
+        """Whether the length is not known yet."""
+        return self.length is None
+
+    def recv_length(self) -> None:
+        """Read the rest of the length, if there is more than the seven bits of the header."""
+        if self.header is None:
+            raise WebSocketProtocolException("Header not received")
+        self._head += self._recv_exactly(self._size - 4 * self.has_mask() - 2)
+        header = parse_header(self._head + bytes(4), 0)
+        assert header is not None
+        self.length = header.length
+
+    def needs_mask(self) -> bool:
+        """Whether it is not known yet with which key the frame is masked, or that it is not."""
+        return self.mask_value is None
+
+    def recv_mask(self) -> None:
+        """Read the masking key, if there is one; ``mask_value`` is "" otherwise."""
+        self.mask_value = ""
+        if self.has_mask():
+            self.mask_value = None
+            self.mask_value = self._recv_exactly(4)
+            self._head += self.mask_value
+
+    def recv_frame(self) -> ABNF:
+        """Read a frame.
+
+        Raises WebSocketProtocolException for a frame that nobody may send,
+        WebSocketPayloadException as soon as a text cannot be UTF-8 any more,
+        WebSocketMessageTooBigException for a message beyond the limits,
+        WebSocketConnectionClosedException at the end, and what ``recv_fn`` raises.
+        """
+        with self.lock:
+            if self.needs_header():
+                self.recv_header()
+            if self.needs_length():
+                self.recv_length()
+            if self.needs_mask():
+                self.recv_mask()
+                self._begin(parse_header(self._head, 0))
+            assert self.header is not None
+            assert self.length is not None
+            fin, rsv1, rsv2, rsv3, opcode, has_mask, _ = self.header
+            payload = self._recv_payload(self.length, bool(fin))
+            self.clear()
+            if self.compression is not None:
+                rsv1 = 0  # it has been inflated
+            if opcode == OP_CLOSE:
+                check_close(payload, self.skip_utf8_validation)
+            return ABNF(fin, rsv1, rsv2, rsv3, opcode, has_mask, payload)
+
+    def _begin(self, header: FrameHeader | None) -> None:
+        """Check everything that can be said about a frame before its payload."""
+        assert header is not None
+        compressed = (
+            header.rsv == RSV1 and self.compression is not None and 0 < header.opcode < OP_CLOSE
+        )
+        rsv = bool(header.rsv) and not compressed
+        check_frame(header.fin, rsv, header.opcode, header.length)
+        if self._masked is not None and (header.mask is not None) is not self._masked:
+            fault = "must be masked" if self._masked else "must not be masked"
+            raise WebSocketProtocolException(f"Illegal frame: it {fault} (RFC 6455 section 5.1)")
+        if not header.minimal or header.length >= ABNF.LENGTH_63:
+            raise WebSocketProtocolException(
+                "Illegal frame: the length is not in its shortest form (RFC 6455 section 5.2)"
+            )
+        checker = self._checker
+        # A fragment out of order is a matter of continuous_frame.
+        self._checking = header.opcode < OP_CLOSE and (
+            checker.in_progress is (header.opcode == OP_CONT)
+        )
+        if self._checking:
+            compression = self.compression if compressed else None
+            checker.begin_frame(header.opcode, header.length, compression)
+
+    def _recv_payload(self, length: int, fin: bool) -> bytes:
+        while self._received < length:
+            piece = self._recv_piece(length - self._received)
+            if self.mask_value:
+                piece = self._unmask(piece)
+            self._received += len(piece)
+            self._take(piece, fin and self._received == length)
+        if not length:
+            self._take(b"", fin)
+        if self._checking and fin:
+            self._checker.finish()
+        return b"".join(self._pieces)
+
+    def _unmask(self, piece: bytes) -> bytes:
+        # The key is repeated over the whole payload: this piece may begin inside of it.
+        key = key_bytes(self.mask_value or "")
+        shift = self._received & 3
+        return apply_mask(piece, key[shift:] + key[:shift])
+
+    def _take(self, piece: bytes, last: bool) -> None:
+        if not self._checking:
+            self._pieces.append(piece)
+            return
+        try:
+            self._pieces.append(self._checker.add(piece, last))
+        except WebSocketPayloadException:
+            if self._checker.compressed:
+                raise
+            cannot_decode(b"".join([*self._pieces, piece]))
+        self._checker.take()
+
+    def recv_strict(self, bufsize: int) -> bytes:
+        """Return exactly so many bytes; less when ``recv_fn`` returns something else than bytes.
+
+        Raises ValueError when *bufsize* is not an int, and as :meth:`recv_frame` does.
+        """
+        if not isinstance(bufsize, int):
+            raise ValueError("bufsize must be an integer")  # noqa: TRY004 - as it is known
+        there = sum(map(len, self.recv_buffer))
+        while there < bufsize:
+            piece = self.recv(min(MAX_READ, bufsize - there))
+            if not isinstance(piece, bytes):
+                break
+            self._check_end(piece)
+            self.recv_buffer.append(piece)
+            there += len(piece)
+        unified = b"".join(self.recv_buffer)
+        rest = unified[bufsize:]
+        self.recv_buffer = [rest] if rest else []
+        return unified[:bufsize]
+
+    def _recv_exactly(self, bufsize: int) -> bytes:
+        data = self.recv_strict(bufsize)
+        if len(data) < bufsize:
+            self.recv_buffer.insert(0, data)
+            self._check_end(b"")
+        return data
+
+    def _recv_piece(self, most: int) -> bytes:
+        """Return at least one byte: of those that were read already, or of a new read."""
+        if self.recv_buffer:
+            there = b"".join(self.recv_buffer)
+        else:
+            there = self.recv(min(MAX_READ, most))
+            if not isinstance(there, bytes):
+                there = b""
+            self._check_end(there)
+        rest = there[most:]
+        self.recv_buffer = [rest] if rest else []
+        return there[:most]
+
+    @staticmethod
+    def _check_end(piece: bytes) -> None:
+        if not piece:
+            raise WebSocketConnectionClosedException("Connection to remote host was lost.")
+
+
+# -- making messages ----------------------------------------------------------------------------
+
+
+class continuous_frame:  # noqa: N801 - websocket-client's name
+    """Makes messages of data frames (RFC 6455 section 5.4).
+
+    For each frame: ``validate``, ``add``, and if ``is_fire`` then ``extract``.
+
+    Parameters:
+        fire_cont_frame: every fragment is extracted by itself.
+        skip_utf8_validation: do not look whether a text message is UTF-8.
+
+    Attributes:
+        cont_data: opcode and data, a list of two, of what was added and not extracted; or None.
+        recving_frames: the opcode of the message of which more is to come; or None.
+    """
+
+    def __init__(self, fire_cont_frame: bool, skip_utf8_validation: bool) -> None:
+        self.fire_cont_frame = fire_cont_frame
+        self.skip_utf8_validation = skip_utf8_validation
+        self.cont_data: list[Any] | None = None
+        self.recving_frames: int | None = None
+
+    def validate(self, frame: ABNF) -> None:
+        """Raise WebSocketProtocolException("Illegal frame") if *frame* cannot come now."""
+        if (frame.opcode == OP_CONT) is not (self.recving_frames is not None):
+            raise WebSocketProtocolException("Illegal frame")
+
+    def add(self, frame: ABNF) -> None:
+        """Take a frame that was validated."""
+        data = to_bytes(frame.data)
+        if frame.opcode != OP_CONT:
+            self.recving_frames = frame.opcode
+        if self.cont_data is None:
+            self.cont_data = [frame.opcode, data]
+        else:
+            if isinstance(self.cont_data[1], bytes):
+                self.cont_data[1] = bytearray(self.cont_data[1])
+            self.cont_data[1] += data
+        if frame.fin:
+            self.recving_frames = None
+
+    def is_fire(self, frame: ABNF) -> bool | int:
+        """Whether there is something to extract after *frame* was added."""
+        return frame.fin or self.fire_cont_frame
+
+    def extract(self, frame: ABNF) -> tuple[int, ABNF]:
+        """Return the opcode of the message, and *frame* with all of its data.
+
+        With ``fire_cont_frame``, opcode and data are those of the fragment.
+
+        Raises WebSocketPayloadException for a text that is not UTF-8.
+        """
+        if self.cont_data is None:
+            raise WebSocketProtocolException("No continuation data available")
+        opcode, data = self.cont_data
+        self.cont_data = None
+        frame.data = bytes(data)
+        if opcode == OP_TEXT and not (self.fire_cont_frame or self.skip_utf8_validation):
+            try:
+                frame.data.decode()
+            except UnicodeDecodeError:
+                cannot_decode(frame.data)
+        return opcode, frame

@@ -1,0 +1,368 @@
+"""WebSocketApp: the long-lived face of websocket-client, on the reactor.
+
+What it is: the class with the callbacks, and ``run_forever`` in its three forms: on a reactor
+of its own, on a shared one, and hosted by somebody else's dispatcher (``rel``).
+
+What it must not know: sockets, frames, timers; a ClientConnection does the work.
+
+How it works. ``run_forever`` makes a Run (app_run.py), whose connection calls the callbacks. A
+callback is what the user has assigned (called with the app first, whatever it is), or else a
+method of a subclass (called as a method).
+
+While connected, ``app.sock`` is an AppSocket (app_socket.py), which has what programs look at.
+"""
+
+from __future__ import annotations
+
+import inspect
+from _thread import get_ident
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ..exceptions import WebSocketConnectionClosedException, WebSocketException
+from ..hosting import host as host_reactor
+from ..options import ClientOptions
+from ..protocols.deflate import Deflate
+from ..protocols.frames import OP_TEXT
+from ..reactor import Reactor
+from .abnf import ABNF
+from .app_run import Run
+from .app_socket import AppSocket
+from .defaults import get_reconnect
+from .options import app_options
+from .trace import logger
+
+__all__ = ["AppSocket", "WebSocketApp", "run_forever"]
+
+
+class WebSocketApp:
+    """A connection with callbacks. See websocket-client's documentation, and docs/migrating.md.
+
+    Parameters:
+        url: ws:// or wss://, or a function that returns it, called before every attempt.
+        header: list of "Name: value", dict, or a function that returns one of them.
+        on_open(app), on_reconnect(app): the connection is open, or open again. Without
+            on_reconnect, on_open is called again.
+        on_message(app, message): str for text, bytes for binary.
+        on_error(app, exception).
+        on_close(app, code, reason): both None where there was no close frame.
+        on_ping(app, payload), on_pong(app, payload).
+        on_cont_message(app, data, fin): a further fragment of a message in several frames.
+        keep_running: accepted without effect, as in websocket-client.
+        get_mask_key: a function of one parameter that returns a masking key of four bytes.
+        cookie: value of the Cookie header, or a function that returns it.
+        subprotocols: list of names to offer.
+        on_data(app, data, opcode, fin): called before on_message and on_cont_message.
+        socket: a connected socket to use instead of connecting.
+        compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
+
+    All callbacks may be assigned later, or be methods of a subclass, which get no ``app``.
+    """
+
+    #: Whether on_error hears of it when the server closes the connection, as in
+    #: websocket-client 1.9. Set it to False on a class or an object to hear of errors only.
+    error_on_close = True
+
+    on_open: Any = None
+    on_reconnect: Any = None
+    on_message: Any = None
+    on_error: Any = None
+    on_close: Any = None
+    on_ping: Any = None
+    on_pong: Any = None
+    on_cont_message: Any = None
+    on_data: Any = None
+
+    def __init__(
+        self,
+        url: str | Callable[[], str],
+        header: Any = None,
+        on_open: Callable[..., Any] | None = None,
+        on_reconnect: Callable[..., Any] | None = None,
+        on_message: Callable[..., Any] | None = None,
+        on_error: Callable[..., Any] | None = None,
+        on_close: Callable[..., Any] | None = None,
+        on_ping: Callable[..., Any] | None = None,
+        on_pong: Callable[..., Any] | None = None,
+        on_cont_message: Callable[..., Any] | None = None,
+        keep_running: bool = True,
+        get_mask_key: Callable[[int], bytes | str] | None = None,
+        cookie: str | Callable[[], str] | None = None,
+        subprotocols: list[str] | None = None,
+        on_data: Callable[..., Any] | None = None,
+        socket: Any = None,
+        compression: Deflate | str | None = None,
+    ) -> None:
+        self.url = url
+        self.header = [] if header is None else header
+        self.cookie = cookie
+        given = {
+            "on_open": on_open,
+            "on_reconnect": on_reconnect,
+            "on_message": on_message,
+            "on_error": on_error,
+            "on_close": on_close,
+            "on_ping": on_ping,
+            "on_pong": on_pong,
+            "on_cont_message": on_cont_message,
+            "on_data": on_data,
+        }
+        # Only what was given: a method of a subclass stays visible otherwise.
+        self.__dict__.update({name: call for name, call in given.items() if call is not None})
+        self.get_mask_key = get_mask_key
+        self.subprotocols = subprotocols
+        self.prepared_socket = socket
+        self.compression = compression
+        self.sock: Any = None
+        self.last_ping_tm = 0.0  # wall clock, as programs print it
+        self.last_pong_tm = 0.0
+        self.ping_interval: float = 0
+        self.ping_timeout: float | None = None
+        self.ping_payload: str | bytes = ""
+        self.ping_thread = None  # there is none, nor an event to stop it; programs ask
+        self.stop_ping = None
+        self.has_errored = False
+        self.last_close_frame: Any = None
+        self._current_run: Run | None = None
+
+    # -- verbs ---------------------------------------------------------------------------
+
+    @property
+    def keep_running(self) -> bool:
+        """Whether the app runs. Setting it to False ends the run, from any thread."""
+        return self._current_run is not None and not self._current_run.ending
+
+    @keep_running.setter
+    def keep_running(self, value: bool) -> None:
+        if not value and self._current_run is not None:
+            self._current_run.leave()
+
+    @property
+    def has_done_teardown(self) -> bool:
+        """Whether a run has come to its end."""
+        return self._current_run is not None and self._current_run.over
+
+    def send(self, data: str | bytes, opcode: int = OP_TEXT) -> None:
+        """Send a message. Any thread.
+
+        Parameters:
+            data: str (sent as UTF-8) or bytes.
+            opcode: of the frame; text by default, whatever the type of *data* is.
+
+        Raises WebSocketConnectionClosedException("Connection is already closed."), ValueError
+        for an opcode that does not exist, TypeError for other data.
+        """
+        sock = self.sock  # another thread may set it to None
+        if not sock or sock.send(data, opcode) == 0:
+            raise WebSocketConnectionClosedException("Connection is already closed.")
+
+    def send_text(self, text_data: str) -> None:
+        """Send a text message; see :meth:`send`."""
+        self.send(text_data, ABNF.OPCODE_TEXT)
+
+    def send_bytes(self, data: bytes | bytearray) -> None:
+        """Send a binary message; see :meth:`send`."""
+        self.send(data, ABNF.OPCODE_BINARY)  # type: ignore[arg-type]
+
+    def close(self, **kwargs: Any) -> None:
+        """Close the connection and end the run. Any thread; returns at once.
+
+        Parameters:
+            status: the close code, default 1000.
+            reason: str or bytes.
+            timeout: seconds that the server has to answer, default 3; None: no limit.
+
+        Raises ValueError for a code or a reason that may not be sent.
+        """
+        run = self._current_run
+        if run is not None and not run.over:
+            run.close(**kwargs)
+            self.sock = None
+
+    def ready(self) -> bool:
+        """Whether the connection is open."""
+        return bool(self.sock and self.sock.connected)
+
+    # -- running -------------------------------------------------------------------------
+
+    def run_forever(
+        self,
+        sockopt: Any = None,
+        sslopt: dict[str, Any] | None = None,
+        ping_interval: float = 0,
+        ping_timeout: float | None = None,
+        ping_payload: str | bytes = "",
+        http_proxy_host: str | None = None,
+        http_proxy_port: int | str | None = None,
+        http_no_proxy: list[str] | None = None,
+        http_proxy_auth: tuple[str, str] | None = None,
+        http_proxy_timeout: float | None = None,
+        skip_utf8_validation: bool = False,
+        host: str | None = None,
+        origin: str | None = None,
+        dispatcher: Any = None,
+        suppress_origin: bool = False,
+        suppress_host: bool = False,
+        proxy_type: str | None = None,
+        reconnect: Any = None,
+    ) -> bool:
+        """Connect, and call back until the connection is over.
+
+        Parameters are those of websocket-client, and:
+            reconnect: seconds between attempts, or a Backoff; None: as set_reconnect() said.
+            dispatcher: a Reactor: run on that one, and return at once. Another object with
+                ``read``, ``timeout``, ``signal`` and ``abort`` (the ``rel`` package): the same.
+
+        Returns whether there was an error; False at once with a dispatcher. Raises ValueError
+        for a URL that cannot be used, WebSocketException for options that cannot, or when the
+        app is running already. KeyboardInterrupt and SystemExit pass through.
+        """
+        _check_pings(ping_interval, ping_timeout)
+        if self._current_run is not None and not self._current_run.ending:
+            raise WebSocketException("socket is already opened")
+        dispatcher = self.create_dispatcher(ping_timeout, dispatcher)
+        options = app_options(
+            self,
+            sockopt=sockopt,
+            sslopt=sslopt,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            ping_payload=ping_payload,
+            http_proxy_host=http_proxy_host,
+            http_proxy_port=http_proxy_port,
+            http_no_proxy=http_no_proxy,
+            http_proxy_auth=http_proxy_auth,
+            http_proxy_timeout=http_proxy_timeout,
+            skip_utf8_validation=skip_utf8_validation,
+            host=host,
+            origin=origin,
+            suppress_origin=suppress_origin,
+            suppress_host=suppress_host,
+            proxy_type=proxy_type,
+            reconnect=get_reconnect() if reconnect is None else reconnect,
+        )
+        self.ping_interval = ping_interval
+        self.ping_timeout = ping_timeout
+        self.ping_payload = ping_payload
+        self.has_errored = False
+        self.last_ping_tm = self.last_pong_tm = 0.0
+        return _start(self, options, dispatcher)
+
+    def create_dispatcher(
+        self, ping_timeout: float | None, dispatcher: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Return the dispatcher to run on, None for a reactor of the app's own.
+
+        Called by run_forever() with what it was given; subclasses may return another one.
+        """
+        return dispatcher
+
+    # -- callbacks -----------------------------------------------------------------------
+
+    def _callback(self, callback: Any, *args: Any) -> None:
+        """Call one of the callbacks. What it raises is logged and given to on_error.
+
+        What on_error raises then is raised; what on_error raises by itself is only logged.
+        """
+        if not callback:
+            return
+        try:
+            _call(self, callback, *args)
+        except Exception as exc:  # noqa: BLE001 - reported, not swallowed
+            logger.error("error from callback %s: %s", callback, exc, exc_info=exc)
+            if self.on_error and callback != self.on_error:
+                _call(self, self.on_error, exc)
+
+
+# What follows is not in the class, whose names belong to those who derive from it.
+
+
+def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
+    before = app._current_run
+    if dispatcher:
+        loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
+    elif before is not None and before.loop.running and before.loop.thread_id == get_ident():
+        # Called by a callback, on_close for example: the run_forever() that is going on goes on
+        # with the new connection, and no stack grows.
+        loop = before.loop
+    else:
+        return _run_alone(app, options)
+    when_over = before.when_over if before is not None and before.loop is loop else None
+    app._current_run = Run(app, loop, options, when_over)
+    return False
+
+
+def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
+    with Reactor() as loop:
+        run = app._current_run = Run(app, loop, options, loop.stop)
+        try:
+            loop.run_forever()
+        except BaseException as exc:
+            latest = app._current_run  # a callback may have begun another one on this loop
+            (latest if latest is not None and latest.loop is loop else run).interrupt(exc)
+            raise
+    return app.has_errored
+
+
+def _call(app: WebSocketApp, callback: Any, *args: Any) -> None:
+    if _is_own_method(app, callback) and _takes(callback.__func__, len(args)):
+        callback(*args)
+    else:  # also a method that has websocket-client's parameters
+        callback(app, *args)
+
+
+def _is_own_method(app: WebSocketApp, callback: Any) -> bool:
+    """Whether *callback* is a method of a subclass; one that was assigned is none."""
+    return inspect.ismethod(callback) and (
+        callback.__self__ is app and all(callback is not value for value in app.__dict__.values())
+    )
+
+
+@lru_cache(maxsize=256)
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a method can be called with *count* parameters, besides self."""
+    try:
+        inspect.signature(function).bind(None, *[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _check_pings(interval: float, timeout: float | None) -> None:
+    if timeout is not None and timeout <= 0:
+        raise WebSocketException("Ensure ping_timeout > 0")
+    if interval is not None and interval < 0:
+        raise WebSocketException("Ensure ping_interval >= 0")
+    if timeout and interval and interval <= timeout:
+        raise WebSocketException("Ensure ping_interval > ping_timeout")
+
+
+def run_forever(*apps: WebSocketApp, **kwargs: Any) -> bool:
+    """Run several apps on one thread until all of them are over.
+
+    Parameters:
+        apps: the apps.
+        kwargs: those of WebSocketApp.run_forever, but dispatcher; for all of them.
+
+    Returns whether one of them had an error. Raises as WebSocketApp.run_forever does.
+    """
+    with Reactor() as loop:
+
+        def stop_if_done() -> None:
+            if all(app._current_run is None or app._current_run.over for app in apps):
+                loop.stop()
+
+        for app in apps:
+            app.run_forever(dispatcher=loop, **kwargs)
+            assert app._current_run is not None
+            app._current_run.when_over = stop_if_done
+        try:
+            if apps:
+                loop.run_forever()
+        except BaseException as exc:
+            for app in apps:
+                if app._current_run is not None:
+                    app._current_run.interrupt(exc)
+            raise
+    return any(app.has_errored for app in apps)

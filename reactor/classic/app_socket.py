@@ -1,0 +1,165 @@
+"""AppSocket: what ``app.sock`` is while a WebSocketApp is connected.
+
+What it is: the part of websocket-client's WebSocket that makes sense on a reactor.
+
+What it must not know: the app.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..connection import Connection
+from ..exceptions import (
+    CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketStateException,
+)
+from ..protocols.frames import OP_BINARY, OP_TEXT
+from ..protocols.session import State
+from .frame import ABNF, to_bytes
+
+__all__ = ["AppSocket"]
+
+
+class AppSocket:
+    """What ``app.sock`` is: the part of WebSocket that makes sense on a reactor.
+
+    Parameters:
+        connection: what it stands for.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._timeout: float | None = None
+
+    @property
+    def sock(self) -> Any:
+        """The socket, or None."""
+        return self._connection.sock
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
+        return self._connection.state is State.OPEN
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the server chose, or None."""
+        return self._connection.subprotocol
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the handshake, or None."""
+        response = self._connection.response
+        return None if response is None else response.status
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """The headers of the server's answer, in lower case, or None."""
+        response = self._connection.response
+        return None if response is None else response.headers.to_dict()
+
+    def getsubprotocol(self) -> str | None:
+        """See :attr:`subprotocol`."""
+        return self.subprotocol
+
+    def getstatus(self) -> int | None:
+        """See :attr:`status`."""
+        return self.status
+
+    def getheaders(self) -> dict[str, str] | None:
+        """See :attr:`headers`."""
+        return self.headers
+
+    def send(self, payload: Any, opcode: int = OP_TEXT) -> int:
+        """Send a message. Any thread.
+
+        Parameters:
+            payload: str (sent as UTF-8) or bytes.
+            opcode: one of ABNF.OPCODES.
+
+        Returns the bytes on the wire. Raises WebSocketConnectionClosedException when the
+        connection is not open, ValueError for another opcode, TypeError for other data.
+        """
+        if opcode not in (OP_TEXT, OP_BINARY):
+            return self.send_frame(ABNF.create_frame(payload, opcode))
+        try:
+            return self._connection.send_payload(opcode, to_bytes(payload))
+        except (WebSocketStateException, RuntimeError):
+            raise _closed() from None
+
+    def send_frame(self, frame: ABNF) -> int:
+        """Send one frame, a fragment for example; as :meth:`send`."""
+        if frame.opcode not in ABNF.OPCODES:
+            raise ValueError("Invalid OPCODE")
+        payload = to_bytes(frame.data)
+        if frame.opcode == ABNF.OPCODE_CLOSE:
+            code = int.from_bytes(payload[:2], "big") if payload else CloseCode.NO_STATUS
+            self.close(code, payload[2:])
+            return len(payload)
+        try:
+            return self._connection.send_frame(frame.opcode, payload, bool(frame.fin))
+        except (WebSocketStateException, RuntimeError):
+            raise _closed() from None
+
+    def send_text(self, text_data: str) -> int:
+        """Send a text message."""
+        return self.send(text_data, ABNF.OPCODE_TEXT)
+
+    def send_bytes(self, data: bytes | bytearray) -> int:
+        """Send a binary message."""
+        return self.send(data, ABNF.OPCODE_BINARY)
+
+    send_binary = send_bytes
+
+    def ping(self, payload: str | bytes = "") -> None:
+        """Send a ping."""
+        self.send(payload, ABNF.OPCODE_PING)
+
+    def pong(self, payload: str | bytes = "") -> None:
+        """Send a pong."""
+        self.send(payload, ABNF.OPCODE_PONG)
+
+    def close(
+        self, status: int = CloseCode.NORMAL, reason: str | bytes = b"", timeout: float = 3
+    ) -> None:
+        """Close the connection; a run with reconnect ends as well. As WebSocketApp.close()."""
+        text = reason if isinstance(reason, str) else bytes(reason).decode()
+        self._connection.close(status, text, timeout)
+
+    def send_close(self, status: int = CloseCode.NORMAL, reason: str | bytes = b"") -> None:
+        """Begin the closing handshake; the same as :meth:`close`."""
+        self.close(status, reason)
+
+    def abort(self) -> None:
+        """End the connection without a closing handshake."""
+        self._connection.abort()
+
+    shutdown = abort
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Kept for :meth:`gettimeout`, without effect: nothing here waits."""
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """Return what :meth:`settimeout` was given, else None."""
+        return self._timeout
+
+    timeout = property(gettimeout, settimeout)
+
+    def is_ssl(self) -> bool:
+        """Whether the connection is over TLS."""
+        return hasattr(self.sock, "getpeercert")
+
+    def fileno(self) -> int:
+        """The socket's descriptor; WebSocketException when there is none."""
+        if self.sock is None:
+            raise WebSocketException("Connection not established")
+        return int(self.sock.fileno())
+
+
+def _closed() -> WebSocketConnectionClosedException:
+    """Not open yet; or the loop was closed by its thread in this very moment."""
+    return WebSocketConnectionClosedException("Connection is already closed.")

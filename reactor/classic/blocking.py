@@ -1,0 +1,223 @@
+"""Blocking sockets: reading and writing with a time-out, for callers that wait.
+
+What it is: websocket-client's functions ``recv``, ``recv_line`` and ``send``, and
+:class:`TLSDuplex`, through which two threads may use one TLS connection.
+
+What it must not know: WebSocket; the event loop.
+
+How it works. A socket is used in the mode it is in: with a time-out, blocking without one, or
+non-blocking; ``gettimeout()`` says which. Where the call itself does not wait, as with TLS, the
+descriptor is waited for as long as that. Whatever a socket raises becomes one of our exceptions.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Any, TypeVar
+
+from ..exceptions import (
+    WebSocketConnectionClosedException,
+    WebSocketConnectionLostException,
+    WebSocketException,
+    WebSocketTimeoutException,
+    WebSocketTLSException,
+)
+from ..poller import wait_for
+
+__all__ = ["TLSDuplex", "recv", "recv_line", "send", "shut_down"]
+
+LOST = "Connection to remote host was lost."
+CLOSED = "socket is already closed."
+TIMED_OUT = "Connection timed out"
+
+#: Bytes of a write that has a point in time: a blocking socket that is writable has room for
+#: them, while for more it would wait until all of them are gone.
+LIMITED_WRITE = 1024
+
+#: Bytes of a line that recv_line() takes.
+MAX_LINE = 65536
+
+T = TypeVar("T")
+
+
+def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
+    """Return at least one and at most *bufsize* bytes.
+
+    Parameters:
+        sock: a stream socket. Its own time-out says how long to wait.
+        bufsize: the greatest number of bytes.
+        until: point in time (of time.monotonic()) that counts in place of the time-out.
+
+    Raises WebSocketTimeoutException when nothing came in time, at once for a time-out of 0;
+    WebSocketConnectionClosedException at the end, WebSocketConnectionLostException (which is
+    one) when the connection broke, WebSocketTLSException when TLS did.
+    """
+    if not sock:
+        raise WebSocketConnectionClosedException(CLOSED)
+    try:
+        data: bytes | None = _patiently(sock, lambda: sock.recv(bufsize), False, until)
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        data = None
+    except OSError as exc:
+        raise _public(exc) from exc
+    if not data:
+        raise WebSocketConnectionClosedException(LOST)
+    return data
+
+
+def recv_line(sock: Any) -> bytes:
+    """Return a line with its end, and read no byte behind it. Raises as :func:`recv` does.
+
+    Raises WebSocketException for a line longer than 64 KiB.
+    """
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        line += recv(sock, 1)
+        if len(line) > MAX_LINE:
+            raise WebSocketException(f"a line is longer than {MAX_LINE} bytes: {line[:40]!r}...")
+    return bytes(line)
+
+
+def send(sock: Any, data: bytes | bytearray | memoryview | str, until: float | None = None) -> int:
+    """Send as much of *data* as goes; return how many bytes.
+
+    Parameters:
+        sock: a stream socket. Its own time-out says how long to wait.
+        data: a str is sent as UTF-8.
+        until: point in time (of time.monotonic()) that counts in place of the time-out.
+
+    Raises as :func:`recv` does; at least one byte has gone out otherwise.
+    """
+    if not sock:
+        raise WebSocketConnectionClosedException(CLOSED)
+    octets = data.encode() if isinstance(data, str) else data
+    if until is not None and isinstance(sock, socket.socket):
+        # Not for TLS: OpenSSL wants a write that was interrupted repeated with the same bytes.
+        octets = octets[:LIMITED_WRITE]
+    try:
+        return int(_patiently(sock, lambda: sock.send(octets), True, until))
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
+        raise WebSocketConnectionClosedException(CLOSED) from exc
+    except OSError as exc:
+        raise _public(exc) from exc
+
+
+def _patiently(sock: Any, call: Callable[[], T], writing: bool, until: float | None) -> T:
+    """Return what *call* returns, once the socket is ready for it."""
+    if until is not None and isinstance(sock, socket.socket):
+        _wait(sock, writing, until)
+    while True:
+        try:
+            return call()
+        except ssl.SSLWantWriteError:
+            wants_write = True
+        except ssl.SSLWantReadError:
+            wants_write = False
+        except OSError as exc:
+            if exc.errno not in (errno.EAGAIN, errno.EWOULDBLOCK):
+                raise
+            wants_write = writing
+        if until is None:
+            timeout = sock.gettimeout()
+            until = inf if timeout is None else time.monotonic() + timeout
+        _wait(sock, wants_write, until)
+
+
+def _wait(sock: Any, writing: bool, until: float) -> None:
+    """Wait for a socket; WebSocketTimeoutException when it is not ready in time."""
+    timeout = max(0.0, until - time.monotonic())
+    fd = sock.fileno()
+    if not (wait_for([], [fd], timeout) if writing else wait_for([fd], [], timeout)):
+        raise WebSocketTimeoutException(TIMED_OUT)
+
+
+def _public(exc: OSError) -> WebSocketException:
+    """Return the exception of ours for what a socket has raised."""
+    if isinstance(exc, TimeoutError) and exc.errno != errno.ETIMEDOUT:
+        # ETIMEDOUT is another matter: the kernel has given up on the peer.
+        return WebSocketTimeoutException(TIMED_OUT)
+    if isinstance(exc, ssl.SSLError):
+        text = str(exc.args[0]) if exc.args else ""
+        if "timed out" in text:  # a wrapper around OpenSSL that is not the standard library's
+            return WebSocketTimeoutException(text)
+        reason = getattr(exc, "reason", None) or exc
+        return WebSocketTLSException(exc.errno, f"TLS failed: {reason}")
+    if exc.errno == errno.EBADF:
+        return WebSocketConnectionClosedException(CLOSED)
+    return WebSocketConnectionLostException(f"{LOST} ({exc.strerror or exc})", exc.errno)
+
+
+def shut_down(sock: Any) -> None:
+    """End both directions of a connection, so that whoever waits for it wakes up; any thread.
+
+    The descriptor stays open. A connection that has ended already is left as it is.
+    """
+    try:
+        if isinstance(sock, ssl.SSLSocket):
+            # Not its own shutdown(), which takes the TLS layer off: a thread that reads would
+            # be given the peer's next bytes as they are.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
+    except (OSError, AttributeError):  # an object that only looks like a socket may have none
+        pass
+
+
+class TLSDuplex:
+    """An ``ssl.SSLSocket`` that one thread may read while another one writes.
+
+    OpenSSL must not be called for one connection by two threads at a time. So there is a lock
+    around each call, and the socket is non-blocking: nobody waits while he holds it.
+
+    Parameters:
+        sock: the socket; it is non-blocking from now on.
+        timeout: seconds, or None, that :meth:`gettimeout` answers.
+    """
+
+    __slots__ = ("_lock", "_timeout", "sock")
+
+    def __init__(self, sock: ssl.SSLSocket, timeout: float | None) -> None:
+        self.sock = sock
+        self._lock = threading.Lock()
+        self._timeout = timeout
+        sock.setblocking(False)
+
+    def recv(self, bufsize: int) -> bytes:
+        """As that of the socket."""
+        with self._lock:
+            return self.sock.recv(bufsize)
+
+    def send(self, data: Any) -> int:
+        """As that of the socket."""
+        with self._lock:
+            return self.sock.send(data)
+
+    def fileno(self) -> int:
+        """As that of the socket."""
+        return self.sock.fileno()
+
+    def gettimeout(self) -> float | None:
+        """Return how long to wait, in seconds; None for no limit."""
+        own = self.sock.gettimeout()
+        if own != 0:  # somebody has set it at the socket itself
+            self.settimeout(own)
+        return self._timeout
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Set how long to wait. The socket stays non-blocking."""
+        self._timeout = timeout
+        self.sock.setblocking(False)
+
+    def say_goodbye(self) -> None:
+        """Send close_notify (RFC 8446 section 6.1), if that goes at once."""
+        with self._lock:
+            try:
+                self.sock.unwrap()
+            except (OSError, ValueError):
+                pass  # the peer is not through yet, or has gone

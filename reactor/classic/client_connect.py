@@ -1,0 +1,133 @@
+"""Connecting, for the blocking face: from its options to an upgraded socket.
+
+What it is: the names of the options, their translation, and the connect pipeline driven in the
+calling thread, with the trace and the cookies of websocket-client.
+
+What it must not know: what is done with the socket.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..connect import Upgraded, connect
+from ..exceptions import WebSocketTimeoutException
+from ..options import ClientOptions
+from ..tasks import run_blocking
+from .defaults import check_timeout, sock_opt
+from .options import proxy_options
+from .watch import ClassicWatch
+
+__all__ = ["handshake_response", "open_connection", "warn_of_unknown"]
+
+#: What WebSocket.connect() takes.
+CONNECT_OPTIONS = frozenset(
+    {
+        "compression",
+        "connection",
+        "cookie",
+        "header",
+        "host",
+        "http_no_proxy",
+        "http_proxy_auth",
+        "http_proxy_host",
+        "http_proxy_port",
+        "http_proxy_timeout",
+        "origin",
+        "proxy_type",
+        "redirect_limit",
+        "socket",
+        "subprotocols",
+        "suppress_host",
+        "suppress_origin",
+        "timeout",
+    }
+)
+
+#: What the constructor of WebSocket takes.
+CONSTRUCTOR_OPTIONS = frozenset(
+    {
+        "dispatcher",
+        "enable_multithread",
+        "fire_cont_frame",
+        "get_mask_key",
+        "max_fragments",
+        "max_message_size",
+        "skip_utf8_validation",
+        "sockopt",
+        "sslopt",
+    }
+)
+
+
+class handshake_response:  # noqa: N801 - websocket-client's name
+    """The server's answer to the opening handshake.
+
+    Parameters, which are attributes too:
+        status: the HTTP status (int).
+        headers: dict with names in lower case.
+        subprotocol: what the server chose, or None.
+    """
+
+    def __init__(self, status: int, headers: dict[str, str], subprotocol: str | None) -> None:
+        self.status = status
+        self.headers = headers
+        self.subprotocol = subprotocol
+
+
+def warn_of_unknown(names: Iterable[str], where: str) -> None:
+    """Warn of options that nobody here knows; websocket-client says nothing."""
+    unknown = sorted(set(names) - CONNECT_OPTIONS - CONSTRUCTOR_OPTIONS)
+    if unknown:
+        warnings.warn(
+            f"{where} has no option {', '.join(map(repr, unknown))}: ignored", stacklevel=3
+        )
+
+
+def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
+    """Connect in the calling thread.
+
+    Parameters:
+        url: ws:// or wss://.
+        settings: socket and TLS options; ``timeout`` is the budget for all of it.
+        given: the options of WebSocket.connect().
+
+    Raises as the connect pipeline does. A time-out of 0 leaves no time to connect:
+    WebSocketTimeoutException at once.
+    """
+    timeout = settings.timeout
+    check_timeout(timeout)
+    if timeout == 0:
+        raise WebSocketTimeoutException(
+            f"timeout=0 leaves no time to connect to {url}: connect with another one, "
+            "then call settimeout(0)"
+        )
+    options = ClientOptions(
+        origin=given.get("origin"),
+        host=given.get("host"),
+        suppress_origin=bool(given.get("suppress_origin")),
+        suppress_host=bool(given.get("suppress_host")),
+        connection=given.get("connection"),
+        subprotocols=given.get("subprotocols") or (),
+        connect_timeout=timeout,
+        redirect_limit=given.get("redirect_limit", 3),
+        sslopt=settings.sslopt or None,
+        sockopt=settings.sockopt or (),
+        sock=given.get("socket"),
+        watch=ClassicWatch(),
+        compression=given.get("compression"),
+        **proxy_options(
+            given.get("http_proxy_host"),
+            given.get("http_proxy_port"),
+            given.get("http_proxy_auth"),
+            given.get("proxy_type"),
+            given.get("http_no_proxy"),
+            given.get("http_proxy_timeout"),
+        ),
+    )
+    header, cookie = given.get("header"), given.get("cookie")
+    header = header() if callable(header) else header
+    cookie = cookie() if callable(cookie) else cookie
+    return run_blocking(connect(url, options, header, cookie, exact=True))

@@ -1,0 +1,85 @@
+"""What websocket-client keeps once for the whole process: defaults.
+
+What it is: the default time-out, the default reconnect interval, the default socket options, and
+:class:`sock_opt`, in which a WebSocket keeps its own.
+
+What it must not know: who uses them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..timers import Backoff
+from ..transports.dial import DEFAULT_SOCKET_OPTION
+
+__all__ = [
+    "DEFAULT_SOCKET_OPTION",
+    "get_reconnect",
+    "getdefaulttimeout",
+    "set_reconnect",
+    "setdefaulttimeout",
+    "sock_opt",
+]
+
+
+class _Defaults:
+    timeout: float | None = None
+    reconnect: float | Backoff = 0
+
+
+def setdefaulttimeout(timeout: float | None) -> None:
+    """Set the time-out of connections that are given none.
+
+    Parameters:
+        timeout: seconds; None for no limit.
+
+    Raises ValueError for a negative number, TypeError for what is no number.
+    """
+    check_timeout(timeout)
+    _Defaults.timeout = timeout
+
+
+def getdefaulttimeout() -> float | None:
+    """Return the time-out of connections that are given none, in seconds; None for no limit."""
+    return _Defaults.timeout
+
+
+def set_reconnect(reconnectInterval: float | Backoff) -> None:  # noqa: N803 - the name in use
+    """Set what ``run_forever`` does after a loss when it is given no ``reconnect``.
+
+    Parameters:
+        reconnectInterval: seconds between attempts, 0 for none, or a Backoff.
+    """
+    _Defaults.reconnect = reconnectInterval
+
+
+def get_reconnect() -> float | Backoff:
+    """Return what :func:`set_reconnect` was given, else 0."""
+    return _Defaults.reconnect
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise ValueError or TypeError for a time-out that cannot be one."""
+    try:
+        if timeout is None or timeout >= 0:
+            return
+    except TypeError:
+        raise TypeError(f"timeout must be None or a number, not {type(timeout).__name__}") from None
+    raise ValueError(f"timeout must be None, or 0 or greater, not {timeout!r}")
+
+
+class sock_opt:  # noqa: N801 - websocket-client's name
+    """Options for the socket of a connection.
+
+    Parameters, which are attributes too:
+        sockopt: arguments of setsockopt() calls; None for [].
+        sslopt: options for TLS; None for {}.
+
+    ``timeout`` is that of the connection, in seconds, or None.
+    """
+
+    def __init__(self, sockopt: Any, sslopt: dict[str, Any] | None) -> None:
+        self.sockopt = [] if sockopt is None else sockopt
+        self.sslopt = {} if sslopt is None else sslopt
+        self.timeout: float | None = None

@@ -1,0 +1,102 @@
+"""Odds and ends of websocket-client's private modules that have no other home here.
+
+What it is: small functions and constants under its names, for programs that import them.
+
+What it must not know: anything of ours but URLs and proxies.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Sequence
+from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
+from typing import Any
+
+from ..exceptions import WebSocketProxyException
+from ..proxies import choose_proxy
+from ..url import WebSocketURL
+from ..url import parse_url as _parse_url
+from .client_socket import NoLock
+from .options import proxy_options
+
+__all__ = [
+    "HAVE_PYTHON_SOCKS",
+    "HAVE_SSL",
+    "SUCCESS_STATUSES",
+    "SUPPORTED_REDIRECT_STATUSES",
+    "VERSION",
+    "NoLock",
+    "ProxyConnectionError",
+    "ProxyError",
+    "ProxyTimeoutError",
+    "SSLEOFError",
+    "SSLError",
+    "SSLWantReadError",
+    "SSLWantWriteError",
+    "extract_err_message",
+    "extract_error_code",
+    "get_proxy_info",
+    "parse_url",
+    "ssl",
+    "validate_utf8",
+]
+
+HAVE_SSL = True
+HAVE_PYTHON_SOCKS = True
+
+#: All that goes wrong with a proxy is one of ours.
+ProxyError = ProxyTimeoutError = ProxyConnectionError = WebSocketProxyException
+
+SUPPORTED_REDIRECT_STATUSES = (301, 302, 303, 307, 308)
+SUCCESS_STATUSES = (*SUPPORTED_REDIRECT_STATUSES, 101)
+VERSION = 13
+
+
+def validate_utf8(utfbytes: str | bytes) -> bool:
+    """Return whether the bytes are UTF-8."""
+    try:
+        utfbytes.encode() if isinstance(utfbytes, str) else bytes(utfbytes).decode()
+    except UnicodeError:
+        return False
+    return True
+
+
+def extract_err_message(exception: Exception) -> str | None:
+    """Return the first argument of an exception as text, or None."""
+    return str(exception.args[0]) if exception.args else None
+
+
+def extract_error_code(exception: Exception) -> int | None:
+    """Return the error number of an exception with more than one argument, or None."""
+    if len(exception.args) > 1 and isinstance(exception.args[0], int):
+        return exception.args[0]
+    return None
+
+
+def parse_url(url: str) -> tuple[str, int, str, bool]:
+    """Return host, port, resource, and whether it is wss. ValueError for other URLs."""
+    parsed = _parse_url(url)
+    return parsed.host, parsed.port, parsed.resource, parsed.secure
+
+
+def get_proxy_info(
+    hostname: str,
+    is_secure: bool,
+    proxy_host: str | None = None,
+    proxy_port: int = 0,
+    proxy_auth: tuple[str, str] | None = None,
+    no_proxy: Sequence[str] | None = None,
+    proxy_type: str = "http",
+) -> tuple[str | None, int, tuple[str, str] | None]:
+    """Return host, port and credentials of the proxy for a host; (None, 0, None) for none."""
+    options: dict[str, Any] = proxy_options(
+        proxy_host, proxy_port or None, proxy_auth, proxy_type, list(no_proxy or ()), None
+    )
+    scheme, port = ("wss", 443) if is_secure else ("ws", 80)
+    url = WebSocketURL(scheme, hostname, port, "/")
+    proxy = choose_proxy(url, options.get("proxy", True), options["no_proxy"], os.environ)
+    if proxy is None:
+        return None, 0, None
+    auth = (proxy.username, proxy.password or "") if proxy.username else None
+    return proxy.host, proxy.port, auth

@@ -1,0 +1,114 @@
+"""websocket-client's module names, and programs that import them."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import reactor
+from reactor.classic.compat import PRIVATE_MODULES, private_module
+
+websocket = pytest.importorskip("websocket", reason="websocket-client is not installed")
+
+
+def test_the_reference_is_the_release_that_we_speak_of() -> None:
+    assert version("websocket-client").startswith("1.9.")
+
+
+def test_every_public_name_of_websocket_client_is_here() -> None:
+    theirs: dict[str, object] = {}
+    exec("from websocket import *", theirs)
+    names = set(theirs) - {"__builtins__", "Any", "Optional"}  # two leaks
+    assert {name for name in names if not hasattr(reactor, name)} == set()
+
+
+@pytest.mark.parametrize("name", sorted(PRIVATE_MODULES))
+def test_the_private_modules_have_the_public_names_of_theirs(name: str) -> None:
+    theirs = importlib.import_module(f"websocket.{name}")
+    ours = private_module(name)
+    exported = set(getattr(theirs, "__all__", ()))
+    not_ours = {
+        # The machinery behind websocket-client's connect(); ours has another shape.
+        "_http": {"proxy_info", "connect", "read_headers"},
+        "_handshake": {"handshake"},
+    }
+    assert {each for each in exported if not hasattr(ours, each)} <= not_ours.get(name, set())
+
+
+def test_private_modules_are_attributes_as_there() -> None:
+    assert reactor._exceptions.WebSocketException is reactor.WebSocketException
+    assert reactor._abnf.ABNF is reactor.ABNF
+    assert reactor._app.WebSocketApp is reactor.WebSocketApp
+    assert reactor._core.create_connection is reactor.create_connection
+
+
+def test_other_attributes_are_missing_as_always() -> None:
+    with pytest.raises(AttributeError, match="_nothing"):
+        reactor._nothing  # noqa: B018
+
+
+def run(code: str) -> str:
+    """Run Python code in a process of its own; return what it printed."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_installed_it_is_what_import_websocket_gives() -> None:
+    printed = run(
+        "import reactor; reactor.install_as_websocket()\n"
+        "import websocket\n"
+        "from websocket import WebSocketApp, create_connection\n"
+        "from websocket._exceptions import WebSocketTimeoutException\n"
+        "import websocket._abnf, websocket._app, websocket._logging\n"
+        "from websocket._ssl_compat import ssl\n"
+        "from websocket._url import parse_url\n"
+        "assert websocket is reactor and WebSocketApp is reactor.WebSocketApp\n"
+        "assert WebSocketTimeoutException is reactor.WebSocketTimeoutException\n"
+        "print(parse_url('ws://example.com:81/r?q'), websocket._app.WebSocketApp.__module__)\n"
+    )
+    assert printed == "('example.com', 81, '/r?q', False) reactor.classic.app\n"
+
+
+def test_small_functions_of_the_private_modules_answer_as_theirs() -> None:
+    ours, theirs = reactor._utils, importlib.import_module("websocket._utils")
+    for value in (b"abc", "é".encode(), b"\xff", b"\xed\xa0\x80"):
+        assert ours.validate_utf8(value) == theirs.validate_utf8(value)
+    for error in (OSError(5, "x"), ValueError("only"), ValueError()):
+        assert ours.extract_err_message(error) == theirs.extract_err_message(error)
+        assert ours.extract_error_code(error) == theirs.extract_error_code(error)
+    with ours.NoLock():
+        pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ws://a.example", "wss://a.example", "ws://a.example:81/x?y=1", "wss://[2a03::1]:99/r"],
+)
+def test_parse_url_answers_as_theirs(url: str) -> None:
+    assert reactor._url.parse_url(url) == importlib.import_module("websocket._url").parse_url(url)
+
+
+def test_get_proxy_info_answers_as_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = importlib.import_module("websocket._url").get_proxy_info
+    ours = reactor._url.get_proxy_info
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert ours("a.example", False) == theirs("a.example", False) == (None, 0, None)
+    explicit = {"proxy_host": "p.example", "proxy_port": 8080, "proxy_auth": ("u", "w")}
+    assert ours("a.example", False, **explicit) == theirs("a.example", False, **explicit)
+    monkeypatch.setenv("http_proxy", "http://q.example:3128/")
+    assert ours("a.example", False) == theirs("a.example", False)
+    assert ours("a.example", True) == theirs("a.example", True)
+    assert ours("a.example", False, no_proxy=["a.example"])[0] is None
