@@ -17,13 +17,14 @@ from typing import Any
 
 from reactor.exceptions import WebSocketException
 from reactor.protocols import frames
+from reactor.protocols.body import BodyParser
 from reactor.protocols.deflate import Compression, Deflate, accept_offers, check_answer
 from reactor.protocols.handshake import (
     RejectedUpgrade,
     check_request,
     check_response,
 )
-from reactor.protocols.http11 import BodyParser, HeadError, HeadLimits, HeadParser
+from reactor.protocols.http11 import HeadError, HeadLimits, HeadParser
 from reactor.protocols.messages import MessageLimits
 from reactor.protocols.session import Close, Data, Failure, Role, State, WebSocketSession
 from reactor.url import parse_url

@@ -15,14 +15,13 @@ handler may still give up.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .connect import Upgraded, connect
 from .connection import Connection, Phase
 from .exceptions import CloseCode, WebSocketBadStatusException
 from .options import ClientOptions
-from .protocols.frames import new_mask
+from .protocols.frames import check_mask, new_mask
 from .protocols.handshake import normalize_headers
 from .protocols.http11 import HeadParser
 from .protocols.session import Role
@@ -144,7 +143,7 @@ class ClientConnection(Connection):
 
     def _new_mask(self) -> Callable[[], bytes]:
         source = self.options.mask_key
-        return new_mask if source is None else partial(_checked_mask, source)
+        return new_mask if source is None else lambda: check_mask(source(4))
 
     def _close(self, code: int, reason: str, timeout: float | None = None) -> None:
         self._backoff = None
@@ -196,16 +195,6 @@ class ClientConnection(Connection):
         if delay is not None and isinstance(error, WebSocketBadStatusException):
             delay = max(delay, _retry_after(error))
         return delay
-
-
-def _checked_mask(source: Callable[[int], bytes | str]) -> bytes:
-    """A masking key from the user's function."""
-    key = source(4)
-    if isinstance(key, str):
-        key = key.encode("latin-1")
-    if len(key) != 4:
-        raise ValueError(f"mask_key must return 4 bytes, not {key!r}")
-    return key
 
 
 def _retry_after(error: WebSocketBadStatusException) -> float:

@@ -28,6 +28,7 @@ from .exceptions import (
     WebSocketTimeoutException,
 )
 from .options import ClientOptions
+from .protocols.body import BodyParser
 from .protocols.deflate import Agreement, check_answer
 from .protocols.handshake import (
     HeaderSource,
@@ -37,7 +38,7 @@ from .protocols.handshake import (
     make_key,
     normalize_headers,
 )
-from .protocols.http11 import BodyParser, Response
+from .protocols.http11 import Response
 from .proxies import choose_proxy
 from .transports.dial import dial, dial_unix
 from .transports.exchange import read_response, read_some, sooner, write_all

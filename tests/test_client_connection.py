@@ -730,7 +730,7 @@ class TestMaskKey:
     def test_one_of_another_size_is_an_error(self, scene: Scene, key: bytes | str) -> None:
         recorder = Recorder()
         peer = scene.open(recorder, mask_key=lambda _: key)
-        with pytest.raises(ValueError, match="mask_key must return 4 bytes"):
+        with pytest.raises(ValueError, match="a masking key is four bytes, not"):
             recorder.send("hello")
         assert peer.told() == []
 

@@ -24,7 +24,15 @@ from ..exceptions import (
     WebSocketProtocolException,
 )
 from ..protocols.deflate import Compression
-from ..protocols.frames import OP_CLOSE, OP_CONT, OP_TEXT, FrameHeader, apply_mask, parse_header
+from ..protocols.frames import (
+    OP_CLOSE,
+    OP_CONT,
+    OP_TEXT,
+    FrameHeader,
+    apply_mask,
+    check_mask,
+    parse_header,
+)
 from ..protocols.messages import MessageAssembler, MessageLimits
 from ..protocols.rules import RSV1
 from .frame import (
@@ -48,7 +56,6 @@ from .frame import (
     cannot_decode,
     check_close,
     check_frame,
-    key_bytes,
     to_bytes,
 )
 
@@ -261,7 +268,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
 
     def _unmask(self, piece: bytes) -> bytes:
         # The key is repeated over the whole payload: this piece may begin inside of it.
-        key = key_bytes(self.mask_value or "")
+        key = check_mask(self.mask_value or "")
         shift = self._received & 3
         return apply_mask(piece, key[shift:] + key[:shift])
 

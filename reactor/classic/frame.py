@@ -24,6 +24,7 @@ from ..protocols.frames import (
     OP_PONG,
     OP_TEXT,
     apply_mask,
+    check_mask,
     new_mask,
     serialize,
 )
@@ -49,7 +50,6 @@ __all__ = [
     "cannot_decode",
     "check_close",
     "check_frame",
-    "key_bytes",
     "to_bytes",
 ]
 
@@ -103,13 +103,6 @@ def to_bytes(data: Any) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)  # bytes stay as they are
     raise TypeError(f"the data of a frame is str or bytes, not {type(data).__name__}")
-
-
-def key_bytes(key: str | bytes) -> bytes:
-    octets = key.encode("latin-1") if isinstance(key, str) else bytes(key)
-    if len(octets) != 4:
-        raise ValueError(f"a masking key is four bytes, not {key!r}")
-    return octets
 
 
 class ABNF:
@@ -213,14 +206,14 @@ class ABNF:
         if self.opcode not in ABNF.OPCODES:
             raise ValueError("Invalid OPCODE")
         data = to_bytes(self.data)
-        mask = key_bytes(self.get_mask_key(4)) if self.mask_value else None
+        mask = check_mask(self.get_mask_key(4)) if self.mask_value else None
         rsv = self.rsv1 << 2 | self.rsv2 << 1 | self.rsv3
         return serialize(self.opcode, data, mask, bool(self.fin), rsv)
 
     @staticmethod
     def mask(mask_key: str | bytes, data: Payload | None) -> bytes:
         """Return *data* masked, or unmasked, with a key of four bytes (RFC 6455 section 5.3)."""
-        return apply_mask(b"" if data is None else to_bytes(data), key_bytes(mask_key))
+        return apply_mask(b"" if data is None else to_bytes(data), check_mask(mask_key))
 
 
 # -- the rules for a single frame ---------------------------------------------------------------

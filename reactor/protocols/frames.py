@@ -32,6 +32,7 @@ __all__ = [
     "OP_TEXT",
     "FrameHeader",
     "apply_mask",
+    "check_mask",
     "new_mask",
     "parse_header",
     "parse_messages",
@@ -96,6 +97,23 @@ def new_mask() -> bytes:
 if hasattr(os, "register_at_fork"):
     # A forked child must not use the keys that its parent uses.
     os.register_at_fork(after_in_child=_masks.clear)
+
+
+def check_mask(key: str | bytes) -> bytes:
+    """Return a masking key that a user's function gave, as bytes.
+
+    Parameters:
+        key: four bytes, or four characters up to U+00FF.
+
+    Raises ValueError for a key of another length, or with other characters, TypeError for what
+    is no key.
+    """
+    if not isinstance(key, (str, bytes, bytearray)):
+        raise TypeError(f"a masking key is four bytes, not {key!r}")
+    octets = key.encode("latin-1") if isinstance(key, str) else bytes(key)
+    if len(octets) != 4:
+        raise ValueError(f"a masking key is four bytes, not {key!r}")
+    return octets
 
 
 def apply_mask(data: bytes, mask: bytes) -> bytes:
