@@ -81,6 +81,7 @@ async def idle(session: ClientSession, args: argparse.Namespace) -> None:
 
 async def idle_cpu(session: ClientSession, args: argparse.Namespace) -> None:
     tasks = await open_silent(session, args, args.connections, **KEEP_ALIVE)
+    await asyncio.sleep(common.SETTLE)
     meter = common.Meter()
     await asyncio.sleep(args.seconds)
     meter.report(connections=args.connections)

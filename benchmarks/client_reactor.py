@@ -186,6 +186,8 @@ def idle_cpu(args: argparse.Namespace) -> None:
     bench = Bench(args, Client, **KEEP_ALIVE)
     bench.open(args.connections, bench.stop)
     bench.run()
+    bench.loop.call_later(common.SETTLE, bench.stop)
+    bench.run()
     meter = common.Meter()
     bench.loop.call_later(args.seconds, bench.stop)
     bench.run()

@@ -85,6 +85,7 @@ async def idle(args: argparse.Namespace) -> None:
 
 async def idle_cpu(args: argparse.Namespace) -> None:
     tasks = await open_silent(args, args.connections, **KEEP_ALIVE)
+    await asyncio.sleep(common.SETTLE)
     meter = common.Meter()
     await asyncio.sleep(args.seconds)
     meter.report(connections=args.connections)

@@ -25,6 +25,7 @@ T = TypeVar("T")
 IN_FLIGHT = 50  # connections that are being opened at the same time
 PING_INTERVAL = 20.0  # seconds; keep-alive in the scenarios idle and idle-cpu
 PING_TIMEOUT = 10.0  # seconds
+SETTLE = 10.0  # seconds before idle-cpu measures one interval: the pings come in its middle
 END = "end"  # the last message that the pushing server sends to each client
 KINDS = ("echo", "fanin", "idle", "idle-cpu", "connect", "blocking")
 DISTINCT = 64  # texts that take turns in the scenarios with compression
@@ -49,7 +50,9 @@ def arguments(*packages: str, loops: bool = False) -> argparse.Namespace:
     parser.add_argument("--tls", metavar="FILE", help="TLS; the certificate of the server")
     parser.add_argument("--resume", action="store_true", help="resume TLS sessions")
     parser.add_argument("--deflate", action="store_true", help="permessage-deflate, JSON texts")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long idle-cpu measures")
+    parser.add_argument(
+        "--seconds", type=float, default=PING_INTERVAL, help="how long idle-cpu measures"
+    )
     parser.add_argument("--versions", action="store_true", help="print versions and exit")
     if loops:
         parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")

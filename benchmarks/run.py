@@ -7,6 +7,7 @@ times. scenarios.py says what is measured, running.py how. See README.md.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import fnmatch
 import json
@@ -97,8 +98,8 @@ def main() -> None:
         print(f"\n{scenario.heading()}\n{table(rows, markdown=False)}\n{busy}", flush=True)
         text.append(f"### {scenario.heading()}\n\n{table(rows, markdown=True)}\n\n{busy}")
         everything["scenarios"][name] = {
-            "title": scenario.title,
-            "unit": f"{scenario.unit} {scenario.what}".strip(),
+            **dataclasses.asdict(scenario),
+            "heading": scenario.heading(),
             "others": busy,
             "clients": results,
         }
