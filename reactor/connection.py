@@ -255,7 +255,8 @@ class Connection(Sending):
         self.stream.start_reading()
         if options.keep_alive is not None:
             self._keep_alive = KeepAlive(options.keep_alive)
-            due = self._keep_alive.start(self._loop.time(), random.random())
+            grid = options.keep_alive.grid
+            due = self._keep_alive.start(self._loop.time(), random.random(), grid)
             self._timer = self._loop.call_at(due, self._on_keep_alive)
         try:
             call(self.protocol, on_open)
@@ -301,7 +302,7 @@ class Connection(Sending):
             if self.state is not State.OPEN:
                 return  # what was read, or its handler, has ended the connection
             if not stream.reading:
-                due = keep_alive.start(now)
+                due = keep_alive.start(now, grid=keep_alive.policy.grid)
         elif action is Action.PING:
             self._send_ping(keep_alive.policy.payload)
         self._timer = self._loop.call_at(due, self._on_keep_alive)

@@ -100,6 +100,11 @@ class KeepAlivePolicy:
                 f"payload must be at most {_MAX_PAYLOAD} bytes, not {len(self.payload)}"
             )
 
+    @property
+    def grid(self) -> float:
+        """The distance of the times that connections share: 1/64 of the interval, or a second."""
+        return self.interval / max(64, int(self.interval))
+
 
 class KeepAlive:
     """The keep-alive of one connection. Belongs to the thread of the loop.
@@ -113,13 +118,14 @@ class KeepAlive:
             or None. Where pings overlapped it is an upper bound: it counts from the oldest one.
     """
 
-    __slots__ = ("_heard_at", "_ping_due", "_pinged_at", "latency", "policy")
+    __slots__ = ("_grid", "_heard_at", "_ping_due", "_pinged_at", "latency", "policy")
 
     def __init__(self, policy: KeepAlivePolicy) -> None:
         self.policy = policy
         self.latency: float | None = None
         self._ping_due: float | None = None  # when the next ping goes out; None: not started
         self._pinged_at: float | None = None  # the oldest unanswered ping; None: there is none
+        self._grid = 0.0  # see start()
         self._heard_at = 0.0  # when idle: the last activity that has been taken into account
 
     @property
@@ -132,7 +138,7 @@ class KeepAlive:
         """Whether a ping is unanswered, as far as `on_pong` and `on_timer` were told."""
         return self._pinged_at is not None
 
-    def start(self, now: float, spread: float = 0.0) -> float:
+    def start(self, now: float, spread: float = 0.0, grid: float = 0.0) -> float:
         """Begin, when the connection is open; or begin anew.
 
         The first ping is due after one interval, less up to half of it: ``spread`` halves of an
@@ -144,6 +150,9 @@ class KeepAlive:
         Parameters:
             now: the time, in seconds.
             spread: from 0.0 (default: exactly one interval) to 1.0 (half an interval).
+            grid: what has to be done is due at multiples of this, in seconds: pings earlier,
+                time-outs later than they would be. So connections with the same grid share
+                wake-ups of the process, which cost more than the pings. 0.0: none.
 
         Returns:
             When to call `on_timer`.
@@ -156,8 +165,12 @@ class KeepAlive:
         self.latency = None
         self._pinged_at = None
         self._heard_at = now
-        self._ping_due = now + self.policy.interval * (1.0 - spread / 2)
+        self._grid = grid
+        self._ping_due = self._on_grid(now + self.policy.interval * (1.0 - spread / 2))
         return self._ping_due
+
+    def _on_grid(self, when: float) -> float:
+        return when - when % self._grid if self._grid else when
 
     def on_pong(self, now: float) -> None:
         """Take note of a pong. One that answers no ping is ignored (RFC 6455 section 5.5.3).
@@ -192,7 +205,7 @@ class KeepAlive:
 
         if self.policy.when_idle and last_activity > self._heard_at:
             self._heard_at = last_activity
-            self._ping_due = last_activity + interval
+            self._ping_due = self._on_grid(last_activity + interval)
             if self._pinged_at is not None and last_activity > self._pinged_at:
                 self._pinged_at = None
 
@@ -209,4 +222,7 @@ class KeepAlive:
                 self._pinged_at = now
         if self._pinged_at is None or timeout is None:
             return action, self._ping_due
-        return action, min(self._ping_due, self._pinged_at + timeout)
+        timed_out = self._pinged_at + timeout
+        if self._grid:
+            timed_out += -timed_out % self._grid
+        return action, min(self._ping_due, timed_out)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -340,3 +341,52 @@ class TestLateLoop:
                     last_activity = now + 0.5
                     keepalive.on_pong(now + 0.5)
             assert died_at - 0.5 <= now <= died_at + interval + timeout
+
+
+class TestGrid:
+    """What many connections have to do is due at the same times."""
+
+    def start(self, now: float, spread: float, **options: Any) -> tuple[KeepAlive, float]:
+        policy = KeepAlivePolicy(**{"interval": 20.0, "timeout": 20.0, **options})
+        keepalive = KeepAlive(policy)
+        return keepalive, keepalive.start(now, spread, policy.grid)
+
+    @pytest.mark.parametrize(
+        ("interval", "grid"), [(20.0, 0.3125), (1.0, 1 / 64), (64.0, 1.0), (3600.0, 1.0)]
+    )
+    def test_it_divides_the_interval_into_64_or_into_seconds(
+        self, interval: float, grid: float
+    ) -> None:
+        assert KeepAlivePolicy(interval).grid == grid
+
+    def test_ten_thousand_connections_wake_the_process_sixty_four_times_an_interval(self) -> None:
+        rng = random.Random(5)
+        wake_ups: set[float] = set()
+        for _ in range(10_000):
+            opened = 1000 + 5 * rng.random()
+            keepalive, due = self.start(opened, rng.random(), when_idle=True)
+            answered = opened
+            while due < 1100:
+                wake_ups.add(round(due, 6))
+                now = due + 0.005 * rng.random()  # the loop takes its time
+                action, due = keepalive.on_timer(now, answered)
+                assert action is Action.PING
+                # The peer answers, and the pong is all that comes.
+                answered = now + 0.03 * rng.random()
+                keepalive.on_pong(answered)
+                again, due_again = keepalive.on_timer(answered, answered)
+                assert again is Action.WAIT
+                assert due_again == pytest.approx(due)
+        assert len(wake_ups) <= 64 * 100 / 20
+
+    @given(st.floats(0, 1e6), st.floats(0, 1))
+    def test_a_ping_is_never_late_and_a_time_out_never_early(
+        self, now: float, spread: float
+    ) -> None:
+        keepalive, due = self.start(now, spread, timeout=7.3)
+        exact = now + 20 * (1 - spread / 2)
+        assert exact - 0.3126 <= due <= exact
+        action, timed_out = keepalive.on_timer(due, now)
+        assert action is Action.PING
+        assert due + 7.3 - 1e-6 <= timed_out <= due + 7.3 + 0.3126
+        assert keepalive.on_timer(timed_out, now)[0] is Action.SUSPECT
