@@ -9,7 +9,7 @@ What it must not know: anything that frames.py does not.
 """
 
 from cpython.bytes cimport (
-    PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
+    PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
 )
 from cpython.list cimport PyList_Append
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -19,6 +19,9 @@ import os
 
 cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    void *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
 
 cdef enum:
     FIN = 0x80
@@ -91,12 +94,24 @@ def apply_mask(bytes data not None, bytes mask not None):
     return masked
 
 
-def serialize(int opcode, bytes payload not None, bytes mask, bint fin=True, int rsv=0):
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
-    cdef Py_ssize_t start = 2 if length < 126 else 4 if length < 65536 else 10
+def serialize(int opcode, payload, bytes mask, bint fin=True, int rsv=0):
+    cdef const uint8_t *source
+    cdef Py_ssize_t length, start
     cdef bytes frame
     cdef uint8_t *target
     cdef int i
+    if isinstance(payload, str):
+        if PyUnicode_IS_COMPACT_ASCII(payload):
+            source = <const uint8_t *>PyUnicode_DATA(payload)  # it is its own UTF-8
+            length = PyUnicode_GET_LENGTH(payload)
+        else:
+            payload = (<str>payload).encode()
+    if isinstance(payload, bytes):
+        source = <const uint8_t *>PyBytes_AS_STRING(payload)
+        length = PyBytes_GET_SIZE(payload)
+    elif not isinstance(payload, str):
+        raise TypeError(f"the payload must be bytes or str, not {type(payload).__name__}")
+    start = 2 if length < 126 else 4 if length < 65536 else 10
     if mask is not None:
         if PyBytes_GET_SIZE(mask) != 4:
             raise ValueError("the mask must be four bytes")
@@ -115,13 +130,11 @@ def serialize(int opcode, bytes payload not None, bytes mask, bint fin=True, int
         for i in range(8):
             target[2 + i] = (<uint64_t>length >> (56 - 8 * i)) & 0xFF
     if mask is None:
-        memcpy(target + start, PyBytes_AS_STRING(payload), length)
+        memcpy(target + start, source, length)
     else:
         target[1] |= MASKED
         memcpy(target + start - 4, PyBytes_AS_STRING(mask), 4)
-        xor_into(
-            target + start, <uint8_t *>PyBytes_AS_STRING(payload), length, target + start - 4
-        )
+        xor_into(target + start, source, length, target + start - 4)
     return frame
 
 

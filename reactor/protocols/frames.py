@@ -139,17 +139,19 @@ def _apply_mask_by_tables(data: bytes, mask: bytes) -> bytes:
 
 
 def serialize(
-    opcode: int, payload: bytes, mask: bytes | None, fin: bool = True, rsv: int = 0
+    opcode: int, payload: bytes | str, mask: bytes | None, fin: bool = True, rsv: int = 0
 ) -> bytes:
     """Return the frame with this payload (RFC 6455 section 5.2).
 
     Parameters:
         opcode: 0 to 15.
-        payload: the application data, unmasked.
+        payload: the application data, unmasked; a str goes out as UTF-8.
         mask: the masking key; None for an unmasked frame, which only servers send (5.1).
         fin: whether this is the final fragment of a message.
         rsv: the three reserved bits as a number (RSV1 = 4).
     """
+    if isinstance(payload, str):
+        payload = payload.encode()
     first = (_FIN if fin else 0) | rsv << 4 | opcode
     length = len(payload)
     second = 0 if mask is None else _MASKED

@@ -339,15 +339,16 @@ class WebSocketSession:
         if self.state is not OPEN or self._sending is not None:
             self._refuse()
         if isinstance(message, str):
-            opcode, payload = OP_TEXT, message.encode()
+            opcode = OP_TEXT
         elif isinstance(message, (bytes, bytearray, memoryview)):
-            opcode, payload = OP_BINARY, bytes(message)  # bytes stay as they are
+            opcode, message = OP_BINARY, bytes(message)  # bytes stay as they are
         else:
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
         if self._compression is not None:
+            payload = message.encode() if isinstance(message, str) else message
             return self.send_payload(opcode, payload, compress)
         # RFC 6455 section 5.3: a fresh key for every frame of a client.
-        frame = serialize(opcode, payload, self._new_mask and self._new_mask())
+        frame = serialize(opcode, message, self._new_mask and self._new_mask())
         self.output.append(frame)
         return len(frame)
 

@@ -45,8 +45,9 @@ __all__ = [
     "make_stream",
 ]
 
-#: Bytes of one read. Large enough for a burst of small messages, small enough to be fair.
-READ_SIZE = 65536
+#: Bytes of one read. Large enough for a burst of small messages and for one of 64 KiB, small
+#: enough to be fair; and below 128 KiB, from where on malloc() has the kernel map memory for each.
+READ_SIZE = 120 * 1024
 
 
 class Receiver(Protocol):

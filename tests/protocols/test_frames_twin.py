@@ -65,6 +65,20 @@ def test_they_serialize_alike(
     assert compiled.serialize(opcode, payload, mask) == PURE.serialize(opcode, payload, mask)
 
 
+@given(st.text(), masks)
+def test_they_serialize_text_alike(text: str, mask: bytes | None) -> None:
+    assert compiled.serialize(1, text, mask) == PURE.serialize(1, text, mask)
+    assert compiled.serialize(1, text, mask) == compiled.serialize(1, text.encode(), mask)
+
+
+def test_neither_serializes_what_is_not_unicode() -> None:
+    for module in (compiled, PURE):
+        with pytest.raises(UnicodeEncodeError):
+            module.serialize(1, "\ud800", None)
+        with pytest.raises(TypeError):
+            module.serialize(1, None, None)
+
+
 pieces = st.one_of(
     st.builds(PURE.serialize, st.sampled_from([1, 2]), payloads, masks),
     st.builds(PURE.serialize, st.integers(0, 15), payloads, masks, st.booleans()),
