@@ -16,14 +16,16 @@ SECONDS ?= 60
 # The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
 AUTOBAHN ?= --markdown docs/conformance.md
 
-.PHONY: run test lint format types cov autobahn fuzz bench clean help
+.PHONY: run test lint format types cov autobahn fuzz bench bench-check clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
 	@echo "make test   run all tests"
 	@echo "make autobahn  the Autobahn suite over all faces, half an hour (AUTOBAHN=)"
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
-	@echo "make lint | types | cov | bench | format | clean"
+	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
+	@echo "make bench-check  is anything slower than it was? a minute"
+	@echo "make lint | types | cov | format | clean"
 
 run: $(VENV)/installed
 	$(BIN)/python -m reactor run --count $(N) --duration $(DURATION) $(if $(URL),--url '$(URL)')
@@ -55,6 +57,9 @@ fuzz: $(VENV)/installed-test
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py $(BENCH)
+
+bench-check: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/check.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache

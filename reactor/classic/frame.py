@@ -201,8 +201,9 @@ class ABNF:
         Raises ValueError for bits that are neither 0 nor 1, an unknown opcode and a key that is
         not four bytes, TypeError for data that is neither str nor bytes.
         """
-        if any(bit not in (0, 1) for bit in (self.fin, self.rsv1, self.rsv2, self.rsv3)):
-            raise ValueError("not 0 or 1")
+        for bit in (self.fin, self.rsv1, self.rsv2, self.rsv3):
+            if bit not in (0, 1):
+                raise ValueError("not 0 or 1")
         if self.opcode not in ABNF.OPCODES:
             raise ValueError("Invalid OPCODE")
         data = to_bytes(self.data)
