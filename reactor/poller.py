@@ -30,6 +30,7 @@ import errno
 import os
 import select
 import stat
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -151,6 +152,10 @@ class Poller:
         raise NotImplementedError
 
 
+#: How far select() can count (POSIX, sys/select.h); on Windows it has another limit.
+FD_SETSIZE = 1024 if os.name == "posix" else sys.maxsize
+
+
 class EpollPoller(Poller):
     """Linux: the epoll object of a ``selectors2.EpollSelector``, used directly."""
 
@@ -231,6 +236,9 @@ class SelectorPoller(Poller):
             self._unwatch(fd)
         else:
             _check_watchable(fd)
+            if fd >= FD_SETSIZE and type(self._selector).__name__ == "SelectSelector":
+                # It would be an error of every poll() from now on.
+                raise OSError(errno.EINVAL, f"select() cannot watch {fd}, only up to {FD_SETSIZE}")
         try:
             self._selector.register(fd, events)
         except OSError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import fcntl
 import importlib.util
 import itertools
 import math
@@ -482,6 +483,21 @@ def test_every_selector_class_of_selectors2_is_listed() -> None:
         "SelectSelector": True,
     }
     assert names == [name for name, there in offered.items() if there]
+
+
+def test_select_refuses_at_once_what_it_cannot_count_to(sockets: Sockets) -> None:
+    poller = make_poller(reactor.poller.selectors2.SelectSelector())
+    near, far = sockets.pair()
+    high = fcntl.fcntl(near.fileno(), fcntl.F_DUPFD, 1024)
+    try:
+        with pytest.raises(OSError, match=f"select.. cannot watch {high}, only up to 1024"):
+            poller.add_reader(high, nothing)
+        poller.add_reader(near.fileno(), nothing)
+        far.send(b"x")
+        assert ready(poller, 5.0) == {near.fileno(): "r"}
+    finally:
+        os.close(high)
+        poller.close()
 
 
 def test_a_poller_must_say_how_it_talks_to_the_kernel() -> None:

@@ -43,7 +43,9 @@ if ! find_ws && have npm; then
     folder=$(dirname "$modules")
     mkdir -p "$folder"
     [ "$folder" -ef "$here/node" ] || cp "$here/node/package.json" "$folder/"
-    quietly npm install --prefix "$folder" --no-audit --no-fund --no-package-lock
+    # Where there is no registry, that is known in a minute.
+    quietly npm install --prefix "$folder" --no-audit --no-fund --no-package-lock \
+        --fetch-retries=1 --fetch-timeout=15000
 fi
 
 missing=""
