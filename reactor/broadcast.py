@@ -8,13 +8,13 @@ What it must not know: the wire format; that is protocols/shared.py's.
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .connection import Connection
 from .dispatcher import call_on_error
-from .exceptions import WebSocketQueueFullException
-from .protocols.session import State
+from .exceptions import WebSocketException, WebSocketQueueFullException
+from .protocols.session import State, WebSocketSession
 from .protocols.shared import SharedMessage
 from .protocols.websocket import WebSocketProtocol
 from .sending import encode
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .loop import EventLoop
 
 __all__ = ["broadcast"]
+
+#: A receiver on another thread, and its session; or why it does not get the message.
+Reserved = tuple[Connection, WebSocketSession | WebSocketException]
 
 
 def broadcast(
@@ -44,24 +47,44 @@ def broadcast(
     Returns how many of the connections were open. Raises TypeError for another type of message.
     """
     shared = SharedMessage(*encode(message), compress)
-    receivers: dict[EventLoop, list[Connection]] = {}
+    here: list[Connection] = []
+    elsewhere: dict[EventLoop, list[Reserved]] = {}
     for protocol in protocols:
         connection = protocol._connection
-        if isinstance(connection, Connection) and connection.state is State.OPEN:
-            receivers.setdefault(connection.loop, []).append(connection)
-    for loop, connections in receivers.items():
-        if get_ident() == loop.thread_id:
-            _send(connections, shared)
+        if not isinstance(connection, Connection) or connection.state is not State.OPEN:
+            continue
+        if get_ident() == connection.loop.thread_id:
+            here.append(connection)
         else:
-            loop.call_soon_threadsafe(_send, connections, shared)
-    return sum(map(len, receivers.values()))
-
-
-def _send(connections: Sequence[Connection], message: SharedMessage) -> None:
-    for connection in connections:
-        if connection.state is not State.OPEN:
-            continue  # closed since, by another thread or by somebody's on_error
+            elsewhere.setdefault(connection.loop, []).append(_reserve(connection, shared))
+    for connection in here:
+        if connection.state is State.OPEN:  # else closed by somebody's on_error
+            _send(connection, connection.send_shared, shared)
+    for loop, reserved in elsewhere.items():
         try:
-            connection.send_shared(message)
-        except WebSocketQueueFullException as exc:
-            call_on_error(connection.protocol, exc)
+            loop.call_soon_threadsafe(_send_reserved, reserved, shared)
+        except RuntimeError:
+            pass  # the loop was closed this moment, and its connections with it
+    return len(here) + sum(map(len, elsewhere.values()))
+
+
+def _reserve(connection: Connection, message: SharedMessage) -> Reserved:
+    try:
+        return connection, connection.reserve(len(message.payload))
+    except WebSocketException as exc:
+        return connection, exc
+
+
+def _send_reserved(receivers: Iterable[Reserved], message: SharedMessage) -> None:
+    for connection, session in receivers:
+        if isinstance(session, WebSocketSession):
+            _send(connection, connection.send_reserved, session, message)
+        elif isinstance(session, WebSocketQueueFullException):
+            call_on_error(connection.protocol, session)
+
+
+def _send(connection: Connection, send: Callable[..., None], *args: object) -> None:
+    try:
+        send(*args)
+    except WebSocketQueueFullException as exc:
+        call_on_error(connection.protocol, exc)

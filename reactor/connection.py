@@ -88,6 +88,7 @@ class _Undelivered:
         connection = self._connection
         if connection.phase is Phase.ATTACHED and connection.session is self._session:
             deliver(connection, self._events)
+            connection._receive_rest(self._session)
 
 
 class Connection(Sending):
@@ -184,6 +185,16 @@ class Connection(Sending):
             self.cork()
         if events:
             deliver(self, events)
+        if session.unfinished:
+            self._receive_rest(session)
+
+    def _receive_rest(self, session: WebSocketSession) -> None:
+        """More comes out of what was received than one event may hold."""
+        while session.unfinished and session.state is not State.CLOSED:
+            events = session.receive(b"")
+            if session.output:
+                self.cork()
+            deliver(self, events)
 
     def eof_received(self) -> None:
         """The peer has ended its side, without a close frame of this attempt being seen."""
@@ -198,6 +209,8 @@ class Connection(Sending):
         """The write queue is below its low mark again."""
         if self._outbox is not None:
             self._outbox.run()
+            if self.stream.above_high:
+                return  # this will come again
         if self.session.state is State.OPEN:
             call(self.protocol, self.protocol.on_writable)
 

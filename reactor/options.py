@@ -60,8 +60,9 @@ class ConnectionOptions:
         max_fragments: frames of such a message.
         decode_text: False: text messages go to ``on_data`` as bytes, not decoded or checked.
         fragments: True: messages in several frames go to ``on_data`` frame by frame.
-        fragment_size: with ``fragments``: what has come of a frame goes to ``on_data`` as soon
-            as it has this many bytes; None: a frame is never divided.
+        fragment_size: with ``fragments``: every message of more bytes than this goes to
+            ``on_data``, in pieces of about this size as they come; None: a frame is never divided.
+            (``max_message_size`` holds for the sum of the pieces.)
         compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: none.
         max_head_size, max_header_count: limits of the opening handshake.
         write_limit: bytes in the write queue at which ``send`` raises
@@ -102,6 +103,8 @@ class ConnectionOptions:
         self._check(
             "fragment_size", lambda value: value is None or value > 0, "None, or greater than 0"
         )
+        if self.fragment_size is not None and not self.fragments:
+            raise ValueError("fragment_size needs fragments=True")
         self._check("high_water", lambda value: value >= 0, "0 or greater")
         self._check(
             "low_water",

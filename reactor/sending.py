@@ -112,7 +112,8 @@ class Sending:
         """Bytes that were sent and have not left the process."""
         if self._phase is not _ATTACHED:
             return 0
-        waiting = 0 if self._outbox is None else self._outbox.size
+        outbox = self._outbox
+        waiting = 0 if outbox is None else outbox.size
         return self._corked + self.stream.queued + self._from_threads + waiting
 
     # -- the verbs -----------------------------------------------------------------------
@@ -195,7 +196,9 @@ class Sending:
         if get_ident() != self._loop.thread_id:
             _opcode, payload = encode(data)
             self._check_from_thread(self.buffered_amount)
-            self._hand_over(len(payload), self._send_fragment_later, data, fin, compress)
+            # A copy of what the caller may go on to change.
+            unchanged = data if isinstance(data, str) else payload
+            self._hand_over(len(payload), self._send_fragment_later, unchanged, fin, compress)
         else:
             self._check_open()
             self._send_fragment(data, fin, compress)
@@ -215,6 +218,9 @@ class Sending:
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """See WebSocketProtocol."""
+        if not isinstance(payload, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
+        payload = bytes(payload)
         if get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             check_frame(opcode, payload, fin)
@@ -305,7 +311,7 @@ class Sending:
 
     def _fragmenting(self) -> Outbox:
         if self._outbox is None:
-            self._outbox = Outbox(self, self._loop, self.options.high_water)
+            self._outbox = Outbox(self, self._loop, max(self.options.high_water, 1))
         return self._outbox
 
     def has_room(self) -> bool:
@@ -320,8 +326,10 @@ class Sending:
 
     def fragments_failed(self, error: Exception) -> None:
         """A message cannot be ended, because of what its iterator raised."""
-        report(self.protocol, error)
-        self.close(CloseCode.INTERNAL_ERROR)
+        try:
+            report(self.protocol, error)
+        finally:  # KeyboardInterrupt and SystemExit pass through, but the message stays cut
+            self.close(CloseCode.INTERNAL_ERROR)
 
     def close(self, code: int) -> None:
         """See WebSocketProtocol."""
@@ -342,18 +350,34 @@ class Sending:
 
     def _hand_over(self, size: int, method: Callable[..., None], *args: Any) -> None:
         """Have the loop call *method*, unless the connection has ended by then."""
-        with _thread_lock:
-            self._from_threads += size
+        self._count(size)
         self._loop.call_soon_threadsafe(self._handed_over, self.session, size, method, args)
 
     def _handed_over(
         self, session: WebSocketSession, size: int, method: Callable[..., None], args: Any
     ) -> None:
-        with _thread_lock:
-            self._from_threads -= size
+        self._count(-size)
         # The connection may have ended, and even begun anew, since the call: with a new session.
         if session.state is State.OPEN:
             method(*args)
+
+    def _count(self, size: int) -> None:
+        with _thread_lock:
+            self._from_threads += size
+
+    def reserve(self, size: int) -> WebSocketSession:
+        """Take note of bytes that another thread will hand over with others'. Any thread.
+
+        Returns the session that they are for. Raises as :meth:`send` does. ``send_reserved``
+        follows on the loop's thread.
+        """
+        self._check_from_thread(self.buffered_amount)
+        self._count(size)
+        return self.session
+
+    def send_reserved(self, session: WebSocketSession, message: SharedMessage) -> None:
+        """Send what :meth:`reserve` was for, unless that connection has ended since."""
+        self._handed_over(session, len(message.payload), self.send_shared, (message,))
 
     def _size_on_wire(self, length: int) -> int:
         mask = 4 if self._role is Role.CLIENT else 0

@@ -169,7 +169,8 @@ class Listener:
     @property
     def protocols(self) -> list[WebSocketProtocol]:
         """The protocol objects of the connections that are there; for ``broadcast``."""
-        return [connection.protocol for connection in self.connections]
+        # list() copies at one stroke: any thread may ask.
+        return [connection.protocol for connection in list(self.connections)]
 
     # -- accepting -----------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ from reactor import (
 from reactor.connection import Connection, Phase, check_protocol
 from reactor.options import ServerOptions
 from reactor.protocols.session import Role
-from reactor.transports.stream import READ_SIZE
 
 from .support.recorder import Recorder
 from .support.scene import (
@@ -135,15 +134,18 @@ class TestEvents:
         scene.turn()
         assert actor.events[1:] == [("data", b"\xff", TEXT, True), ("message", b"\xff")]
 
-    def test_at_most_one_bounded_read_is_made_in_a_turn(self, scene: Scene) -> None:
+    def test_at_most_one_bounded_read_is_made_in_a_turn(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("reactor.transports.stream.READ_SIZE", 65536)
         recorder = Recorder()
         peer = scene.open(recorder)
         peer.send(*[text("x" * 1000)] * 150)
         scene.turn()
-        assert scene.sock.receives == [READ_SIZE]
+        assert scene.sock.receives == [65536]
         assert 0 < len(recorder.messages) < 150
         scene.turn()
-        assert scene.sock.receives == [READ_SIZE] * 2
+        assert scene.sock.receives == [65536] * 2
 
     def test_what_there_is_to_know(self, scene: Scene) -> None:
         recorder = Recorder()

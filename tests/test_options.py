@@ -22,7 +22,8 @@ WRONG: dict[str, list[Any]] = {
     "ping_payload": ["x" * 126, b"x" * 126, "é" * 63, 7],
     "close_timeout": [0, -1, nan, inf, None, "5"],
     "max_message_size": [0, -1, None, "big"],
-    "max_fragments": [0, -1, None, "many"],
+    "max_fragments": [0, -1, None, "many", 1.5, 1 << 64],
+    "fragment_size": [0, 10],  # the latter needs fragments=True
     "max_head_size": [0, -1, None, "big"],
     "max_header_count": [0, -1, None, "many"],
     "write_limit": [0, -1, nan, None, "big"],

@@ -26,6 +26,7 @@ window less the longest match), which a peer with a window of 256 can follow.
 from __future__ import annotations
 
 import re
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ _EMPTY: Final = b"\x00"
 
 #: A character in a quoted value that is preceded by a backslash (RFC 9110 section 5.6.4).
 _ESCAPE: Final = re.compile(r"\\(.)")
+
+#: More than can come out of the bits that zlib holds: 32 symbols, of 258 bytes at most.
+_LAST_SYMBOLS: Final = 16384
 
 #: Final blocks (section 7.2.3.4) in a message. Behind each, a decompressor begins anew, which
 #: costs far more than the two bytes of an empty one.
@@ -344,15 +348,19 @@ class Compression:
 
     Parameters:
         agreement: of the opening handshake.
+
+    Attributes:
+        unconsumed: see :meth:`inflate`.
     """
 
-    __slots__ = ("_compressor", "_decompressor", "_final_blocks", "agreement")
+    __slots__ = ("_compressor", "_decompressor", "_final_blocks", "agreement", "unconsumed")
 
     def __init__(self, agreement: Agreement) -> None:
         self.agreement = agreement
         self._compressor: Any = None
         self._decompressor: Any = None
         self._final_blocks = 0  # in the message that is coming
+        self.unconsumed = 0
 
     def compress(self, data: bytes) -> bytes:
         """Compress a whole message (section 7.2.1)."""
@@ -381,7 +389,9 @@ class Compression:
         """The peer has got a message that was compressed elsewhere: begin anew."""
         self._compressor = None
 
-    def inflate(self, data: bytes, last: bool, room: int, limit: int) -> bytes:
+    def inflate(
+        self, data: bytes, last: bool, room: int, limit: int, most: int = sys.maxsize
+    ) -> bytes:
         """Inflate a piece of a message (section 7.2.2).
 
         Parameters:
@@ -389,51 +399,58 @@ class Compression:
             last: whether they are its last ones.
             room: bytes that may still come out of the message.
             limit: bytes that may come out of a message, for the text of the error.
+            most: about as many bytes come out of this call. If there would be more, ``unconsumed``
+                says how many bytes at the end of *data* are to be given again.
 
-        Raises WebSocketMessageTooBigException when more would come out, and then has inflated
-        no more than that; WebSocketPayloadException for what cannot be inflated.
+        Raises WebSocketMessageTooBigException when more than there is room for would come out,
+        and then has inflated no more than that; WebSocketPayloadException for what cannot be
+        inflated.
         """
-        if last:
-            data += _TAIL
-        decompressor = self._decompressor
         try:
-            if decompressor is None:
-                decompressor = self._decompressor = self._new_decompressor()
-            inflated: bytes = decompressor.decompress(data, room + 1)
-            if decompressor.eof:
-                inflated = self._inflate_behind_final_blocks(inflated, room)
-                decompressor = self._decompressor
+            inflated = self._inflate(data, min(room + 1, most))
+            if len(inflated) > room:
+                raise WebSocketMessageTooBigException(
+                    f"compressed message inflates to more than max_message_size={limit} bytes"
+                )
+            if last and not self.unconsumed:
+                self._end_message()
         except zlib.error as exc:
             raise WebSocketPayloadException(f"message cannot be inflated: {exc}") from None
-        if len(inflated) > room:
-            raise WebSocketMessageTooBigException(
-                f"compressed message inflates to more than max_message_size={limit} bytes"
-            )
-        if last:
-            self._final_blocks = 0
-            if not self.agreement.receive_takeover:
-                self._decompressor = None
         return inflated
 
-    def _new_decompressor(self) -> Any:
-        # At least 9: some peers that agree to 8 have compressors with 9.
-        return zlib.decompressobj(-max(self.agreement.receive_bits, 9))
-
-    def _inflate_behind_final_blocks(self, inflated: bytes, room: int) -> bytes:
-        """A block was marked as final: zlib stops there, section 7.2.3.4 goes on.
-
-        What follows cannot refer back beyond it here; no compressor that can end a stream does.
-        """
-        pieces = [inflated]
-        room -= len(inflated)
-        while self._decompressor.eof and room >= 0:
+    def _inflate(self, data: bytes, most: int) -> bytes:
+        decompressor = self._decompressor
+        if decompressor is None:
+            decompressor = self._decompressor = self._new_decompressor()
+        inflated: bytes = decompressor.decompress(data, most)
+        rest = decompressor.unconsumed_tail
+        while decompressor.eof:
+            # A block was marked as final: zlib stops there, section 7.2.3.4 goes on. What follows
+            # cannot refer back beyond it here; no compressor that can end a stream does.
             self._final_blocks += 1
             if self._final_blocks > _MAX_FINAL_BLOCKS:
                 raise WebSocketPayloadException(
                     f"compressed message has more than {_MAX_FINAL_BLOCKS} final blocks"
                 )
-            rest = self._decompressor.unused_data
-            self._decompressor = self._new_decompressor()
-            pieces.append(self._decompressor.decompress(rest, room + 1))
-            room -= len(pieces[-1])
-        return b"".join(pieces)
+            rest = decompressor.unused_data
+            decompressor = self._decompressor = self._new_decompressor()
+            if len(inflated) < most:
+                inflated += decompressor.decompress(rest, most - len(inflated))
+                rest = decompressor.unconsumed_tail
+        if not rest and len(inflated) >= most:
+            # All was looked at, but the last symbols may not have come out.
+            inflated += decompressor.decompress(b"", _LAST_SYMBOLS)
+        self.unconsumed = len(rest)
+        return inflated
+
+    def _end_message(self) -> None:
+        decompressor = self._decompressor
+        if decompressor.decompress(_TAIL):
+            raise WebSocketPayloadException("compressed message ends within a block")
+        self._final_blocks = 0
+        if not self.agreement.receive_takeover:
+            self._decompressor = None
+
+    def _new_decompressor(self) -> Any:
+        # At least 9: some peers that agree to 8 have compressors with 9.
+        return zlib.decompressobj(-max(self.agreement.receive_bits, 9))

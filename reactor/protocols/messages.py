@@ -16,6 +16,7 @@ piece, and the limit holds for what comes out of it: no more than that is ever i
 
 from __future__ import annotations
 
+import sys
 from codecs import utf_8_decode
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,9 @@ from .deflate import Compression
 from .frames import OP_CONT, OP_TEXT
 
 __all__ = ["MessageAssembler", "MessageLimits", "decode_text"]
+
+#: The greatest limit that there can be.
+MOST = sys.maxsize // 2
 
 #: Pieces that are kept singly before they are joined.
 MAX_PIECES = 1024
@@ -47,6 +51,14 @@ class MessageLimits:
     max_message_size: int = 16 * 1024 * 1024
     max_fragments: int = 65536
 
+    def __post_init__(self) -> None:
+        for name in ("max_message_size", "max_fragments"):
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                raise TypeError(f"{name} must be an int, not {value!r}")
+            if not 0 <= value <= MOST:
+                raise ValueError(f"{name} must be 0 to {MOST}, not {value!r}")
+
 
 def decode_text(data: bytes) -> str:
     """Decode a whole text payload; WebSocketPayloadException when it is not UTF-8."""
@@ -64,7 +76,16 @@ def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:
 
 
 class MessageAssembler:
-    """Puts one message after the other together."""
+    """Puts one message after the other together.
+
+    Parameters:
+        limits: what a message may be.
+        decode_text: False: texts stay bytes, whatever they are.
+
+    Attributes:
+        held: how much of the message is kept here: characters or bytes.
+        size: bytes of the message so far: announced by headers, or inflated.
+    """
 
     __slots__ = (
         "_blocks",
@@ -74,9 +95,9 @@ class MessageAssembler:
         "_limits",
         "_opcode",
         "_pieces",
-        "_size",
         "_undecoded",
         "held",
+        "size",
     )
 
     def __init__(self, limits: MessageLimits, decode_text: bool = True) -> None:
@@ -88,10 +109,9 @@ class MessageAssembler:
         self._blocks: list[Any] = []  # earlier pieces, joined by the thousand
         #: Inflates the message in progress; None: it is not compressed.
         self._compression: Compression | None = None
-        self._size = 0  # bytes of the message so far: announced, or inflated
         self._fragments = 0  # frames begun for the message so far
-        #: How much of the message is kept here: characters or bytes.
         self.held = 0
+        self.size = 0
         self._undecoded = b""  # at most three bytes: the beginning of a character
 
     @property
@@ -103,6 +123,11 @@ class MessageAssembler:
     def compressed(self) -> bool:
         """Whether the message in progress is compressed."""
         return self._compression is not None
+
+    @property
+    def unconsumed(self) -> int:
+        """See :meth:`add`."""
+        return 0 if self._compression is None else self._compression.unconsumed
 
     @property
     def is_text(self) -> bool:
@@ -129,11 +154,11 @@ class MessageAssembler:
             self._opcode = opcode
             self._compression = compression
         if self._compression is None:
-            self._size += length
+            self.size += length
         self._fragments += 1
-        if self._size > self._limits.max_message_size:
+        if self.size > self._limits.max_message_size:
             raise WebSocketMessageTooBigException(
-                f"message of at least {self._size} bytes exceeds "
+                f"message of at least {self.size} bytes exceeds "
                 f"max_message_size={self._limits.max_message_size}"
             )
         if self._fragments > self._limits.max_fragments:
@@ -141,12 +166,14 @@ class MessageAssembler:
                 f"message exceeds max_fragments={self._limits.max_fragments}"
             )
 
-    def add(self, piece: bytes, last: bool) -> bytes:
+    def add(self, piece: bytes, last: bool, most: int = sys.maxsize) -> bytes:
         """Take a piece of the announced frame's payload, unmasked.
 
         Parameters:
             piece: the next bytes.
             last: whether they are the last of the message.
+            most: of a compressed message, about as much comes out of this call; ``unconsumed``
+                says how many bytes at the end of *piece* are to be given again.
 
         Returns the piece, inflated if the message is compressed.
 
@@ -155,8 +182,9 @@ class MessageAssembler:
         """
         if self._compression is not None:
             limit = self._limits.max_message_size
-            piece = self._compression.inflate(piece, last, limit - self._size, limit)
-            self._size += len(piece)
+            piece = self._compression.inflate(piece, last, limit - self.size, limit, most)
+            self.size += len(piece)
+            last = last and not self._compression.unconsumed
         if self._opcode == OP_TEXT and self._decode_text:
             kept: str | bytes = self._decode(piece, last)
         else:
@@ -203,6 +231,6 @@ class MessageAssembler:
         message = self.take()
         self._opcode = None
         self._compression = None
-        self._size = 0
+        self.size = 0
         self._fragments = 0
         return message

@@ -21,6 +21,7 @@ with the event, and only this sends the close frame. Pings are answered while pa
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -98,8 +99,8 @@ class WebSocketSession:
         limits: what the peer may send.
         decode_text: False: a text message comes as Data with its bytes, whatever they are.
         fragments: True: a fragmented message comes as Data, fragment by fragment.
-        fragment_size: with *fragments*: what has come of a frame is an event as soon as it has
-            this many bytes, in a fragment of its own; None: frames are not divided.
+        fragment_size: with *fragments*: a message of more bytes than this comes as Data, too, and
+            what has come of it is an event as soon as it is more. None: frames are not divided.
         new_mask: a client's source of masking keys.
         agreement: what both sides have settled on permessage-deflate; None: no compression.
 
@@ -107,6 +108,7 @@ class WebSocketSession:
         state: see the module.
         output: frames to be written, in order; whoever writes them clears the list.
         sent_close, received_close: the close frames, once there were any.
+        unfinished: there is more in what was received; ``receive(b"")`` goes on.
     """
 
     __slots__ = (
@@ -118,6 +120,7 @@ class WebSocketSession:
         "_fragments",
         "_frame",
         "_limits",
+        "_longest",
         "_masked",
         "_new_mask",
         "_received",
@@ -128,6 +131,7 @@ class WebSocketSession:
         "role",
         "sent_close",
         "state",
+        "unfinished",
     )
 
     def __init__(
@@ -146,7 +150,10 @@ class WebSocketSession:
         self.output: list[bytes] = []
         self.sent_close: Close | None = None
         self.received_close: Close | None = None
+        self.unfinished = False
         self._limits = limits
+        # The longest message that need not be looked at frame by frame.
+        self._longest = min(limits.max_message_size, fragment_size or limits.max_message_size)
         self._decode_text = decode_text
         self._fragments = fragments
         self._fragment_size = fragment_size
@@ -193,12 +200,10 @@ class WebSocketSession:
             end = len(data)
             if self._frame is not None:
                 pos = self._receive_payload(self._frame, data, pos, events)
-            while pos < end and not self._ended:
+            while pos < end and not self._ended and not self.unfinished:
                 assembler = self._assembler
                 if self._decode_text and (assembler is None or not assembler.in_progress):
-                    pos = parse_messages(
-                        data, pos, events, self._masked, self._limits.max_message_size
-                    )
+                    pos = parse_messages(data, pos, events, self._masked, self._longest)
                     if pos == end:
                         break
                 next_pos = self._receive_frame(data, pos, events)
@@ -206,8 +211,11 @@ class WebSocketSession:
                     self._tail = data[pos:]
                     break
                 pos = next_pos
+            if self.unfinished:
+                self._tail = data[pos:]
         except WebSocketPeerException as exc:
             self._ended = True
+            self.unfinished = False
             events.append(Failure(exc))
         return events
 
@@ -256,10 +264,18 @@ class WebSocketSession:
             self._received += len(piece)
             pos += len(piece)
         complete = self._received == header.length
-        assembler.add(piece, last=complete and header.fin)
+        size = self._fragment_size
+        most = sys.maxsize if size is None else max(1, size + 1 - assembler.held)
+        assembler.add(piece, complete and header.fin, most)
+        self.unfinished = assembler.unconsumed > 0
+        if self.unfinished:  # as if the rest had not come yet
+            complete = False
+            self._received -= assembler.unconsumed
+            pos -= assembler.unconsumed
         if complete:
             self._frame = None
-            if self._fragments and not (header.fin and header.opcode):
+            whole = header.fin and header.opcode and (size is None or assembler.size <= size)
+            if self._fragments and not whole:
                 payload = assembler.finish() if header.fin else assembler.take()
                 events.append(Data(header.opcode, payload, header.fin))
             elif header.fin:
@@ -267,7 +283,8 @@ class WebSocketSession:
                 message = assembler.finish()
                 plain = self._decode_text or not text
                 events.append(message if plain else Data(OP_TEXT, message, True))
-        elif self._fragment_size is not None and assembler.held >= self._fragment_size:
+        # How long a compressed message is can only be seen when there is more than this.
+        elif size is not None and assembler.held >= size + assembler.compressed:
             # RFC 6455 section 5.4: where a message is divided has no meaning.
             events.append(Data(header.opcode, assembler.take(), False))
             self._frame = header._replace(opcode=OP_CONT)

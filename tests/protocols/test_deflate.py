@@ -976,3 +976,21 @@ class TestAlone:
 
     def test_an_empty_message(self) -> None:
         assert ZlibPeer().inflate(compress_alone(one_sided(12, True), b"")) == b""
+
+
+def test_of_a_message_that_ends_within_a_block_nothing_is_made_up() -> None:
+    text = b"The quick brown fox jumps over the lazy dog and runs away from it."
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    whole = (compressor.compress(text) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    agreement = check_answer(Deflate(), ["permessage-deflate"])
+    assert agreement is not None
+    assert Compression(agreement).inflate(whole, True, 1000, 1000) == text
+    refused = 0
+    for size in range(1, len(whole) - 1):
+        try:
+            inflated = Compression(agreement).inflate(whole[:size], True, 1000, 1000)
+        except WebSocketPayloadException:
+            refused += 1
+        else:
+            assert text.startswith(inflated)
+    assert refused > len(whole) / 2

@@ -287,6 +287,18 @@ class TestReceivingInParts:
         assert [len(event.payload) for event in events if isinstance(event, Data)] == [10, 10, 5]
         assert check_data(events, BINARY) == b"x" * 25
 
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
+    @pytest.mark.parametrize("size", [9, 10, 11, 25])
+    def test_how_long_it_is_decides_not_how_it_comes(
+        self, role: Role, opcode: int, size: int
+    ) -> None:
+        frame = End(role).frame(opcode, b"x" * size)
+        kinds = {
+            tuple(type(event) is Data for event in dividing(role, 10).take(frame))[:1],
+            tuple(type(event) is Data for event in dividing(role, 10).take_octets(frame))[:1],
+        }
+        assert kinds == {(size > 10,)}
+
     def test_a_part_ends_with_whole_characters(self, role: Role) -> None:
         end = dividing(role, 4)
         text = "€ö" * 20

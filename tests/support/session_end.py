@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +43,7 @@ class End:
 
     def take(self, *frames: bytes) -> list[Event]:
         """Receive frames in one read."""
-        return self.session.receive(b"".join(frames))
+        return list(receive(self.session, b"".join(frames)))
 
     def take_octets(self, *frames: bytes) -> list[Event]:
         """Receive frames one octet at a time."""
@@ -68,10 +68,17 @@ def octets(data: bytes) -> list[bytes]:
     return [data[i : i + 1] for i in range(len(data))]
 
 
+def receive(session: WebSocketSession, data: bytes) -> Iterator[Event]:
+    """Receive data, and what is still in it then, step by step."""
+    yield from session.receive(data)
+    while session.unfinished:
+        yield from session.receive(b"")
+
+
 def receive_pieces(session: WebSocketSession, pieces: Iterable[bytes]) -> list[Event]:
     events: list[Event] = []
     for piece in pieces:
-        events += session.receive(piece)
+        events += receive(session, piece)
     return events
 
 
