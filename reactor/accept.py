@@ -16,7 +16,7 @@ from inspect import isawaitable
 from typing import NamedTuple
 
 from .admission import Accept, HTTPResponse, check_origin, choose_subprotocol, further_headers
-from .exceptions import WebSocketException
+from .exceptions import WebSocketException, WebSocketTimeoutException
 from .options import ServerOptions
 from .protocols.deflate import Agreement, accept_offers
 from .protocols.handshake import RejectedUpgrade, build_response, check_request
@@ -139,6 +139,9 @@ async def _judge(
         answer = build_response(upgrade.key, subprotocol, extensions, headers)
     except RejectedUpgrade:
         raise
+    except WebSocketTimeoutException as exc:
+        logger.warning("process_request for %s: %s", request.target, exc)
+        return HTTPResponse(503, None, "timed out\n")
     except Exception as exc:  # of the functions of the user, or of what they gave
         target = request.target
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)

@@ -19,6 +19,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from .accept import Upgraded, accept_upgrade
@@ -96,7 +97,7 @@ class ServerConnection(Connection):
 
     @property
     def address(self) -> str | None:
-        """The client's IP address, where its connections are counted."""
+        """The client's IP address (its network, for IPv6), where connections are counted."""
         return self._address
 
     def open(self, upgraded: Upgraded) -> None:
@@ -164,7 +165,9 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that the socket is bound to."""
-        return int(self.address[1])
+        if isinstance(self.address, tuple):
+            return int(self.address[1])
+        raise ValueError(f"the unix socket {self.address!r} has no port")
 
     @property
     def protocols(self) -> list[WebSocketProtocol]:
@@ -208,7 +211,7 @@ class Listener:
         address = None
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            address = peer[0]
+            address = _network(peer[0])
         limit = self.options.max_connections_per_address
         refusal = None
         if limit is None:
@@ -347,3 +350,11 @@ def _apologize(sock: socket.socket) -> None:
     except OSError:
         pass  # the client has gone
     sock.close()
+
+
+def _network(address: str) -> str:
+    """Return what connections are counted by: one IPv6 client has a whole /64 (RFC 6177)."""
+    if ":" not in address:
+        return address
+    ip = IPv6Address(address.partition("%")[0])
+    return str(ip.ipv4_mapped or IPv6Network((ip, 64), strict=False))

@@ -17,6 +17,7 @@ from reactor import (
     WebSocketQueueFullException,
     broadcast,
 )
+from reactor.protocols.session import WebSocketSession
 
 from .support.clients import RawClient
 from .support.driving import run_until
@@ -484,6 +485,27 @@ class TestThreads:
         assert threads == []
         scene.turn()
         assert threads == [threading.get_ident()]
+
+    def test_what_waits_for_the_loop_counts_as_queued(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, write_limit=1000)
+        in_thread(lambda: [broadcast([recorder], bytes(600)) for _ in range(5)])
+        assert recorder.buffered_amount == 1200
+        scene.turn()
+        assert peer.told() == [(BINARY, bytes(600))] * 2
+        assert [type(error) for error in recorder.errors] == [WebSocketQueueFullException] * 3
+        assert recorder.buffered_amount == 0
+
+    def test_one_that_has_reconnected_meanwhile_is_passed_over(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, reconnect=1.0)
+        in_thread(lambda: broadcast([recorder], "news"))
+        connection: Any = recorder._connection
+        connection.session.lost()
+        connection.session = WebSocketSession()
+        connection.session.opened()
+        scene.turn()
+        assert peer.told() == []
 
     @pytest.mark.usefixtures("no_leaks")
     def test_receivers_on_several_reactors(self) -> None:

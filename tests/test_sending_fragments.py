@@ -176,6 +176,64 @@ class TestIterable:
         assert told(peer) == [(CLOSE, close_payload(1000), True)]
 
 
+class TestFindings:
+    """What a review has found."""
+
+    def test_a_buffer_may_be_changed_after_the_call(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        buffer = bytearray(b"AAAA")
+
+        def send() -> None:
+            for letter, fin in ((b"A", False), (b"B", False), (b"C", True)):
+                buffer[:] = letter * 4
+                recorder.send_fragment(buffer, fin)
+                recorder.ping(buffer)
+
+        in_thread(send)
+        buffer[:] = b"XXXX"
+        scene.turn()
+        assert told(peer) == [
+            *((BINARY, b"AAAA", False), (PING, b"AAAA", True)),
+            *((CONT, b"BBBB", False), (PING, b"BBBB", True)),
+            *((CONT, b"CCCC", True), (PING, b"CCCC", True)),
+        ]
+
+    @here
+    def test_a_payload_that_is_none_is_an_error_of_the_call(self, scene: Scene, call: Call) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        for send in (recorder.ping, recorder.pong, lambda payload: recorder.send_frame(1, payload)):
+            with pytest.raises(TypeError, match="a payload is bytes, not str"):
+                call(lambda send=send: send("text"))  # type: ignore[misc]
+        scene.turn()
+        assert told(peer) == []
+
+    def test_a_high_mark_of_zero_still_lets_everything_through(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, high_water=0, low_water=0)
+        recorder.send_fragments(["a", "b"])
+        scene.turn(count=4)
+        assert b"".join(payload for _, payload, _ in told(peer)) == b"ab"
+
+    def test_who_interrupts_on_error_does_not_complete_the_message(self, scene: Scene) -> None:
+        def parts() -> Iterator[str]:
+            yield "first half"
+            raise LookupError
+
+        def interrupt(_: Exception) -> None:
+            raise KeyboardInterrupt
+
+        actor = Actor(error=interrupt)
+        peer = scene.open(actor)
+        with pytest.raises(KeyboardInterrupt):
+            actor.send_fragments(parts())
+        scene.turn(count=2)
+        frames = told(peer)
+        assert frames[0] == (TEXT, b"first half", False)
+        assert [opcode for opcode, _, _ in frames[1:]] == [CLOSE]
+
+
 class TestBackpressure:
     def test_a_peer_that_does_not_read_stops_it_at_the_high_mark(self, scene: Scene) -> None:
         recorder = Recorder()

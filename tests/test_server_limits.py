@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reactor import Listener, Reactor
+from reactor import Listener, Reactor, server
 from reactor.tasks import sleep
 from reactor.timers import ManualClock
 
@@ -385,3 +385,16 @@ def test_a_hundred_that_trickle_hold_up_nobody_and_end_at_the_timeout(
     assert not listener._handshakes
     assert echoes(good)
     assert loop.stats().timers == 1  # the keep-alive of the good one
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_an_ipv6_client_is_counted_by_its_network(address: str, counted: str) -> None:
+    assert server._network(address) == counted

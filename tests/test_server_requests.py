@@ -405,7 +405,7 @@ def test_the_handshake_timeout_holds_for_it(
     client.pump()
     assert (client.data, client.ended, ended) == (b"", "", [])
     clock.advance(0.02)
-    assert client.head()[0] == "HTTP/1.1 500 Internal Server Error"
+    assert client.head()[0] == "HTTP/1.1 503 Service Unavailable"
     client.until_closed()
     assert "authenticate timed out" in caplog.text
     assert [type(exc) for exc in ended] == [GeneratorExit]
@@ -430,7 +430,7 @@ def test_a_call_that_hangs_is_given_up_at_the_handshake_timeout(
     for _ in range(3):
         loop.run_once(0.01)
     clock.advance(3.001)
-    assert client.head()[0].startswith("HTTP/1.1 500 ")
+    assert client.head()[0].startswith("HTTP/1.1 503 ")
     release.set()
     assert loop.awaited == 0
 

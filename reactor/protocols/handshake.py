@@ -330,7 +330,7 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
 class RejectedUpgrade(WebSocketHandshakeException):
     """A request is not an opening handshake that we take.
 
-    Attributes: `status` (int), `headers` (list of pairs) and `body` (bytes) of the answer, as
+    Attributes: `status` (int) and `headers` (list of pairs) of the answer, as
     :func:`build_rejection` takes them.
     """
 
@@ -340,7 +340,6 @@ class RejectedUpgrade(WebSocketHandshakeException):
         super().__init__(message)
         self.status = status
         self.headers = list(headers)
-        self.body = f"{message}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,8 +457,9 @@ def build_rejection(
     """
     if not 200 <= status <= 599:
         raise ValueError(f"status must be 200 to 599, not {status}")
-    if "content-length" in _names(headers):
-        raise ValueError("header Content-Length is set from the body")
+    for name in ("Content-Length", "Transfer-Encoding"):
+        if name.lower() in _names(headers):
+            raise ValueError(f"header {name} is set from the body")
     if reason is None:
         reason = HTTPStatus(status).phrase if status in _KNOWN_STATUSES else ""
     content = body.encode() if isinstance(body, str) else body

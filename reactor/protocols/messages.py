@@ -54,10 +54,8 @@ class MessageLimits:
     def __post_init__(self) -> None:
         for name in ("max_message_size", "max_fragments"):
             value = getattr(self, name)
-            if not isinstance(value, int):
-                raise TypeError(f"{name} must be an int, not {value!r}")
-            if not 0 <= value <= MOST:
-                raise ValueError(f"{name} must be 0 to {MOST}, not {value!r}")
+            if type(value) is not int or not 0 <= value <= MOST:
+                raise ValueError(f"{name} must be an int from 0 to {MOST}, not {value!r}")
 
 
 def decode_text(data: bytes) -> str:

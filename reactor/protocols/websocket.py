@@ -171,7 +171,8 @@ class WebSocketProtocol:
         cannot be ended. ``close`` does not wait for the rest.
 
         Parameters:
-            fragments: yields str for a text message, or bytes for a binary one.
+            fragments: yields str for a text message, or bytes for a binary one; if it yields
+                nothing, an empty text message is sent.
             compress: whether to compress the message, where that was agreed; None: yes.
 
         Raises as :meth:`send` does, and TypeError for what cannot be iterated.
