@@ -10,6 +10,9 @@ N ?= 1000
 DURATION ?= 10
 URL ?=
 
+# Processes for the tests: more than two cores, since tests often wait for their peers.
+JOBS ?= 3
+
 # For make fuzz: how long each target is tried.
 SECONDS ?= 60
 
@@ -31,7 +34,7 @@ run: $(VENV)/installed
 	$(BIN)/python -m reactor run --count $(N) --duration $(DURATION) $(if $(URL),--url '$(URL)')
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses auto $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) $(TESTS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
