@@ -86,7 +86,8 @@ class Deflate:
             a client lets the server limit them. None: a client offers no such thing; for a
             server, True and None both mean no demand. A client that offers no such thing
             cannot be limited (section 7.1.2.2): it may use 15.
-        level: zlib's compression level, 0 to 9 (-1: zlib's default, 6).
+        level: zlib's compression level, 0 to 9 (-1: zlib's default, 6). The default, 5, takes two
+            thirds of the time of 6 and 2 % more bytes.
         mem_level: memory of our compressor, 1 to 9: 2^(mem_level + 9) bytes beside its window.
         threshold: messages of fewer bytes are not compressed, unless ``send`` demands it.
 
@@ -97,7 +98,7 @@ class Deflate:
     client_no_context_takeover: bool = False
     server_max_window_bits: int | None = None
     client_max_window_bits: int | bool | None = True
-    level: int = -1
+    level: int = 5
     mem_level: int = 5
     threshold: int = 128
 
