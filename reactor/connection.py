@@ -30,6 +30,7 @@ Threads: ``close`` and ``abort`` may be called from any thread, as the verbs tha
 
 from __future__ import annotations
 
+import logging
 import random
 from _thread import get_ident
 from collections.abc import Callable
@@ -38,7 +39,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from .dispatcher import call, call_on_error, deliver
-from .exceptions import CloseCode, WebSocketTimeoutException
+from .exceptions import CloseCode, WebSocketException, WebSocketTimeoutException
 from .options import ConnectionOptions
 from .protocols.frames import new_mask
 from .protocols.session import (
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from .protocols.deflate import Agreement
     from .protocols.http11 import Request, Response
     from .timers import Timer
+
+logger = logging.getLogger("reactor")
 
 __all__ = ["Connection", "Phase", "check_protocol"]
 
@@ -177,7 +180,11 @@ class Connection(Sending):
         """Bytes came."""
         self.last_activity = self._loop.now
         session = self.session
-        events = session.receive(data)
+        try:
+            events = session.receive(data)
+        except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
+            self._broken(exc)
+            return
         if session.output:
             if self.stream.queued >= self._write_limit:
                 self._overflow()  # it sends pings, and does not read our pongs
@@ -188,10 +195,22 @@ class Connection(Sending):
         if session.unfinished:
             self._receive_rest(session)
 
+    def _broken(self, exc: Exception) -> None:
+        """What came could not be looked at, so that nothing behind it can be, either."""
+        logger.error("exception in the session of %s", self._place, exc_info=exc)
+        error = WebSocketException(f"what came could not be processed: {exc!r}")
+        error.__cause__ = exc
+        self.stream.abort()
+        self._end(CloseCode.ABNORMAL, "", error)
+
     def _receive_rest(self, session: WebSocketSession) -> None:
         """More comes out of what was received than one event may hold."""
         while session.unfinished and session.state is not State.CLOSED:
-            events = session.receive(b"")
+            try:
+                events = session.receive(b"")
+            except Exception as exc:  # noqa: BLE001 - as above
+                self._broken(exc)
+                return
             if session.output:
                 self.cork()
             deliver(self, events)

@@ -394,6 +394,36 @@ class TestCloseHandshake:
         assert peer.ended
 
 
+class TestFaultsOfOurs:
+    """What must not happen ends one connection, and says so."""
+
+    @pytest.mark.parametrize("fault", [MemoryError(), AssertionError("impossible")])
+    def test_an_exception_of_the_session_ends_the_connection(
+        self,
+        scene: Scene,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        fault: Exception,
+    ) -> None:
+        def receive(*_: object) -> list[object]:
+            raise fault
+
+        broken, other = Recorder(), Recorder()
+        peer, fine = scene.open(broken), scene.open(other)
+        monkeypatch.setattr("reactor.protocols.session.parse_messages", receive)
+        peer.send(text("never seen"))
+        scene.turn(count=2)
+        monkeypatch.undo()
+        assert broken.names == ["open", "error", "close"]
+        assert broken.errors[0].__cause__ is fault
+        assert repr(fault) in str(broken.errors[0])
+        assert broken.closes == [(1006, "")]
+        assert "exception in the session of ws://" in caplog.text
+        fine.send(text("seen"))
+        scene.turn()
+        assert other.messages == ["seen"]
+
+
 class TestFaults:
     """What the peer may do wrong ends its connection with the right code (7.1.7)."""
 
