@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     from .protocols.http11 import Request, Response
     from .timers import Timer
 
-logger = logging.getLogger("reactor")
-
 __all__ = ["Connection", "Phase", "check_protocol"]
+
+logger = logging.getLogger("reactor")
 
 
 def check_protocol(handlers: object) -> None:
