@@ -29,7 +29,7 @@ from reactor.protocols.messages import MessageLimits
 from reactor.protocols.session import Close, Data, Failure, Role, State, WebSocketSession
 from reactor.url import parse_url
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "load_pure_frames"]
 
 LIMITS = MessageLimits(max_message_size=4096, max_fragments=64)
 HEADS = HeadLimits(max_head_size=2048, max_header_count=16, max_line_size=512, max_body_size=512)
@@ -59,18 +59,24 @@ class Choices:
 
 def other_frames() -> Any:
     """Return the twin of frames.py that is not in use; None when there is no compiled one."""
-    if not frames.compiled:
-        try:
-            return importlib.import_module("reactor.protocols._frames")
-        except ImportError:
-            return None
+    if frames.compiled:
+        return load_pure_frames()
+    try:
+        return importlib.import_module("reactor.protocols._frames")
+    except ImportError:
+        return None
+
+
+def load_pure_frames() -> Any:
+    """Return frames.py once more, with its own functions, whichever are in use."""
     with environment("REACTOR_PURE_PYTHON", "1"):
         spec = importlib.util.spec_from_file_location("reactor.protocols.pure", frames.__file__)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module
+    assert not module.compiled
+    return module
 
 
 @contextmanager

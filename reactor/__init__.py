@@ -11,7 +11,19 @@ from types import ModuleType
 
 from .admission import Accept, HTTPResponse
 from .broadcast import broadcast
-from .classic.abnf import (
+from .classic.abnf import continuous_frame, frame_buffer
+from .classic.app import WebSocketApp, run_forever
+from .classic.blocking import recv, recv_line, send
+from .classic.client import WebSocket, create_connection
+from .classic.compat import install_as_websocket, private_module
+from .classic.defaults import (
+    DEFAULT_SOCKET_OPTION,
+    getdefaulttimeout,
+    set_reconnect,
+    setdefaulttimeout,
+    sock_opt,
+)
+from .classic.frame import (
     ABNF,
     STATUS_ABNORMAL_CLOSED,
     STATUS_BAD_GATEWAY,
@@ -28,19 +40,6 @@ from .classic.abnf import (
     STATUS_TRY_AGAIN_LATER,
     STATUS_UNEXPECTED_CONDITION,
     STATUS_UNSUPPORTED_DATA_TYPE,
-    continuous_frame,
-    frame_buffer,
-)
-from .classic.app import WebSocketApp, run_forever
-from .classic.blocking import recv, recv_line, send
-from .classic.client import WebSocket, create_connection
-from .classic.compat import install_as_websocket, private_module
-from .classic.defaults import (
-    DEFAULT_SOCKET_OPTION,
-    getdefaulttimeout,
-    set_reconnect,
-    setdefaulttimeout,
-    sock_opt,
 )
 from .classic.trace import (
     debug,

@@ -146,7 +146,9 @@ async def _attempt(
         cookie = "; ".join(filter(None, [watch.cookie(url.host), cookie]))
     key = make_key()
     # Built first: what cannot be sent is an error before anything is connected.
-    request = _request(url, options, headers, cookie, key)
+    deflate = options.deflate
+    offer = None if deflate is None else deflate.offer()
+    request = _request(url, options, headers, cookie, key, offer)
     sock, early = await _open(url, options, until)
     try:
         await write_all(sock, request, until, url.host)
@@ -161,8 +163,6 @@ async def _attempt(
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
             return result
-        deflate = options.deflate
-        offer = None if deflate is None else deflate.offer()
         accepted = check_response(response, key, options.subprotocols, offer, headers)
         agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
         if isinstance(sock, ssl.SSLSocket):
@@ -182,6 +182,7 @@ def _request(
     headers: Sequence[tuple[str, str]],
     cookie: str | None,
     key: str,
+    extensions: str | None,
 ) -> bytes:
     if url.username is not None and not any(n.lower() == "authorization" for n, _ in headers):
         # RFC 7617; the URL is where people keep the credentials of HTTP Basic authentication.
@@ -193,7 +194,7 @@ def _request(
         key,
         origin=None if options.suppress_origin else options.origin or url.origin,
         subprotocols=options.subprotocols,
-        extensions=None if options.deflate is None else options.deflate.offer(),
+        extensions=extensions,
         headers=headers,
         cookie=cookie,
         connection=options.connection,

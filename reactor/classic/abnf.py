@@ -1,8 +1,8 @@
-"""ABNF, frame_buffer, continuous_frame: frames as websocket-client's users know them.
+"""frame_buffer and continuous_frame: how websocket-client's users read frames.
 
 What it is: the two helpers that put frames together, with websocket-client's names and
 attributes: :class:`frame_buffer` reads one frame after the other, :class:`continuous_frame` makes
-messages of them. And the names of frame.py, so that all of it is in one place.
+messages of them. The frame itself, and its constants, are frame.py's.
 
 What it must not know: sockets (bytes come from a function), connections, state.
 
@@ -35,51 +35,9 @@ from ..protocols.frames import (
 )
 from ..protocols.messages import MessageAssembler, MessageLimits
 from ..protocols.rules import RSV1
-from .frame import (
-    ABNF,
-    STATUS_ABNORMAL_CLOSED,
-    STATUS_BAD_GATEWAY,
-    STATUS_GOING_AWAY,
-    STATUS_INVALID_EXTENSION,
-    STATUS_INVALID_PAYLOAD,
-    STATUS_MESSAGE_TOO_BIG,
-    STATUS_NORMAL,
-    STATUS_POLICY_VIOLATION,
-    STATUS_PROTOCOL_ERROR,
-    STATUS_SERVICE_RESTART,
-    STATUS_STATUS_NOT_AVAILABLE,
-    STATUS_TLS_HANDSHAKE_ERROR,
-    STATUS_TRY_AGAIN_LATER,
-    STATUS_UNEXPECTED_CONDITION,
-    STATUS_UNSUPPORTED_DATA_TYPE,
-    VALID_CLOSE_STATUS,
-    cannot_decode,
-    check_close,
-    check_frame,
-    to_bytes,
-)
+from .frame import ABNF, cannot_decode, check_close, check_frame, to_bytes
 
-__all__ = [
-    "ABNF",
-    "STATUS_ABNORMAL_CLOSED",
-    "STATUS_BAD_GATEWAY",
-    "STATUS_GOING_AWAY",
-    "STATUS_INVALID_EXTENSION",
-    "STATUS_INVALID_PAYLOAD",
-    "STATUS_MESSAGE_TOO_BIG",
-    "STATUS_NORMAL",
-    "STATUS_POLICY_VIOLATION",
-    "STATUS_PROTOCOL_ERROR",
-    "STATUS_SERVICE_RESTART",
-    "STATUS_STATUS_NOT_AVAILABLE",
-    "STATUS_TLS_HANDSHAKE_ERROR",
-    "STATUS_TRY_AGAIN_LATER",
-    "STATUS_UNEXPECTED_CONDITION",
-    "STATUS_UNSUPPORTED_DATA_TYPE",
-    "VALID_CLOSE_STATUS",
-    "continuous_frame",
-    "frame_buffer",
-]
+__all__ = ["continuous_frame", "frame_buffer"]
 
 #: The largest single read of a payload, in bytes.
 MAX_READ = 65536

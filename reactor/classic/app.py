@@ -26,10 +26,10 @@ from ..options import ClientOptions
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
-from .abnf import ABNF
 from .app_run import Run
 from .app_socket import AppSocket
 from .defaults import get_reconnect
+from .frame import ABNF
 from .options import app_options
 from .trace import logger
 

@@ -26,9 +26,9 @@ from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
 from ..url import parse_url
-from .abnf import ABNF
 from .app_socket import AppSocket
 from .app_trace import TracingSession
+from .frame import ABNF
 from .trace import debug, error, info, isEnabledForTrace
 
 if TYPE_CHECKING:

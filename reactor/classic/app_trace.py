@@ -15,7 +15,7 @@ from typing import Any
 
 from ..protocols.frames import OP_BINARY, OP_TEXT, apply_mask, parse_header
 from ..protocols.session import Event, WebSocketSession
-from .abnf import ABNF
+from .frame import ABNF, to_bytes
 from .trace import trace
 
 __all__ = ["TracingSession"]
@@ -62,12 +62,9 @@ class TracingSession(WebSocketSession):
     ) -> int:
         """See WebSocketSession."""
         size = super().send(message, compress)
-        if self.agreement is not None:
-            pass  # it went through _write()
-        elif isinstance(message, str):
-            self._trace_sent(OP_TEXT, message.encode())
-        else:
-            self._trace_sent(OP_BINARY, bytes(message))
+        if self.agreement is None:  # else it went through _write()
+            opcode = OP_TEXT if isinstance(message, str) else OP_BINARY
+            self._trace_sent(opcode, to_bytes(message))
         return size
 
     def _write(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> int:

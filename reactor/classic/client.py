@@ -37,12 +37,12 @@ from ..protocols.deflate import Compression
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
 from ..protocols.messages import MessageLimits
 from ..protocols.session import Close, Failure, State
-from .abnf import ABNF, STATUS_NORMAL, continuous_frame, frame_buffer
+from .abnf import continuous_frame, frame_buffer
 from .blocking import CLOSED
 from .client_connect import handshake_response, open_connection, warn_of_unknown
 from .client_socket import ClientSocket, close_content, held
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
-from .frame import to_bytes
+from .frame import ABNF, STATUS_NORMAL, to_bytes
 from .options import MAX_MESSAGE_SIZE
 from .trace import debug, error, isEnabledForTrace, trace
 

@@ -30,7 +30,10 @@ _STATUSES = """STATUS_NORMAL STATUS_GOING_AWAY STATUS_PROTOCOL_ERROR STATUS_UNSU
 
 #: websocket-client's private modules: our module -> the names that it has of them.
 PRIVATE_MODULES: dict[str, dict[str, str]] = {
-    "_abnf": {"classic.abnf": f"ABNF continuous_frame frame_buffer {_STATUSES}"},
+    "_abnf": {
+        "classic.frame": f"ABNF {_STATUSES}",
+        "classic.abnf": "continuous_frame frame_buffer",
+    },
     "_app": {"classic.app": "WebSocketApp", "classic.defaults": "set_reconnect"},
     "_cookiejar": {"classic.cookies": "SimpleCookieJar"},
     "_core": {"classic.client": "WebSocket create_connection"},

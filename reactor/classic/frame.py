@@ -3,8 +3,7 @@
 What it is: the frame class, with websocket-client's attributes and messages, and the rules for a
 single frame.
 
-What it must not know: sockets, connections, sequences of frames (abnf.py, which also has the
-names of this module).
+What it must not know: sockets, connections, sequences of frames (abnf.py).
 
 How it works. The wire format is that of protocols/frames.py, which serializes and masks here too.
 """

@@ -17,8 +17,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from ..classic.abnf import ABNF
 from ..classic.app import WebSocketApp
+from ..classic.frame import ABNF
 from ..classic.trace import enableTrace
 from ..exceptions import WebSocketException
 from ..proxies import parse_proxy

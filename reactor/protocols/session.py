@@ -256,13 +256,9 @@ class WebSocketSession:
         if header.mask is not None:
             # The mask is repeated over the whole payload: this piece may begin inside of it.
             shift = self._received & 3
-            piece_mask = header.mask[shift:] + header.mask[:shift]
-            self._received += len(piece)
-            pos += len(piece)
-            piece = apply_mask(piece, piece_mask)
-        else:
-            self._received += len(piece)
-            pos += len(piece)
+            piece = apply_mask(piece, header.mask[shift:] + header.mask[:shift])
+        self._received += len(piece)
+        pos += len(piece)
         complete = self._received == header.length
         size = self._fragment_size
         most = sys.maxsize if size is None else max(1, size + 1 - assembler.held)

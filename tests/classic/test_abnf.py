@@ -23,7 +23,7 @@ from reactor import (
     continuous_frame,
     frame_buffer,
 )
-from reactor.classic.abnf import VALID_CLOSE_STATUS
+from reactor.classic.frame import VALID_CLOSE_STATUS
 from reactor.protocols.messages import MessageLimits
 
 from ..support.websocket_frames import (

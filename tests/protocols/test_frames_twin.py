@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactor
+from fuzz.targets import load_pure_frames
 from reactor.protocols import frames
 
 compiled = pytest.importorskip(
@@ -18,27 +19,7 @@ compiled = pytest.importorskip(
 )
 
 
-@pytest.fixture(scope="module")
-def pure() -> Any:
-    """The functions in Python, whichever are in use."""
-    return load_pure()
-
-
-def load_pure() -> Any:
-    import importlib.util
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REACTOR_PURE_PYTHON", "1")
-        spec = importlib.util.spec_from_file_location("reactor.protocols.pure", frames.__file__)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    assert not module.compiled
-    return module
-
-
-PURE = load_pure()
+PURE = load_pure_frames()
 
 payloads = st.one_of(
     st.binary(max_size=40),
