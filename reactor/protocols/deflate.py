@@ -264,11 +264,12 @@ def accept_offers(
         answer = _element(
             server_forgets,
             client_forgets,
-            server_bits if server_bits < MAX_WINDOW_BITS else None,
+            # 7.1.2.1: what was asked for is accepted by saying so, 15 bits as well
+            server_bits
+            if server_bits < MAX_WINDOW_BITS or "server_max_window_bits" in asked
+            else None,
             client_bits if client_bits < MAX_WINDOW_BITS else None,
         )
-        if asked.get("server_max_window_bits") == MAX_WINDOW_BITS == server_bits:
-            answer += "; server_max_window_bits=15"  # 7.1.2.1: accepted by saying so
         own = min(server_bits, _own_bits(config.server_max_window_bits))
         return answer, Agreement(config, own, client_bits, not server_forgets, not client_forgets)
     return None, None
