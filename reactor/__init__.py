@@ -75,8 +75,8 @@ from .exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
+from .hotpath import compiled
 from .protocols.deflate import Deflate
-from .protocols.frames import compiled
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats

@@ -185,15 +185,20 @@ class Connection(Sending):
         except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
             self._broken(exc)
             return
-        if session.output:
-            if self.stream.queued >= self._write_limit:
-                self._overflow()  # it sends pings, and does not read our pongs
-                return
-            self.cork()
+        if session.output and not self._answer():
+            return
         if events:
             deliver(self, events)
         if session.unfinished:
             self._receive_rest(session)
+
+    def _answer(self) -> bool:
+        """The session has put out answers to what came. Returns whether they can be sent."""
+        if self.stream.queued >= self._write_limit:
+            self._overflow()  # it sends pings, and does not read our pongs
+            return False
+        self.cork()
+        return True
 
     def _broken(self, exc: Exception) -> None:
         """What came could not be looked at, so that nothing behind it can be, either."""

@@ -103,6 +103,24 @@ class EventLoop:
             environment variable REACTOR_DEBUG is set and not empty.
     """
 
+    # What every message looks at; the rest is in the dict.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_calls",
+        "_due",
+        "_interrupted",
+        "_stopping",
+        "_turns",
+        "dirty",
+        "now",
+        "poller",
+        "running",
+        "thread_id",
+        "time",
+        "wheel",
+    )
+
     def __init__(
         self,
         *,
@@ -237,7 +255,7 @@ class EventLoop:
         May be called again afterwards: everything registered is still there. Raises
         RuntimeError when the loop is running already, or closed.
         """
-        self._run_while(lambda: True)
+        self._run_while(None)
 
     def run_until_idle(self) -> None:
         """The same, but return as well when nothing is left to wait for.
@@ -257,11 +275,11 @@ class EventLoop:
             or len(self.wheel)  # next_expiry() may be that of a timer that was cancelled
         )
 
-    def _run_while(self, wanted: Callable[[], bool]) -> None:
+    def _run_while(self, wanted: Callable[[], bool] | None) -> None:
         with self._run():
             with self._signals():
                 try:
-                    while not self._stopping and wanted():
+                    while not self._stopping and (wanted is None or wanted()):
                         self._turn(None)
                 finally:
                     self._stopping = False
@@ -337,12 +355,7 @@ class EventLoop:
     def _turn(self, limit: float | None) -> None:
         if self.dirty:
             self._flush()
-        timeout = self.next_timeout()
-        if limit is None and self._stopping:
-            timeout = 0.0
-        elif limit is not None and (timeout is None or limit < timeout):
-            timeout = min(max(0.0, limit), MAX_SLEEP)
-        events = self.poller.poll(timeout)
+        events = self.poller.poll(self._sleep(limit))
         self.now = self.time()
         self._turns += 1
         if events:
@@ -354,6 +367,15 @@ class EventLoop:
             self._run_calls()
         if self._interrupted:
             self._raise_interrupt()
+
+    def _sleep(self, limit: float | None) -> float | None:
+        """How long this turn may wait for events; None: until there is one."""
+        timeout = self.next_timeout()
+        if limit is None:
+            return 0.0 if self._stopping else timeout
+        if timeout is None or limit < timeout:
+            return min(max(0.0, limit), MAX_SLEEP)
+        return timeout
 
     def _run_handlers(self, events: Any) -> None:
         poller = self.poller

@@ -70,12 +70,13 @@ class Selector(Protocol):
 class Poller:
     """The maps, and what every poller shares. Subclasses talk to the kernel."""
 
-    #: ``mask & read_mask`` is true when the reader of an fd must run, likewise for writers.
-    #: Both are true for errors and hang-ups, so that whoever is there finds out.
-    read_mask: int
-    write_mask: int
+    __slots__ = ("read_mask", "readers", "stale", "write_mask", "writers")
 
-    def __init__(self) -> None:
+    def __init__(self, read_mask: int, write_mask: int) -> None:
+        #: ``mask & read_mask`` is true when the reader of an fd must run, likewise for writers.
+        #: Both are true for errors and hang-ups, so that whoever is there finds out.
+        self.read_mask = read_mask
+        self.write_mask = write_mask
         self.readers: dict[int, Handler] = {}
         self.writers: dict[int, Handler] = {}
         self.stale: set[int] = set()
@@ -159,13 +160,13 @@ FD_SETSIZE = 1024 if os.name == "posix" else sys.maxsize
 class EpollPoller(Poller):
     """Linux: the epoll object of a ``selectors2.EpollSelector``, used directly."""
 
-    read_mask = ~getattr(select, "EPOLLOUT", 0)
-    write_mask = ~getattr(select, "EPOLLIN", 0)
+    __slots__ = ("_epoll", "_poll", "_selector", "descriptor")
 
     def __init__(self, selector: Any) -> None:
-        super().__init__()
+        super().__init__(~select.EPOLLOUT, ~select.EPOLLIN)
         self._selector = selector
         self._epoll = selector._epoll
+        self.descriptor = selector._epoll.fileno()
         self._poll = selector._epoll.poll
 
     def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:
@@ -208,11 +209,10 @@ class EpollPoller(Poller):
 class SelectorPoller(Poller):
     """Any selector: of ``selectors2``, of ``selectors``, or of the user's own making."""
 
-    read_mask = ~EVENT_WRITE
-    write_mask = ~EVENT_READ
+    __slots__ = ("_selector",)
 
     def __init__(self, selector: Selector) -> None:
-        super().__init__()
+        super().__init__(~EVENT_WRITE, ~EVENT_READ)
         self._selector = selector
 
     def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:

@@ -410,8 +410,8 @@ class TestFaultsOfOurs:
 
         broken, other = Recorder(), Recorder()
         peer, fine = scene.open(broken), scene.open(other)
-        monkeypatch.setattr("reactor.protocols.session.parse_messages", receive)
-        peer.send(text("never seen"))
+        monkeypatch.setattr("reactor.protocols.session.parse_header", receive)
+        peer.send(build_frame(PING, b"never seen"))
         scene.turn(count=2)
         monkeypatch.undo()
         assert broken.names == ["open", "error", "close"]

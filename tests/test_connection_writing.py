@@ -17,6 +17,7 @@ from reactor import (
 )
 from reactor.sending import CORK_LIMIT
 
+from .support.driving import replace_method
 from .support.recorder import Recorder
 from .support.scene import (
     GOODBYE,
@@ -602,7 +603,7 @@ class TestThreads:
             asleep.set()
             return poll(timeout)
 
-        scene.loop.poller.poll = watched  # type: ignore[method-assign]
+        replace_method(scene.loop.poller, "poll", watched)
 
         def call() -> None:
             assert asleep.wait(10)

@@ -41,7 +41,7 @@ from reactor.timers import ManualClock, Timer, TimerWheel
 from reactor.transports.stream import READ_SIZE
 
 from .support.certificates import Authority
-from .support.driving import run_until
+from .support.driving import replace_method, run_until
 from .support.peers import ScriptedPeer, Talk, answer, echo, silence
 from .support.recorder import Recorder
 from .support.scene import Actor, Peer, Scene, in_thread, text
@@ -539,7 +539,7 @@ class TestContract3Threads:
             ready.set()
             return poll(timeout)
 
-        loop.poller.poll = watched  # type: ignore[method-assign]
+        replace_method(loop.poller, "poll", watched)
 
         def call() -> None:
             assert ready.wait(10)

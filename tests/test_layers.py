@@ -27,7 +27,7 @@ FLOORS = (
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
-    {"server", "reactor", "hosting", "classic"},
+    {"server", "reactor", "hosting", "classic", "hotpath"},
     {"__init__", "__main__", "cli"},
 )
 

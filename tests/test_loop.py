@@ -23,7 +23,7 @@ from reactor.loop import MAX_SLEEP, EventLoop, LoopStats
 from reactor.poller import wait_for
 from reactor.timers import ManualClock, Timer
 
-from .support.driving import run_until
+from .support.driving import replace_method, run_until
 from .support.every_selector import SELECTORS, SelectorFactory
 from .support.leaks import nothing_left
 from .support.sockets import Sockets, drain, take_number
@@ -201,7 +201,7 @@ def test_the_time_of_a_turn_is_read_once_after_the_poll(
         clock.advance(3.0)
         return real_poll(0)
 
-    monkeypatch.setattr(loop.poller, "poll", poll)
+    replace_method(loop.poller, "poll", poll)
     loop.call_soon(slow)
     loop.call_soon(slow)
     loop.run_once(0)
@@ -514,7 +514,7 @@ def asked(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> list[float | None
         timeouts.append(timeout)
         return []
 
-    monkeypatch.setattr(loop.poller, "poll", poll)
+    replace_method(loop.poller, "poll", poll)
     return timeouts
 
 
@@ -823,7 +823,7 @@ def test_a_call_that_comes_while_the_turn_prepares_to_sleep_is_not_overslept(
             loop.call_soon_threadsafe(ran.append, "call")
         return real_poll(timeout)
 
-    monkeypatch.setattr(loop.poller, "poll", poll)
+    replace_method(loop.poller, "poll", poll)
     loop.run_once(None)
     assert ran == ["call"]
 

@@ -21,6 +21,7 @@ import pytest
 from reactor.loop import EventLoop
 from reactor.timers import ManualClock
 
+from .support.driving import replace_method
 from .support.every_selector import SELECTORS, SelectorFactory
 from .support.sockets import Sockets
 from .support.sources import KINDS, Sources
@@ -92,8 +93,7 @@ def before_polling(loop: EventLoop, action: Callable[[], object]) -> Callable[[]
             left.pop()()
         return poll(timeout)
 
-    loop.poller.poll = as_library_code(intercepted, "poller")  # type: ignore[method-assign]
-    return lambda: setattr(loop.poller, "poll", poll)
+    return replace_method(loop.poller, "poll", as_library_code(intercepted, "poller"))
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from reactor import Reactor
 from reactor.loop import EventLoop
 from reactor.timers import ManualClock
 
-from .support.driving import run_until
+from .support.driving import replace_method, run_until
 from .support.peers import Serve, Talk
 from .support.scene import Actor
 from .support.websocket_frames import CLOSE, build_frame
@@ -36,7 +36,7 @@ def test_a_loop_that_was_stopped_beforehand_has_nothing_to_do() -> None:
         waits.append(timeout)
         return poll(0)
 
-    loop.poller.poll = note  # type: ignore[method-assign]
+    replace_method(loop.poller, "poll", note)
     loop.stop()
     assert loop.next_timeout() is None
     for _ in range(3):

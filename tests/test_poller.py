@@ -501,7 +501,7 @@ def test_select_refuses_at_once_what_it_cannot_count_to(sockets: Sockets) -> Non
 
 
 def test_a_poller_must_say_how_it_talks_to_the_kernel() -> None:
-    poller = Poller()
+    poller = Poller(~EVENT_WRITE, ~EVENT_READ)
     calls: list[Callable[[], object]] = [
         lambda: poller.poll(0),
         poller.fileno,

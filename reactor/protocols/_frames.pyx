@@ -95,6 +95,15 @@ def apply_mask(bytes data not None, bytes mask not None):
 
 
 def serialize(int opcode, payload, bytes mask, bint fin=True, int rsv=0):
+    if mask is None:
+        return build(opcode, payload, NULL, fin, rsv)
+    if PyBytes_GET_SIZE(mask) != 4:
+        raise ValueError("the mask must be four bytes")
+    return build(opcode, payload, <const uint8_t *>PyBytes_AS_STRING(mask), fin, rsv)
+
+
+cdef bytes build(int opcode, payload, const uint8_t *mask, bint fin, int rsv):
+    """Return the frame; *mask* is NULL for an unmasked one."""
     cdef const uint8_t *source
     cdef Py_ssize_t length, start
     cdef bytes frame
@@ -112,9 +121,7 @@ def serialize(int opcode, payload, bytes mask, bint fin=True, int rsv=0):
     elif not isinstance(payload, str):
         raise TypeError(f"the payload must be bytes or str, not {type(payload).__name__}")
     start = 2 if length < 126 else 4 if length < 65536 else 10
-    if mask is not None:
-        if PyBytes_GET_SIZE(mask) != 4:
-            raise ValueError("the mask must be four bytes")
+    if mask is not NULL:
         start += 4
     frame = PyBytes_FromStringAndSize(NULL, start + length)
     target = <uint8_t *>PyBytes_AS_STRING(frame)
@@ -129,11 +136,11 @@ def serialize(int opcode, payload, bytes mask, bint fin=True, int rsv=0):
         target[1] = 127
         for i in range(8):
             target[2 + i] = (<uint64_t>length >> (56 - 8 * i)) & 0xFF
-    if mask is None:
+    if mask is NULL:
         memcpy(target + start, source, length)
     else:
         target[1] |= MASKED
-        memcpy(target + start - 4, PyBytes_AS_STRING(mask), 4)
+        memcpy(target + start - 4, mask, 4)
         xor_into(target + start, source, length, target + start - 4)
     return frame
 
@@ -141,8 +148,17 @@ def serialize(int opcode, payload, bytes mask, bint fin=True, int rsv=0):
 def parse_messages(
     bytes data not None, Py_ssize_t pos, list messages not None, bint masked, uint64_t limit
 ):
-    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
-    cdef const uint8_t *buffer = <const uint8_t *>PyBytes_AS_STRING(data)
+    return parse(
+        <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), pos, messages, masked,
+        limit,
+    )
+
+
+cdef Py_ssize_t parse(
+    const uint8_t *buffer, Py_ssize_t end, Py_ssize_t pos, list messages, bint masked,
+    uint64_t limit
+) except -1:
+    """The same over a buffer that ends at *end*."""
     cdef Py_ssize_t start
     cdef uint64_t length
     cdef uint8_t first, second

@@ -188,12 +188,15 @@ class Stream:
             except OSError as exc:
                 self._fail(exc)
                 return
-            if sent == len(data):
-                return
-            self._enqueue(memoryview(data)[sent:])
-            self._loop.poller.add_writer(self._fd, self._on_writable)
+            if sent < len(data):
+                self._queue_rest(data, sent)
         else:
             self._enqueue(memoryview(data))
+
+    def _queue_rest(self, data: bytes, sent: int) -> None:
+        """The kernel has taken *sent* bytes of *data*, and will take more later."""
+        self._enqueue(memoryview(data)[sent:])
+        self._loop.poller.add_writer(self._fd, self._on_writable)
 
     def _enqueue(self, data: memoryview) -> None:
         if self._queue is None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from reactor.loop import EventLoop
+from reactor.poller import Poller
 
 
 def run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 5.0) -> None:
@@ -16,3 +17,21 @@ def run_until(loop: EventLoop, condition: Callable[[], object], timeout: float =
         if remaining <= 0:
             raise AssertionError(f"{condition} did not come true within {timeout} s")
         loop.run_once(min(remaining, 0.1))
+
+
+def replace_method(
+    poller: Poller, name: str, function: Callable[..., object]
+) -> Callable[[], None]:
+    """Have *function* called in the place of a method of this one poller; returns what undoes it.
+
+    The poller gets a class of its own. For the compiled loop, which makes the calls of the kernel
+    that an ``EpollPoller`` would make, it is another poller then, whose methods it calls.
+    """
+    kind = type(poller)
+    members = {"__slots__": (), name: staticmethod(function)}
+    poller.__class__ = type(kind.__name__, (kind,), members)
+
+    def undo() -> None:
+        poller.__class__ = kind
+
+    return undo

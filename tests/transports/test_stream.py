@@ -25,6 +25,7 @@ from reactor.transports.stream import (
 )
 
 from ..support.certificates import Authority
+from ..support.driving import replace_method
 from ..support.scene import watched_pair
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -458,7 +459,7 @@ class TestEnding:
             seen.append(case.sock.fileno())
             remove(fd)
 
-        monkeypatch.setattr(case.loop.poller, "remove", watch)
+        replace_method(case.loop.poller, "remove", watch)
         case.stream.abort()
         assert len(seen) == 1
         assert seen[0] >= 0  # it was open then

@@ -1,0 +1,552 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: freethreading_compatible=False, embedsignature=False
+"""The compiled twin of what every message passes between the poller and the handlers.
+
+What it is: for each of a handful of methods, a function that does in C what the method does
+nearly always: a message that came whole, over a plain socket, to an open connection; a message
+that is sent there and leaves at once. hotpath.py puts these functions in the methods' place.
+
+What it must not know: what to do in any other case. There every function calls the method that
+it stands for, so that each rule has one place, and that is the Python module.
+
+How it works. The objects are the ordinary ones, of ordinary classes. What C gains is how it
+looks at them: an attribute in ``__slots__`` is a pointer at a fixed place in the object, which
+``find_slots`` asks the class for, once. A read goes to one buffer for the whole process and is
+parsed there, so that a message is one object, and nothing else is made for it.
+
+The calls of the kernel are made without releasing the GIL: they never block, and whoever lets
+go of it has to wait for whichever thread takes it, 5 ms if that one computes.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AsDouble
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.long cimport PyLong_AsSsize_t
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.tuple cimport PyTuple_GET_ITEM
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.math cimport ceil, rint
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from reactor.protocols._frames cimport build, draw, parse
+
+import os
+from types import MemberDescriptorType
+
+from .connection import Connection
+from .dispatcher import deliver as python_deliver, report
+from .loop import EventLoop, MAX_SLEEP
+from .poller import EpollPoller, Poller
+from .protocols.events import OPEN
+from .protocols.frames import new_mask
+from .protocols.session import WebSocketSession
+from .protocols.websocket import WebSocketProtocol
+from .sending import Phase, Sending
+from .timers.wheel import LAST_TICK, TimerWheel
+from .transports.stream import READ_SIZE, Stream
+from socket import socket
+
+cdef extern from "Python.h":
+    ctypedef struct PyMemberDescrObject:
+        PyMemberDef *d_member
+    unsigned long PyThread_get_thread_ident()
+    Py_ssize_t PySet_GET_SIZE(object)
+    object PyObject_CallNoArgs(object)
+    object PyObject_CallOneArg(object, object)
+    bint PyObject_TypeCheck(object, PyTypeObject *)
+
+cdef extern from "structmember.h":
+    ctypedef struct PyMemberDef:
+        Py_ssize_t offset
+
+cdef extern from *:
+    """
+    #include <sys/types.h>
+    #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0  /* there Python has the process ignore SIGPIPE */
+    #endif
+    #ifdef __linux__
+    #include <sys/epoll.h>
+    #else  /* EpollPoller is for Linux only */
+    struct epoll_event { uint32_t events; union { int fd; } data; };
+    static int epoll_wait(int descriptor, struct epoll_event *events, int count, int timeout) { return 0; }
+    #endif
+    """
+    ctypedef union epoll_data_t:
+        int fd
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    enum:
+        MSG_DONTWAIT
+        MSG_NOSIGNAL
+    int epoll_wait(int descriptor, epoll_event *events, int count, int timeout) nogil
+    Py_ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    Py_ssize_t send(int fd, const void *buffer, size_t size, int flags)
+
+cdef enum:
+    OP_TEXT = 1
+    OP_BINARY = 2
+    BUFFER = 120 * 1024
+    EVENTS = 512  # of one poll; more are there the next time
+
+if READ_SIZE != BUFFER:
+    raise ImportError(f"compiled for reads of {BUFFER} bytes, not of {READ_SIZE}")
+
+cdef uint8_t read_buffer[BUFFER]
+
+# -- slots -----------------------------------------------------------------------------------
+
+
+cdef Py_ssize_t find_slot(kind, str name) except -1:
+    """Where in an object of class *kind* the attribute *name* is."""
+    member = kind.__dict__[name]
+    if type(member) is not MemberDescriptorType:
+        raise ImportError(f"{kind.__name__}.{name} is no slot")
+    return (<PyMemberDescrObject *>member).d_member.offset
+
+
+cdef inline PyObject *slot(object owner, Py_ssize_t place) noexcept:
+    """What is in a slot: borrowed, and NULL where nothing was assigned."""
+    return (<PyObject **>(<char *><PyObject *>owner + place))[0]
+
+
+cdef inline object get(object owner, Py_ssize_t place):
+    """The same, owned."""
+    cdef PyObject *value = slot(owner, place)
+    if value is NULL:
+        raise AttributeError(f"something of {owner!r} is not there yet")
+    return <object>value
+
+
+cdef inline int put(object owner, Py_ssize_t place, object value) except -1:
+    cdef PyObject **target = <PyObject **>(<char *><PyObject *>owner + place)
+    cdef PyObject *old = target[0]
+    Py_INCREF(value)
+    target[0] = <PyObject *>value
+    Py_XDECREF(old)
+    return 0
+
+
+cdef inline bint holds(object owner, Py_ssize_t place, object value) noexcept:
+    """Whether a slot has this very object."""
+    return slot(owner, place) == <PyObject *>value
+
+
+cdef Py_ssize_t LATEST = LAST_TICK
+cdef double LONGEST = MAX_SLEEP
+cdef object IS_OPEN = OPEN
+cdef object ATTACHED = Phase.ATTACHED
+cdef object STREAM_OPEN = Stream.__init__.__globals__["_OPEN"]
+cdef object compiled_new_mask = new_mask
+cdef object descriptor_of = socket.fileno
+
+cdef Py_ssize_t LOOP_CALLS = find_slot(EventLoop, "_calls")
+cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
+cdef Py_ssize_t LOOP_DUE = find_slot(EventLoop, "_due")
+cdef Py_ssize_t LOOP_INTERRUPTED = find_slot(EventLoop, "_interrupted")
+cdef Py_ssize_t LOOP_NOW = find_slot(EventLoop, "now")
+cdef Py_ssize_t LOOP_POLLER = find_slot(EventLoop, "poller")
+cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
+cdef Py_ssize_t LOOP_STOPPING = find_slot(EventLoop, "_stopping")
+cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
+cdef Py_ssize_t LOOP_TIME = find_slot(EventLoop, "time")
+cdef Py_ssize_t LOOP_TURNS = find_slot(EventLoop, "_turns")
+cdef Py_ssize_t LOOP_WHEEL = find_slot(EventLoop, "wheel")
+cdef Py_ssize_t POLLER_READERS = find_slot(Poller, "readers")
+cdef Py_ssize_t POLLER_READ_MASK = find_slot(Poller, "read_mask")
+cdef Py_ssize_t POLLER_STALE = find_slot(Poller, "stale")
+cdef Py_ssize_t POLLER_WRITERS = find_slot(Poller, "writers")
+cdef Py_ssize_t POLLER_WRITE_MASK = find_slot(Poller, "write_mask")
+cdef Py_ssize_t POLLER_DESCRIPTOR = find_slot(EpollPoller, "descriptor")
+cdef Py_ssize_t WHEEL_NEXT = find_slot(TimerWheel, "_next")
+cdef Py_ssize_t WHEEL_NOW = find_slot(TimerWheel, "_now")
+
+cdef Py_ssize_t STREAM_RECEIVER = find_slot(Stream, "_receiver")
+cdef Py_ssize_t STREAM_SOCK = find_slot(Stream, "sock")
+cdef Py_ssize_t STREAM_STATE = find_slot(Stream, "state")
+cdef Py_ssize_t STREAM_QUEUED = find_slot(Stream, "queued")
+
+cdef Py_ssize_t SESSION_ASSEMBLER = find_slot(WebSocketSession, "_assembler")
+cdef Py_ssize_t SESSION_COMPRESSION = find_slot(WebSocketSession, "_compression")
+cdef Py_ssize_t SESSION_DECODE_TEXT = find_slot(WebSocketSession, "_decode_text")
+cdef Py_ssize_t SESSION_ENDED = find_slot(WebSocketSession, "_ended")
+cdef Py_ssize_t SESSION_FRAME = find_slot(WebSocketSession, "_frame")
+cdef Py_ssize_t SESSION_LONGEST = find_slot(WebSocketSession, "_longest")
+cdef Py_ssize_t SESSION_MASKED = find_slot(WebSocketSession, "_masked")
+cdef Py_ssize_t SESSION_NEW_MASK = find_slot(WebSocketSession, "_new_mask")
+cdef Py_ssize_t SESSION_SENDING = find_slot(WebSocketSession, "_sending")
+cdef Py_ssize_t SESSION_TAIL = find_slot(WebSocketSession, "_tail")
+cdef Py_ssize_t SESSION_OUTPUT = find_slot(WebSocketSession, "output")
+cdef Py_ssize_t SESSION_STATE = find_slot(WebSocketSession, "state")
+cdef Py_ssize_t SESSION_UNFINISHED = find_slot(WebSocketSession, "unfinished")
+
+cdef Py_ssize_t CORK_LIMIT = find_slot(Sending, "_cork_limit")
+cdef Py_ssize_t CORKED = find_slot(Sending, "_corked")
+cdef Py_ssize_t LOOP = find_slot(Sending, "_loop")
+cdef Py_ssize_t OUTBOX = find_slot(Sending, "_outbox")
+cdef Py_ssize_t PHASE = find_slot(Sending, "_phase")
+cdef Py_ssize_t PROTOCOL = find_slot(Sending, "protocol")
+cdef Py_ssize_t SESSION = find_slot(Sending, "session")
+cdef Py_ssize_t STREAM = find_slot(Sending, "stream")
+cdef Py_ssize_t WRITE_LIMIT = find_slot(Sending, "_write_limit")
+cdef Py_ssize_t LAST_ACTIVITY = find_slot(Connection, "last_activity")
+
+
+cdef inline bint is_sending(owner) noexcept:
+    return PyObject_TypeCheck(owner, <PyTypeObject *>Sending)
+
+
+cdef inline bint is_connection(owner) noexcept:
+    return PyObject_TypeCheck(owner, <PyTypeObject *>Connection)
+
+
+# What each function stands for, and falls back on.
+cdef object python_read = Stream._read
+cdef object python_data_received = Connection.data_received
+cdef object python_send = Sending.send
+cdef object python_flush = Sending.flush
+
+# -- a turn ------------------------------------------------------------------------------------
+
+
+def turn(loop, limit):
+    cdef epoll_event ready[EVENTS]
+    cdef int i, count
+    poller = get(loop, LOOP_POLLER)
+    calls = get(loop, LOOP_CALLS)
+    due = get(loop, LOOP_DUE)
+    if PyList_GET_SIZE(get(loop, LOOP_DIRTY)):
+        loop._flush()
+    timeout = sleep(loop, calls, due, limit)
+    if type(poller) is EpollPoller:
+        count = wait(poller, timeout, ready)
+        begin(loop)
+        for i in range(count):
+            serve(loop, poller, ready[i].data.fd, ready[i].events)
+    else:
+        events = poller.poll(timeout)
+        begin(loop)
+        for fd, mask in events:
+            serve(loop, poller, fd, mask)
+    advance(get(loop, LOOP_WHEEL), PyFloat_AsDouble(get(loop, LOOP_NOW)), due)
+    if due:
+        loop._run_timers()
+    if calls:
+        loop._run_calls()
+    if holds(loop, LOOP_INTERRUPTED, True):
+        loop._raise_interrupt()
+
+
+cdef int begin(loop) except -1:
+    """The poll is over: it is later now."""
+    put(loop, LOOP_NOW, PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+    put(loop, LOOP_TURNS, number(loop, LOOP_TURNS) + 1)
+    return 0
+
+
+cdef int wait(poller, timeout, epoll_event *ready) except -1:
+    """Wait for events, or for a signal; returns how many events there are."""
+    cdef set stale = <set>get(poller, POLLER_STALE)
+    cdef double seconds
+    cdef int milliseconds = -1
+    cdef int count
+    cdef int descriptor = number(poller, POLLER_DESCRIPTOR)
+    if PySet_GET_SIZE(stale):
+        stale.clear()
+    if timeout is not None:
+        seconds = timeout
+        milliseconds = <int>ceil(seconds * 1000)  # a timer never fires early
+    if milliseconds:
+        with nogil:
+            count = epoll_wait(descriptor, ready, EVENTS, milliseconds)
+    else:
+        count = epoll_wait(descriptor, ready, EVENTS, 0)
+    if count >= 0:
+        return count
+    if errno != EINTR:
+        raise OSError(errno, os.strerror(errno))
+    PyErr_CheckSignals()
+    return 0
+
+
+cdef int serve(loop, poller, fd, long mask) except -1:
+    """Something has happened to a descriptor: call its handlers."""
+    cdef PyObject *handler
+    cdef set stale = <set>get(poller, POLLER_STALE)
+    if PySet_GET_SIZE(stale) and fd in stale:
+        return 0
+    if mask & number(poller, POLLER_READ_MASK):
+        handler = PyDict_GetItemWithError(get(poller, POLLER_READERS), fd)
+        if handler is not NULL:
+            run(loop, <object>handler)
+            if PySet_GET_SIZE(stale) and fd in stale:
+                return 0
+    if mask & number(poller, POLLER_WRITE_MASK):
+        handler = PyDict_GetItemWithError(get(poller, POLLER_WRITERS), fd)
+        if handler is not NULL:
+            run(loop, <object>handler)
+    return 0
+
+
+cdef int run(loop, handler) except -1:
+    cdef list dirty = <list>get(loop, LOOP_DIRTY)
+    try:
+        PyObject_CallNoArgs(handler)
+        while PyList_GET_SIZE(dirty):
+            transport = dirty.pop()
+            if is_sending(transport):
+                flush(transport)
+            else:
+                transport.flush()
+    except Exception as exc:
+        loop.report(exc, handler)
+        loop._flush()
+    return 0
+
+
+cdef object sleep(loop, calls, due, limit):
+    """How long the turn may wait for events."""
+    if limit is not None or calls or due or holds(loop, LOOP_STOPPING, True):
+        return loop._sleep(limit)
+    cdef Py_ssize_t tick = number(get(loop, LOOP_WHEEL), WHEEL_NEXT)
+    if tick > LATEST:
+        return None
+    cdef double now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
+    return min(max(0.0, tick / 1000.0 - now), LONGEST)
+
+
+cdef int advance(wheel, double now, due) except -1:
+    """Move the wheel on, and have in *due* what it is time for."""
+    cdef int64_t tick = to_ticks_early(now)
+    cdef int64_t old = number(wheel, WHEEL_NOW)
+    if tick >= old and tick < number(wheel, WHEEL_NEXT) and tick >> 8 == old >> 8:
+        put(wheel, WHEEL_NOW, tick)
+    else:
+        due.extend(wheel.advance(tick))
+    return 0
+
+
+cdef inline int64_t to_ticks_early(double seconds) noexcept:
+    cdef double tick = rint(seconds * 1000)
+    return <int64_t>(tick if tick / 1000 <= seconds else tick - 1)
+
+
+# -- in ----------------------------------------------------------------------------------------
+
+
+cdef inline bint is_direct(stream) noexcept:
+    """Whether the stream's bytes are what its socket has, with nothing in between."""
+    return type(stream) is Stream and type(<object>slot(stream, STREAM_SOCK)) is socket
+
+
+cdef inline int descriptor(stream) except -2:
+    """The number that its socket has now: -1 where somebody else has closed it."""
+    return PyObject_CallOneArg(descriptor_of, <object>slot(stream, STREAM_SOCK))
+
+
+def read(stream):
+    cdef Py_ssize_t size
+    if not is_direct(stream):
+        return python_read(stream)
+    size = recv(descriptor(stream), read_buffer, BUFFER, MSG_DONTWAIT)
+    if size > 0:
+        receiver = get(stream, STREAM_RECEIVER)
+        if is_connection(receiver):
+            take(receiver, read_buffer, size, None)
+        else:
+            receiver.data_received(PyBytes_FromStringAndSize(<char *>read_buffer, size))
+        return True
+    if size == 0:
+        stream._on_eof()
+        return True
+    if errno == EAGAIN or errno == EINTR:
+        return False
+    stream._fail(OSError(errno, os.strerror(errno)))
+    return True
+
+
+def data_received(connection, bytes data not None):
+    take(connection, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
+
+
+cdef int take(connection, const uint8_t *buffer, Py_ssize_t size, bytes data) except -1:
+    """Bytes came, *data* being an object that has them, if there is one."""
+    cdef list events
+    cdef Py_ssize_t pos
+    session = get(connection, SESSION)
+    if not is_between_messages(session):
+        if data is None:
+            data = PyBytes_FromStringAndSize(<const char *>buffer, size)
+        python_data_received(connection, data)
+        return 0
+    put(connection, LAST_ACTIVITY, get(get(connection, LOOP), LOOP_NOW))
+    events = []
+    try:
+        pos = parse(
+            buffer, size, 0, events, holds(session, SESSION_MASKED, True),
+            get(session, SESSION_LONGEST),
+        )
+        if pos < size:
+            events += session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos))
+    except Exception as exc:
+        connection._broken(exc)
+        return 0
+    if PyList_GET_SIZE(get(session, SESSION_OUTPUT)) and not connection._answer():
+        return 0
+    if PyList_GET_SIZE(events):
+        deliver(connection, session, events)
+    if holds(session, SESSION_UNFINISHED, True):
+        connection._receive_rest(session)
+    return 0
+
+
+cdef bint is_between_messages(session) except -1:
+    """Whether the next byte begins a message that nothing but its opcode decides about."""
+    if type(session) is not WebSocketSession:
+        return False
+    if not (
+        holds(session, SESSION_DECODE_TEXT, True)
+        and holds(session, SESSION_FRAME, None)
+        and holds(session, SESSION_ENDED, False)
+        and holds(session, SESSION_UNFINISHED, False)
+        and PyBytes_GET_SIZE(get(session, SESSION_TAIL)) == 0
+    ):
+        return False
+    assembler = get(session, SESSION_ASSEMBLER)
+    return assembler is None or not assembler.in_progress
+
+
+cdef int deliver(owner, session, list events) except -1:
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t count = PyList_GET_SIZE(events)
+    protocol = get(owner, PROTOCOL)
+    while i < count:
+        event = <object>PyList_GET_ITEM(events, i)
+        if not holds(session, SESSION_STATE, IS_OPEN) or (
+            type(event) is not str and type(event) is not bytes
+        ):
+            python_deliver(owner, events[i:])
+            return 0
+        i += 1
+        try:
+            try:
+                protocol.on_message(event)
+            except Exception as exc:
+                report(protocol, exc)
+        except BaseException:
+            owner.deliver_later(events[i:])
+            raise
+    return 0
+
+
+# -- out ---------------------------------------------------------------------------------------
+
+
+def protocol_send(protocol, message, compress=None):
+    connection = protocol._connection
+    if is_sending(connection):
+        return send_message(connection, message, compress)
+    return connection.send(message, compress)
+
+
+def sending_send(connection, message, compress=None):
+    return send_message(connection, message, compress)
+
+
+cdef object send_message(connection, message, compress):
+    cdef Py_ssize_t size
+    cdef bytes frame
+    cdef list output
+    cdef int opcode
+    loop = get(connection, LOOP)
+    if (
+        PyThread_get_thread_ident() != <unsigned long>get(loop, LOOP_THREAD)
+        or not holds(connection, OUTBOX, None)
+        or not holds(connection, PHASE, ATTACHED)
+        or not holds(loop, LOOP_RUNNING, True)
+    ):
+        return python_send(connection, message, compress)
+    session = get(connection, SESSION)
+    if (
+        type(session) is not WebSocketSession
+        or not holds(session, SESSION_STATE, IS_OPEN)
+        or not holds(session, SESSION_SENDING, None)
+        or not holds(session, SESSION_COMPRESSION, None)
+    ):
+        return python_send(connection, message, compress)
+    if type(message) is str:
+        opcode = OP_TEXT
+    elif type(message) is bytes:
+        opcode = OP_BINARY
+    else:
+        return python_send(connection, message, compress)
+    if number(get(connection, STREAM), STREAM_QUEUED) >= number(connection, WRITE_LIMIT):
+        return python_send(connection, message, compress)
+    frame = make_frame(session, opcode, message)
+    size = PyBytes_GET_SIZE(frame)
+    output = <list>get(session, SESSION_OUTPUT)
+    output.append(frame)
+    corked = number(connection, CORKED) + size
+    put(connection, CORKED, corked)
+    if corked >= number(connection, CORK_LIMIT):
+        flush(connection)
+    elif PyList_GET_SIZE(output) == 1:
+        (<list>get(loop, LOOP_DIRTY)).append(connection)
+    return size
+
+
+cdef inline Py_ssize_t number(owner, Py_ssize_t place) except? -1:
+    return PyLong_AsSsize_t(get(owner, place))
+
+
+cdef bytes make_frame(session, int opcode, message):
+    cdef uint8_t key[4]
+    if holds(session, SESSION_NEW_MASK, None):
+        return build(opcode, message, NULL, True, 0)
+    if holds(session, SESSION_NEW_MASK, compiled_new_mask):
+        draw(key)
+        return build(opcode, message, key, True, 0)
+    mask = get(session, SESSION_NEW_MASK)()
+    return build(opcode, message, <const uint8_t *>PyBytes_AS_STRING(mask), True, 0)
+
+
+def sending_flush(connection):
+    flush(connection)
+
+
+cdef int flush(connection) except -1:
+    cdef list output
+    cdef bytes data
+    cdef Py_ssize_t sent
+    output = <list>get(get(connection, SESSION), SESSION_OUTPUT)
+    if not PyList_GET_SIZE(output):
+        return 0
+    stream = get(connection, STREAM)
+    data = <bytes>output[0] if PyList_GET_SIZE(output) == 1 else b"".join(output)
+    output.clear()
+    put(connection, CORKED, 0)
+    if (
+        not is_direct(stream)
+        or not holds(stream, STREAM_STATE, STREAM_OPEN)
+        or number(stream, STREAM_QUEUED)
+    ):
+        stream.write(data)
+        return 0
+    sent = send(
+        descriptor(stream), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
+        MSG_DONTWAIT | MSG_NOSIGNAL,
+    )
+    if sent == PyBytes_GET_SIZE(data):
+        return 0
+    if sent < 0:
+        if errno != EAGAIN and errno != EINTR:
+            stream._fail(OSError(errno, os.strerror(errno)))
+            return 0
+        sent = 0
+    stream._queue_rest(data, sent)
+    return 0

@@ -1,0 +1,49 @@
+"""The hot path: puts the compiled twin in the place of the methods that every message passes.
+
+What it is: one list, of which method of which class _hotpath.pyx has a twin.
+
+What it must not know: what the methods do.
+
+The twin is there where it was built, unless the environment variable REACTOR_PURE_PYTHON is set
+to anything but "" or "0". ``compiled`` tells.
+"""
+
+from __future__ import annotations
+
+from functools import update_wrapper
+
+from .connection import Connection
+from .loop import EventLoop
+from .protocols import frames
+from .protocols.websocket import WebSocketProtocol
+from .sending import Sending
+from .transports.stream import Stream
+
+__all__ = ["compiled"]
+
+#: Whether the compiled modules are in use.
+compiled = False
+
+if frames.compiled:
+    try:
+        from ._hotpath import (
+            data_received,
+            protocol_send,
+            read,
+            sending_flush,
+            sending_send,
+            turn,
+        )
+    except ImportError:
+        pass  # it was not built
+    else:
+        for owner, name, twin in (
+            (EventLoop, "_turn", turn),
+            (Stream, "_read", read),
+            (Connection, "data_received", data_received),
+            (WebSocketProtocol, "send", protocol_send),
+            (Sending, "send", sending_send),
+            (Sending, "flush", sending_flush),
+        ):
+            setattr(owner, name, update_wrapper(twin, getattr(owner, name)))
+        compiled = True
