@@ -46,8 +46,10 @@ from .protocols.session import WebSocketSession
 from .protocols.websocket import WebSocketProtocol
 from .sending import Phase, Sending
 from .timers.wheel import LAST_TICK, TimerWheel
-from .transports.stream import READ_SIZE, Stream
+from .transports import stream as stream_module
+from .transports.stream import MAX_RECORD, READ_SIZE, WOULD_BLOCK, Stream, TLSStream
 from socket import socket
+from ssl import SSLEOFError, SSLSocket
 
 cdef extern from "Python.h":
     ctypedef struct PyMemberDescrObject:
@@ -207,6 +209,7 @@ cdef inline bint is_connection(owner) noexcept:
 
 # What each function stands for, and falls back on.
 cdef object python_read = Stream._read
+cdef object python_tls_read = TLSStream._read
 cdef object python_data_received = Connection.data_received
 cdef object python_send = Sending.send
 cdef object python_flush = Sending.flush
@@ -370,6 +373,43 @@ def read(stream):
     return True
 
 
+cdef inline object tls_engine(stream):
+    """What does the work in the socket of a TLSStream; None if it is not there."""
+    sock = get(stream, STREAM_SOCK)
+    if type(stream) is TLSStream and type(sock) is SSLSocket:
+        return getattr(sock, "_sslobj", None)
+    return None
+
+
+def tls_read(stream):
+    cdef list chunks = []
+    cdef int count
+    engine = tls_engine(stream)
+    if engine is None:
+        return python_tls_read(stream)
+    failure = None
+    for count in range(stream.RECORDS_PER_READ):
+        try:
+            data = engine.read(stream_module.READ_SIZE)
+        except WOULD_BLOCK:
+            break
+        except OSError as exc:
+            failure = exc
+            break
+        if not data:
+            failure = SSLEOFError()
+            break
+        chunks.append(data)
+        if len(<bytes>data) < MAX_RECORD and not engine.pending():
+            break
+    if chunks:
+        get(stream, STREAM_RECEIVER).data_received(
+            chunks[0] if PyList_GET_SIZE(chunks) == 1 else b"".join(chunks)
+        )
+    stream._after_read(failure)
+    return bool(chunks) or failure is not None
+
+
 def data_received(connection, bytes data not None):
     take(connection, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
 
@@ -530,23 +570,31 @@ cdef int flush(connection) except -1:
     data = <bytes>output[0] if PyList_GET_SIZE(output) == 1 else b"".join(output)
     output.clear()
     put(connection, CORKED, 0)
-    if (
-        not is_direct(stream)
-        or not holds(stream, STREAM_STATE, STREAM_OPEN)
-        or number(stream, STREAM_QUEUED)
-    ):
+    if not holds(stream, STREAM_STATE, STREAM_OPEN) or number(stream, STREAM_QUEUED):
         stream.write(data)
         return 0
-    sent = send(
-        descriptor(stream), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
-        MSG_DONTWAIT | MSG_NOSIGNAL,
-    )
-    if sent == PyBytes_GET_SIZE(data):
-        return 0
-    if sent < 0:
-        if errno != EAGAIN and errno != EINTR:
-            stream._fail(OSError(errno, os.strerror(errno)))
+    if is_direct(stream):
+        sent = send(
+            descriptor(stream), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
+            MSG_DONTWAIT | MSG_NOSIGNAL,
+        )
+        if sent < 0:
+            if errno != EAGAIN and errno != EINTR:
+                stream._fail(OSError(errno, os.strerror(errno)))
+                return 0
+            sent = 0
+    else:
+        engine = tls_engine(stream)
+        if engine is None:
+            stream.write(data)
             return 0
-        sent = 0
-    stream._queue_rest(data, sent)
+        try:
+            sent = engine.write(data)
+        except WOULD_BLOCK:
+            sent = 0
+        except OSError as exc:
+            stream._fail(exc)
+            return 0
+    if sent < PyBytes_GET_SIZE(data):
+        stream._queue_rest(data, sent)
     return 0

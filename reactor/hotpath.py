@@ -17,7 +17,7 @@ from .loop import EventLoop
 from .protocols import frames
 from .protocols.websocket import WebSocketProtocol
 from .sending import Sending
-from .transports.stream import Stream
+from .transports.stream import Stream, TLSStream
 
 __all__ = ["compiled"]
 
@@ -32,6 +32,7 @@ if frames.compiled:
             read,
             sending_flush,
             sending_send,
+            tls_read,
             turn,
         )
     except ImportError:
@@ -40,6 +41,7 @@ if frames.compiled:
         for owner, name, twin in (
             (EventLoop, "_turn", turn),
             (Stream, "_read", read),
+            (TLSStream, "_read", tls_read),
             (Connection, "data_received", data_received),
             (WebSocketProtocol, "send", protocol_send),
             (Sending, "send", sending_send),

@@ -37,6 +37,12 @@ MOST = sys.maxsize // 2
 #: Pieces that are kept singly before they are joined.
 MAX_PIECES = 1024
 
+# glibc's malloc() gives large blocks back to the system as soon as they are freed, until one of
+# that size has been freed once. A message of 1 MiB would have its pages made by the kernel, zeroed,
+# and thrown away several times: three quarters of its cost, see docs/performance.md. This block is
+# never touched. What it costs: up to twice its size may stay with the process after large messages.
+bytes(4 * 1024 * 1024)
+
 
 @dataclass(frozen=True)
 class MessageLimits:

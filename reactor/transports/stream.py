@@ -23,6 +23,8 @@ round, and bytes that OpenSSL holds already are invisible to the poller.
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -50,6 +52,10 @@ __all__ = [
 READ_SIZE = 120 * 1024
 
 
+#: Bytes of the longest TLS record (RFC 8446 section 5.1).
+MAX_RECORD = 16384
+
+
 class Receiver(Protocol):
     """What a stream tells the one that it works for."""
 
@@ -75,6 +81,10 @@ class StreamState(IntEnum):
 
 
 _OPEN: Final = StreamState.OPEN  # looked up with every write: ten times as fast
+
+#: What says "not now". A TLS write may have to read first (TLS 1.2, renegotiation), or a read to
+#: write; the next readiness finds that done.
+WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Stream:
@@ -152,7 +162,7 @@ class Stream:
     def _read(self) -> bool:
         try:
             data = self._recv(READ_SIZE)
-        except (BlockingIOError, InterruptedError):
+        except WOULD_BLOCK:
             return False
         except OSError as exc:
             self._fail(exc)
@@ -183,7 +193,7 @@ class Stream:
         if not self.queued:
             try:
                 sent = self._send(data)
-            except (BlockingIOError, InterruptedError):
+            except WOULD_BLOCK:
                 sent = 0
             except OSError as exc:
                 self._fail(exc)
@@ -213,7 +223,7 @@ class Stream:
             data = queue[0]
             try:
                 sent = self._send(data)
-            except (BlockingIOError, InterruptedError):
+            except WOULD_BLOCK:
                 break
             except OSError as exc:
                 self._fail(exc)
@@ -289,49 +299,56 @@ class Stream:
 class TLSStream(Stream):
     """The same over an ``ssl.SSLSocket`` whose handshake is done."""
 
-    __slots__ = ()
+    __slots__ = ("_pending",)
 
-    #: Reads of one readiness: a TLS record is at most 16 KiB (RFC 8446 section 5.1).
+    #: Reads of one readiness.
     RECORDS_PER_READ = 4
 
     sock: ssl.SSLSocket
 
+    def __init__(
+        self, loop: EventLoop, sock: ssl.SSLSocket, receiver: Receiver, high: int, low: int
+    ) -> None:
+        super().__init__(loop, sock, receiver, high, low)
+        plain = type(sock) is ssl.SSLSocket and hasattr(sock, "_sslobj")
+        engine: Any = _Engine(sock) if plain else sock
+        self._recv = engine.recv
+        self._send = engine.send
+        self._pending: Callable[[], int] = engine.pending
+
     def _read(self) -> bool:
         chunks: list[bytes] = []
-        ended = False
-        error: OSError | None = None
+        failure: OSError | None = None
         for _ in range(self.RECORDS_PER_READ):
             try:
                 data = self._recv(READ_SIZE)
-            except (ssl.SSLWantReadError, BlockingIOError, InterruptedError):
-                break
-            except ssl.SSLWantWriteError:
-                # TLS 1.2 renegotiation only; the next readiness finds it done.
-                break
-            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-                ended = True
+            except WOULD_BLOCK:
                 break
             except OSError as exc:
-                error = exc
+                failure = exc
                 break
             if not data:
-                ended = True
+                failure = ssl.SSLEOFError()
                 break
             chunks.append(data)
-            if not self.sock.pending() and len(data) < 16384:
+            if len(data) < MAX_RECORD and not self._pending():
                 break
         if chunks:
             self._receiver.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        self._after_read(failure)
+        return bool(chunks) or failure is not None
+
+    def _after_read(self, failure: OSError | None) -> None:
+        """See to what ended the reads, and to what they have left."""
         if self.state is StreamState.CLOSED:
-            return True
-        if error is not None:
-            self._fail(error)
-        elif ended:
+            return
+        if isinstance(failure, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             self._on_eof()
-        elif self.sock.pending():
+        elif failure is not None:
+            self._fail(failure)
+        elif self._pending():
             # OpenSSL holds bytes that the poller cannot see: come back in the next turn.
             self._loop.call_soon(self._read_pending)
-        return bool(chunks) or ended or error is not None
 
     def _shut_down(self) -> None:
         """Send close_notify (RFC 8446 section 6.1) and wait for the peer's.
@@ -351,40 +368,54 @@ class TLSStream(Stream):
             self._fail(None)  # both sides have said goodbye
 
     def _read_pending(self) -> None:
-        if self._reading and self.sock.pending():
+        if self._reading and self._pending():
             self._read()
 
     def start_reading(self) -> None:
         super().start_reading()
-        if self.state is not StreamState.CLOSED and self.sock.pending():
+        if self.state is not StreamState.CLOSED and self._pending():
             self._loop.call_soon(self._read_pending)
 
 
-class _TLSSocketSend:
-    """``SSLSocket.send`` with the exceptions of a plain socket.
+class _Engine:
+    """What is inside of an SSLSocket, without the Python methods around it: three for a message.
 
-    A TLS write that cannot proceed raises SSLWantWriteError, and in a renegotiation
-    SSLWantReadError; both mean what BlockingIOError means.
+    It is asked for with every call, since it is gone when somebody else has closed the socket, and
+    would go on to read and write by the number of its descriptor.
     """
 
-    __slots__ = ("_send",)
+    __slots__ = ("_sock",)
 
-    def __init__(self, sock: ssl.SSLSocket) -> None:
-        self._send = sock.send
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
 
-    def __call__(self, data: Any) -> int:
-        try:
-            return self._send(data)
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            raise BlockingIOError from None
+    def recv(self, size: int) -> bytes:
+        engine = self._sock._sslobj
+        if engine is None:
+            raise _no_descriptor()
+        data: bytes = engine.read(size)
+        return data
+
+    def send(self, data: Any) -> int:
+        engine = self._sock._sslobj
+        if engine is None:
+            raise _no_descriptor()
+        sent: int = engine.write(data)
+        return sent
+
+    def pending(self) -> int:
+        engine = self._sock._sslobj
+        return 0 if engine is None else engine.pending()
+
+
+def _no_descriptor() -> OSError:
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def make_stream(loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int) -> Stream:
     """Return the stream for *sock*: a TLSStream for an ``ssl.SSLSocket``."""
     if isinstance(sock, ssl.SSLSocket):
-        stream = TLSStream(loop, sock, receiver, high, low)
-        stream._send = _TLSSocketSend(sock)
-        return stream
+        return TLSStream(loop, sock, receiver, high, low)
     return Stream(loop, sock, receiver, high, low)
 
 
