@@ -11,7 +11,7 @@ it stands for, so that each rule has one place, and that is the Python module.
 
 How it works. The objects are the ordinary ones, of ordinary classes. What C gains is how it
 looks at them: an attribute in ``__slots__`` is a pointer at a fixed place in the object, which
-``find_slots`` asks the class for, once. A read goes to one buffer for the whole process and is
+``find_slot`` asks the class for, once. A read goes to one buffer for the whole process and is
 parsed there, so that a message is one object, and nothing else is made for it.
 
 The calls of the kernel are made without releasing the GIL: they never block, and whoever lets
@@ -19,14 +19,13 @@ go of it has to wait for whichever thread takes it, 5 ms if that one computes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AsDouble
-from cpython.dict cimport PyDict_GetItemWithError
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsSsize_t
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport ceil, rint
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -34,22 +33,22 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from reactor.protocols._frames cimport build, draw, parse
 
 import os
+from socket import socket
+from ssl import SSLEOFError, SSLSocket
 from types import MemberDescriptorType
 
 from .connection import Connection
-from .dispatcher import deliver as python_deliver, report
-from .loop import EventLoop, MAX_SLEEP
+from .dispatcher import deliver as python_deliver
+from .dispatcher import report
+from .loop import MAX_SLEEP, EventLoop
 from .poller import EpollPoller, Poller
 from .protocols.events import OPEN
-from .protocols.frames import new_mask
+from .protocols.frames import new_mask, serialize
 from .protocols.session import WebSocketSession
-from .protocols.websocket import WebSocketProtocol
 from .sending import Phase, Sending
 from .timers.wheel import LAST_TICK, TimerWheel
 from .transports import stream as stream_module
 from .transports.stream import MAX_RECORD, READ_SIZE, WOULD_BLOCK, Stream, TLSStream
-from socket import socket
-from ssl import SSLEOFError, SSLSocket
 
 cdef extern from "Python.h":
     ctypedef struct PyMemberDescrObject:
@@ -66,6 +65,7 @@ cdef extern from "structmember.h":
 
 cdef extern from *:
     """
+    #include <stdint.h>
     #include <sys/types.h>
     #include <sys/socket.h>
     #ifndef MSG_NOSIGNAL
@@ -106,7 +106,7 @@ cdef uint8_t read_buffer[BUFFER]
 
 cdef Py_ssize_t find_slot(kind, str name) except -1:
     """Where in an object of class *kind* the attribute *name* is."""
-    member = kind.__dict__[name]
+    member = kind.__dict__.get(name)
     if type(member) is not MemberDescriptorType:
         raise ImportError(f"{kind.__name__}.{name} is no slot")
     return (<PyMemberDescrObject *>member).d_member.offset
@@ -212,7 +212,6 @@ cdef object python_read = Stream._read
 cdef object python_tls_read = TLSStream._read
 cdef object python_data_received = Connection.data_received
 cdef object python_send = Sending.send
-cdef object python_flush = Sending.flush
 
 # -- a turn ------------------------------------------------------------------------------------
 
@@ -272,7 +271,7 @@ cdef int wait(poller, timeout, epoll_event *ready) except -1:
     if count >= 0:
         return count
     if errno != EINTR:
-        raise OSError(errno, os.strerror(errno))
+        raise os_error(errno)
     PyErr_CheckSignals()
     return 0
 
@@ -297,6 +296,7 @@ cdef int serve(loop, poller, fd, long mask) except -1:
 
 
 cdef int run(loop, handler) except -1:
+    """Call a handler, and write what it has left to be written."""
     cdef list dirty = <list>get(loop, LOOP_DIRTY)
     try:
         PyObject_CallNoArgs(handler)
@@ -342,6 +342,10 @@ cdef inline int64_t to_ticks_early(double seconds) noexcept:
 # -- in ----------------------------------------------------------------------------------------
 
 
+cdef object os_error(int code):
+    return OSError(code, os.strerror(code))
+
+
 cdef inline bint is_direct(stream) noexcept:
     """Whether the stream's bytes are what its socket has, with nothing in between."""
     return type(stream) is Stream and type(<object>slot(stream, STREAM_SOCK)) is socket
@@ -369,7 +373,7 @@ def read(stream):
         return True
     if errno == EAGAIN or errno == EINTR:
         return False
-    stream._fail(OSError(errno, os.strerror(errno)))
+    stream._fail(os_error(errno))
     return True
 
 
@@ -462,6 +466,7 @@ cdef bint is_between_messages(session) except -1:
 
 
 cdef int deliver(owner, session, list events) except -1:
+    """Deliver messages; from the first event that is none on, dispatcher.py does."""
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t count = PyList_GET_SIZE(events)
     protocol = get(owner, PROTOCOL)
@@ -499,6 +504,7 @@ def sending_send(connection, message, compress=None):
 
 
 cdef object send_message(connection, message, compress):
+    """Sending.send and WebSocketSession.send in one."""
     cdef Py_ssize_t size
     cdef bytes frame
     cdef list output
@@ -551,8 +557,7 @@ cdef bytes make_frame(session, int opcode, message):
     if holds(session, SESSION_NEW_MASK, compiled_new_mask):
         draw(key)
         return build(opcode, message, key, True, 0)
-    mask = get(session, SESSION_NEW_MASK)()
-    return build(opcode, message, <const uint8_t *>PyBytes_AS_STRING(mask), True, 0)
+    return serialize(opcode, message, get(session, SESSION_NEW_MASK)())
 
 
 def sending_flush(connection):
@@ -560,6 +565,7 @@ def sending_flush(connection):
 
 
 cdef int flush(connection) except -1:
+    """Write what has collected: Sending.flush and Stream.write in one."""
     cdef list output
     cdef bytes data
     cdef Py_ssize_t sent
@@ -580,7 +586,7 @@ cdef int flush(connection) except -1:
         )
         if sent < 0:
             if errno != EAGAIN and errno != EINTR:
-                stream._fail(OSError(errno, os.strerror(errno)))
+                stream._fail(os_error(errno))
                 return 0
             sent = 0
     else:

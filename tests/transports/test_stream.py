@@ -27,6 +27,8 @@ from reactor.transports.stream import (
 from ..support.certificates import Authority
 from ..support.driving import replace_method
 from ..support.scene import watched_pair
+from ..support.tls_peer import TLSPeer
+from ..support.witness import Witness
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -35,42 +37,6 @@ HIGH, LOW = 1000, 100
 
 class OnPurpose(Exception):
     """What the receivers of these tests raise."""
-
-
-class Witness:
-    """A receiver that writes down what it is told, and may do something about it."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[Any, ...]] = []
-        self.actions: dict[str, Callable[[], object]] = {}
-
-    def _note(self, *event: Any) -> None:
-        self.events.append(event)
-        self.actions.get(event[0], lambda: None)()
-
-    def data_received(self, data: bytes) -> None:
-        self._note("data", data)
-
-    def eof_received(self) -> None:
-        self._note("eof")
-
-    def queue_drained(self) -> None:
-        self._note("drained")
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._note("lost", error)
-
-    @property
-    def names(self) -> list[str]:
-        return [event[0] for event in self.events]
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(event[1] for event in self.events if event[0] == "data")
-
-    @property
-    def losses(self) -> list[Exception | None]:
-        return [event[1] for event in self.events if event[0] == "lost"]
 
 
 @pytest.fixture
@@ -634,87 +600,6 @@ class WatchedTLSSocket(ssl.SSLSocket):
     def _fail(self, name: str) -> None:
         if name in self.faults:
             raise self.faults.pop(name)
-
-
-class TLSPeer:
-    """The far end of a TLS connection, which has its bytes in its own hands.
-
-    Attributes:
-        received: what was received and looked at.
-        ended: "" until the end is seen; then "close_notify", or "EOF" if there was none.
-    """
-
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
-        sock.setblocking(False)
-        self._sock = sock
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self.received = b""
-        self.ended = ""
-
-    def shake_hands(self, near: ssl.SSLSocket) -> None:
-        done: set[object] = set()
-        while len(done) < 2:
-            for end in (near, self._tls):
-                try:
-                    end.do_handshake()
-                    done.add(end)
-                except ssl.SSLWantReadError:
-                    pass
-                self._push()
-                self._pull()
-
-    def _pull(self) -> None:
-        try:
-            while data := self._sock.recv(1 << 16):
-                self._incoming.write(data)
-            self._incoming.write_eof()
-        except BlockingIOError:
-            pass
-
-    def _push(self) -> None:
-        if self._outgoing.pending:
-            self.send_raw(self._outgoing.read())
-
-    def encrypt(self, data: bytes) -> bytes:
-        """Return the records that carry *data*."""
-        self._tls.write(data)
-        return self._outgoing.read()
-
-    def send_raw(self, data: bytes) -> None:
-        """Send bytes below TLS."""
-        assert self._sock.send(data) == len(data)
-
-    def send(self, data: bytes) -> None:
-        self.send_raw(self.encrypt(data))
-
-    def look(self) -> bytes:
-        """Return what has come since the last look."""
-        self._pull()
-        before = len(self.received)
-        try:
-            while data := self._tls.read(1 << 16):
-                self.received += data
-            self.ended = "close_notify"
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.ended = "close_notify"
-        except ssl.SSLEOFError:
-            self.ended = "EOF"
-        return self.received[before:]
-
-    def end(self) -> None:
-        """Say close_notify."""
-        try:
-            self._tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass
-        self._push()
-
-    def close(self) -> None:
-        """Close the socket, without a word."""
-        self._sock.close()
 
 
 class TLSCase:

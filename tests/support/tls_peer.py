@@ -1,0 +1,87 @@
+"""The far end of a TLS connection, without a thread: it moves when the test says so."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+
+class TLSPeer:
+    """The far end of a TLS connection, which has its bytes in its own hands.
+
+    Attributes:
+        received: what was received and looked at.
+        ended: "" until the end is seen; then "close_notify", or "EOF" if there was none.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.received = b""
+        self.ended = ""
+
+    def shake_hands(self, near: ssl.SSLSocket) -> None:
+        done: set[object] = set()
+        while len(done) < 2:
+            for end in (near, self._tls):
+                try:
+                    end.do_handshake()
+                    done.add(end)
+                except ssl.SSLWantReadError:
+                    pass
+                self._push()
+                self._pull()
+
+    def _pull(self) -> None:
+        try:
+            while data := self._sock.recv(1 << 16):
+                self._incoming.write(data)
+            self._incoming.write_eof()
+        except BlockingIOError:
+            pass
+
+    def _push(self) -> None:
+        if self._outgoing.pending:
+            self.send_raw(self._outgoing.read())
+
+    def encrypt(self, data: bytes) -> bytes:
+        """Return the records that carry *data*."""
+        self._tls.write(data)
+        return self._outgoing.read()
+
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes below TLS."""
+        assert self._sock.send(data) == len(data)
+
+    def send(self, data: bytes) -> None:
+        self.send_raw(self.encrypt(data))
+
+    def look(self) -> bytes:
+        """Return what has come since the last look."""
+        self._pull()
+        before = len(self.received)
+        try:
+            while data := self._tls.read(1 << 16):
+                self.received += data
+            self.ended = "close_notify"
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = "close_notify"
+        except ssl.SSLEOFError:
+            self.ended = "EOF"
+        return self.received[before:]
+
+    def end(self) -> None:
+        """Say close_notify."""
+        try:
+            self._tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        self._push()
+
+    def close(self) -> None:
+        """Close the socket, without a word."""
+        self._sock.close()

@@ -1,0 +1,164 @@
+"""Streams over ordinary ``ssl.SSLSocket``s, which they go into: see ``_Engine``.
+
+test_stream.py has the rest, over sockets that are watched and made to fail; such a subclass is
+asked for every byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from reactor.loop import EventLoop
+from reactor.transports.stream import StreamState, TLSStream, make_stream
+
+from ..support.certificates import Authority
+from ..support.driving import run_until
+from ..support.sockets import drain, take_number
+from ..support.tls_peer import TLSPeer
+from ..support.witness import Witness
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+HIGH, LOW = 1000, 100
+MEGABYTE = 1 << 20
+
+
+class Case:
+    """A TLS stream over an ordinary socket, and its far end."""
+
+    def __init__(self, loop: EventLoop, authority: Authority) -> None:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        sock = authority.client_context().wrap_socket(
+            near, server_hostname="localhost", do_handshake_on_connect=False
+        )
+        assert type(sock) is ssl.SSLSocket
+        self.loop = loop
+        self.sock = sock
+        self.witness = Witness()
+        self.far = far
+        self.peer = TLSPeer(far, authority.server_context)
+        self.peer.shake_hands(sock)
+        stream = make_stream(loop, sock, self.witness, HIGH, LOW)
+        assert isinstance(stream, TLSStream)
+        self.stream = stream
+        stream.start_reading()
+        self.turn()  # the tickets of TLS 1.3 are read
+
+    def turn(self) -> None:
+        for _ in range(2):
+            self.loop.run_once(0)
+
+
+@pytest.fixture
+def case(authority: Authority) -> Iterator[Case]:
+    loop = EventLoop()
+    case = Case(loop, authority)
+    yield case
+    case.stream.abort()
+    case.turn()
+    case.peer.close()
+    loop.close()
+
+
+def test_what_a_stream_needs_of_the_private_object_is_there(case: Case) -> None:
+    engine = case.sock._sslobj  # type: ignore[attr-defined]
+    for name in ("read", "write", "pending"):
+        assert callable(getattr(engine, name))
+
+
+def test_bytes_go_both_ways(case: Case) -> None:
+    case.peer.send(b"to us")
+    case.turn()
+    case.stream.write(b"to the peer")
+    assert case.witness.data == b"to us"
+    assert case.peer.look() == b"to the peer"
+    assert case.witness.names == ["data"]
+
+
+def test_several_records_come_together(case: Case) -> None:
+    for i in range(3):
+        case.peer.send(bytes([i]) * 16384)
+    case.turn()
+    assert case.witness.data == b"".join(bytes([i]) * 16384 for i in range(3))
+    assert len(case.witness.names) == 1
+
+
+def test_what_the_kernel_does_not_take_follows_in_order(case: Case) -> None:
+    data = bytes(range(256)) * (MEGABYTE // 64)  # 4 MiB
+    case.stream.write(data[:MEGABYTE])
+    case.stream.write(data[MEGABYTE:])
+    assert case.stream.queued > HIGH
+
+    def all_there() -> bool:
+        case.peer.look()
+        return len(case.peer.received) == len(data)
+
+    run_until(case.loop, all_there)
+    assert case.peer.received == data
+    assert case.stream.queued == 0
+    assert case.witness.names == ["drained"]
+
+
+def test_close_notify_is_the_end(case: Case) -> None:
+    case.peer.send(b"last")
+    case.peer.end()
+    case.turn()
+    assert case.witness.names == ["data", "eof"]
+
+
+def test_an_end_without_close_notify_is_the_end_too(case: Case) -> None:
+    case.peer.send(b"last")
+    case.peer.close()
+    case.turn()
+    assert case.witness.names == ["data", "eof"]
+
+
+def test_what_is_no_record_is_an_error(case: Case) -> None:
+    case.peer.send_raw(b"GET / HTTP/1.1")
+    case.turn()
+    assert case.witness.names == ["lost"]
+    assert isinstance(case.witness.losses[0], ssl.SSLError)
+
+
+def test_a_write_to_a_peer_that_is_gone_is_an_error(case: Case) -> None:
+    case.stream.pause_reading()
+    case.peer.close()
+    case.stream.write(b"nobody is there")
+    assert case.stream.state is StreamState.CLOSED
+    case.turn()
+    assert case.witness.names == ["lost"]
+    assert isinstance(case.witness.losses[0], OSError)
+
+
+@pytest.mark.parametrize("action", ["read", "write"])
+def test_a_socket_that_somebody_else_has_closed_does_not_lead_to_another_one(
+    case: Case, action: str
+) -> None:
+    ours, theirs = socket.socketpair()
+    number = case.sock.fileno()
+    case.sock.close()
+    theirs.setblocking(False)
+    ours.send(b"not for us")
+    stranger = take_number(theirs, number)
+    try:
+        if action == "read":
+            assert case.stream.read_now()
+        else:
+            case.stream.write(b"not for them")
+        case.turn()
+        assert case.witness.names == ["lost"]
+        lost = case.witness.losses[0]
+        assert isinstance(lost, OSError)
+        assert lost.errno == errno.EBADF
+        assert drain(stranger) == len(b"not for us")
+        ours.setblocking(False)
+        assert drain(ours) == 0
+    finally:
+        for sock in (ours, theirs, stranger):
+            sock.close()
