@@ -147,6 +147,7 @@ cdef object STREAM_OPEN = Stream.__init__.__globals__["_OPEN"]
 cdef object compiled_new_mask = new_mask
 cdef object descriptor_of = socket.fileno
 
+cdef Py_ssize_t LOOP_BEFORE_TURN = find_slot(EventLoop, "before_turn")
 cdef Py_ssize_t LOOP_CALLS = find_slot(EventLoop, "_calls")
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_DUE = find_slot(EventLoop, "_due")
@@ -222,6 +223,8 @@ def turn(loop, limit):
     poller = get(loop, LOOP_POLLER)
     calls = get(loop, LOOP_CALLS)
     due = get(loop, LOOP_DUE)
+    if not holds(loop, LOOP_BEFORE_TURN, None):
+        loop.before_turn()
     if PyList_GET_SIZE(get(loop, LOOP_DIRTY)):
         loop._flush()
     timeout = sleep(loop, calls, due, limit)

@@ -112,6 +112,7 @@ class EventLoop:
         "_interrupted",
         "_stopping",
         "_turns",
+        "before_turn",
         "dirty",
         "now",
         "poller",
@@ -141,6 +142,8 @@ class EventLoop:
         self.dirty: list[Flushable] = []
         #: Transports that are on their way out, with nobody else to look after them.
         self.lingering: set[Abortable] = set()
+        #: Called at the beginning of every turn, if there is something to be called.
+        self.before_turn: Callable[[], object] | None = None
         #: How many answers of helper threads are waited for.
         self.awaited = 0
         #: The thread that runs the loop; before the first run, the one that made it.
@@ -353,6 +356,8 @@ class EventLoop:
         return self.poller.fileno()
 
     def _turn(self, limit: float | None) -> None:
+        if self.before_turn is not None:
+            self.before_turn()
         if self.dirty:
             self._flush()
         events = self.poller.poll(self._sleep(limit))

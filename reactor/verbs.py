@@ -147,6 +147,8 @@ class DispatchingLoop(EventLoop):
         """Return the descriptor of *sock*, and keep in mind that it is his."""
         fd: int = sock.fileno()
         self._forget_closed(fd)
+        if not self._sockets:
+            self.before_turn = self._forget_all_closed
         self._sockets[fd] = sock
         return fd
 
@@ -157,11 +159,6 @@ class DispatchingLoop(EventLoop):
             self.poller.remove(fd)
             self._writes.pop(fd, None)
             del self._sockets[fd]
-
-    def _turn(self, limit: float | None) -> None:
-        if self._sockets:
-            self._forget_all_closed()
-        super()._turn(limit)
 
     def _busy(self) -> bool:
         self._forget_all_closed()
