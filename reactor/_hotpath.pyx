@@ -11,7 +11,7 @@ it stands for, so that each rule has one place, and that is the Python module.
 
 How it works. The objects are the ordinary ones, of ordinary classes. What C gains is how it
 looks at them: an attribute in ``__slots__`` is a pointer at a fixed place in the object, which
-``find_slot`` asks the class for, once. A read goes to one buffer for the whole process and is
+``find_slot`` asks the class for, once. A read goes to a buffer that all connections share and is
 parsed there, so that a message is one object, and nothing else is made for it.
 
 The calls of the kernel are made without releasing the GIL: they never block, and whoever lets
@@ -29,6 +29,7 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport ceil, rint
 from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
 
 from reactor.protocols._frames cimport build, draw, parse
 
@@ -99,7 +100,29 @@ cdef enum:
 if READ_SIZE != BUFFER:
     raise ImportError(f"compiled for reads of {BUFFER} bytes, not of {READ_SIZE}")
 
-cdef uint8_t read_buffer[BUFFER]
+# Where reads go to. Whoever reads takes it, and another one is made meanwhile for whoever else
+# reads: wherever Python code can run, so can another thread's loop, or a finalizer.
+cdef uint8_t *spare_buffer = NULL
+
+
+cdef uint8_t *take_buffer() except NULL:
+    global spare_buffer
+    cdef uint8_t *buffer = spare_buffer
+    spare_buffer = NULL
+    if buffer is NULL:
+        buffer = <uint8_t *>malloc(BUFFER)
+        if buffer is NULL:
+            raise MemoryError
+    return buffer
+
+
+cdef void give_back(uint8_t *buffer) noexcept:
+    global spare_buffer
+    if spare_buffer is NULL:
+        spare_buffer = buffer
+    else:
+        free(buffer)
+
 
 # -- slots -----------------------------------------------------------------------------------
 
@@ -200,19 +223,17 @@ cdef Py_ssize_t WRITE_LIMIT = find_slot(Sending, "_write_limit")
 cdef Py_ssize_t LAST_ACTIVITY = find_slot(Connection, "last_activity")
 
 
-cdef inline bint is_sending(owner) noexcept:
-    return PyObject_TypeCheck(owner, <PyTypeObject *>Sending)
-
-
-cdef inline bint is_connection(owner) noexcept:
-    return PyObject_TypeCheck(owner, <PyTypeObject *>Connection)
+cdef inline bint is_a(owner, kind) noexcept:
+    return PyObject_TypeCheck(owner, <PyTypeObject *>kind)
 
 
 # What each function stands for, and falls back on.
+cdef object python_turn = EventLoop._turn
 cdef object python_read = Stream._read
 cdef object python_tls_read = TLSStream._read
 cdef object python_data_received = Connection.data_received
 cdef object python_send = Sending.send
+cdef object python_flush = Sending.flush
 
 # -- a turn ------------------------------------------------------------------------------------
 
@@ -220,6 +241,12 @@ cdef object python_send = Sending.send
 def turn(loop, limit):
     cdef epoll_event ready[EVENTS]
     cdef int i, count
+    if not (
+        is_a(loop, EventLoop)
+        and is_a(get(loop, LOOP_POLLER), Poller)
+        and type(get(loop, LOOP_WHEEL)) is TimerWheel
+    ):
+        return python_turn(loop, limit)
     poller = get(loop, LOOP_POLLER)
     calls = get(loop, LOOP_CALLS)
     due = get(loop, LOOP_DUE)
@@ -288,24 +315,27 @@ cdef int serve(loop, poller, fd, long mask) except -1:
     if mask & number(poller, POLLER_READ_MASK):
         handler = PyDict_GetItemWithError(get(poller, POLLER_READERS), fd)
         if handler is not NULL:
-            run(loop, <object>handler)
+            callback = <object>handler  # owned: it may take itself out of the map
+            run(loop, callback)
             if PySet_GET_SIZE(stale) and fd in stale:
                 return 0
     if mask & number(poller, POLLER_WRITE_MASK):
         handler = PyDict_GetItemWithError(get(poller, POLLER_WRITERS), fd)
         if handler is not NULL:
-            run(loop, <object>handler)
+            callback = <object>handler
+            run(loop, callback)
     return 0
 
 
 cdef int run(loop, handler) except -1:
     """Call a handler, and write what it has left to be written."""
     cdef list dirty = <list>get(loop, LOOP_DIRTY)
+    PyErr_CheckSignals()  # see deliver()
     try:
         PyObject_CallNoArgs(handler)
         while PyList_GET_SIZE(dirty):
             transport = dirty.pop()
-            if is_sending(transport):
+            if is_a(transport, Sending):
                 flush(transport)
             else:
                 transport.flush()
@@ -349,43 +379,60 @@ cdef object os_error(int code):
     return OSError(code, os.strerror(code))
 
 
-cdef inline bint is_direct(stream) noexcept:
+cdef inline bint is_direct(stream) except -1:
     """Whether the stream's bytes are what its socket has, with nothing in between."""
-    return type(stream) is Stream and type(<object>slot(stream, STREAM_SOCK)) is socket
+    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is socket
 
 
 cdef inline int descriptor(stream) except -2:
     """The number that its socket has now: -1 where somebody else has closed it."""
-    return PyObject_CallOneArg(descriptor_of, <object>slot(stream, STREAM_SOCK))
+    return PyObject_CallOneArg(descriptor_of, get(stream, STREAM_SOCK))
 
 
 def read(stream):
     cdef Py_ssize_t size
+    cdef int code
+    cdef list events
+    cdef uint8_t *buffer
     if not is_direct(stream):
         return python_read(stream)
-    size = recv(descriptor(stream), read_buffer, BUFFER, MSG_DONTWAIT)
-    if size > 0:
+    buffer = take_buffer()
+    try:
+        size = recv(descriptor(stream), buffer, BUFFER, MSG_DONTWAIT)
+        code = errno
         receiver = get(stream, STREAM_RECEIVER)
-        if is_connection(receiver):
-            take(receiver, read_buffer, size, None)
+        data = None
+        events = None
+        if size > 0:
+            if is_a(receiver, Connection) and is_between_messages(get(receiver, SESSION)):
+                events = parse_events(receiver, buffer, size)
+            else:
+                data = PyBytes_FromStringAndSize(<char *>buffer, size)
+    finally:
+        give_back(buffer)
+    if size > 0:
+        if data is None:
+            handle(receiver, events)
+        elif is_a(receiver, Connection):
+            python_data_received(receiver, data)
         else:
-            receiver.data_received(PyBytes_FromStringAndSize(<char *>read_buffer, size))
+            receiver.data_received(data)
         return True
     if size == 0:
         stream._on_eof()
         return True
-    if errno == EAGAIN or errno == EINTR:
+    if code == EAGAIN or code == EINTR:
         return False
-    stream._fail(os_error(errno))
+    stream._fail(os_error(code))
     return True
 
 
 cdef inline object tls_engine(stream):
     """What does the work in the socket of a TLSStream; None if it is not there."""
+    if type(stream) is not TLSStream:
+        return None
     sock = get(stream, STREAM_SOCK)
-    if type(stream) is TLSStream and type(sock) is SSLSocket:
-        return getattr(sock, "_sslobj", None)
-    return None
+    return getattr(sock, "_sslobj", None) if type(sock) is SSLSocket else None
 
 
 def tls_read(stream):
@@ -417,22 +464,26 @@ def tls_read(stream):
     return bool(chunks) or failure is not None
 
 
-def data_received(connection, bytes data not None):
-    take(connection, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
+def data_received(connection, data):
+    if (
+        type(data) is not bytes
+        or not is_a(connection, Connection)
+        or not is_between_messages(get(connection, SESSION))
+    ):
+        python_data_received(connection, data)
+        return
+    handle(
+        connection,
+        parse_events(connection, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)),
+    )
 
 
-cdef int take(connection, const uint8_t *buffer, Py_ssize_t size, bytes data) except -1:
-    """Bytes came, *data* being an object that has them, if there is one."""
-    cdef list events
+cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
+    """What came between two messages; None: it could not be looked at, and that was the end."""
+    cdef list events = []
     cdef Py_ssize_t pos
     session = get(connection, SESSION)
-    if not is_between_messages(session):
-        if data is None:
-            data = PyBytes_FromStringAndSize(<const char *>buffer, size)
-        python_data_received(connection, data)
-        return 0
-    put(connection, LAST_ACTIVITY, get(get(connection, LOOP), LOOP_NOW))
-    events = []
+    put(connection, LAST_ACTIVITY, get(connection, LOOP).now)
     try:
         pos = parse(
             buffer, size, 0, events, holds(session, SESSION_MASKED, True),
@@ -442,7 +493,15 @@ cdef int take(connection, const uint8_t *buffer, Py_ssize_t size, bytes data) ex
             events += session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos))
     except Exception as exc:
         connection._broken(exc)
+        return None
+    return events
+
+
+cdef int handle(connection, list events) except -1:
+    """What Connection.data_received does with the events of a read."""
+    if events is None:
         return 0
+    session = get(connection, SESSION)
     if PyList_GET_SIZE(get(session, SESSION_OUTPUT)) and not connection._answer():
         return 0
     if PyList_GET_SIZE(events):
@@ -480,8 +539,11 @@ cdef int deliver(owner, session, list events) except -1:
         ):
             python_deliver(owner, events[i:])
             return 0
-        i += 1
         try:
+            # Else a signal that came before would be dealt with at the handler's first
+            # instruction: a KeyboardInterrupt there would cost it this message.
+            PyErr_CheckSignals()
+            i += 1
             try:
                 protocol.on_message(event)
             except Exception as exc:
@@ -497,13 +559,15 @@ cdef int deliver(owner, session, list events) except -1:
 
 def protocol_send(protocol, message, compress=None):
     connection = protocol._connection
-    if is_sending(connection):
+    if is_a(connection, Sending):
         return send_message(connection, message, compress)
     return connection.send(message, compress)
 
 
 def sending_send(connection, message, compress=None):
-    return send_message(connection, message, compress)
+    if is_a(connection, Sending):
+        return send_message(connection, message, compress)
+    return python_send(connection, message, compress)
 
 
 cdef object send_message(connection, message, compress):
@@ -513,10 +577,12 @@ cdef object send_message(connection, message, compress):
     cdef list output
     cdef int opcode
     loop = get(connection, LOOP)
+    stream = get(connection, STREAM) if holds(connection, PHASE, ATTACHED) else None
     if (
-        PyThread_get_thread_ident() != <unsigned long>get(loop, LOOP_THREAD)
+        not is_a(loop, EventLoop)
+        or not is_a(stream, Stream)
+        or PyThread_get_thread_ident() != <unsigned long>get(loop, LOOP_THREAD)
         or not holds(connection, OUTBOX, None)
-        or not holds(connection, PHASE, ATTACHED)
         or not holds(loop, LOOP_RUNNING, True)
     ):
         return python_send(connection, message, compress)
@@ -534,15 +600,15 @@ cdef object send_message(connection, message, compress):
         opcode = OP_BINARY
     else:
         return python_send(connection, message, compress)
-    if number(get(connection, STREAM), STREAM_QUEUED) >= number(connection, WRITE_LIMIT):
+    if get(stream, STREAM_QUEUED) >= get(connection, WRITE_LIMIT):
         return python_send(connection, message, compress)
     frame = make_frame(session, opcode, message)
     size = PyBytes_GET_SIZE(frame)
     output = <list>get(session, SESSION_OUTPUT)
     output.append(frame)
-    corked = number(connection, CORKED) + size
+    corked = get(connection, CORKED) + size
     put(connection, CORKED, corked)
-    if corked >= number(connection, CORK_LIMIT):
+    if corked >= get(connection, CORK_LIMIT):
         flush(connection)
     elif PyList_GET_SIZE(output) == 1:
         (<list>get(loop, LOOP_DIRTY)).append(connection)
@@ -564,7 +630,10 @@ cdef bytes make_frame(session, int opcode, message):
 
 
 def sending_flush(connection):
-    flush(connection)
+    if is_a(connection, Sending):
+        flush(connection)
+    else:
+        python_flush(connection)
 
 
 cdef int flush(connection) except -1:
@@ -572,14 +641,22 @@ cdef int flush(connection) except -1:
     cdef list output
     cdef bytes data
     cdef Py_ssize_t sent
-    output = <list>get(get(connection, SESSION), SESSION_OUTPUT)
+    session = get(connection, SESSION)
+    if not is_a(session, WebSocketSession):
+        python_flush(connection)
+        return 0
+    output = <list>get(session, SESSION_OUTPUT)
     if not PyList_GET_SIZE(output):
         return 0
     stream = get(connection, STREAM)
     data = <bytes>output[0] if PyList_GET_SIZE(output) == 1 else b"".join(output)
     output.clear()
     put(connection, CORKED, 0)
-    if not holds(stream, STREAM_STATE, STREAM_OPEN) or number(stream, STREAM_QUEUED):
+    if (
+        not is_a(stream, Stream)
+        or not holds(stream, STREAM_STATE, STREAM_OPEN)
+        or number(stream, STREAM_QUEUED)
+    ):
         stream.write(data)
         return 0
     if is_direct(stream):
