@@ -36,6 +36,7 @@ from reactor.protocols._frames cimport build, draw, parse
 import os
 from socket import socket
 from ssl import SSLEOFError, SSLSocket
+from time import monotonic
 from types import MemberDescriptorType
 
 from .connection import Connection
@@ -282,28 +283,35 @@ cdef int begin(loop) except -1:
 
 
 cdef int wait(poller, timeout, epoll_event *ready) except -1:
-    """Wait for events, or for a signal; returns how many events there are."""
+    """Wait for events; returns how many there are."""
     cdef set stale = <set>get(poller, POLLER_STALE)
-    cdef double seconds
-    cdef int milliseconds = -1
-    cdef int count
     cdef int descriptor = number(poller, POLLER_DESCRIPTOR)
+    cdef double seconds = -1.0 if timeout is None else timeout
+    cdef double until = 0.0
+    cdef int count
     if PySet_GET_SIZE(stale):
         stale.clear()
-    if timeout is not None:
-        seconds = timeout
-        milliseconds = <int>ceil(seconds * 1000)  # a timer never fires early
-    if milliseconds:
-        with nogil:
-            count = epoll_wait(descriptor, ready, EVENTS, milliseconds)
-    else:
+    if seconds == 0.0:
         count = epoll_wait(descriptor, ready, EVENTS, 0)
-    if count >= 0:
-        return count
-    if errno != EINTR:
-        raise os_error(errno)
-    PyErr_CheckSignals()
-    return 0
+        if count >= 0:
+            return count
+    elif seconds > 0.0:
+        until = monotonic() + seconds
+    while True:
+        with nogil:
+            count = epoll_wait(descriptor, ready, EVENTS, milliseconds(seconds))
+        if count >= 0:
+            return count
+        if errno != EINTR:
+            raise os_error(errno)
+        PyErr_CheckSignals()  # PEP 475: what the handler does not raise does not end the wait
+        if seconds > 0.0:
+            seconds = max(0.0, until - <double>monotonic())
+
+
+cdef inline int milliseconds(double seconds) noexcept nogil:
+    """Rounded up: a timer never fires early."""
+    return -1 if seconds < 0.0 else <int>ceil(seconds * 1000)
 
 
 cdef int serve(loop, poller, fd, long mask) except -1:
