@@ -17,7 +17,7 @@ JOBS ?= 3
 SECONDS ?= 60
 
 # What is compiled where there is a compiler.
-TWINS := reactor/_hotpath.pyx reactor/protocols/_frames.pyx
+TWINS := reactor/_hotpath.pyx reactor/_turn.pyx reactor/protocols/_frames.pyx
 
 # The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
 AUTOBAHN ?= --markdown docs/conformance.md
@@ -69,12 +69,12 @@ bench-check: $(VENV)/installed-bench
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache
-	rm -rf .hypothesis .coverage htmlcov $(TWINS:.pyx=.c) reactor/_hotpath*.so reactor/protocols/_frames*.so
+	rm -rf .hypothesis .coverage htmlcov $(TWINS:.pyx=.c) reactor/*.so reactor/protocols/*.so
 	rm -rf tests/peers/node/node_modules fuzz/found fuzz/corpus
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says what is installed in the virtual environment.
-$(VENV)/installed: pyproject.toml $(TWINS)
+$(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/*.pxd reactor/protocols/*.pxd)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@

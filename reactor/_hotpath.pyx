@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: freethreading_compatible=False, embedsignature=False
-"""The compiled twin of what every message passes between the poller and the handlers.
+"""The compiled twin of what every message passes between a readable socket and the handlers.
 
 What it is: for each of a handful of methods, a function that does in C what the method does
 nearly always: a message that came whole, over a plain socket, to an open connection; a message
@@ -10,85 +10,53 @@ What it must not know: what to do in any other case. There every function calls 
 it stands for, so that each rule has one place, and that is the Python module.
 
 How it works. The objects are the ordinary ones, of ordinary classes. What C gains is how it
-looks at them: an attribute in ``__slots__`` is a pointer at a fixed place in the object, which
-``find_slot`` asks the class for, once. A read goes to a buffer that all connections share and is
-parsed there, so that a message is one object, and nothing else is made for it.
+looks at them: see _slots.pxd. A read goes to a buffer that all connections share and is parsed
+there, so that a message is one object, and nothing else is made for it.
 
 The calls of the kernel are made without releasing the GIL: they never block, and whoever lets
 go of it has to wait for whichever thread takes it, 5 ms if that one computes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.float cimport PyFloat_AsDouble
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.long cimport PyLong_AsSsize_t
-from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport ceil, rint
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 
+from reactor._slots cimport find_slot, get, holds, is_a, number, put
 from reactor.protocols._frames cimport build, draw, parse
 
 import os
 from socket import socket
 from ssl import SSLEOFError, SSLSocket
-from time import monotonic
-from types import MemberDescriptorType
 
 from .connection import Connection
 from .dispatcher import deliver as python_deliver
 from .dispatcher import report
-from .loop import MAX_SLEEP, EventLoop
-from .poller import EpollPoller, Poller
+from .loop import EventLoop
 from .protocols.events import OPEN
 from .protocols.frames import new_mask, serialize
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
-from .timers.wheel import LAST_TICK, TimerWheel
 from .transports import stream as stream_module
 from .transports.stream import MAX_RECORD, READ_SIZE, WOULD_BLOCK, Stream, TLSStream
 
 cdef extern from "Python.h":
-    ctypedef struct PyMemberDescrObject:
-        PyMemberDef *d_member
     unsigned long PyThread_get_thread_ident()
-    Py_ssize_t PySet_GET_SIZE(object)
-    object PyObject_CallNoArgs(object)
     object PyObject_CallOneArg(object, object)
-    bint PyObject_TypeCheck(object, PyTypeObject *)
-
-cdef extern from "structmember.h":
-    ctypedef struct PyMemberDef:
-        Py_ssize_t offset
 
 cdef extern from *:
     """
-    #include <stdint.h>
     #include <sys/types.h>
     #include <sys/socket.h>
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0  /* there Python has the process ignore SIGPIPE */
     #endif
-    #ifdef __linux__
-    #include <sys/epoll.h>
-    #else  /* EpollPoller is for Linux only */
-    struct epoll_event { uint32_t events; union { int fd; } data; };
-    static int epoll_wait(int descriptor, struct epoll_event *events, int count, int timeout) { return 0; }
-    #endif
     """
-    ctypedef union epoll_data_t:
-        int fd
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
     enum:
         MSG_DONTWAIT
         MSG_NOSIGNAL
-    int epoll_wait(int descriptor, epoll_event *events, int count, int timeout) nogil
     Py_ssize_t recv(int fd, void *buffer, size_t size, int flags)
     Py_ssize_t send(int fd, const void *buffer, size_t size, int flags)
 
@@ -96,7 +64,6 @@ cdef enum:
     OP_TEXT = 1
     OP_BINARY = 2
     BUFFER = 120 * 1024
-    EVENTS = 512  # of one poll; more are there the next time
 
 if READ_SIZE != BUFFER:
     raise ImportError(f"compiled for reads of {BUFFER} bytes, not of {READ_SIZE}")
@@ -125,74 +92,16 @@ cdef void give_back(uint8_t *buffer) noexcept:
         free(buffer)
 
 
-# -- slots -----------------------------------------------------------------------------------
-
-
-cdef Py_ssize_t find_slot(kind, str name) except -1:
-    """Where in an object of class *kind* the attribute *name* is."""
-    member = kind.__dict__.get(name)
-    if type(member) is not MemberDescriptorType:
-        raise ImportError(f"{kind.__name__}.{name} is no slot")
-    return (<PyMemberDescrObject *>member).d_member.offset
-
-
-cdef inline PyObject *slot(object owner, Py_ssize_t place) noexcept:
-    """What is in a slot: borrowed, and NULL where nothing was assigned."""
-    return (<PyObject **>(<char *><PyObject *>owner + place))[0]
-
-
-cdef inline object get(object owner, Py_ssize_t place):
-    """The same, owned."""
-    cdef PyObject *value = slot(owner, place)
-    if value is NULL:
-        raise AttributeError(f"something of {owner!r} is not there yet")
-    return <object>value
-
-
-cdef inline int put(object owner, Py_ssize_t place, object value) except -1:
-    cdef PyObject **target = <PyObject **>(<char *><PyObject *>owner + place)
-    cdef PyObject *old = target[0]
-    Py_INCREF(value)
-    target[0] = <PyObject *>value
-    Py_XDECREF(old)
-    return 0
-
-
-cdef inline bint holds(object owner, Py_ssize_t place, object value) noexcept:
-    """Whether a slot has this very object."""
-    return slot(owner, place) == <PyObject *>value
-
-
-cdef Py_ssize_t LATEST = LAST_TICK
-cdef double LONGEST = MAX_SLEEP
 cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
 cdef object STREAM_OPEN = Stream.__init__.__globals__["_OPEN"]
 cdef object compiled_new_mask = new_mask
 cdef object descriptor_of = socket.fileno
 
-cdef Py_ssize_t LOOP_BEFORE_TURN = find_slot(EventLoop, "before_turn")
-cdef Py_ssize_t LOOP_CALLS = find_slot(EventLoop, "_calls")
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
-cdef Py_ssize_t LOOP_DUE = find_slot(EventLoop, "_due")
-cdef Py_ssize_t LOOP_INTERRUPTED = find_slot(EventLoop, "_interrupted")
 cdef Py_ssize_t LOOP_NOW = find_slot(EventLoop, "now")
-cdef Py_ssize_t LOOP_POLLER = find_slot(EventLoop, "poller")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
-cdef Py_ssize_t LOOP_STOPPING = find_slot(EventLoop, "_stopping")
 cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
-cdef Py_ssize_t LOOP_TIME = find_slot(EventLoop, "time")
-cdef Py_ssize_t LOOP_TURNS = find_slot(EventLoop, "_turns")
-cdef Py_ssize_t LOOP_WHEEL = find_slot(EventLoop, "wheel")
-cdef Py_ssize_t POLLER_READERS = find_slot(Poller, "readers")
-cdef Py_ssize_t POLLER_READ_MASK = find_slot(Poller, "read_mask")
-cdef Py_ssize_t POLLER_STALE = find_slot(Poller, "stale")
-cdef Py_ssize_t POLLER_WRITERS = find_slot(Poller, "writers")
-cdef Py_ssize_t POLLER_WRITE_MASK = find_slot(Poller, "write_mask")
-cdef Py_ssize_t POLLER_DESCRIPTOR = find_slot(EpollPoller, "descriptor")
-cdef Py_ssize_t WHEEL_NEXT = find_slot(TimerWheel, "_next")
-cdef Py_ssize_t WHEEL_NOW = find_slot(TimerWheel, "_now")
-
 cdef Py_ssize_t STREAM_RECEIVER = find_slot(Stream, "_receiver")
 cdef Py_ssize_t STREAM_SOCK = find_slot(Stream, "sock")
 cdef Py_ssize_t STREAM_STATE = find_slot(Stream, "state")
@@ -224,161 +133,12 @@ cdef Py_ssize_t WRITE_LIMIT = find_slot(Sending, "_write_limit")
 cdef Py_ssize_t LAST_ACTIVITY = find_slot(Connection, "last_activity")
 
 
-cdef inline bint is_a(owner, kind) noexcept:
-    return PyObject_TypeCheck(owner, <PyTypeObject *>kind)
-
-
 # What each function stands for, and falls back on.
-cdef object python_turn = EventLoop._turn
 cdef object python_read = Stream._read
 cdef object python_tls_read = TLSStream._read
 cdef object python_data_received = Connection.data_received
 cdef object python_send = Sending.send
 cdef object python_flush = Sending.flush
-
-# -- a turn ------------------------------------------------------------------------------------
-
-
-def turn(loop, limit):
-    cdef epoll_event ready[EVENTS]
-    cdef int i, count
-    if not (
-        is_a(loop, EventLoop)
-        and is_a(get(loop, LOOP_POLLER), Poller)
-        and type(get(loop, LOOP_WHEEL)) is TimerWheel
-    ):
-        return python_turn(loop, limit)
-    poller = get(loop, LOOP_POLLER)
-    calls = get(loop, LOOP_CALLS)
-    due = get(loop, LOOP_DUE)
-    if not holds(loop, LOOP_BEFORE_TURN, None):
-        loop.before_turn()
-    if PyList_GET_SIZE(get(loop, LOOP_DIRTY)):
-        loop._flush()
-    timeout = sleep(loop, calls, due, limit)
-    if type(poller) is EpollPoller:
-        count = wait(poller, timeout, ready)
-        begin(loop)
-        for i in range(count):
-            serve(loop, poller, ready[i].data.fd, ready[i].events)
-    else:
-        events = poller.poll(timeout)
-        begin(loop)
-        for fd, mask in events:
-            serve(loop, poller, fd, mask)
-    advance(get(loop, LOOP_WHEEL), PyFloat_AsDouble(get(loop, LOOP_NOW)), due)
-    if due:
-        loop._run_timers()
-    if calls:
-        loop._run_calls()
-    if holds(loop, LOOP_INTERRUPTED, True):
-        loop._raise_interrupt()
-
-
-cdef int begin(loop) except -1:
-    """The poll is over: it is later now."""
-    put(loop, LOOP_NOW, PyObject_CallNoArgs(get(loop, LOOP_TIME)))
-    put(loop, LOOP_TURNS, number(loop, LOOP_TURNS) + 1)
-    return 0
-
-
-cdef int wait(poller, timeout, epoll_event *ready) except -1:
-    """Wait for events; returns how many there are."""
-    cdef set stale = <set>get(poller, POLLER_STALE)
-    cdef int descriptor = number(poller, POLLER_DESCRIPTOR)
-    cdef double seconds = -1.0 if timeout is None else timeout
-    cdef double until = 0.0
-    cdef int count
-    if PySet_GET_SIZE(stale):
-        stale.clear()
-    if seconds == 0.0:
-        count = epoll_wait(descriptor, ready, EVENTS, 0)
-        if count >= 0:
-            return count
-    elif seconds > 0.0:
-        until = monotonic() + seconds
-    while True:
-        with nogil:
-            count = epoll_wait(descriptor, ready, EVENTS, milliseconds(seconds))
-        if count >= 0:
-            return count
-        if errno != EINTR:
-            raise os_error(errno)
-        PyErr_CheckSignals()  # PEP 475: what the handler does not raise does not end the wait
-        if seconds > 0.0:
-            seconds = max(0.0, until - <double>monotonic())
-
-
-cdef inline int milliseconds(double seconds) noexcept nogil:
-    """Rounded up: a timer never fires early."""
-    return -1 if seconds < 0.0 else <int>ceil(seconds * 1000)
-
-
-cdef int serve(loop, poller, fd, long mask) except -1:
-    """Something has happened to a descriptor: call its handlers."""
-    cdef PyObject *handler
-    cdef set stale = <set>get(poller, POLLER_STALE)
-    if PySet_GET_SIZE(stale) and fd in stale:
-        return 0
-    if mask & number(poller, POLLER_READ_MASK):
-        handler = PyDict_GetItemWithError(get(poller, POLLER_READERS), fd)
-        if handler is not NULL:
-            callback = <object>handler  # owned: it may take itself out of the map
-            run(loop, callback)
-            if PySet_GET_SIZE(stale) and fd in stale:
-                return 0
-    if mask & number(poller, POLLER_WRITE_MASK):
-        handler = PyDict_GetItemWithError(get(poller, POLLER_WRITERS), fd)
-        if handler is not NULL:
-            callback = <object>handler
-            run(loop, callback)
-    return 0
-
-
-cdef int run(loop, handler) except -1:
-    """Call a handler, and write what it has left to be written."""
-    cdef list dirty = <list>get(loop, LOOP_DIRTY)
-    PyErr_CheckSignals()  # see deliver()
-    try:
-        PyObject_CallNoArgs(handler)
-        while PyList_GET_SIZE(dirty):
-            transport = dirty.pop()
-            if is_a(transport, Sending):
-                flush(transport)
-            else:
-                transport.flush()
-    except Exception as exc:
-        loop.report(exc, handler)
-        loop._flush()
-    return 0
-
-
-cdef object sleep(loop, calls, due, limit):
-    """How long the turn may wait for events."""
-    if limit is not None or calls or due or holds(loop, LOOP_STOPPING, True):
-        return loop._sleep(limit)
-    cdef Py_ssize_t tick = number(get(loop, LOOP_WHEEL), WHEEL_NEXT)
-    if tick > LATEST:
-        return None
-    cdef double now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
-    return min(max(0.0, tick / 1000.0 - now), LONGEST)
-
-
-cdef int advance(wheel, double now, due) except -1:
-    """Move the wheel on, and have in *due* what it is time for."""
-    cdef int64_t tick = to_ticks_early(now)
-    cdef int64_t old = number(wheel, WHEEL_NOW)
-    if tick >= old and tick < number(wheel, WHEEL_NEXT) and tick >> 8 == old >> 8:
-        put(wheel, WHEEL_NOW, tick)
-    else:
-        due.extend(wheel.advance(tick))
-    return 0
-
-
-cdef inline int64_t to_ticks_early(double seconds) noexcept:
-    cdef double tick = rint(seconds * 1000)
-    return <int64_t>(tick if tick / 1000 <= seconds else tick - 1)
-
 
 # -- in ----------------------------------------------------------------------------------------
 
@@ -621,10 +381,6 @@ cdef object send_message(connection, message, compress):
     elif PyList_GET_SIZE(output) == 1:
         (<list>get(loop, LOOP_DIRTY)).append(connection)
     return size
-
-
-cdef inline Py_ssize_t number(owner, Py_ssize_t place) except? -1:
-    return PyLong_AsSsize_t(get(owner, place))
 
 
 cdef bytes make_frame(session, int opcode, message):

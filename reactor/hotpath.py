@@ -1,6 +1,6 @@
 """The hot path: puts the compiled twin in the place of the methods that every message passes.
 
-What it is: one list, of which method of which class _hotpath.pyx has a twin.
+What it is: one list, of which methods _turn.pyx and _hotpath.pyx have a twin.
 
 What it must not know: what the methods do.
 
@@ -33,8 +33,8 @@ if frames.compiled:
             sending_flush,
             sending_send,
             tls_read,
-            turn,
         )
+        from ._turn import turn
     except ImportError:
         pass  # it was not built
     else:

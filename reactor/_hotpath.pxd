@@ -1,0 +1,3 @@
+# What other compiled modules use of _hotpath.pyx.
+
+cdef int flush(connection) except -1

@@ -1,0 +1,63 @@
+# Attributes in __slots__, as C sees them: an ordinary object has a pointer for each, at a place that
+# its class knows. It is asked for once (find_slot); from then on a look is one instruction, where
+# the interpreter's look-up by name is some hundred.
+#
+# Whoever looks must know that the object is of that class (is_a): nothing here checks it.
+
+from cpython.long cimport PyLong_AsSsize_t
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+
+cdef extern from "Python.h":
+    PyTypeObject PyMemberDescr_Type
+    ctypedef struct PyMemberDescrObject:
+        PyMemberDef *d_member
+    bint PyObject_TypeCheck(object, PyTypeObject *)
+
+cdef extern from "structmember.h":
+    ctypedef struct PyMemberDef:
+        Py_ssize_t offset
+
+
+cdef inline Py_ssize_t find_slot(kind, str name) except -1:
+    """Where in an object of class *kind* the attribute *name* is."""
+    member = kind.__dict__.get(name)
+    if not PyObject_TypeCheck(member, &PyMemberDescr_Type):
+        raise ImportError(f"{kind.__name__}.{name} is no slot")
+    return (<PyMemberDescrObject *>member).d_member.offset
+
+
+cdef inline PyObject *slot(object owner, Py_ssize_t place) noexcept:
+    """What is in a slot: borrowed, and NULL where nothing was assigned."""
+    return (<PyObject **>(<char *><PyObject *>owner + place))[0]
+
+
+cdef inline object get(object owner, Py_ssize_t place):
+    """The same, owned."""
+    cdef PyObject *value = slot(owner, place)
+    if value is NULL:
+        raise AttributeError(f"something of {owner!r} is not there yet")
+    return <object>value
+
+
+cdef inline int put(object owner, Py_ssize_t place, object value) except -1:
+    cdef PyObject **target = <PyObject **>(<char *><PyObject *>owner + place)
+    cdef PyObject *old = target[0]
+    Py_INCREF(value)
+    target[0] = <PyObject *>value
+    Py_XDECREF(old)
+    return 0
+
+
+cdef inline bint holds(object owner, Py_ssize_t place, object value) noexcept:
+    """Whether a slot has this very object."""
+    return slot(owner, place) == <PyObject *>value
+
+
+cdef inline Py_ssize_t number(owner, Py_ssize_t place) except? -1:
+    return PyLong_AsSsize_t(get(owner, place))
+
+
+cdef inline bint is_a(owner, kind) noexcept:
+    """Whether an object is of a class, or of a subclass, whose slots begin alike."""
+    return PyObject_TypeCheck(owner, <PyTypeObject *>kind)
