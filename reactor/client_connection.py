@@ -118,7 +118,8 @@ class ClientConnection(Connection):
         if self.phase is Phase.OVER:  # closed by one of the functions
             return
         coroutine = connect(self._url, self.options, header, cookie)
-        self._task = Task(self._loop, coroutine, self._connected)
+        self._task = task = Task(self._loop, coroutine, self._connected, soon=False)
+        task.start()
 
     def _connected(self, upgraded: Upgraded | None, error: Exception | None) -> None:
         """The attempt has come to an end."""

@@ -149,7 +149,11 @@ async def _attempt(
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    sock, early = await _open(url, options, until)
+    # Likewise a wrong sslopt. A socket that was given has TLS on it, if any, already.
+    context = make_context(options.sslopt) if url.secure and options.sock is None else None
+    sock, early = await _dial(url, options, until)
+    if context is not None:
+        sock, early = await _add_tls(sock, early, context, url, options, until), b""
     try:
         await write_all(sock, request, until, url.host)
         if watch is not None:
@@ -201,42 +205,16 @@ def _request(
     )
 
 
-async def _open(
+async def _dial(
     url: WebSocketURL, options: ClientOptions, until: float | None
 ) -> tuple[socket, bytes]:
-    """Return a socket connected to the host of *url*, with TLS on it for wss.
-
-    And, through a proxy, the bytes that the host has already sent.
-    """
+    """Return a socket on which the host of *url* is heard, and what was heard already."""
     if options.sock is not None:
         try:
             options.sock.setblocking(False)
         except OSError as exc:
             raise WebSocketConnectException(exc.errno, f"sock cannot be used: {exc}") from exc
         return options.sock, b""
-    # A wrong sslopt is an error before anything is connected.
-    context = make_context(options.sslopt) if url.secure else None
-    sock, early = await _dial(url, options, until)
-    if context is None:
-        return sock, early
-    if early:
-        # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
-        # proxy has added something of its own.
-        sock.close()
-        raise WebSocketProxyException(
-            f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
-            f"{early[:40]!r}"
-        )
-    name = server_hostname(options.sslopt, url.host)
-    session = session_cache.get(context, name, url.port)
-    # start_tls() closes the socket when it fails.
-    return await start_tls(sock, context, name, until, session), b""
-
-
-async def _dial(
-    url: WebSocketURL, options: ClientOptions, until: float | None
-) -> tuple[socket, bytes]:
-    """Return a socket on which the host of *url* is heard, and what was heard already."""
     if options.unix_path is not None:
         return await dial_unix(options.unix_path, until), b""
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
@@ -257,6 +235,28 @@ async def _dial(
         source_address=options.source_address,
     )
     return sock, b""
+
+
+async def _add_tls(
+    sock: socket,
+    early: bytes,
+    context: ssl.SSLContext,
+    url: WebSocketURL,
+    options: ClientOptions,
+    until: float | None,
+) -> ssl.SSLSocket:
+    """Put TLS on a socket. It is closed when that fails."""
+    if early:
+        # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
+        # proxy has added something of its own.
+        sock.close()
+        raise WebSocketProxyException(
+            f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
+            f"{early[:40]!r}"
+        )
+    name = server_hostname(options.sslopt, url.host)
+    session = session_cache.get(context, name, url.port)
+    return await start_tls(sock, context, name, until, session)
 
 
 async def _refused(

@@ -107,9 +107,10 @@ def _variable(secure: bool, environ: Mapping[str, str]) -> str | None:
     """Return the name of the environment variable that counts, if any."""
     own = "https_proxy" if secure else "http_proxy"
     for name in (own, own.upper(), "all_proxy", "ALL_PROXY"):
+        if not environ.get(name, "").strip():
+            continue
         # In a CGI program, HTTP_PROXY is what a client has sent as a header (CVE-2016-1000110).
-        forged = name == "HTTP_PROXY" and "REQUEST_METHOD" in environ
-        if environ.get(name, "").strip() and not forged:
+        if name != "HTTP_PROXY" or "REQUEST_METHOD" not in environ:
             return name
     return None
 

@@ -62,6 +62,7 @@ class Now(NamedTuple):
 
 Request = Wait | InThread | Now
 
+_NOW = Now()  # one serves for all
 _START = Now()  # what a task waits for before its first step
 
 
@@ -84,7 +85,7 @@ def wait(
 @coroutine
 def now() -> Generator[Request, Any, float]:
     """Return the time of the driver's clock, in seconds."""
-    seconds: float = yield Now()
+    seconds: float = yield _NOW
     return seconds
 
 
@@ -142,7 +143,7 @@ def within(until: float, awaitable: Awaitable[T]) -> Generator[Request, Any, T]:
                 resume = steps.send
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
                 resume, value = steps.throw, exc
-            if (yield Now()) >= until:
+            if (yield _NOW) >= until:
                 name = getattr(awaitable, "__name__", "call")
                 raise WebSocketTimeoutException(f"{name} timed out")
     finally:
@@ -171,25 +172,32 @@ class Task(Generic[T]):
         coroutine: what to run; its first step runs in the loop's next batch of calls.
         on_done: called once with ``(result, None)`` or ``(None, exception)``; not called
             after :meth:`cancel`.
+        soon: False: the first step runs when :meth:`start` is called, by somebody whom the loop
+            has called; he need not wait for a turn.
     """
 
-    __slots__ = ("_coroutine", "_loop", "_on_done", "_timer", "_waiting_for")
+    __slots__ = ("_coroutine", "_loop", "_on_done", "_timer", "_until", "_waiting_for")
 
     def __init__(
         self,
         loop: EventLoop,
         coroutine: Coroutine[Request, Any, T],
         on_done: Callable[[T | None, Exception | None], object],
+        *,
+        soon: bool = True,
     ) -> None:
         self._loop = loop
         self._coroutine = coroutine
         # None once the task is done or cancelled.
         self._on_done: Callable[[T | None, Exception | None], object] | None = on_done
+        # Kept from one request to the next: most coroutines have one deadline for all.
         self._timer: Timer | None = None
+        self._until: float | None = None  # what the timer stands for
         # The request that is being served: answers to an earlier one come too late. None while
         # the coroutine runs.
         self._waiting_for: Request | None = _START
-        loop.call_soon(self._start)
+        if soon:
+            loop.call_soon(self.start)
 
     @property
     def done(self) -> bool:
@@ -204,31 +212,31 @@ class Task(Generic[T]):
         runs = self._waiting_for is None
         self._abandon()
         self._clear()
+        self._set_timer(None)
         if not runs:
             self._coroutine.close()
         # Otherwise the coroutine itself has called, however indirectly, and _step closes it.
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Run the first step, unless the task was cancelled."""
         if self._on_done is not None:
-            self._clear()
+            self._waiting_for = None
             self._step(self._coroutine.send, None)
 
     def _step(self, resume: Callable[[Any], Request], value: Any) -> None:
         while True:
-            outcome: tuple[Any, Exception | None] | None = None
             try:
                 request = resume(value)
             except StopIteration as stop:
-                outcome = stop.value, None
+                result, error = stop.value, None
+                break
             except Exception as exc:  # noqa: BLE001 - handed to whoever waits for the result
-                outcome = None, exc
+                result, error = None, exc
+                break
             except BaseException:
                 self._on_done = None  # KeyboardInterrupt or SystemExit, which leave the loop
+                self._set_timer(None)
                 raise
-            if outcome is not None:
-                # Not above: StopIteration would be the context of all that the callback raises.
-                self._finish(*outcome)
-                return
             if self._on_done is None:
                 self._coroutine.close()
                 return
@@ -243,34 +251,43 @@ class Task(Generic[T]):
                 resume, value = self._coroutine.throw, exc
                 continue
             return
+        # Not above: StopIteration would be the context of all that the callback raises.
+        self._finish(result, error)
 
     def _serve(self, request: Wait | InThread) -> None:
         self._waiting_for = request
-        loop = self._loop
         if isinstance(request, Wait):
+            poller = self._loop.poller
             for fd in request.reads:
-                loop.add_reader(fd, self._ready, fd)
+                poller.add_reader(fd, partial(self._ready, fd))
             for fd in request.writes:
-                loop.add_writer(fd, self._ready, fd)
+                poller.add_writer(fd, partial(self._ready, fd))
         else:
-            loop.awaited += 1
+            self._loop.awaited += 1
             helpers.submit(request, partial(self._answer, request))
-        if request.until is not None:
-            self._timer = loop.call_at(request.until, self._timed_out)
+        if request.until != self._until:
+            self._set_timer(request.until)
 
-    def _clear(self) -> None:
-        """Forget the request: its descriptors and its timer."""
-        request, self._waiting_for = self._waiting_for, None
-        if isinstance(request, Wait):
-            for fd in request.reads:
-                self._loop.remove_reader(fd)
-            for fd in request.writes:
-                self._loop.remove_writer(fd)
-        elif isinstance(request, InThread):
-            self._loop.awaited -= 1
+    def _set_timer(self, until: float | None) -> None:
+        """Have ``_timed_out`` called at *until*, and at no other time."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer = self._until = None
+        if until is not None:
+            self._timer = self._loop.call_at(until, self._timed_out)
+            self._until = until
+
+    def _clear(self) -> None:
+        """Forget the request and its descriptors."""
+        request, self._waiting_for = self._waiting_for, None
+        if isinstance(request, Wait):
+            poller = self._loop.poller
+            for fd in request.reads:
+                poller.remove_reader(fd)
+            for fd in request.writes:
+                poller.remove_writer(fd)
+        elif isinstance(request, InThread):
+            self._loop.awaited -= 1
 
     def _ready(self, fd: int) -> None:
         self._clear()
@@ -282,6 +299,7 @@ class Task(Generic[T]):
             helpers.abandon(self._waiting_for)
 
     def _timed_out(self) -> None:
+        self._timer = self._until = None
         request = self._waiting_for
         self._abandon()
         self._clear()
@@ -308,6 +326,7 @@ class Task(Generic[T]):
             self._step(self._coroutine.send, result)
 
     def _finish(self, result: T | None, exc: Exception | None) -> None:
+        self._set_timer(None)
         on_done, self._on_done = self._on_done, None
         if on_done is not None:
             on_done(result, exc)

@@ -1,8 +1,9 @@
 """WebSocket URLs (RFC 6455 section 3): parsing, and where a redirect leads.
 
 A URL becomes a :class:`WebSocketURL`, which holds what the connect pipeline needs in the form in
-which it is needed: the host as it is resolved, the resource as it is sent. The module must not
-know of sockets or of options.
+which it is needed: the host as it is resolved, the resource as it is sent. All who go to the same
+place share one object, so that this is worked out once. The module must not know of sockets or
+of options.
 
 The URL is split as RFC 3986 appendix B does, not with urllib.parse.urlsplit, which silently
 drops tabs and line ends and treats brackets differently from one Python to the next.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote, urljoin
 
 from .exceptions import WebSocketHandshakeException
@@ -32,7 +33,7 @@ _NOT_IN_URL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_RESOURCE = re.compile(r"[^\x21-\x7e]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WebSocketURL:
     """A parsed ws or wss URL.
 
@@ -52,12 +53,12 @@ class WebSocketURL:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def secure(self) -> bool:
         """Whether the connection is over TLS."""
         return self.scheme == "wss"
 
-    @property
+    @cached_property
     def host_header(self) -> str:
         """The value of Host: without the port if that is the default of the scheme.
 
@@ -67,7 +68,7 @@ class WebSocketURL:
         host = self.host.partition("%")[0]
         return self._with_port(f"[{host}]" if ":" in host else host)
 
-    @property
+    @cached_property
     def origin(self) -> str:
         """The value of Origin that websocket-client sends: the server's own."""
         return f"{'https' if self.secure else 'http'}://{self.host_header}"

@@ -55,6 +55,11 @@ class TestFirstAttempt:
         assert len(scene.attempts) == 1
         assert recorder.events == []
 
+    def test_it_begins_in_the_turn_that_follows_the_call(self, scene: Scene) -> None:
+        scene.loop.connect("ws://scene/", Recorder())
+        scene.turn()
+        assert len(scene.attempts) == 1
+
     def test_what_the_attempt_is_told(self, scene: Scene) -> None:
         scene.connect(
             Recorder(), url="ws://scene/path", header={"A": "1"}, cookie="c=1", connect_timeout=7

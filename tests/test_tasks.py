@@ -185,6 +185,33 @@ def test_the_first_step_waits_for_the_loops_next_calls(loop: EventLoop) -> None:
     assert found == [(None, None)]
 
 
+def test_whoever_is_called_by_the_loop_may_run_the_first_step(loop: EventLoop) -> None:
+    delivered: list[Any] = []
+
+    async def work() -> str:
+        await wait(until=100.0)
+        return "result"
+
+    task = Task(loop, work(), lambda *outcome: delivered.append(outcome), soon=False)
+    loop.run_once(0)
+    assert watched(loop) == (0, 0, 0)
+    loop.call_soon(task.start)
+    loop.run_once(0)
+    assert watched(loop) == (0, 0, 1)
+    loop.run_once(0)
+    assert delivered == [("result", None)]
+
+
+def test_a_task_that_was_cancelled_is_not_started(loop: EventLoop) -> None:
+    async def work() -> None:
+        raise AssertionError("this was cancelled")
+
+    task = Task(loop, work(), print, soon=False)
+    task.cancel()
+    task.start()
+    assert task.done
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_what_ends_the_process_leaves_the_loop_and_ends_the_task(
     loop: EventLoop, error: type[BaseException]
@@ -298,6 +325,98 @@ def test_wait_until_a_time_that_has_passed_only_looks(
     assert run(wait([silent], until=0.0)) == set()
     assert run(wait([readable, silent], until=0.0)) == {readable}
     assert clock.now() == pytest.approx(100.0, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "deadlines", [(103.0, 103.0), (103.0, 101.0), (101.0, 103.0), (101.0, None, 103.0)]
+)
+def test_each_wait_has_the_deadline_that_it_was_given(
+    run: Driver[Any], clock: ManualClock, sockets: Sockets, deadlines: tuple[float | None, ...]
+) -> None:
+    """Whatever those before it had, which ended in time."""
+    readable, silent = sockets.readable().fileno(), sockets.pair()[0].fileno()
+
+    async def work() -> set[int]:
+        for until in deadlines[:-1]:
+            assert await wait([readable], until=until) == {readable}
+        return await wait([silent], until=deadlines[-1])
+
+    assert run(work()) == set()
+    assert deadlines[-1] is not None
+    assert 0 <= clock.now() - deadlines[-1] <= 0.0011
+
+
+def test_a_wait_without_a_deadline_is_not_ended_by_that_of_the_one_before(
+    loop: EventLoop, clock: ManualClock, sockets: Sockets
+) -> None:
+    readable, (silent, peer) = sockets.readable().fileno(), sockets.pair()
+
+    async def work() -> set[int]:
+        await wait([readable], until=101.0)
+        return await wait([silent.fileno()])
+
+    found = outcomes(loop, work())
+    loop.run_once(0)
+    loop.run_once(0)
+    assert watched(loop) == (1, 0, 0)
+    clock.advance(10.0)
+    loop.run_once(0)
+    assert found == []
+    peer.send(b"x")
+    loop.run_once(0)
+    assert found == [({silent.fileno()}, None)]
+
+
+def test_a_deadline_that_is_no_time_does_not_cost_the_next_step_its_own(
+    run: Driver[Any], clock: ManualClock, sockets: Sockets
+) -> None:
+    readable, silent = sockets.readable().fileno(), sockets.pair()[0].fileno()
+
+    async def work() -> set[int]:
+        await wait([readable], until=101.0)
+        try:
+            await wait([readable], until=float("nan"))
+        except ValueError:
+            """Only the loop minds."""
+        return await wait([silent], until=101.0)
+
+    assert run(work()) == set()
+    assert 0 <= clock.now() - 101.0 <= 0.0011
+
+
+def test_a_deadline_that_has_passed_ends_the_next_wait_for_it_too(
+    run: Driver[Any], clock: ManualClock, sockets: Sockets
+) -> None:
+    silent = sockets.pair()[0].fileno()
+
+    async def work() -> list[set[int]]:
+        return [await wait([silent], until=101.0) for _ in range(2)]
+
+    assert run(work()) == [set(), set()]
+    assert 0 <= clock.now() - 101.0 <= 0.0021
+
+
+def test_a_task_has_one_timer_for_all_that_has_the_same_deadline(
+    loop: EventLoop, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed: list[float] = []
+    call_at = loop.call_at
+
+    def counted(when: float, *args: Any) -> Any:
+        armed.append(when)
+        return call_at(when, *args)
+
+    monkeypatch.setattr(loop, "call_at", counted)
+    readable = sockets.readable().fileno()
+
+    async def work() -> None:
+        for _ in range(3):
+            await wait([readable], until=105.0)
+
+    found = outcomes(loop, work())
+    run_until(loop, lambda: found)
+    assert armed == [105.0]
+    assert watched(loop) == (0, 0, 0)
 
 
 def test_wait_has_no_limit_on_the_number_of_a_descriptor(

@@ -15,7 +15,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 from ..exceptions import WebSocketBadStatusException, WebSocketHandshakeException
 from .http11 import (
@@ -23,6 +25,7 @@ from .http11 import (
     Request,
     Response,
     build_head,
+    build_headers,
     check_header,
     has_body,
     tokens,
@@ -139,7 +142,7 @@ def accept_for(key: str) -> str:
 
 
 def _lower_tokens(headers: Headers, name: str) -> list[str]:
-    return [token.lower() for token in headers.tokens(name)]
+    return tokens((headers.get(name) or "").lower())
 
 
 def _names(headers: Iterable[tuple[str, str]]) -> set[str]:
@@ -182,32 +185,58 @@ def build_request(
         ValueError: something may not be sent, because it would break, or add, a line. The
             message names it. TypeError: `subprotocols` is a str.
     """
+    check_subprotocols(subprotocols)
+    before, after = _around_key(
+        host_header,
+        resource,
+        origin,
+        tuple(subprotocols),
+        extensions,
+        tuple(headers),
+        cookie,
+        connection,
+    )
+    has_own = "sec-websocket-key" in _names(headers)
+    return before + (b"" if has_own else build_headers([("Sec-WebSocket-Key", key)])) + after
+
+
+@lru_cache(maxsize=256)  # reconnects, and many connections to the same place
+def _around_key(
+    host_header: str | None,
+    resource: str,
+    origin: str | None,
+    subprotocols: tuple[str, ...],
+    extensions: str | None,
+    headers: tuple[tuple[str, str], ...],
+    cookie: str | None,
+    connection: str | None,
+) -> tuple[bytes, bytes]:
+    """Return the lines of a request before and behind that of the key, which no two share."""
     if not _RESOURCE.fullmatch(resource):
         raise ValueError(f"the resource {resource!r} is not in visible ASCII")
-    check_subprotocols(subprotocols)
+    custom = _names(headers)
+
+    def ours(*lines: tuple[str, str | None]) -> list[tuple[str, str]]:
+        return [
+            (name, value)
+            for name, value in lines
+            if value is not None and name.lower() not in custom
+        ]
+
     connection_line = ("Connection", "Upgrade")
     if connection:
         (connection_line,) = normalize_headers([connection])
-    ours: list[tuple[str, str | None]] = [
-        ("Upgrade", "websocket"),
-        ("Host", host_header),
-        ("Origin", origin),
-        ("Sec-WebSocket-Key", key),
-        ("Sec-WebSocket-Version", VERSION),
-        connection_line,
-    ]
-    custom = _names(headers)
-    lines = [
-        (name, value) for name, value in ours if value is not None and name.lower() not in custom
-    ]
+    before = ours(("Upgrade", "websocket"), ("Host", host_header), ("Origin", origin))
+    after = ours(("Sec-WebSocket-Version", VERSION), connection_line)
     if subprotocols:
-        lines.append(("Sec-WebSocket-Protocol", ",".join(subprotocols)))
+        after.append(("Sec-WebSocket-Protocol", ",".join(subprotocols)))
     if extensions:
-        lines.append(("Sec-WebSocket-Extensions", extensions))
-    lines.extend(headers)
+        after.append(("Sec-WebSocket-Extensions", extensions))
+    after.extend(headers)
     if cookie:
-        lines.append(("Cookie", cookie))
-    return build_head(f"GET {resource} HTTP/1.1", lines)
+        after.append(("Cookie", cookie))
+    start_line = f"GET {resource} HTTP/1.1"
+    return build_head(start_line, before).removesuffix(b"\r\n"), build_headers(after) + b"\r\n"
 
 
 def check_subprotocols(subprotocols: Sequence[str]) -> None:
@@ -223,8 +252,7 @@ def check_subprotocols(subprotocols: Sequence[str]) -> None:
             raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is offered twice")
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What the server chose.
 
     Attributes:
@@ -289,8 +317,10 @@ def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
 
 
 def _chosen_extensions(headers: Headers, offered: str) -> tuple[str, ...]:
-    names = {_extension_name(element) for element in tokens(offered)}
     chosen = tuple(headers.tokens("Sec-WebSocket-Extensions"))
+    if not chosen:
+        return ()
+    names = {_extension_name(element) for element in tokens(offered)}
     for element in chosen:
         if _extension_name(element) not in names:
             raise _invalid(f"Sec-WebSocket-Extensions has {element!r}, which was not offered")

@@ -31,6 +31,7 @@ __all__ = [
     "Request",
     "Response",
     "build_head",
+    "build_headers",
     "check_header",
     "has_body",
     "tokens",
@@ -38,7 +39,11 @@ __all__ = [
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what a field value must not hold: 5.5
-_STATUS_LINE = re.compile(r"HTTP/([0-9])\.[0-9] ([1-9][0-9]{2})(?: (.*))?")  # RFC 9112 section 4
+_TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]*"  # what it may
+_HEADER_LINE = re.compile(rf"({_TOKEN.pattern}):({_TEXT})")  # RFC 9112 section 5
+_STATUS_LINE = re.compile(  # RFC 9112 section 4
+    rf"HTTP/([0-9])\.[0-9] ([1-9][0-9]{{2}})(?: ({_TEXT}))?"
+)
 _REQUEST_LINE = re.compile(  # RFC 9112 section 3
     rf"({_TOKEN.pattern}) ([\x21-\x7e]+) (HTTP/([0-9])\.[0-9])"
 )
@@ -123,7 +128,8 @@ class Headers:
 
     def tokens(self, name: str) -> list[str]:
         """Return the elements of a list header, over all its lines; [] where there is none."""
-        return tokens(self.get(name) or "")
+        value = self.get(name)
+        return tokens(value) if value else []
 
     def items(self) -> list[tuple[str, str]]:
         """Return every line as (name, value), names as they were written."""
@@ -216,11 +222,16 @@ def build_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """
     if bad := _CONTROL.search(start_line):
         raise ValueError(f"{bad[0]!r} is not allowed in the line {start_line!r}")
-    lines = [_encode(start_line)]
+    return _encode(start_line) + b"\r\n" + build_headers(headers) + b"\r\n"
+
+
+def build_headers(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return header lines in bytes, each with its line end. See :func:`build_head`."""
+    lines = []
     for name, value in headers:
         check_header(name, value)
-        lines.append(name.encode("ascii") + b": " + _encode(value.strip(" \t")))
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+        lines.append(name.encode("ascii") + b": " + _encode(value.strip(" \t")) + b"\r\n")
+    return b"".join(lines)
 
 
 def _encode(text: str) -> bytes:
@@ -230,7 +241,10 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8")
 
 
-def _shown(data: bytes) -> str:
+def _shown(data: bytes | str) -> str:
+    """Quote bad input, or a line of it in latin-1, for an error message."""
+    if isinstance(data, str):
+        data = data.encode("latin-1")
     return repr(data) if len(data) <= _SHOWN else f"{data[:_SHOWN]!r}..."
 
 
@@ -241,6 +255,10 @@ class _State(enum.Enum):
     HEADERS = enum.auto()  # -> COMPLETE
     COMPLETE = enum.auto()
     FAILED = enum.auto()  # from START_LINE and HEADERS; final, as COMPLETE is
+
+
+# Bound once: to look a member up in its class takes ten times as long, up to Python 3.11.
+_START_LINE, _HEADERS, _COMPLETE, _FAILED = _State
 
 
 _Head = TypeVar("_Head", Request, Response)
@@ -284,7 +302,7 @@ class HeadParser(Generic[_Head]):
     ) -> None:
         self._kind = kind
         self._limits = limits
-        self._state = _State.START_LINE
+        self._state = _START_LINE
         self._buffer = bytearray()
         self._line_start = 0  # where in the buffer the unfinished line begins
         self._scanned = 0  # no line end is between _line_start and here
@@ -307,11 +325,12 @@ class HeadParser(Generic[_Head]):
             if not self._read_lines():
                 return None
         except HeadError:
-            self._state = _State.FAILED
+            self._state = _FAILED
             raise
-        self._state = _State.COMPLETE
-        self.leftover = bytes(self._buffer[self._line_start :])
-        self.raw = bytes(self._buffer[: self._line_start])
+        self._state = _COMPLETE
+        received = bytes(self._buffer)
+        self.leftover = received[self._line_start :]
+        self.raw = received[: self._line_start]
         self._buffer.clear()
         return cast(_Head, self._head)
 
@@ -323,25 +342,28 @@ class HeadParser(Generic[_Head]):
             RuntimeError: the head was complete, or had failed, before.
         """
         self._check_unfinished()
-        self._state = _State.FAILED
+        self._state = _FAILED
         raise HeadError(
             f"the connection ended before the head of the {self._kind} was complete: "
             f"{len(self._buffer)} bytes came: {_shown(bytes(self._buffer))}"
         )
 
     def _check_unfinished(self) -> None:
-        if self._state in (_State.COMPLETE, _State.FAILED):
+        if self._state is _COMPLETE or self._state is _FAILED:
             raise RuntimeError(f"this parser is {self._state.name}: it takes no more data")
 
     def _read_lines(self) -> bool:
         """Handle the complete lines of the buffer; return whether the empty line came."""
-        buffer = self._buffer
-        while (newline := buffer.find(b"\n", self._scanned)) >= 0:
-            start = self._line_start
-            line = bytes(buffer[start:newline]).removesuffix(b"\r")
-            self._line_start = self._scanned = newline + 1
-            self._check_size(line_size=len(line), head_size=newline + 1)
-            if self._state is _State.START_LINE:
+        buffer, limits = self._buffer, self._limits
+        end = buffer.rfind(b"\n", self._scanned) + 1  # 0: no line is complete
+        # obs-text is read as latin-1: RFC 9110 section 5.5
+        lines = buffer[self._line_start : end].decode("latin-1").split("\n")
+        for line in lines[:-1]:  # behind the last line end is nothing
+            self._line_start += len(line) + 1
+            line = line.removesuffix("\r")
+            if len(line) > limits.max_line_size or self._line_start > limits.max_head_size:
+                raise self._too_large(len(line))
+            if self._state is _START_LINE:
                 self._take_start_line(line)
             elif line:
                 self._take_header(line)
@@ -355,25 +377,26 @@ class HeadParser(Generic[_Head]):
         size = len(self._buffer) - self._line_start
         if self._buffer.endswith(b"\r"):
             size -= 1  # it may belong to the line end
-        self._check_size(line_size=size, head_size=len(self._buffer))
-        if self._state is _State.START_LINE and size > 0:
+        limits = self._limits
+        if size > limits.max_line_size or len(self._buffer) > limits.max_head_size:
+            raise self._too_large(size)
+        if self._state is _START_LINE and size > 0:
             self._check_beginning(bytes(self._buffer[self._line_start : self._line_start + 5]))
 
-    def _check_size(self, line_size: int, head_size: int) -> None:
+    def _too_large(self, line_size: int) -> HeadError:
         limits = self._limits
         if line_size > limits.max_line_size:
-            first = self._state is _State.START_LINE
-            raise HeadError(
+            first = self._state is _START_LINE
+            return HeadError(
                 f"{'the first' if first else 'a header'} line of the {self._kind} is longer than "
                 f"max_line_size ({limits.max_line_size} bytes) allows",
                 status=414 if first else 431,
             )
-        if head_size > limits.max_head_size:
-            raise HeadError(
-                f"the head of the {self._kind} is longer than "
-                f"max_head_size ({limits.max_head_size} bytes) allows",
-                status=431,
-            )
+        return HeadError(
+            f"the head of the {self._kind} is longer than "
+            f"max_head_size ({limits.max_head_size} bytes) allows",
+            status=431,
+        )
 
     def _check_beginning(self, beginning: bytes) -> None:
         """Refuse what cannot become a start line at once: it may never send a line end.
@@ -387,7 +410,7 @@ class HeadParser(Generic[_Head]):
         if not possible:
             raise HeadError(f"this is not an HTTP {self._kind}: {_shown(bytes(self._buffer))}")
 
-    def _take_start_line(self, line: bytes) -> None:
+    def _take_start_line(self, line: str) -> None:
         if self._kind == "response":
             self._head = _parse_status_line(line)
         elif line or self._empty_lines == _MAX_EMPTY_LINES:
@@ -395,9 +418,9 @@ class HeadParser(Generic[_Head]):
         else:  # RFC 9112 section 2.2
             self._empty_lines += 1
             return
-        self._state = _State.HEADERS
+        self._state = _HEADERS
 
-    def _take_header(self, line: bytes) -> None:
+    def _take_header(self, line: str) -> None:
         self._header_count += 1
         if self._header_count > self._limits.max_header_count:
             raise HeadError(
@@ -405,22 +428,27 @@ class HeadParser(Generic[_Head]):
                 f"max_header_count ({self._limits.max_header_count}) allows",
                 status=431,
             )
+        match = _HEADER_LINE.fullmatch(line)
+        if match is None:
+            number = self._header_count
+            raise HeadError(f"header line {number} {_header_fault(line)}: {_shown(line)}")
+        name, value = match.groups()
         assert self._head is not None  # the start line set it
-        self._head.headers.add(*_parse_header(line, self._header_count))
+        self._head.headers.add(name, value.strip(" \t"))
 
 
-def _parse_status_line(line: bytes) -> Response:
-    match = _STATUS_LINE.fullmatch(line.decode("latin-1"))
-    if match is None or _CONTROL.search(match[3] or ""):
+def _parse_status_line(line: str) -> Response:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
         raise HeadError(f"malformed HTTP status line: {_shown(line)}")
-    major, status, reason = match.groups()
+    major, status, reason = match.groups("")
     if major != "1":
         raise HeadError(f"the response is not HTTP/1.x: {_shown(line)}")
-    return Response(int(status), reason or "")
+    return Response(int(status), reason)
 
 
-def _parse_request_line(line: bytes) -> Request:
-    match = _REQUEST_LINE.fullmatch(line.decode("latin-1"))
+def _parse_request_line(line: str) -> Request:
+    match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise HeadError(f"malformed HTTP request line: {_shown(line)}")
     method, target, version, major = match.groups()
@@ -429,19 +457,15 @@ def _parse_request_line(line: bytes) -> Request:
     return Request(method, target, version=version)
 
 
-def _parse_header(line: bytes, number: int) -> tuple[str, str]:
-    text = line.decode("latin-1")  # obs-text: RFC 9110 section 5.5
-    name, colon, value = text.partition(":")
-    if text[0] in " \t":
-        fault = "is a folded line, which RFC 9112 section 5.2 lets no one send"
-    elif not colon:
-        fault = "has no colon"
-    elif name.endswith((" ", "\t")):
-        fault = "has whitespace before the colon (RFC 9112 section 5.1)"
-    elif not _TOKEN.fullmatch(name):
-        fault = "has an invalid name (RFC 9110 section 5.1)"
-    elif _CONTROL.search(value):
-        fault = "has a control character in its value (RFC 9110 section 5.5)"
-    else:
-        return name, value.strip(" \t")
-    raise HeadError(f"header line {number} {fault}: {_shown(line)}")
+def _header_fault(line: str) -> str:
+    """Say what is wrong with a line that is no header."""
+    name, colon, _ = line.partition(":")
+    if line[0] in " \t":
+        return "is a folded line, which RFC 9112 section 5.2 lets no one send"
+    if not colon:
+        return "has no colon"
+    if name.endswith((" ", "\t")):
+        return "has whitespace before the colon (RFC 9112 section 5.1)"
+    if not _TOKEN.fullmatch(name):
+        return "has an invalid name (RFC 9110 section 5.1)"
+    return "has a control character in its value (RFC 9110 section 5.5)"

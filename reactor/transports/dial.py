@@ -19,6 +19,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
 from ..exceptions import (
@@ -97,7 +98,7 @@ async def dial(
     race = _Race(addresses, [*DEFAULT_SOCKET_OPTION, *sockopt], source_address, stagger)
     host = host_name_for_errors, addresses[0].sockaddr[1]
     try:
-        moment = race.next_start = await now()
+        moment = await now()
         while race.queue or race.flying:
             if until is not None and moment >= until:
                 raise _timeout(host, race.flying.values(), race.failures)
@@ -105,10 +106,10 @@ async def dial(
             if race.flying:
                 descriptors = [sock.fileno() for sock in race.flying]
                 ready = await wait(writes=descriptors, until=race.wake_time(until))
-                moment = await now()
-                winner = race.finish(ready, moment)
+                winner = race.finish(ready)
                 if winner is not None:
                     return winner
+                moment = await now()
         raise _failed(host, race.failures)
     finally:
         race.close()
@@ -165,7 +166,7 @@ class _Race:
         queue: the addresses not tried yet.
         flying: the attempts that have not ended, the oldest first.
         failures: the attempts that failed, in the order in which they ended.
-        next_start: when to begin with the next address of the queue.
+        next_start: when to begin with the next address of the queue; -inf: at once.
     """
 
     __slots__ = (
@@ -191,7 +192,7 @@ class _Race:
         self.queue = deque(addresses)
         self.flying: dict[socket.socket, Address] = {}
         self.failures: list[Failure] = []
-        self.next_start = 0.0
+        self.next_start = -inf
 
     def start_due(self, moment: float) -> None:
         """Begin with the next address, and go on while that fails on the spot."""
@@ -211,18 +212,18 @@ class _Race:
             return until
         return self.next_start if until is None else min(self.next_start, until)
 
-    def finish(self, ready: set[int], moment: float) -> socket.socket | None:
+    def finish(self, ready: set[int]) -> socket.socket | None:
         """Return the first attempt of those that have ended that ended well, if any."""
         for sock in [sock for sock in self.flying if sock.fileno() in ready]:
             newest = next(reversed(self.flying))
             address = self.flying.pop(sock)
-            error = _outcome(sock)
+            error = _outcome(sock, address.sockaddr[1])
             if error is None:
                 return sock
             sock.close()
             self.failures.append((address, error))
             if sock is newest:
-                self.next_start = moment
+                self.next_start = -inf
         return None
 
     def close(self) -> None:
@@ -238,8 +239,7 @@ def _start(
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        for option in options:
-            _set_option(sock, option)
+        _set_options(sock, options)
         if source_address is not None:
             _bind(sock, source_address)
         error = sock.connect_ex(address.sockaddr)
@@ -251,12 +251,13 @@ def _start(
     return sock
 
 
-def _set_option(sock: socket.socket, option: tuple[Any, ...]) -> None:
-    try:
-        sock.setsockopt(*option)
-    except (OSError, TypeError, OverflowError) as exc:
-        number = exc.errno if isinstance(exc, OSError) else errno.EINVAL
-        raise OSError(number, f"socket option {option!r} refused: {_words(exc)}") from exc
+def _set_options(sock: socket.socket, options: Iterable[tuple[Any, ...]]) -> None:
+    for option in options:
+        try:
+            sock.setsockopt(*option)
+        except (OSError, TypeError, OverflowError) as exc:
+            number = exc.errno if isinstance(exc, OSError) else errno.EINVAL
+            raise OSError(number, f"socket option {option!r} refused: {_words(exc)}") from exc
 
 
 def _bind(sock: socket.socket, source_address: tuple[Any, ...]) -> None:
@@ -267,15 +268,16 @@ def _bind(sock: socket.socket, source_address: tuple[Any, ...]) -> None:
         raise OSError(exc.errno, reason) from exc
 
 
-def _outcome(sock: socket.socket) -> OSError | None:
-    """Return how an attempt has ended: None for well."""
+def _outcome(sock: socket.socket, port: int) -> OSError | None:
+    """Return how an attempt on a *port* has ended: None for well."""
     try:
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             return OSError(error, os.strerror(error))
         # A port of this machine on which nobody listens can be drawn as our own port too: then
         # TCP connects the socket to itself (simultaneous open, RFC 9293 section 3.5).
-        if sock.getpeername() == sock.getsockname():
+        own = sock.getsockname()
+        if own[1] == port and own == sock.getpeername():
             return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     except OSError as exc:  # connected, and gone again
         return exc

@@ -110,6 +110,11 @@ async def read_response(
     """
     read = read_line_piece if exact else read_some
     parser = HeadParser("response", limits)
+    # The peer was asked only now, so that an attempt to read would find nothing; but OpenSSL may
+    # hold bytes that no wait() sees.
+    may_be_there = data or isinstance(sock, ssl.SSLSocket)
+    if not may_be_there and not await wait(reads=[sock.fileno()], until=until):
+        raise _timeout(host)
     data = data or await read(sock, until, host)
     interim = 0
     while True:

@@ -169,6 +169,26 @@ class TestBuildRequest:
         data = build_request("h", "/", KEY, origin="http://h", headers=[(name, "custom")])
         assert read_request(data).headers.get_all(name) == ["custom"]
 
+    def test_requests_to_the_same_place_differ_in_their_keys_only(self):
+        other = make_key()
+        first, second = (
+            build_request("h", "/", key, headers=[("A", "1")], cookie="c=1") for key in (KEY, other)
+        )
+        assert first != second
+        assert first.replace(KEY.encode(), other.encode()) == second
+
+    def test_a_list_of_headers_may_change_between_two_requests(self):
+        headers = [("A", "1")]
+        build_request("h", "/", KEY, headers=headers)
+        headers[0] = ("A", "2")
+        assert b"\r\nA: 2\r\n" in build_request("h", "/", KEY, headers=headers)
+
+    def test_the_key_of_a_custom_header_is_the_only_one_every_time(self):
+        own = [("sec-websocket-key", "own")]
+        for key in (KEY, make_key()):
+            data = build_request("h", "/", key, headers=own)
+            assert read_request(data).headers.get_all("Sec-WebSocket-Key") == ["own"]
+
     def test_connection_line(self):
         data = build_request("h", "/", KEY, connection="Connection: keep-alive, Upgrade")
         assert read_request(data).headers.get_all("Connection") == ["keep-alive, Upgrade"]
