@@ -6,10 +6,12 @@ messages of them. The frame itself, and its constants, are frame.py's.
 
 What it must not know: sockets (bytes come from a function), connections, state.
 
-How it works. Frames are parsed by protocols/frames.py. ``frame_buffer`` takes no byte off its
-source that does not belong to the frame, so that programs can select() on the socket; it judges a
-frame as soon as its header is there, and text as it comes, with a MessageAssembler of
-protocols/messages.py whose messages nobody takes.
+How it works. ``frame_buffer`` takes no byte off its source that does not belong to the frame, so
+that programs can select() on the socket: first two bytes, then the rest of the length, if there
+is any, then the payload. What has come is in its attributes, so that an interrupted call can be
+repeated. It judges a frame as soon as its header is there. Nearly every payload is a whole message
+that comes in one read, and is looked at then; any other is judged as it comes, with a
+MessageAssembler of protocols/messages.py whose messages nobody takes.
 """
 
 from __future__ import annotations
@@ -24,26 +26,20 @@ from ..exceptions import (
     WebSocketProtocolException,
 )
 from ..protocols.deflate import Compression
-from ..protocols.frames import (
-    OP_CLOSE,
-    OP_CONT,
-    OP_TEXT,
-    FrameHeader,
-    apply_mask,
-    check_mask,
-    parse_header,
-)
+from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT, apply_mask, check_mask
 from ..protocols.messages import MessageAssembler, MessageLimits
 from ..protocols.rules import RSV1
-from .frame import ABNF, cannot_decode, check_close, check_frame, to_bytes
+from .frame import ABNF, cannot_decode, check_close, check_frame, is_utf8, to_bytes
 
 __all__ = ["continuous_frame", "frame_buffer"]
+
+LOST = "Connection to remote host was lost."
 
 #: The largest single read of a payload, in bytes.
 MAX_READ = 65536
 
-#: RFC 6455 section 5.2: a header is 2 to 14 bytes.
-MAX_HEADER = 14
+#: The least length that is to be encoded with these seven bits (RFC 6455 section 5.2).
+SHORTEST = {126: 126, 127: 65536}
 
 DEFAULT_LIMITS = MessageLimits()
 
@@ -88,6 +84,8 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self._masked = masked
         self.compression = compression
         self._limits = limits
+        # The longest frame that is surely within the limits.
+        self._longest = limits.max_message_size if limits.max_fragments else 0
         self.reset()
 
     def reset(self) -> None:
@@ -102,10 +100,9 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self.header: tuple[int, int, int, int, int, int, int] | None = None
         self.length: int | None = None
         self.mask_value: bytes | str | None = None
-        self._head = b""  # the header as it came, as far as it has
-        self._size = 0  # bytes that the header will have
-        self._pieces: list[bytes] = []  # of the payload, unmasked
         self._received = 0  # bytes of the payload that have come
+        self._pieces: list[bytes] = []  # of the payload, unmasked
+        self._at_once = False  # whether the payload may be a whole message that comes in one read
         self._checking = False  # whether the payload goes to the checker
 
     def needs_header(self) -> bool:
@@ -114,21 +111,15 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
 
     def recv_header(self) -> None:
         """Read the first two bytes."""
-        self._head = self._recv_exactly(2)
-        # Filled up, so that it can be parsed: lengths and mask are not those of the frame yet,
-        # but it is certain now how long the header will be.
-        header = parse_header(self._head + bytes(MAX_HEADER - 2), 0)
-        assert header is not None
-        rsv = header.rsv
-        self._size = header.start
+        first, second = self._recv_exactly(2)
         self.header = (
-            int(header.fin),
-            rsv >> 2 & 1,
-            rsv >> 1 & 1,
-            rsv & 1,
-            header.opcode,
-            int(header.mask is not None),
-            self._head[1] & 0x7F,
+            first >> 7,
+            first >> 6 & 1,
+            first >> 5 & 1,
+            first >> 4 & 1,
+            first & 0xF,
+            second >> 7,
+            second & 0x7F,
         )
 
     def has_mask(self) -> int:
@@ -143,10 +134,10 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         """Read the rest of the length, if there is more than the seven bits of the header."""
         if self.header is None:
             raise WebSocketProtocolException("Header not received")
-        self._head += self._recv_exactly(self._size - 4 * self.has_mask() - 2)
-        header = parse_header(self._head + bytes(4), 0)
-        assert header is not None
-        self.length = header.length
+        length = self.header[6]
+        if length >= 126:
+            length = int.from_bytes(self._recv_exactly(2 if length == 126 else 8), "big")
+        self.length = length
 
     def needs_mask(self) -> bool:
         """Whether it is not known yet with which key the frame is masked, or that it is not."""
@@ -154,11 +145,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
 
     def recv_mask(self) -> None:
         """Read the masking key, if there is one; ``mask_value`` is "" otherwise."""
-        self.mask_value = ""
-        if self.has_mask():
-            self.mask_value = None
-            self.mask_value = self._recv_exactly(4)
-            self._head += self.mask_value
+        self.mask_value = self._recv_exactly(4) if self.header and self.header[5] else ""
 
     def recv_frame(self) -> ABNF:
         """Read a frame.
@@ -169,17 +156,19 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         WebSocketConnectionClosedException at the end, and what ``recv_fn`` raises.
         """
         with self.lock:
-            if self.needs_header():
+            if self.header is None:
                 self.recv_header()
-            if self.needs_length():
+            if self.length is None:
                 self.recv_length()
-            if self.needs_mask():
+            if self.mask_value is None:
                 self.recv_mask()
-                self._begin(parse_header(self._head, 0))
+                self._begin()
             assert self.header is not None
             assert self.length is not None
             fin, rsv1, rsv2, rsv3, opcode, has_mask, _ = self.header
-            payload = self._recv_payload(self.length, bool(fin))
+            payload = self._recv_at_once(opcode, self.length) if self._at_once else None
+            if payload is None:
+                payload = self._recv_in_pieces(self.length, fin == 1)
             self.clear()
             if self.compression is not None:
                 rsv1 = 0  # it has been inflated
@@ -187,31 +176,51 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
                 check_close(payload, self.skip_utf8_validation)
             return ABNF(fin, rsv1, rsv2, rsv3, opcode, has_mask, payload)
 
-    def _begin(self, header: FrameHeader | None) -> None:
+    def _begin(self) -> None:
         """Check everything that can be said about a frame before its payload."""
-        assert header is not None
-        compressed = (
-            header.rsv == RSV1 and self.compression is not None and 0 < header.opcode < OP_CLOSE
-        )
-        rsv = bool(header.rsv) and not compressed
-        check_frame(header.fin, rsv, header.opcode, header.length)
-        if self._masked is not None and (header.mask is not None) is not self._masked:
+        assert self.header is not None
+        assert self.length is not None
+        fin, rsv1, rsv2, rsv3, opcode, has_mask, bits = self.header
+        length = self.length
+        rsv = rsv1 << 2 | rsv2 << 1 | rsv3
+        compressed = rsv == RSV1 and self.compression is not None and 0 < opcode < OP_CLOSE
+        if rsv or opcode > OP_BINARY:
+            check_frame(bool(fin), bool(rsv) and not compressed, opcode, length)
+        if self._masked is not None and has_mask != self._masked:
             fault = "must be masked" if self._masked else "must not be masked"
             raise WebSocketProtocolException(f"Illegal frame: it {fault} (RFC 6455 section 5.1)")
-        if not header.minimal or header.length >= ABNF.LENGTH_63:
+        if bits >= 126 and not SHORTEST[bits] <= length < ABNF.LENGTH_63:
             raise WebSocketProtocolException(
                 "Illegal frame: the length is not in its shortest form (RFC 6455 section 5.2)"
             )
-        checker = self._checker
-        # A fragment out of order is a matter of continuous_frame.
-        self._checking = header.opcode < OP_CLOSE and (
-            checker.in_progress is (header.opcode == OP_CONT)
-        )
-        if self._checking:
-            compression = self.compression if compressed else None
-            checker.begin_frame(header.opcode, header.length, compression)
+        if opcode >= OP_CLOSE or self._checker.in_progress is not (opcode == OP_CONT):
+            return  # a fragment out of order is a matter of continuous_frame
+        if fin and opcode != OP_CONT and not (rsv or has_mask) and 0 < length <= self._longest:
+            self._at_once = True
+        else:
+            self._begin_checking(opcode, length, self.compression if compressed else None)
 
-    def _recv_payload(self, length: int, fin: bool) -> bytes:
+    def _begin_checking(self, opcode: int, length: int, compression: Compression | None) -> None:
+        self._checking = True
+        self._checker.begin_frame(opcode, length, compression)
+
+    def _recv_at_once(self, opcode: int, length: int) -> bytes | None:
+        """Return the payload of a message that comes in one read and is right, as nearly all do.
+
+        Any other has to go the long way: what has come of it is put back, and None returned.
+        """
+        payload = self._recv_piece(length)
+        if len(payload) == length and (
+            opcode != OP_TEXT or self.skip_utf8_validation or is_utf8(payload)
+        ):
+            return payload
+        self._at_once = False
+        self.recv_buffer.insert(0, payload)
+        self._begin_checking(opcode, length, None)
+        return None
+
+    def _recv_in_pieces(self, length: int, fin: bool) -> bytes:
+        """Return a payload that is checked while it comes."""
         while self._received < length:
             piece = self._recv_piece(length - self._received)
             if self.mask_value:
@@ -249,12 +258,16 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         """
         if not isinstance(bufsize, int):
             raise ValueError("bufsize must be an integer")  # noqa: TRY004 - as it is known
-        there = sum(map(len, self.recv_buffer))
+        there = sum(map(len, self.recv_buffer)) if self.recv_buffer else 0
         while there < bufsize:
-            piece = self.recv(min(MAX_READ, bufsize - there))
+            missing = bufsize - there
+            piece = self.recv(missing if missing < MAX_READ else MAX_READ)
             if not isinstance(piece, bytes):
                 break
-            self._check_end(piece)
+            if len(piece) == bufsize and not self.recv_buffer:
+                return piece
+            if not piece:
+                raise WebSocketConnectionClosedException(LOST)
             self.recv_buffer.append(piece)
             there += len(piece)
         unified = b"".join(self.recv_buffer)
@@ -266,7 +279,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         data = self.recv_strict(bufsize)
         if len(data) < bufsize:
             self.recv_buffer.insert(0, data)
-            self._check_end(b"")
+            raise WebSocketConnectionClosedException(LOST)
         return data
 
     def _recv_piece(self, most: int) -> bytes:
@@ -274,18 +287,14 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         if self.recv_buffer:
             there = b"".join(self.recv_buffer)
         else:
-            there = self.recv(min(MAX_READ, most))
-            if not isinstance(there, bytes):
-                there = b""
-            self._check_end(there)
-        rest = there[most:]
-        self.recv_buffer = [rest] if rest else []
-        return there[:most]
-
-    @staticmethod
-    def _check_end(piece: bytes) -> None:
-        if not piece:
-            raise WebSocketConnectionClosedException("Connection to remote host was lost.")
+            there = self.recv(most if most < MAX_READ else MAX_READ)
+            if not isinstance(there, bytes) or not there:
+                raise WebSocketConnectionClosedException(LOST)
+        if len(there) > most:
+            self.recv_buffer = [there[most:]]
+            return there[:most]
+        self.recv_buffer = []
+        return there
 
 
 # -- making messages ----------------------------------------------------------------------------
@@ -345,10 +354,8 @@ class continuous_frame:  # noqa: N801 - websocket-client's name
             raise WebSocketProtocolException("No continuation data available")
         opcode, data = self.cont_data
         self.cont_data = None
-        frame.data = bytes(data)
-        if opcode == OP_TEXT and not (self.fire_cont_frame or self.skip_utf8_validation):
-            try:
-                frame.data.decode()
-            except UnicodeDecodeError:
-                cannot_decode(frame.data)
+        frame.data = data = bytes(data)
+        unchecked = self.fire_cont_frame or self.skip_utf8_validation
+        if opcode == OP_TEXT and not unchecked and not is_utf8(data):
+            cannot_decode(data)
         return opcode, frame

@@ -17,9 +17,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from ..exceptions import (
     WebSocketConnectionClosedException,
@@ -43,8 +42,6 @@ LIMITED_WRITE = 1024
 #: Bytes of a line that recv_line() takes.
 MAX_LINE = 65536
 
-T = TypeVar("T")
-
 
 def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
     """Return at least one and at most *bufsize* bytes.
@@ -61,7 +58,17 @@ def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
     try:
-        data: bytes | None = _patiently(sock, lambda: sock.recv(bufsize), False, until)
+        if until is not None and isinstance(sock, socket.socket):
+            _wait(sock, False, until)
+        while True:
+            try:
+                data: bytes | None = sock.recv(bufsize)
+                break
+            except OSError as exc:
+                if not _would_block(exc):
+                    raise
+                writing = isinstance(exc, ssl.SSLWantWriteError)
+            until = _wait(sock, writing, until)
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         data = None
     except OSError as exc:
@@ -97,44 +104,45 @@ def send(sock: Any, data: bytes | bytearray | memoryview | str, until: float | N
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
     octets = data.encode() if isinstance(data, str) else data
-    if until is not None and isinstance(sock, socket.socket):
-        # Not for TLS: OpenSSL wants a write that was interrupted repeated with the same bytes.
-        octets = octets[:LIMITED_WRITE]
     try:
-        return int(_patiently(sock, lambda: sock.send(octets), True, until))
+        if until is not None and isinstance(sock, socket.socket):
+            # Not for TLS: OpenSSL wants a write that was interrupted repeated with the same bytes.
+            octets = octets[:LIMITED_WRITE]
+            _wait(sock, True, until)
+        while True:
+            try:
+                return int(sock.send(octets))
+            except OSError as exc:
+                if not _would_block(exc):
+                    raise
+                writing = not isinstance(exc, ssl.SSLWantReadError)
+            until = _wait(sock, writing, until)
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
         raise WebSocketConnectionClosedException(CLOSED) from exc
     except OSError as exc:
         raise _public(exc) from exc
 
 
-def _patiently(sock: Any, call: Callable[[], T], writing: bool, until: float | None) -> T:
-    """Return what *call* returns, once the socket is ready for it."""
-    if until is not None and isinstance(sock, socket.socket):
-        _wait(sock, writing, until)
-    while True:
-        try:
-            return call()
-        except ssl.SSLWantWriteError:
-            wants_write = True
-        except ssl.SSLWantReadError:
-            wants_write = False
-        except OSError as exc:
-            if exc.errno not in (errno.EAGAIN, errno.EWOULDBLOCK):
-                raise
-            wants_write = writing
-        if until is None:
-            timeout = sock.gettimeout()
-            until = inf if timeout is None else time.monotonic() + timeout
-        _wait(sock, wants_write, until)
+def _would_block(exc: OSError) -> bool:
+    """Whether a call that raised this is to be repeated when the socket is ready."""
+    wants = isinstance(exc, (ssl.SSLWantReadError, ssl.SSLWantWriteError))
+    return wants or exc.errno in (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
-def _wait(sock: Any, writing: bool, until: float) -> None:
-    """Wait for a socket; WebSocketTimeoutException when it is not ready in time."""
+def _wait(sock: Any, writing: bool, until: float | None) -> float:
+    """Wait for a socket; return until when: that is the point in time for the next wait, too.
+
+    Without *until* the time-out of the socket counts. Raises WebSocketTimeoutException when the
+    socket is not ready in time.
+    """
+    if until is None:
+        timeout = sock.gettimeout()
+        until = inf if timeout is None else time.monotonic() + timeout
     timeout = max(0.0, until - time.monotonic())
     fd = sock.fileno()
     if not (wait_for([], [fd], timeout) if writing else wait_for([fd], [], timeout)):
         raise WebSocketTimeoutException(TIMED_OUT)
+    return until
 
 
 def _public(exc: OSError) -> WebSocketException:

@@ -34,6 +34,7 @@ from ..exceptions import (
     WebSocketProtocolException,
 )
 from ..protocols.deflate import Compression
+from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
 from ..protocols.messages import MessageLimits
 from ..protocols.session import Close, Failure, State
@@ -252,7 +253,7 @@ class WebSocket(ClientSocket):
         if self.get_mask_key:
             frame.get_mask_key = self.get_mask_key
         data = frame.format()
-        if frame.opcode < OP_CLOSE and self._session.state >= State.CLOSING:
+        if frame.opcode < OP_CLOSE and self._session.state > OPEN:
             # RFC 6455 section 5.5.1: "MUST NOT send any more data frames after sending a Close"
             raise WebSocketConnectionClosedException(CLOSED)
         if isEnabledForTrace():
@@ -292,9 +293,12 @@ class WebSocket(ClientSocket):
                 self._text = opcode == OP_TEXT
             if not self._text:
                 return data
+            complete = self.cont_frame.recving_frames is None
             try:
+                if complete and opcode != OP_CONT:
+                    return str(data, "utf-8")
                 # A character may be split over two fragments.
-                return self._decoder.decode(data, self.cont_frame.recving_frames is None)
+                return self._decoder.decode(data, complete)
             except UnicodeDecodeError as exc:
                 self._decoder.reset()
                 raise WebSocketPayloadException(f"cannot decode: {data!r}") from exc
@@ -334,9 +338,10 @@ class WebSocket(ClientSocket):
             trace(f"++Rcv raw: {frame.format()!r}")
             trace(f"++Rcv decoded: {frame}")
         if frame.opcode < OP_CLOSE:
-            self.cont_frame.validate(frame)
-            self.cont_frame.add(frame)
-            return self.cont_frame.extract(frame) if self.cont_frame.is_fire(frame) else None
+            assembler = self.cont_frame
+            assembler.validate(frame)
+            assembler.add(frame)
+            return assembler.extract(frame) if assembler.is_fire(frame) else None
         if frame.opcode == OP_CLOSE:
             self._take_close(frame)
             return frame.opcode, frame

@@ -28,6 +28,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
+from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
 from .blocking import CLOSED, LOST, TIMED_OUT, TLSDuplex, recv, send, shut_down
@@ -210,7 +211,8 @@ class ClientSocket:
     def _write(self, data: bytes) -> None:
         """Write a frame, after the rest of the one before, if there is any."""
         with self.lock:
-            self._flush()
+            if self._unsent:
+                self._flush()
             self._unsent = memoryview(data)
             try:
                 self._flush()
@@ -239,7 +241,7 @@ class ClientSocket:
         stream, session = self._stream, self._session
         if stream is None:
             raise WebSocketConnectionClosedException("Connection is closed")
-        if session.ended:
+        if session.state is not OPEN and session.ended:
             self.shutdown()
             last = session.received_close or session.sent_close or Close(CloseCode.ABNORMAL, "")
             raise WebSocketConnectionClosedException(LOST, last.code, last.reason)

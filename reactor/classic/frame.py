@@ -49,6 +49,7 @@ __all__ = [
     "cannot_decode",
     "check_close",
     "check_frame",
+    "is_utf8",
     "to_bytes",
 ]
 
@@ -83,6 +84,9 @@ VALID_CLOSE_STATUS = (
     STATUS_TRY_AGAIN_LATER,
     STATUS_BAD_GATEWAY,
 )
+
+#: The first four bits of nearly every frame: the last of its message, no extension.
+WHOLE = (1, 0, 0, 0)
 
 #: Bytes of a wrong text that an error message shows.
 SHOWN = 64
@@ -200,15 +204,19 @@ class ABNF:
         Raises ValueError for bits that are neither 0 nor 1, an unknown opcode and a key that is
         not four bytes, TypeError for data that is neither str nor bytes.
         """
-        for bit in (self.fin, self.rsv1, self.rsv2, self.rsv3):
-            if bit not in (0, 1):
-                raise ValueError("not 0 or 1")
+        bits = fin, rsv1, rsv2, rsv3 = self.fin, self.rsv1, self.rsv2, self.rsv3
+        if bits != WHOLE and not all(bit in (0, 1) for bit in bits):
+            raise ValueError("not 0 or 1")
         if self.opcode not in ABNF.OPCODES:
             raise ValueError("Invalid OPCODE")
         data = to_bytes(self.data)
-        mask = check_mask(self.get_mask_key(4)) if self.mask_value else None
-        rsv = self.rsv1 << 2 | self.rsv2 << 1 | self.rsv3
-        return serialize(self.opcode, data, mask, bool(self.fin), rsv)
+        if not self.mask_value:
+            mask = None
+        elif self.get_mask_key is _mask_key:
+            mask = new_mask()
+        else:
+            mask = check_mask(self.get_mask_key(4))
+        return serialize(self.opcode, data, mask, bool(fin), rsv1 << 2 | rsv2 << 1 | rsv3)
 
     @staticmethod
     def mask(mask_key: str | bytes, data: Payload | None) -> bytes:
@@ -253,6 +261,15 @@ def check_close(payload: bytes, skip_utf8_validation: bool) -> None:
     code = int.from_bytes(payload[:2], "big")
     if code not in VALID_CLOSE_STATUS and not 3000 <= code < 5000:
         raise WebSocketProtocolException(f"Invalid close opcode {code!r}")
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether these bytes are a whole text."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def cannot_decode(data: bytes) -> NoReturn:

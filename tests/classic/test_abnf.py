@@ -370,6 +370,101 @@ def test_many_time_outs_within_a_payload_lose_nothing() -> None:
     assert buffer.recv_frame().data == "Grüße aus Köln".encode()
 
 
+@pytest.mark.parametrize("length", [5, 130, 70_000])
+def test_a_time_out_anywhere_in_a_message_loses_nothing(library: Any, length: int) -> None:
+    data = b"x" * length
+    raw = build_frame(TEXT, data)
+    late = library.WebSocketTimeoutException("late")
+    for cut in range(min(len(raw), 15)):
+        begun = [raw[:cut]] if cut else []
+        source = Source(*begun, late, raw[cut:], build_frame(TEXT, b"next") + b"behind")
+        buffer = library.frame_buffer(source, False)
+        with pytest.raises(library.WebSocketTimeoutException, match="late"):
+            buffer.recv_frame()
+        assert [buffer.recv_frame().data for _ in range(2)] == [data, b"next"]
+        assert source.rest == b"behind"
+
+
+def test_a_message_takes_no_more_reads_than_it_must(library: Any) -> None:
+    for length, asked in [(5, [2, 5]), (125, [2, 125]), (126, [2, 2, 126]), (150, [2, 2, 150])]:
+        source = Source(build_frame(BINARY, bytes(length)))
+        library.frame_buffer(source, False).recv_frame()
+        assert source.asked == asked
+
+
+def test_an_interrupted_message_is_known_as_far_as_it_has_come() -> None:
+    raw = build_frame(TEXT, b"x" * 130)
+    late = WebSocketTimeoutException("late")
+    buffer = reader(raw[:2], late, raw[2:4], late, raw[4:10], late, raw[10:])
+    for length, mask in [(None, None), (130, ""), (130, "")]:
+        with pytest.raises(WebSocketTimeoutException):
+            buffer.recv_frame()
+        assert buffer.header == (1, 0, 0, 0, TEXT, 0, 126)
+        assert (buffer.length, buffer.mask_value) == (length, mask)
+    assert buffer.recv_frame().data == b"x" * 130
+    assert (buffer.header, buffer.length, buffer.mask_value) == (None, None, None)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4, 50, 133, 134, 135, 137])
+def test_what_was_read_before_belongs_to_the_first_frames(cut: int) -> None:
+    """As bytes that came with the answer to the handshake do."""
+    raw = build_frame(TEXT, b"x" * 130) + build_frame(BINARY, b"next")
+    source = Source(raw[cut:])
+    buffer = frame_buffer(source, False)
+    buffer.recv_buffer = [raw[: cut // 2], raw[cut // 2 : cut]]
+    assert [buffer.recv_frame().data for _ in range(2)] == [b"x" * 130, b"next"]
+    assert buffer.recv_buffer == []
+
+
+def test_wrong_text_is_found_in_what_came_at_once_and_in_what_was_read_before() -> None:
+    raw = build_frame(TEXT, b"ab\xff")
+    at_once, before = reader(raw), reader()
+    before.recv_buffer = [raw]
+    for buffer in (at_once, before):
+        with pytest.raises(WebSocketPayloadException) as caught:
+            buffer.recv_frame()
+        assert str(caught.value) == "cannot decode: b'ab\\xff'"
+
+
+def test_a_source_that_gives_no_bytes_has_ended() -> None:
+    for pieces in ([None], [b"\x81\x05", None], [b"\x81\x7e", None], [b"\x81\x05", b"ab", None]):
+        answers: list[Any] = list(pieces)
+        buffer = frame_buffer(lambda _size, answers=answers: answers.pop(0), False)  # type: ignore[misc]
+        with pytest.raises(WebSocketConnectionClosedException, match="remote host was lost"):
+            buffer.recv_frame()
+
+
+def test_a_source_may_give_more_than_it_was_asked_for() -> None:
+    raw = build_frame(TEXT, b"Hello") + build_frame(TEXT, b"world")
+    buffer = frame_buffer(lambda _size: raw, False)
+    assert [buffer.recv_frame().data for _ in range(4)] == [b"Hello", b"world"] * 2
+
+
+def test_the_parts_of_reading_can_be_overridden(library: Any) -> None:
+    calls: list[str] = []
+
+    class Watching(library.frame_buffer):  # type: ignore[misc]
+        def recv_header(self) -> None:
+            calls.append("header")
+            super().recv_header()
+
+        def recv_length(self) -> None:
+            calls.append("length")
+            super().recv_length()
+
+        def recv_mask(self) -> None:
+            calls.append("mask")
+            super().recv_mask()
+
+        def recv_strict(self, bufsize: int) -> bytes:
+            calls.append(f"strict {bufsize}")
+            return super().recv_strict(bufsize)  # type: ignore[no-any-return]
+
+    buffer = Watching(Source(build_frame(TEXT, b"x" * 130)), False)
+    assert buffer.recv_frame().data == b"x" * 130
+    assert calls[:5] == ["header", "strict 2", "length", "strict 2", "mask"]
+
+
 def test_what_is_known_of_a_frame_can_be_asked(library: Any) -> None:
     raw = build_frame(TEXT, b"x" * 130, key=KEY)
     late = library.WebSocketTimeoutException
@@ -396,6 +491,13 @@ def test_recv_strict_keeps_what_is_too_much(library: Any) -> None:
     assert buffer.recv_buffer == [b"ef"]
     assert buffer.recv_strict(2) == b"ef"
     assert buffer.recv_buffer == []
+
+
+def test_recv_strict_puts_what_was_left_before_what_comes() -> None:
+    buffer = frame_buffer(lambda _size: b"bc", True)
+    buffer.recv_buffer = [b"a"]
+    assert buffer.recv_strict(2) == b"ab"
+    assert buffer.recv_buffer == [b"c"]
 
 
 def test_recv_strict_stops_where_there_are_no_bytes(library: Any) -> None:
@@ -487,6 +589,30 @@ def test_fragments_count_together() -> None:
     buffer.recv_frame()
     with pytest.raises(WebSocketMessageTooBigException, match="120 bytes"):
         buffer.recv_frame()
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (MessageLimits(max_fragments=0), "max_fragments=0"),
+        (MessageLimits(max_message_size=0), "max_message_size=0"),
+    ],
+)
+def test_a_limit_of_nothing_lets_nothing_pass(limits: MessageLimits, message: str) -> None:
+    with pytest.raises(WebSocketMessageTooBigException, match=message):
+        reader(build_frame(TEXT, b"x"), limits=limits).recv_frame()
+
+
+def test_a_message_between_fragments_is_left_to_continuous_frame() -> None:
+    limits = MessageLimits(max_message_size=4)
+    buffer = reader(
+        build_frame(TEXT, b"a\xc3", fin=False),
+        build_frame(TEXT, b"\xff"),
+        build_frame(CONT, b"\xbc"),
+        build_frame(TEXT, b"next"),
+        limits=limits,
+    )
+    assert [buffer.recv_frame().data for _ in range(4)] == [b"a\xc3", b"\xff", b"\xbc", b"next"]
 
 
 def test_a_message_has_so_many_fragments_and_no_more() -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -208,6 +209,65 @@ def test_whoever_waits_is_woken(pair: Pair) -> None:
     theirs.close()
     shut_down(ours)
     shut_down(object())
+
+
+class Busy:
+    """A socket whose first call would have blocked, in one way or the other."""
+
+    def __init__(self, sock: socket.socket, error: OSError) -> None:
+        self._sock = sock
+        self._errors = [error]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("recv", "send") and self._errors:
+            raise self._errors.pop()
+        return getattr(self._sock, name)
+
+
+class Again(OSError):
+    """What a socket that is not the system's may raise."""
+
+
+@pytest.mark.parametrize("until", [None, inf])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BlockingIOError(errno.EAGAIN, "again"),
+        Again(errno.EWOULDBLOCK, "again"),
+        ssl.SSLWantReadError(2, "want read"),
+        ssl.SSLWantWriteError(3, "want write"),
+    ],
+)
+def test_a_call_that_would_have_blocked_is_repeated(
+    pair: Pair, error: OSError, until: float | None
+) -> None:
+    ours, theirs = pair
+    theirs.send(b"x")
+    assert send(Busy(ours, error), b"y", until) == 1
+    assert recv(Busy(ours, error), 1, until) == b"x"
+
+
+def test_who_would_have_blocked_waits_for_what_the_call_wants(pair: Pair) -> None:
+    ours, theirs = pair
+    ours.settimeout(0.01)
+    with pytest.raises(WebSocketTimeoutException, match=r"^Connection timed out$"):
+        recv(Busy(ours, BlockingIOError(errno.EAGAIN, "again")), 1)
+    with pytest.raises(WebSocketTimeoutException, match=r"^Connection timed out$"):
+        send(Busy(ours, ssl.SSLWantReadError(2, "want read")), b"y")
+    theirs.send(b"x")
+    assert send(Busy(ours, ssl.SSLWantReadError(2, "want read")), b"y") == 1
+
+
+def test_who_wants_to_write_before_he_reads_does_not_wait_for_bytes(pair: Pair) -> None:
+    class Renegotiating(Busy):
+        def recv(self, _size: int) -> bytes:
+            if self._errors:
+                raise self._errors.pop()
+            return b"x"
+
+    ours, _ = pair
+    ours.settimeout(0.01)
+    assert recv(Renegotiating(ours, ssl.SSLWantWriteError(3, "want write")), 1) == b"x"
 
 
 # -- TLS ----------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from reactor import (
     WebSocketProtocolException,
     WebSocketProxyException,
     WebSocketTimeoutException,
+    continuous_frame,
     create_connection,
 )
 from reactor.classic.cookies import CookieJar
@@ -323,6 +324,52 @@ def test_a_time_out_in_mid_frame_loses_nothing(clients: Clients, authority: Auth
         more.release()
         ws.settimeout(10)
         assert ws.recv() == "Grüße" + "!" * 200
+
+
+@pytest.mark.parametrize("length", [5, 200])
+def test_a_time_out_in_a_whole_message_loses_nothing(clients: Clients, length: int) -> None:
+    raw = build_frame(TEXT, b"x" * length)
+    more = threading.Semaphore(0)
+
+    def in_pieces(talk: Talk) -> None:
+        talk.upgrade()
+        for octet in raw:
+            more.acquire(timeout=10)
+            talk.send(bytes([octet]))
+        talk.send(build_frame(TEXT, b"next"))
+        talk.until_closed()
+
+    ws = clients.connect(in_pieces)
+    ws.settimeout(0)
+    for _ in raw[:-1]:
+        with pytest.raises(WebSocketTimeoutException):
+            ws.recv()
+        more.release()
+        select.select([ws.sock], [], [], 10)
+    more.release()
+    ws.settimeout(10)
+    assert [ws.recv(), ws.recv()] == ["x" * length, "next"]
+
+
+def test_what_makes_messages_can_be_replaced(clients: Clients) -> None:
+    class Shouting(continuous_frame):
+        def extract(self, frame: ABNF) -> tuple[int, ABNF]:
+            opcode, frame = super().extract(frame)
+            frame.data = frame.data.upper()
+            return opcode, frame
+
+    ws = clients.connect(Says(build_frame(TEXT, b"one"), build_frame(BINARY, b"two")))
+    ws.cont_frame = Shouting(False, False)
+    assert [ws.recv(), ws.recv()] == ["ONE", b"TWO"]
+
+
+@pytest.mark.parametrize("name", ["recv_frame", "recv_data_frame", "recv_data"])
+def test_a_method_of_the_object_counts(name: str) -> None:
+    ws = WebSocket()
+    frame = ABNF(1, opcode=TEXT, mask_value=0, data=b"mine")
+    answers = {"recv_frame": frame, "recv_data_frame": (TEXT, frame), "recv_data": (TEXT, b"mine")}
+    setattr(ws, name, lambda *_: answers[name])
+    assert ws.recv() == "mine"
 
 
 def test_connecting_takes_no_longer_than_the_time_out(clients: Clients) -> None:
