@@ -20,9 +20,9 @@ CHECKED = ("reactor", "reactor-pure")
 
 #: Scenario: how many times the CPU time of the C client per message is too much.
 RATIOS = {
-    "echo-200": {"reactor": 2.3, "reactor-pure": 2.7},
-    "echo-1": {"reactor": 2.3, "reactor-pure": 2.6},
-    "fanin-200": {"reactor": 1.9, "reactor-pure": 2.1},
+    "echo-200": {"reactor": 1.9, "reactor-pure": 2.8},
+    "echo-1": {"reactor": 1.9, "reactor-pure": 2.6},
+    "fanin-200": {"reactor": 1.7, "reactor-pure": 2.0},
 }
 #: Messages of each connection: enough for some tenths of a second of CPU time.
 MESSAGES = {"echo-200": 150, "echo-1": 4000, "fanin-200": 800}
