@@ -99,7 +99,6 @@ cdef object compiled_new_mask = new_mask
 cdef object descriptor_of = socket.fileno
 
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
-cdef Py_ssize_t LOOP_NOW = find_slot(EventLoop, "now")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
 cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
 cdef Py_ssize_t STREAM_RECEIVER = find_slot(Stream, "_receiver")
@@ -206,11 +205,13 @@ cdef inline object tls_engine(stream):
 def tls_read(stream):
     cdef list chunks = []
     cdef int count
-    engine = tls_engine(stream)
-    if engine is None:
+    if tls_engine(stream) is None:
         return python_tls_read(stream)
     failure = None
     for count in range(stream.RECORDS_PER_READ):
+        engine = tls_engine(stream)
+        if engine is None:  # another thread has closed the socket; the next read will tell
+            break
         try:
             data = engine.read(stream_module.READ_SIZE)
         except WOULD_BLOCK:
@@ -377,7 +378,9 @@ cdef object send_message(connection, message, compress):
     corked = get(connection, CORKED) + size
     put(connection, CORKED, corked)
     if corked >= get(connection, CORK_LIMIT):
-        flush(connection)
+        # Not flush(): OpenSSL looks at signals when it has written, and loop.py puts off a
+        # KeyboardInterrupt only where a Python function of ours is the innermost.
+        python_flush(connection)
     elif PyList_GET_SIZE(output) == 1:
         (<list>get(loop, LOOP_DIRTY)).append(connection)
     return size

@@ -9,7 +9,7 @@ What it must not know: what handlers do; only that what a connection has left to
 written by its compiled twin.
 
 How it works. As the method does; the parts that are rarely needed are the method's own (``_sleep``
-with a limit, ``_run_timers``, ``_run_calls``, ``report``). See _hotpath.pyx for how it looks at the
+with a limit, ``_run_timers``, ``_run_calls``, ``report``). See _slots.pxd for how it looks at the
 objects. Events come into an array on the stack: a handler may run a loop of its own.
 """
 
@@ -42,11 +42,13 @@ cdef extern from *:
     #include <stdint.h>
     #ifdef __linux__
     #include <sys/epoll.h>
-    #else  /* EpollPoller is for Linux only */
+    #define HAS_EPOLL 1
+    #else  /* never called */
+    #define HAS_EPOLL 0
     struct epoll_event { uint32_t events; union { int fd; } data; };
     static int epoll_wait(int descriptor, struct epoll_event *events, int count, int timeout)
     {
-        return 0;
+        return -1;
     }
     #endif
     """
@@ -55,6 +57,8 @@ cdef extern from *:
     struct epoll_event:
         uint32_t events
         epoll_data_t data
+    enum:
+        HAS_EPOLL
     int epoll_wait(int descriptor, epoll_event *events, int count, int timeout) nogil
 
 cdef enum:
@@ -63,7 +67,7 @@ cdef enum:
 cdef Py_ssize_t LATEST = LAST_TICK
 cdef double LONGEST = MAX_SLEEP
 
-cdef Py_ssize_t LOOP_BEFORE_TURN = find_slot(EventLoop, "before_turn")
+cdef Py_ssize_t LOOP_BEFORE_TURN = find_slot(EventLoop, "_before_turn")
 cdef Py_ssize_t LOOP_CALLS = find_slot(EventLoop, "_calls")
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_DUE = find_slot(EventLoop, "_due")
@@ -99,11 +103,11 @@ def turn(loop, limit):
     calls = get(loop, LOOP_CALLS)
     due = get(loop, LOOP_DUE)
     if not holds(loop, LOOP_BEFORE_TURN, None):
-        loop.before_turn()
+        loop._before_turn()
     if PyList_GET_SIZE(get(loop, LOOP_DIRTY)):
         loop._flush()
     timeout = sleep(loop, calls, due, limit)
-    if type(poller) is EpollPoller:
+    if HAS_EPOLL and type(poller) is EpollPoller:
         count = wait(poller, timeout, ready)
         begin(loop)
         for i in range(count):

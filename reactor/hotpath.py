@@ -21,7 +21,8 @@ from .transports.stream import Stream, TLSStream
 
 __all__ = ["compiled"]
 
-#: Whether the compiled modules are in use.
+#: Whether all compiled modules are in use. (False, with frames.compiled True: only _frames.pyx is,
+#: as where there are no POSIX sockets.)
 compiled = False
 
 if frames.compiled:
@@ -35,8 +36,8 @@ if frames.compiled:
             tls_read,
         )
         from ._turn import turn
-    except ImportError:
-        pass  # it was not built
+    except (ImportError, TypeError):
+        pass  # it was not built, or from sources that these modules have left behind
     else:
         for owner, name, twin in (
             (EventLoop, "_turn", turn),

@@ -61,6 +61,9 @@ CALLS_USER_CODE = frozenset(
     )
 )
 
+#: Functions that call what may be compiled, and leave no frame between them and user code.
+CALLS_COMPILED = frozenset({"_attach", "read_now", "_read_pending"})
+
 
 class Flushable(Protocol):
     """What may stand in ``EventLoop.dirty``."""
@@ -107,12 +110,12 @@ class EventLoop:
     __slots__ = (
         "__dict__",
         "__weakref__",
+        "_before_turn",
         "_calls",
         "_due",
         "_interrupted",
         "_stopping",
         "_turns",
-        "before_turn",
         "dirty",
         "now",
         "poller",
@@ -121,6 +124,12 @@ class EventLoop:
         "time",
         "wheel",
     )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in EventLoop.__slots__:
+            if name in vars(cls) and not name.startswith("__"):
+                raise TypeError(f"{cls.__name__}.{name} would hide an attribute of the event loop")
 
     def __init__(
         self,
@@ -142,8 +151,8 @@ class EventLoop:
         self.dirty: list[Flushable] = []
         #: Transports that are on their way out, with nobody else to look after them.
         self.lingering: set[Abortable] = set()
-        #: Called at the beginning of every turn, if there is something to be called.
-        self.before_turn: Callable[[], object] | None = None
+        # Called at the beginning of every turn, if there is something to be called.
+        self._before_turn: Callable[[], object] | None = None
         #: How many answers of helper threads are waited for.
         self.awaited = 0
         #: The thread that runs the loop; before the first run, the one that made it.
@@ -338,6 +347,8 @@ class EventLoop:
     def next_timeout(self) -> float | None:
         """Seconds until the loop has something to do by itself; None: until an event.
 
+        To be asked, not to be overridden: the turn itself does not always ask.
+
         For another loop that hosts this one: watch :meth:`fileno` for reading, wait no
         longer than this, then call ``run_once(0)``.
         """
@@ -356,8 +367,8 @@ class EventLoop:
         return self.poller.fileno()
 
     def _turn(self, limit: float | None) -> None:
-        if self.before_turn is not None:
-            self.before_turn()
+        if self._before_turn is not None:
+            self._before_turn()
         if self.dirty:
             self._flush()
         events = self.poller.poll(self._sleep(limit))
@@ -543,6 +554,7 @@ def _in_user_code(frame: FrameType | None) -> bool:
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name.startswith(package):
-            return frame is not innermost and name in CALLS_USER_CODE
+            calls_user_code = name in CALLS_USER_CODE or frame.f_code.co_name in CALLS_COMPILED
+            return frame is not innermost and calls_user_code
         frame = frame.f_back
     return False

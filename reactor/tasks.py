@@ -257,11 +257,11 @@ class Task(Generic[T]):
     def _serve(self, request: Wait | InThread) -> None:
         self._waiting_for = request
         if isinstance(request, Wait):
-            poller = self._loop.poller
+            loop = self._loop  # not its poller: see verbs.py on sockets closed without a word
             for fd in request.reads:
-                poller.add_reader(fd, partial(self._ready, fd))
+                loop.add_reader(fd, self._ready, fd)
             for fd in request.writes:
-                poller.add_writer(fd, partial(self._ready, fd))
+                loop.add_writer(fd, self._ready, fd)
         else:
             self._loop.awaited += 1
             helpers.submit(request, partial(self._answer, request))

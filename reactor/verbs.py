@@ -148,7 +148,7 @@ class DispatchingLoop(EventLoop):
         fd: int = sock.fileno()
         self._forget_closed(fd)
         if not self._sockets:
-            self.before_turn = self._forget_all_closed
+            self._before_turn = self._forget_all_closed
         self._sockets[fd] = sock
         return fd
 

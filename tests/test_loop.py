@@ -1273,3 +1273,9 @@ def test_what_an_interrupted_callback_has_written_is_flushed_before_the_next_pol
     loop.run_once(0)
     assert log == [("flush", "a"), "call"]
     assert errors(caplog) == ([transport.error] if broken else [])
+
+
+@pytest.mark.parametrize("name", ["now", "time", "dirty"])
+def test_a_subclass_does_not_hide_what_every_turn_looks_at(name: str) -> None:
+    with pytest.raises(TypeError, match=f"Own.{name} would hide an attribute"):
+        type("Own", (EventLoop,), {name: 0.0})

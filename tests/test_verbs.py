@@ -18,6 +18,7 @@ from .support.apps import RecordedApp, code, dropped, said
 from .support.certificates import Authority
 from .support.driving import run_until
 from .support.peers import ScriptedPeer, Talk, echo
+from .support.recorder import Recorder
 from .support.servers import serve_with_reactor
 from .support.sockets import Sockets, drain, fill
 from .support.websocket_frames import CLOSE, PONG, TEXT, build_frame
@@ -459,3 +460,22 @@ def test_foreign_app_that_is_closed_by_a_timer(loop: Reactor) -> None:
         again.run(dispatcher=loop)
         loop.dispatch()
     assert again.of("message") == [("x",)]
+
+
+def test_a_reader_that_closes_its_socket_may_connect(loop: Reactor, sockets: Sockets) -> None:
+    """The new socket gets the number of the closed one, which the poller has not forgotten."""
+    listener = loop.listen("127.0.0.1", 0)
+    sock = sockets.readable()
+    number = sock.fileno()
+    recorder = Recorder()
+
+    def close_and_connect() -> bool:
+        sock.close()
+        loop.connect(f"ws://127.0.0.1:{listener.port}/", recorder, proxy=None)
+        return False
+
+    loop.read(sock, close_and_connect)
+    run_until(loop, lambda: recorder.events)
+    assert recorder.names == ["open"]
+    assert recorder.sock.fileno() == number
+    loop.close()

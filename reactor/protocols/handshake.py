@@ -186,13 +186,16 @@ def build_request(
             message names it. TypeError: `subprotocols` is a str.
     """
     check_subprotocols(subprotocols)
-    before, after = _around_key(
+    headers = tuple(headers)
+    # What may be secret is not kept.
+    around_key = _around_key.__wrapped__ if headers or cookie else _around_key
+    before, after = around_key(
         host_header,
         resource,
         origin,
         tuple(subprotocols),
         extensions,
-        tuple(headers),
+        headers,
         cookie,
         connection,
     )

@@ -39,8 +39,8 @@ MAX_PIECES = 1024
 
 # glibc's malloc() gives large blocks back to the system as soon as they are freed, until one of
 # that size has been freed once. A message of 1 MiB would have its pages made by the kernel, zeroed,
-# and thrown away several times: three quarters of its cost, see docs/performance.md. This block is
-# never touched. What it costs: up to twice its size may stay with the process after large messages.
+# and thrown away several times: two thirds of its cost. This block is never touched. What it costs:
+# up to twice its size may stay with the process after large messages.
 bytes(4 * 1024 * 1024)
 
 

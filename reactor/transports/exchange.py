@@ -113,7 +113,8 @@ async def read_response(
     # The peer was asked only now, so that an attempt to read would find nothing; but OpenSSL may
     # hold bytes that no wait() sees.
     may_be_there = data or isinstance(sock, ssl.SSLSocket)
-    if not may_be_there and not await wait(reads=[sock.fileno()], until=until):
+    closed = sock.fileno() < 0  # by whoever was told of the request: the read will say so
+    if not may_be_there and not closed and not await wait(reads=[sock.fileno()], until=until):
         raise _timeout(host)
     data = data or await read(sock, until, host)
     interim = 0

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from reactor import Reactor
-from reactor.protocols.session import Role
+from reactor.protocols.session import Role, State
 from reactor.timers import ManualClock
 
+from ..support.certificates import Authority
 from ..support.driving import run_until
 from ..support.sockets import Sockets
 from ..support.threads import Background
+from ..support.websocket_frames import TEXT, build_frame
 from .acting import BUILT, Act, as_client, echo, payloads, received, texts_of
 from .twins import attach
 
@@ -275,3 +277,52 @@ def test_ctrl_c_that_comes_between_two_handlers_costs_no_message(
     loop.remove_reader(trigger.fileno())
     loop.run_once(0)
     assert protocol.messages == ["a", "b"]
+
+
+def test_ctrl_c_while_much_is_sent_over_tls_costs_nothing(
+    loop: Reactor, authority: Authority
+) -> None:
+    """OpenSSL looks at signals once it has written."""
+    servers: list[Act] = []
+
+    def factory() -> Act:
+        servers.append(Act())
+        return servers[-1]
+
+    much = bytes(8 << 20)
+    listener = loop.listen("127.0.0.1", 0, factory, ssl=authority.server_context)
+    url = f"wss://127.0.0.1:{listener.port}/"
+    client = loop.connect(url, Act(), sslopt=authority.sslopt)
+    run_until(loop, lambda: client.state is State.OPEN and servers)
+
+    def send() -> None:
+        # It comes while the message is masked, which takes longer.
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+        client.send(much)
+
+    def ctrl_c(_number: int, frame: Any) -> None:
+        interrupt = signal.getsignal(signal.SIGINT)
+        assert callable(interrupt)
+        interrupt(signal.SIGINT, frame)
+
+    loop.call_soon(send)
+    with restored(signal.SIGALRM, ctrl_c), pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    client.send("behind it")
+    run_until(loop, lambda: len(servers[0].messages) == 2)
+    assert servers[0].messages == [much, "behind it"]
+
+
+def test_ctrl_c_in_a_handler_of_what_came_with_the_handshake_is_raised_there(
+    loop: Reactor, sockets: Sockets
+) -> None:
+    def press(_message: str | bytes) -> None:
+        signal.raise_signal(signal.SIGINT)
+        protocol.events.append(("not reached",))
+
+    protocol = Act(press)
+    near, _far = sockets.pair()
+    loop.call_soon(attach, loop, Role.CLIENT, near, protocol, build_frame(TEXT, b"at once"))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert protocol.names == ["open", "message"]

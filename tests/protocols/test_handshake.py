@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from reactor.exceptions import WebSocketBadStatusException, WebSocketHandshakeException
+from reactor.protocols import handshake
 from reactor.protocols.handshake import (
     Accepted,
     RejectedUpgrade,
@@ -589,3 +590,16 @@ class TestRoundTrip:
 def test_how_long_a_rejection_is_cannot_be_said_twice(name: str) -> None:
     with pytest.raises(ValueError, match="is set from the body"):
         build_rejection(403, headers=[(name, "chunked")], body="no")
+
+
+def test_what_may_be_secret_is_not_kept() -> None:
+    def kept() -> int:
+        return handshake._around_key.cache_info().currsize
+
+    before = kept()
+    for header, cookie in (([("Authorization", "Bearer secret")], None), ([], "session=secret")):
+        request = build_request("secret.example", "/", "key", headers=header, cookie=cookie)
+        assert b"secret\r\n" in request
+        assert kept() == before
+    build_request("no.secret.example", "/", "key")
+    assert kept() == min(before + 1, 256)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reactor.exceptions import WebSocketTimeoutException
+from reactor.exceptions import WebSocketConnectException, WebSocketTimeoutException
 from reactor.protocols.http11 import HeadLimits
 from reactor.tasks import Wait, run_blocking
 from reactor.transports.exchange import read_response
@@ -52,3 +52,11 @@ def test_no_answer_by_the_deadline(pair: tuple[socket.socket, socket.socket]) ->
     coroutine.send(None)
     with pytest.raises(WebSocketTimeoutException, match="opening handshake with host timed out"):
         coroutine.send(set())
+
+
+def test_a_socket_that_somebody_has_closed_is_an_error_of_the_connect(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    pair[0].close()
+    with pytest.raises(WebSocketConnectException):
+        run_blocking(read_response(pair[0], None, "host", HeadLimits()))
