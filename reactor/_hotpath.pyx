@@ -39,8 +39,9 @@ from .protocols.events import OPEN
 from .protocols.frames import new_mask, serialize
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
-from .transports import stream as stream_module
-from .transports.stream import MAX_RECORD, READ_SIZE, WOULD_BLOCK, Stream, TLSStream
+from .transports.stream import (
+    MAX_RECORD, READ_SIZE, WOULD_BLOCK, Stream, StreamState, TLSStream,
+)
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -94,7 +95,7 @@ cdef void give_back(uint8_t *buffer) noexcept:
 
 cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
-cdef object STREAM_OPEN = Stream.__init__.__globals__["_OPEN"]
+cdef object STREAM_OPEN = StreamState.OPEN
 cdef object compiled_new_mask = new_mask
 cdef object descriptor_of = socket.fileno
 
@@ -180,8 +181,6 @@ def read(stream):
     if size > 0:
         if data is None:
             handle(receiver, events)
-        elif is_a(receiver, Connection):
-            python_data_received(receiver, data)
         else:
             receiver.data_received(data)
         return True
@@ -204,16 +203,13 @@ cdef inline object tls_engine(stream):
 
 def tls_read(stream):
     cdef list chunks = []
-    cdef int count
-    if tls_engine(stream) is None:
+    engine = tls_engine(stream)
+    if engine is None:
         return python_tls_read(stream)
     failure = None
-    for count in range(stream.RECORDS_PER_READ):
-        engine = tls_engine(stream)
-        if engine is None:  # another thread has closed the socket; the next read will tell
-            break
+    for _ in range(stream.RECORDS_PER_READ):
         try:
-            data = engine.read(stream_module.READ_SIZE)
+            data = engine.read(READ_SIZE)
         except WOULD_BLOCK:
             break
         except OSError as exc:
@@ -224,6 +220,9 @@ def tls_read(stream):
             break
         chunks.append(data)
         if len(<bytes>data) < MAX_RECORD and not engine.pending():
+            break
+        engine = tls_engine(stream)
+        if engine is None:  # another thread has closed the socket; the next read will tell
             break
     if chunks:
         get(stream, STREAM_RECEIVER).data_received(

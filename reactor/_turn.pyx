@@ -22,10 +22,9 @@ from libc.errno cimport EINTR, errno
 from libc.math cimport ceil, rint
 from libc.stdint cimport int64_t, uint32_t
 
-from reactor._hotpath cimport flush
+from reactor._hotpath cimport flush, os_error
 from reactor._slots cimport find_slot, get, holds, is_a, number, put
 
-import os
 from time import monotonic
 
 from .loop import MAX_SLEEP, EventLoop
@@ -154,7 +153,7 @@ cdef int wait(poller, timeout, epoll_event *ready) except -1:
         if count >= 0:
             return count
         if errno != EINTR:
-            raise OSError(errno, os.strerror(errno))
+            raise os_error(errno)
         PyErr_CheckSignals()  # PEP 475: what the handler does not raise does not end the wait
         if seconds > 0.0:
             seconds = max(0.0, until - <double>monotonic())

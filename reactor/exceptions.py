@@ -37,6 +37,10 @@ __all__ = [
     "WebSocketTimeoutException",
 ]
 
+#: What is said of a connection that has ended without a close frame; the words are
+#: websocket-client's.
+LOST = "Connection to remote host was lost."
+
 
 class CloseCode:
     """The close codes of RFC 6455 section 7.4.1 and of the IANA registry."""

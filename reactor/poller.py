@@ -45,7 +45,15 @@ finally:
     if _lend_mapping:
         del collections.Mapping  # type: ignore[attr-defined]
 
-__all__ = ["EpollPoller", "Poller", "Selector", "SelectorPoller", "make_poller", "wait_for"]
+__all__ = [
+    "EpollPoller",
+    "Poller",
+    "Selector",
+    "SelectorPoller",
+    "bad_descriptor",
+    "make_poller",
+    "wait_for",
+]
 
 Handler = Callable[[], object]
 
@@ -193,7 +201,7 @@ class EpollPoller(Poller):
         if known:
             self._epoll.modify(fd, mask)
         elif fd < 0:
-            raise _bad_descriptor()  # the fileno() of a closed socket; epoll has a ValueError
+            raise bad_descriptor()  # the fileno() of a closed socket; epoll has a ValueError
         else:
             self._epoll.register(fd, mask)
 
@@ -261,7 +269,8 @@ class SelectorPoller(Poller):
             pass
 
 
-def _bad_descriptor() -> OSError:
+def bad_descriptor() -> OSError:
+    """Return the error of a descriptor that is not open."""
     return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
@@ -272,7 +281,7 @@ def _check_watchable(fd: int) -> None:
     select(), an error for all descriptors together; the latter as always ready.
     """
     if fd < 0:
-        raise _bad_descriptor()
+        raise bad_descriptor()
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))

@@ -21,6 +21,7 @@ from threading import RLock
 from typing import Any
 
 from ..exceptions import (
+    LOST,
     WebSocketConnectionClosedException,
     WebSocketPayloadException,
     WebSocketProtocolException,
@@ -32,8 +33,6 @@ from ..protocols.rules import RSV1
 from .frame import ABNF, cannot_decode, check_close, check_frame, is_utf8, to_bytes
 
 __all__ = ["continuous_frame", "frame_buffer"]
-
-LOST = "Connection to remote host was lost."
 
 #: The largest single read of a payload, in bytes.
 MAX_READ = 65536

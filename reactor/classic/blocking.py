@@ -21,6 +21,7 @@ from math import inf
 from typing import Any
 
 from ..exceptions import (
+    LOST,
     WebSocketConnectionClosedException,
     WebSocketConnectionLostException,
     WebSocketException,
@@ -31,7 +32,6 @@ from ..poller import wait_for
 
 __all__ = ["TLSDuplex", "recv", "recv_line", "send", "shut_down"]
 
-LOST = "Connection to remote host was lost."
 CLOSED = "socket is already closed."
 TIMED_OUT = "Connection timed out"
 

@@ -22,6 +22,7 @@ from threading import RLock
 from typing import Any
 
 from ..exceptions import (
+    LOST,
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketException,
@@ -31,7 +32,7 @@ from ..exceptions import (
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
-from .blocking import CLOSED, LOST, TIMED_OUT, TLSDuplex, recv, send, shut_down
+from .blocking import CLOSED, TIMED_OUT, TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
 from .trace import debug
 

@@ -110,11 +110,10 @@ async def read_response(
     """
     read = read_line_piece if exact else read_some
     parser = HeadParser("response", limits)
-    # The peer was asked only now, so that an attempt to read would find nothing; but OpenSSL may
-    # hold bytes that no wait() sees.
-    may_be_there = data or isinstance(sock, ssl.SSLSocket)
-    closed = sock.fileno() < 0  # by whoever was told of the request: the read will say so
-    if not may_be_there and not closed and not await wait(reads=[sock.fileno()], until=until):
+    # The peer was asked only now: an attempt to read would find nothing. But OpenSSL may hold bytes
+    # that no wait() sees, and of a socket that somebody has closed meanwhile the read will tell.
+    there = data or isinstance(sock, ssl.SSLSocket) or sock.fileno() < 0
+    if not there and not await wait(reads=[sock.fileno()], until=until):
         raise _timeout(host)
     data = data or await read(sock, until, host)
     interim = 0

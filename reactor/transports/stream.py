@@ -23,8 +23,6 @@ round, and bytes that OpenSSL holds already are invisible to the poller.
 
 from __future__ import annotations
 
-import errno
-import os
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -32,7 +30,8 @@ from enum import IntEnum
 from socket import SHUT_WR, socket
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ..exceptions import WebSocketConnectionClosedException, WebSocketConnectionLostException
+from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
+from ..poller import bad_descriptor
 
 if TYPE_CHECKING:
     from ..loop import EventLoop
@@ -392,24 +391,20 @@ class _Engine:
     def recv(self, size: int) -> bytes:
         engine = self._sock._sslobj
         if engine is None:
-            raise _no_descriptor()
+            raise bad_descriptor()
         data: bytes = engine.read(size)
         return data
 
     def send(self, data: Any) -> int:
         engine = self._sock._sslobj
         if engine is None:
-            raise _no_descriptor()
+            raise bad_descriptor()
         sent: int = engine.write(data)
         return sent
 
     def pending(self) -> int:
         engine = self._sock._sslobj
         return 0 if engine is None else engine.pending()
-
-
-def _no_descriptor() -> OSError:
-    return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def make_stream(loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int) -> Stream:
@@ -421,10 +416,9 @@ def make_stream(loop: EventLoop, sock: socket, receiver: Receiver, high: int, lo
 
 def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException:
     """Return the public exception for a connection that ended without a close frame."""
-    text = "Connection to remote host was lost."
     if error is None:
-        return WebSocketConnectionClosedException(text)
-    text = f"{text} ({error})"
+        return WebSocketConnectionClosedException(LOST)
+    text = f"{LOST} ({error})"
     if isinstance(error, ConnectionError):
         # Is a ConnectionResetError as well, for which programs look in on_error.
         lost: WebSocketConnectionClosedException = WebSocketConnectionLostException(

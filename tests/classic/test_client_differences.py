@@ -301,53 +301,49 @@ def test_a_time_out_of_zero_leaves_no_time_to_connect(clients: Clients) -> None:
     assert peer.connections == 0
 
 
-def test_a_time_out_in_mid_frame_loses_nothing(clients: Clients, authority: Authority) -> None:
-    raw = build_frame(TEXT, "Grüße".encode(), fin=False) + build_frame(CONT, b"!" * 200)
-    more = threading.Semaphore(0)
+class Octets:
+    """A peer that sends *raw* octet by octet, whenever it is told to, and then *rest*."""
 
-    def in_pieces(talk: Talk) -> None:
+    def __init__(self, raw: bytes, rest: bytes = b"") -> None:
+        self._raw = raw
+        self._rest = rest
+        self._more = threading.Semaphore(0)
+
+    def script(self, talk: Talk) -> None:
         talk.upgrade()
-        for octet in raw:
-            more.acquire(timeout=10)
+        for octet in self._raw:
+            self._more.acquire(timeout=10)
             talk.send(bytes([octet]))
+        talk.send(self._rest)
         talk.until_closed()
 
-    for context in (None, authority.server_context):
-        peer = clients.serve(in_pieces, context=context)
-        ws = clients.connect_to(peer.url, sslopt=authority.sslopt)
+    def time_out_before_each(self, ws: WebSocket) -> None:
+        """Have recv() time out before each octet; then let the last one come."""
         ws.settimeout(0)
-        for _ in raw[:-1]:
+        for _ in self._raw[:-1]:
             with pytest.raises(WebSocketTimeoutException):
                 ws.recv()
-            more.release()
+            self._more.release()
             select.select([ws.sock], [], [], 10)
-        more.release()
+        self._more.release()
         ws.settimeout(10)
+
+
+def test_a_time_out_in_mid_frame_loses_nothing(clients: Clients, authority: Authority) -> None:
+    raw = build_frame(TEXT, "Grüße".encode(), fin=False) + build_frame(CONT, b"!" * 200)
+    octets = Octets(raw)
+    for context in (None, authority.server_context):
+        peer = clients.serve(octets.script, context=context)
+        ws = clients.connect_to(peer.url, sslopt=authority.sslopt)
+        octets.time_out_before_each(ws)
         assert ws.recv() == "Grüße" + "!" * 200
 
 
 @pytest.mark.parametrize("length", [5, 200])
 def test_a_time_out_in_a_whole_message_loses_nothing(clients: Clients, length: int) -> None:
-    raw = build_frame(TEXT, b"x" * length)
-    more = threading.Semaphore(0)
-
-    def in_pieces(talk: Talk) -> None:
-        talk.upgrade()
-        for octet in raw:
-            more.acquire(timeout=10)
-            talk.send(bytes([octet]))
-        talk.send(build_frame(TEXT, b"next"))
-        talk.until_closed()
-
-    ws = clients.connect(in_pieces)
-    ws.settimeout(0)
-    for _ in raw[:-1]:
-        with pytest.raises(WebSocketTimeoutException):
-            ws.recv()
-        more.release()
-        select.select([ws.sock], [], [], 10)
-    more.release()
-    ws.settimeout(10)
+    octets = Octets(build_frame(TEXT, b"x" * length), build_frame(TEXT, b"next"))
+    ws = clients.connect(octets.script)
+    octets.time_out_before_each(ws)
     assert [ws.recv(), ws.recv()] == ["x" * length, "next"]
 
 

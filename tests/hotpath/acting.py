@@ -6,10 +6,8 @@ On these, the compiled functions act directly.
 from __future__ import annotations
 
 import socket
-import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -75,34 +73,12 @@ def tcp_pair(sockets: Sockets) -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
-def reset(sock: socket.socket) -> None:
-    """Close a TCP socket in such a way that its peer sees a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
 def texts_of(*messages: str) -> bytes:
     return b"".join(build_frame(TEXT, message.encode()) for message in messages)
 
 
-def received(sock: socket.socket) -> bytes:
-    """What there is to be read from a non-blocking socket."""
-    data = b""
-    try:
-        while piece := sock.recv(1 << 20):
-            data += piece
-    except BlockingIOError:
-        pass
-    return data
-
-
 def payloads(data: bytes) -> list[bytes]:
     return [frame.payload for frame in read_frames(data)]
-
-
-def deflated(payload: bytes) -> bytes:
-    compressor = zlib.compressobj(wbits=-15)
-    return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def run_program(program: str, way: str) -> subprocess.CompletedProcess[str]:

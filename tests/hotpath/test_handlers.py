@@ -15,7 +15,7 @@ from reactor.exceptions import (
 from reactor.protocols.messages import MessageAssembler
 from reactor.protocols.session import Role
 
-from ..support.sockets import Sockets, take_number
+from ..support.sockets import Sockets, received, take_number
 from ..support.threads import Background
 from ..support.websocket_frames import (
     CLOSE,
@@ -26,7 +26,7 @@ from ..support.websocket_frames import (
     build_frame,
     read_frames,
 )
-from .acting import BUILT, Act, as_client, echo, payloads, received, run_program, texts_of
+from .acting import BUILT, Act, as_client, echo, payloads, run_program, texts_of
 from .twins import attach
 
 pytestmark = BUILT

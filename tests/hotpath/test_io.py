@@ -21,22 +21,20 @@ from reactor.protocols.session import Role, State
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
-from ..support.sockets import Sockets, drain, take_number
+from ..support.sockets import Sockets, drain, received, reset, take_number
 from ..support.threads import Background
 from ..support.websocket_frames import (
     TEXT,
     build_frame,
 )
+from ..support.zlib_peer import ZlibPeer
 from .acting import (
     AGREEMENT,
     BUILT,
     Act,
     as_client,
-    deflated,
     echo,
     payloads,
-    received,
-    reset,
     tcp_pair,
     texts_of,
 )
@@ -186,7 +184,7 @@ def test_a_long_compressed_message_behind_a_plain_one_comes_all_at_once_in_piece
     protocol = Pieces()
     options = {"fragments": True, "fragment_size": 1000, "agreement": AGREEMENT}
     far = as_client(loop, protocol, sockets, **options)
-    far.send(texts_of("plain") + build_frame(TEXT, deflated(b"long" * 5000), rsv=4))
+    far.send(texts_of("plain") + build_frame(TEXT, ZlibPeer().compress(b"long" * 5000), rsv=4))
     loop.run_once(1)
     pieces = protocol.of("data")
     assert protocol.messages == ["plain"]

@@ -18,14 +18,14 @@ from reactor.exceptions import (
 from reactor.protocols.session import Role
 
 from ..support.driving import run_until
-from ..support.sockets import Sockets
+from ..support.sockets import Sockets, received
 from ..support.websocket_frames import (
     KEY,
     PING,
     TEXT,
     build_frame,
 )
-from .acting import BUILT, Act, as_client, payloads, received, run_program
+from .acting import BUILT, Act, as_client, payloads, run_program
 from .twins import TWINS, attach
 
 pytestmark = BUILT

@@ -27,7 +27,8 @@ from ..support.websocket_frames import (
     build_frame,
     close_payload,
 )
-from .acting import AGREEMENT, BUILT, deflated
+from ..support.zlib_peer import ZlibPeer
+from .acting import AGREEMENT, BUILT
 from .twins import Script, play, python_way
 
 pytestmark = BUILT
@@ -73,7 +74,7 @@ def frames(draw: st.DrawFn, masked: bool) -> bytes:
     if kind == 23:
         return frame(CLOSE, draw(st.sampled_from([close_payload(1000, b"bye"), b""])))
     if kind < 26:
-        return frame(TEXT, deflated(draw(texts).encode() + b"squeezed"), rsv=4)
+        return frame(TEXT, ZlibPeer().compress(draw(texts).encode() + b"squeezed"), rsv=4)
     return draw(
         st.sampled_from(
             [

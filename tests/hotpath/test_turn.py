@@ -21,10 +21,10 @@ from reactor.timers import ManualClock
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
-from ..support.sockets import Sockets
+from ..support.sockets import Sockets, received
 from ..support.threads import Background
 from ..support.websocket_frames import TEXT, build_frame
-from .acting import BUILT, Act, as_client, echo, payloads, received, texts_of
+from .acting import BUILT, Act, as_client, echo, payloads, texts_of
 from .twins import attach
 
 pytestmark = BUILT

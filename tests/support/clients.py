@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 from types import TracebackType
 from typing import Any
 
 from reactor.loop import EventLoop
 
 from .driving import run_until
+from .sockets import reset
 from .websocket_frames import KEY, Frame, build_frame, read_frames
 
 #: The key, and what answers it, of the example in RFC 6455 section 1.3.
@@ -143,8 +143,7 @@ class RawClient:
 
     def reset(self) -> None:
         """Close with a reset (RST)."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        reset(self.sock)
 
     def close(self) -> None:
         """Close, if that is not done."""

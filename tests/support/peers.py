@@ -16,11 +16,11 @@ import hashlib
 import select
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Callable
 from types import TracebackType
 
+from .sockets import reset
 from .websocket_frames import CLOSE, PING, PONG, TEXT, Frame, build_frame, read_frames
 
 #: Seconds after which a script that waits has failed: far more than any of them needs.
@@ -148,8 +148,7 @@ class Talk:
 
     def reset(self) -> None:
         """Close with a reset (RST) in place of a FIN."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        reset(self.sock)
 
 
 Script = Callable[[Talk], object]

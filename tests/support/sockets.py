@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import struct
 from contextlib import ExitStack
 
 
@@ -48,15 +49,26 @@ def fill(sock: socket.socket) -> None:
         pass
 
 
-def drain(sock: socket.socket) -> int:
-    """Read from a non-blocking socket what there is; return the number of bytes."""
-    count = 0
+def received(sock: socket.socket) -> bytes:
+    """Read from a non-blocking socket what there is, and return it."""
+    data = b""
     try:
-        while data := sock.recv(65536):
-            count += len(data)
+        while piece := sock.recv(1 << 20):
+            data += piece
     except BlockingIOError:
         pass
-    return count
+    return data
+
+
+def drain(sock: socket.socket) -> int:
+    """Read from a non-blocking socket what there is; return the number of bytes."""
+    return len(received(sock))
+
+
+def reset(sock: socket.socket) -> None:
+    """Close a TCP socket with a reset (RST) in place of a FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def closed_number() -> int:

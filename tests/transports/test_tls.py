@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +31,8 @@ from reactor.transports.tls import (
     server_hostname,
     start_tls,
 )
+
+from ..support.sockets import reset as reset_now
 
 HOST = "example.org"
 UTC = datetime.timezone.utc
@@ -551,11 +552,6 @@ def test_server_hostname_of_the_options() -> None:
 
 def close_at_once(sock: socket.socket) -> None:
     sock.recv(10000)  # all of the client's first flight: otherwise closing is a reset
-
-
-def reset_now(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def reset(sock: socket.socket) -> None:
