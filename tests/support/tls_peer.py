@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import Any
+
+from .certificates import Authority
 
 
 class TLSPeer:
@@ -85,3 +88,20 @@ class TLSPeer:
     def close(self) -> None:
         """Close the socket, without a word."""
         self._sock.close()
+
+
+def tls_pair(
+    authority: Authority, kind: type[ssl.SSLSocket] = ssl.SSLSocket, **wrap: Any
+) -> tuple[Any, TLSPeer]:
+    """Return a non-blocking socket of this class and its far end, with TLS between them."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    context = authority.client_context()
+    context.sslsocket_class = kind
+    sock = context.wrap_socket(
+        near, server_hostname="localhost", do_handshake_on_connect=False, **wrap
+    )
+    assert type(sock) is kind
+    peer = TLSPeer(far, authority.server_context)
+    peer.shake_hands(sock)
+    return sock, peer

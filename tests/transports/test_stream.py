@@ -27,7 +27,7 @@ from reactor.transports.stream import (
 from ..support.certificates import Authority
 from ..support.driving import replace_method
 from ..support.scene import watched_pair
-from ..support.tls_peer import TLSPeer
+from ..support.tls_peer import tls_pair
 from ..support.witness import Witness
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -608,17 +608,9 @@ class TLSCase:
     stream: TLSStream
 
     def __init__(self, loop: EventLoop, witness: Witness, authority: Authority, **wrap: Any):
-        near, far = socket.socketpair()
-        near.setblocking(False)
-        context = authority.client_context()
-        context.sslsocket_class = WatchedTLSSocket
-        sock = context.wrap_socket(
-            near, server_hostname="localhost", do_handshake_on_connect=False, **wrap
-        )
-        assert isinstance(sock, WatchedTLSSocket)
+        sock: WatchedTLSSocket
+        sock, self.peer = tls_pair(authority, WatchedTLSSocket, **wrap)
         sock.receives, sock.sends, sock.faults = [], [], {}
-        self.peer = TLSPeer(far, authority.server_context)
-        self.peer.shake_hands(sock)
         self.sock = sock
         self.loop = loop
         stream = make_stream(loop, sock, witness, HIGH, LOW)

@@ -19,7 +19,7 @@ from reactor.transports.stream import StreamState, TLSStream, make_stream
 from ..support.certificates import Authority
 from ..support.driving import run_until
 from ..support.sockets import drain, take_number
-from ..support.tls_peer import TLSPeer
+from ..support.tls_peer import tls_pair
 from ..support.witness import Witness
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -32,18 +32,11 @@ class Case:
     """A TLS stream over an ordinary socket, and its far end."""
 
     def __init__(self, loop: EventLoop, authority: Authority) -> None:
-        near, far = socket.socketpair()
-        near.setblocking(False)
-        sock = authority.client_context().wrap_socket(
-            near, server_hostname="localhost", do_handshake_on_connect=False
-        )
-        assert type(sock) is ssl.SSLSocket
+        sock: ssl.SSLSocket
+        sock, self.peer = tls_pair(authority)
         self.loop = loop
         self.sock = sock
         self.witness = Witness()
-        self.far = far
-        self.peer = TLSPeer(far, authority.server_context)
-        self.peer.shake_hands(sock)
         stream = make_stream(loop, sock, self.witness, HIGH, LOW)
         assert isinstance(stream, TLSStream)
         self.stream = stream
