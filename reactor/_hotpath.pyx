@@ -189,7 +189,7 @@ def read(stream):
         return True
     if code == EAGAIN or code == EINTR:
         return False
-    stream._fail(os_error(code))
+    stream._read_failed(os_error(code))
     return True
 
 
@@ -270,8 +270,8 @@ cdef int handle(connection, list events) except -1:
     if events is None:
         return 0
     session = get(connection, SESSION)
-    if PyList_GET_SIZE(get(session, SESSION_OUTPUT)) and not connection._answer():
-        return 0
+    if PyList_GET_SIZE(get(session, SESSION_OUTPUT)):
+        connection._answer()
     if PyList_GET_SIZE(events):
         deliver(connection, session, events)
     if holds(session, SESSION_UNFINISHED, True):
@@ -432,7 +432,7 @@ cdef int flush(connection) except -1:
         )
         if sent < 0:
             if errno != EAGAIN and errno != EINTR:
-                stream._fail(os_error(errno))
+                stream._write_failed(os_error(errno))
                 return 0
             sent = 0
     else:
@@ -445,7 +445,7 @@ cdef int flush(connection) except -1:
         except WOULD_BLOCK:
             sent = 0
         except OSError as exc:
-            stream._fail(exc)
+            stream._write_failed(exc)
             return 0
     if sent < PyBytes_GET_SIZE(data):
         stream._queue_rest(data, sent)

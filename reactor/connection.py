@@ -185,20 +185,24 @@ class Connection(Sending):
         except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
             self._broken(exc)
             return
-        if session.output and not self._answer():
-            return
+        if session.output:
+            self._answer()
         if events:
             deliver(self, events)
         if session.unfinished:
             self._receive_rest(session)
 
-    def _answer(self) -> bool:
-        """The session has put out answers to what came. Returns whether they can be sent."""
-        if self.stream.queued >= self._write_limit:
-            self._overflow()  # it sends pings, and does not read our pongs
-            return False
-        self.cork()
-        return True
+    def _answer(self) -> None:
+        """The session has put out pongs."""
+        if not self.stream.queued or self._corked:
+            self.cork()
+            return
+        # A peer that reads slowly need not wait for its pong until the queue is empty; and one
+        # that reads nothing is owed no more than one. RFC 6455 section 5.5.3: an endpoint "MAY
+        # elect to send a Pong frame for only the most recently processed Ping frame".
+        output = self.session.output
+        self.stream.write_ahead(output[-1])
+        output.clear()
 
     def _broken(self, exc: Exception) -> None:
         """What came could not be looked at, so that nothing behind it can be, either."""
@@ -327,13 +331,14 @@ class Connection(Sending):
         keep_alive = self._keep_alive
         assert keep_alive is not None
         now = self._loop.time()
-        action, due = keep_alive.on_timer(now, self.last_activity)
+        action, due = keep_alive.on_timer(now, self.last_activity, self._moved_at())
         if action is Action.SUSPECT:
             # Before the peer is declared dead, what the kernel already holds is read: one
             # read a turn, so that nobody is starved, until the pong is found or nothing is
             # left. Who has paused reading cannot know, and is not told.
             stream = self.stream
-            if stream.reading and not stream.read_now():
+            silent = stream.reading and not stream.read_now()
+            if silent and not keep_alive.on_backlog(now, stream.backlog()):
                 self._dead()
                 return
             if self.state is not State.OPEN:
@@ -344,18 +349,23 @@ class Connection(Sending):
             self._send_ping(keep_alive.policy.payload)
         self._timer = self._loop.call_at(due, self._on_keep_alive)
 
+    def _moved_at(self) -> float:
+        """When bytes last moved in a way that says that the peer is alive, pongs apart.
+
+        It takes what is queued; or it is in the middle of a frame, where no pong can come.
+        """
+        moved_at = self.stream.progress_at
+        return max(moved_at, self.last_activity) if self.session.within_frame else moved_at
+
     def _send_ping(self, payload: bytes) -> None:
         """Send a ping of the keep-alive."""
+        assert self._keep_alive is not None
+        self._keep_alive.note_backlog(self.stream.backlog())
         self.sent(self.session.ping(payload))
 
     def _dead(self) -> None:
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", WebSocketTimeoutException("ping/pong timed out"))
-
-    def _overflow(self) -> None:
-        error = self._queue_full(self.stream.queued)
-        self.stream.abort()
-        self._end(CloseCode.ABNORMAL, "", error)
 
     # -- ending --------------------------------------------------------------------------
 

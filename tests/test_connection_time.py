@@ -187,6 +187,58 @@ class TestKeepAlive:
         scene.turn()
         assert scene.nothing_goes_on()
 
+    @pytest.mark.parametrize("when_idle", [True, False])
+    def test_who_takes_what_is_queued_is_alive(self, scene: Scene, when_idle: bool) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, ping_interval=10, ping_timeout=5, ping_when_idle=when_idle)
+        scene.sock.room = 0
+        recorder.send(bytes(100))
+        for _ in range(10):
+            scene.sock.room = 10
+            scene.turn(4, count=2)  # the ping waits in the queue
+        assert recorder.names == ["open"]
+        scene.sock.room = None
+        scene.turn(4, count=2)
+        assert peer.told()[-1] == (PING, b"")
+        scene.turn(4.999, count=2)  # its time runs from now on
+        assert recorder.names == ["open"]
+        scene.turn(1, count=2)
+        assert recorder.closes == [(1006, "")]
+
+    def test_who_takes_nothing_and_gives_nothing_is_found_in_time(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder, ping_interval=10, ping_timeout=5)
+        scene.sock.room = 0
+        recorder.send(bytes(100))
+        scene.turn(10)
+        scene.turn(5, count=2)
+        assert recorder.closes == [(1006, "")]
+
+    def test_who_is_within_a_long_frame_is_alive(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, ping_interval=10, ping_timeout=5, ping_when_idle=False)
+        frame = text("x" * 100)
+        for octet in frame[:-1]:
+            peer.send(bytes([octet]))
+            scene.turn(4, count=2)
+        assert recorder.names == ["open"]
+        peer.send(frame[-1:])
+        scene.turn(count=2)
+        assert recorder.names == ["open", "message"]
+        scene.turn(5, count=2)  # the frame is at an end, and there is no pong behind it
+        assert recorder.closes == [(1006, "")]
+
+    def test_who_stops_within_a_frame_is_given_up(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, ping_interval=10, ping_timeout=5, ping_when_idle=False)
+        scene.turn(10)
+        peer.send(text("x" * 100)[:50])
+        scene.turn(4, count=2)
+        scene.turn(4.999, count=2)
+        assert recorder.names == ["open"]
+        scene.turn(1, count=2)
+        assert recorder.closes == [(1006, "")]
+
     def test_without_a_timeout_nobody_is_given_up(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder, ping_interval=10, ping_timeout=None)
@@ -261,6 +313,7 @@ class TestKeepAlive:
         scene.clock.advance(100)
         scene.turn(count=5)
         assert len(recorder.messages) == 150
+        scene.turn(5)
         assert recorder.names[-2:] == ["error", "close"]
 
     def test_who_has_paused_reading_is_not_told_of_a_timeout(self, scene: Scene) -> None:

@@ -429,47 +429,68 @@ class TestWriteQueue:
         assert 200_000 <= actor.buffered_amount < 200_000 + CORK_LIMIT + 10_008
         assert actor.state is State.OPEN
 
-    def test_a_peer_that_pings_and_does_not_read_is_left(self, scene: Scene) -> None:
+    def test_a_peer_that_pings_and_does_not_read_is_owed_one_pong(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder, write_limit=1000)
         scene.sock.room = 0
-        flood = build_frame(PING, bytes(125)) * 4
-        for _ in range(10):
-            if recorder.closes:
-                break
-            peer.send(flood)
+        recorder.send(bytes(1000))
+        queued = recorder.buffered_amount
+        for i in range(10):
+            peer.send(*(build_frame(PING, bytes([i, j]) * 60) for j in range(4)))
             scene.turn()
-        (error,) = recorder.errors
-        assert isinstance(error, WebSocketQueueFullException)
-        assert "write_limit is 1000" in str(error)
-        assert recorder.closes == [(1006, "")]
-        assert recorder.names[-2:] == ["error", "close"]
+        assert recorder.buffered_amount == queued
+        assert recorder.names == ["open"] + ["ping"] * 40
+        scene.sock.room = None
         scene.turn()
-        assert scene.nothing_goes_on()
+        assert peer.told() == [(BINARY, bytes(1000)), (PONG, bytes([9, 3]) * 60)]
 
-    def test_it_is_left_when_the_limit_is_just_reached(self, scene: Scene) -> None:
+    def test_a_pong_goes_ahead_of_what_is_queued_between_two_frames(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        scene.sock.room = 0
+        large = [bytes([i]) * 10_000 for i in range(3)]
+        for message in large:
+            recorder.send(message)
+        scene.sock.room = 5000  # the first is on its way
+        scene.turn()
+        peer.send(build_frame(PING, b"?"))
+        scene.turn()
+        recorder.close(4000)
+        scene.sock.room = None
+        scene.turn()
+        assert peer.told() == [
+            (BINARY, large[0]),
+            (PONG, b"?"),
+            (BINARY, large[1]),
+            (BINARY, large[2]),
+            *closes(4000),
+        ]
+
+    def test_a_full_queue_is_no_reason_to_leave_a_peer_that_pings(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder, write_limit=100)
         scene.sock.room = 0
         recorder.send(bytes(94))
-        assert recorder.buffered_amount == 100
+        with pytest.raises(WebSocketQueueFullException):
+            recorder.send(b"")
         peer.send(build_frame(PING))
         scene.turn()
-        assert recorder.closes == [(1006, "")]
+        assert recorder.names == ["open", "ping"]
+        scene.sock.room = None
+        scene.turn()
+        assert peer.told()[-1] == (PONG, b"")
 
-    def test_it_is_left_while_closing_too(self, scene: Scene) -> None:
+    def test_a_pong_is_owed_while_closing_too(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder, write_limit=1000)
-        scene.sock.room = 0
+        scene.sock.room = 3  # of the close frame
         recorder.close()
         for _ in range(10):
-            if recorder.closes:
-                break
             peer.send(build_frame(PING, bytes(125)) * 4)
             scene.turn()
-        assert recorder.closes == [(1006, "")]
+        scene.sock.room = None
         scene.turn()
-        assert scene.nothing_goes_on()
+        assert peer.told() == [*closes(1000), (PONG, bytes(125))]
 
 
 class TestThreads:

@@ -329,6 +329,11 @@ class WebSocketSession:
         return self._sending is not None
 
     @property
+    def within_frame(self) -> bool:
+        """Whether a frame has begun to come, and has not ended."""
+        return self._frame is not None or bool(self._tail)
+
+    @property
     def ended(self) -> bool:
         """Whether the peer's last word has come: nothing more will be parsed."""
         return self._ended

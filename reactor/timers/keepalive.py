@@ -28,13 +28,19 @@ What counts as an answer: a pong, to whichever ping: RFC 6455 section 5.5.3 lets
 the most recent ping only, and a payload that is the same each time would not tell. With
 ``when_idle=True`` every byte that came after the ping counts as well.
 
+What postpones the end: bytes that move, though they are no answer. A ping waits behind what is
+queued, in the process and in the kernel, and a pong behind the frame that is coming in. So the
+`timeout` runs from the last time at which the peer took something of the queue, or gave something
+of an unfinished frame (`moved_at`); and the kernel's backlog counts as taken when it has shrunk
+since the ping (`on_backlog`). A peer that takes nothing and gives nothing moves nothing.
+
 SUSPECT does not mean dead. The loop may have been held up by a slow handler while the answer waits
 in the kernel. So the connection now reads all that the kernel already holds, and asks again::
 
-    action, due = keepalive.on_timer(now, self.last_activity)
+    action, due = keepalive.on_timer(now, self.last_activity, moved_at)
     if action is Action.SUSPECT:
         self.read_until_it_would_block()
-        action, due = keepalive.on_timer(now, self.last_activity)
+        action, due = keepalive.on_timer(now, self.last_activity, moved_at)
         if action is Action.SUSPECT:
             ...                                     # dead: close the connection
 """
@@ -48,6 +54,9 @@ from dataclasses import dataclass
 from ..exceptions import WebSocketStateException
 
 __all__ = ["Action", "KeepAlive", "KeepAlivePolicy"]
+
+#: A backlog in the kernel below this says nothing: some bytes are always on their way.
+MIN_BACKLOG = 64 * 1024
 
 # RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less"
 _MAX_PAYLOAD = 125
@@ -118,7 +127,10 @@ class KeepAlive:
             or None. Where pings overlapped it is an upper bound: it counts from the oldest one.
     """
 
-    __slots__ = ("_grid", "_heard_at", "_ping_due", "_pinged_at", "latency", "policy")
+    __slots__ = (
+        *("_backlog", "_grid", "_heard_at", "_moved_at", "_ping_due", "_pinged_at"),
+        *("latency", "policy"),
+    )
 
     def __init__(self, policy: KeepAlivePolicy) -> None:
         self.policy = policy
@@ -126,6 +138,8 @@ class KeepAlive:
         self._ping_due: float | None = None  # when the next ping goes out; None: not started
         self._pinged_at: float | None = None  # the oldest unanswered ping; None: there is none
         self._grid = 0.0  # see start()
+        self._backlog = 0  # bytes that the kernel held when it was last asked
+        self._moved_at = 0.0  # when it was seen to have shrunk
         self._heard_at = 0.0  # when idle: the last activity that has been taken into account
 
     @property
@@ -182,7 +196,30 @@ class KeepAlive:
             self.latency = now - self._pinged_at
             self._pinged_at = None
 
-    def on_timer(self, now: float, last_activity: float) -> tuple[Action, float]:
+    def note_backlog(self, size: int) -> None:
+        """Take note of the bytes that wait in the kernel before a ping is sent."""
+        self._backlog = size
+
+    def on_backlog(self, now: float, size: int) -> bool:
+        """Say whether the peer is alive, by the bytes that wait in the kernel after SUSPECT.
+
+        Parameters:
+            now: the time, in seconds.
+            size: bytes that were written and that the peer's system has not acknowledged. While
+                there are some, the ping may be one of them.
+
+        Returns:
+            Whether there are fewer than there were. Then the timeout begins anew.
+        """
+        shrinks = 0 < size < self._backlog and self._backlog >= MIN_BACKLOG
+        self._backlog = size
+        if shrinks:
+            self._moved_at = now
+        return shrinks
+
+    def on_timer(
+        self, now: float, last_activity: float, moved_at: float = 0.0
+    ) -> tuple[Action, float]:
         """Say what is to be done now. To ask earlier than told does no harm.
 
         Parameters:
@@ -191,6 +228,8 @@ class KeepAlive:
                 count as sent before it was, and the peer would be out of time at once.
             last_activity: when anything was last received, in seconds of the same clock. Looked at
                 with ``when_idle=True`` only.
+            moved_at: when bytes last moved that are no answer and yet say that the peer is alive,
+                in seconds of the same clock; see the module.
 
         Returns:
             The action, and when to call this again. After WAIT and PING that is later than `now`.
@@ -209,8 +248,11 @@ class KeepAlive:
             if self._pinged_at is not None and last_activity > self._pinged_at:
                 self._pinged_at = None
 
-        if self._pinged_at is not None and timeout is not None and now >= self._pinged_at + timeout:
-            return Action.SUSPECT, now
+        timed_out = math.inf
+        if self._pinged_at is not None and timeout is not None:
+            timed_out = max(self._pinged_at, moved_at, self._moved_at) + timeout
+            if now >= timed_out:
+                return Action.SUSPECT, now
 
         action = Action.WAIT
         if now >= self._ping_due:
@@ -220,9 +262,10 @@ class KeepAlive:
             self._ping_due += interval * (1 + round((now - self._ping_due) / interval))
             if self._pinged_at is None:
                 self._pinged_at = now
-        if self._pinged_at is None or timeout is None:
+                if timeout is not None:
+                    timed_out = now + timeout
+        if timed_out == math.inf:
             return action, self._ping_due
-        timed_out = self._pinged_at + timeout
         if self._grid:
             timed_out += -timed_out % self._grid
         return action, min(self._ping_due, timed_out)

@@ -11,11 +11,17 @@ However it ends, the receiver hears ``connection_lost`` exactly once, from the l
 from within a call that it makes itself.
 
     OPEN --close()--> CLOSING --queue empty, EOF--> CLOSED
-      +----------------abort(), error, EOF-----------^
+     | +-------------abort(), failed read, EOF--------^
+     +--failed write--> UNWRITABLE --nothing left-----+
+
+A failed write says that the peer takes nothing any more, not that it has said nothing: its last
+messages and its close frame may be in the kernel. So an UNWRITABLE stream reads on, one bounded
+read a turn, until the kernel has nothing left, and only then is lost. Where reading is paused,
+that waits until it is resumed.
 
 The socket is watched for writing only while something is queued, and for reading only while
-reading is not paused. One bounded read is made per readiness, so that one busy socket cannot
-starve the others.
+reading is not paused. One bounded read is made per readiness, and one bounded amount is taken off
+the queue, so that one busy socket cannot starve the others.
 
 :class:`TLSStream` differs in what readiness means: a read may need to write and the other way
 round, and bytes that OpenSSL holds already are invisible to the poller.
@@ -24,14 +30,17 @@ round, and bytes that OpenSSL holds already are invisible to the poller.
 from __future__ import annotations
 
 import ssl
-from collections import deque
+import sys
 from collections.abc import Callable
 from enum import IntEnum
+from fcntl import ioctl
 from socket import SHUT_WR, socket
+from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
 from ..poller import bad_descriptor
+from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
     from ..loop import EventLoop
@@ -50,6 +59,9 @@ __all__ = [
 #: enough to be fair; and below 128 KiB, from where on malloc() has the kernel map memory for each.
 READ_SIZE = 120 * 1024
 
+#: Bytes that leave the queue in one readiness, or a few more: a write to a socket that takes
+#: everything would go on until the queue is empty, however long that is.
+WRITE_SIZE = 256 * 1024
 
 #: Bytes of the longest TLS record (RFC 8446 section 5.1).
 MAX_RECORD = 16384
@@ -77,6 +89,7 @@ class StreamState(IntEnum):
     OPEN = 0
     CLOSING = 1
     CLOSED = 2
+    UNWRITABLE = 3
 
 
 _OPEN: Final = StreamState.OPEN  # looked up with every write: ten times as fast
@@ -94,9 +107,21 @@ class Stream:
         sock: the socket; the stream owns it from now on.
         receiver: who is told.
         high, low: the water marks of the write queue, in bytes.
+
+    Attributes:
+        sock: the socket.
+        state: see the module.
+        queued: bytes in the write queue. An unwritable stream counts what it is given, as if a
+            peer took nothing, and keeps none of it.
+        above_high: whether ``queue_drained`` is owed.
+        progress_at: when the kernel last took something from the queue, by the clock of the
+            loop's turns; 0.0: never.
     """
 
     __slots__ = (
+        "_ahead",
+        "_draining",
+        "_error",
         "_fd",
         "_high",
         "_loop",
@@ -107,6 +132,7 @@ class Stream:
         "_recv",
         "_send",
         "above_high",
+        "progress_at",
         "queued",
         "sock",
         "state",
@@ -117,14 +143,18 @@ class Stream:
     ) -> None:
         self.sock = sock
         self.state = StreamState.OPEN
-        self.queued = 0  # bytes in the queue
-        self.above_high = False  # queue_drained is owed
+        self.queued = 0
+        self.above_high = False
+        self.progress_at = 0.0
         self._loop = loop
         self._fd = sock.fileno()
         self._receiver = receiver
         self._high = high
         self._low = low
-        self._queue: deque[memoryview] | None = None  # made when the kernel first refuses
+        self._queue: WriteQueue | None = None  # while the kernel does not take everything
+        self._ahead: bytes | None = None  # goes out before what is queued
+        self._error: OSError | None = None  # of the write that failed
+        self._draining = False  # _drain is in the loop's list of calls
         self._reading = False
         self._recv = sock.recv
         self._send: Callable[[Any], int] = sock.send
@@ -133,15 +163,20 @@ class Stream:
 
     def start_reading(self) -> None:
         """Begin, or begin again, to read."""
-        if not self._reading and self.state is not StreamState.CLOSED:
-            self._reading = True
+        if self._reading or self.state is StreamState.CLOSED:
+            return
+        self._reading = True
+        if self.state is StreamState.UNWRITABLE:
+            self._drain_soon()
+        else:
             self._loop.poller.add_reader(self._fd, self._read)
 
     def pause_reading(self) -> None:
         """Leave what comes in the kernel's buffer."""
         if self._reading:
             self._reading = False
-            self._loop.poller.remove_reader(self._fd)
+            if self.state is not StreamState.UNWRITABLE:
+                self._loop.poller.remove_reader(self._fd)
 
     def read_now(self) -> bool:
         """Make one read at once; returns whether there was anything, EOF included."""
@@ -152,7 +187,7 @@ class Stream:
     @property
     def reading(self) -> bool:
         """Whether the socket is watched for reading."""
-        return self._reading
+        return self._reading and self.state is not StreamState.UNWRITABLE
 
     def set_receiver(self, receiver: Receiver) -> None:
         """Tell somebody else from now on."""
@@ -164,7 +199,7 @@ class Stream:
         except WOULD_BLOCK:
             return False
         except OSError as exc:
-            self._fail(exc)
+            self._read_failed(exc)
             return True
         if data:
             self._receiver.data_received(data)
@@ -172,12 +207,32 @@ class Stream:
             self._on_eof()
         return True
 
+    def _read_failed(self, error: OSError) -> None:
+        self._fail(self._error or error)
+
     def _on_eof(self) -> None:
         self.pause_reading()
-        if self.state is StreamState.CLOSING and not self.queued:
-            self._finish(None)
+        if self.state is StreamState.UNWRITABLE or (
+            self.state is StreamState.CLOSING and not self.queued
+        ):
+            self._finish(self._error)
         else:
             self._receiver.eof_received()
+
+    def _drain_soon(self) -> None:
+        """Unwritable: read in the next turn, whatever the poller says of such a socket."""
+        if not self._draining:
+            self._draining = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._draining = False
+        if self.state is not StreamState.UNWRITABLE or not self._reading:
+            return
+        if not self._read():
+            self._finish(self._error)
+        elif self._reading:
+            self._drain_soon()
 
     # -- writing -------------------------------------------------------------------------
 
@@ -188,6 +243,8 @@ class Stream:
         is taken.
         """
         if self.state is not _OPEN:
+            if self.state is StreamState.UNWRITABLE:
+                self.queued += len(data)
             return
         if not self.queued:
             try:
@@ -195,44 +252,69 @@ class Stream:
             except WOULD_BLOCK:
                 sent = 0
             except OSError as exc:
-                self._fail(exc)
+                self._write_failed(exc)
                 return
             if sent < len(data):
                 self._queue_rest(data, sent)
         else:
-            self._enqueue(memoryview(data))
+            assert self._queue is not None
+            self._queue.append(data)
+            self._count()
+
+    def write_ahead(self, data: bytes) -> None:
+        """Write *data*, a control frame, before what is queued, as soon as a frame ends there.
+
+        It takes the place of what was given here before and has not left: a stream keeps at
+        most one such frame, and does not count it.
+        """
+        if self.queued and self.state is _OPEN:
+            self._ahead = data
+        else:
+            self.write(data)
+
+    def backlog(self) -> int:
+        """Return how many bytes the kernel holds that the peer's has not acknowledged.
+
+        0 where the system does not tell: it does on Linux, for TCP.
+        """
+        try:
+            answer = ioctl(self._fd, TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
 
     def _queue_rest(self, data: bytes, sent: int) -> None:
         """The kernel has taken *sent* bytes of *data*, and will take more later."""
-        self._enqueue(memoryview(data)[sent:])
+        self._queue = WriteQueue()
+        self._queue.append(data, sent)
+        self._count()
         self._loop.poller.add_writer(self._fd, self._on_writable)
 
-    def _enqueue(self, data: memoryview) -> None:
-        if self._queue is None:
-            self._queue = deque()
-        self._queue.append(data)
-        self.queued += len(data)
+    def _count(self) -> None:
+        assert self._queue is not None
+        self.queued = self._queue.size
         if self.queued > self._high:
             self.above_high = True
 
     def _on_writable(self) -> None:
         queue = self._queue
         assert queue is not None
-        while queue:
-            data = queue[0]
-            try:
-                sent = self._send(data)
-            except WOULD_BLOCK:
-                break
-            except OSError as exc:
-                self._fail(exc)
-                return
-            self.queued -= sent
-            if sent < len(data):
-                queue[0] = data[sent:]
-                break
-            queue.popleft()
+        least = queue.size - WRITE_SIZE  # where this turn ends
+        try:
+            while queue and queue.size > least:
+                sent = self._send(queue.first)
+                self.progress_at = self._loop.now
+                if queue.take(sent) and self._ahead is not None:
+                    queue.insert(self._ahead)
+                    self._ahead = None
+        except WOULD_BLOCK:
+            pass
+        except OSError as exc:
+            self._write_failed(exc)
+            return
+        self.queued = queue.size
         if not queue:
+            self._queue = None
             self._loop.poller.remove_writer(self._fd)
             if self.state is StreamState.CLOSING:
                 self._shut_down()
@@ -240,6 +322,18 @@ class Stream:
         if self.above_high and self.queued <= self._low:
             self.above_high = False
             self._receiver.queue_drained()
+
+    def _write_failed(self, error: OSError) -> None:
+        """The peer takes nothing any more. What it has said before is still read."""
+        if self.state is not _OPEN:
+            self._fail(error)  # nobody listens any longer
+            return
+        self.state = StreamState.UNWRITABLE
+        self._error = error
+        self._queue = self._ahead = None
+        self._loop.poller.remove(self._fd)
+        if self._reading:
+            self._drain_soon()
 
     # -- ending --------------------------------------------------------------------------
 
@@ -253,6 +347,8 @@ class Stream:
             self.state = StreamState.CLOSING
             if not self.queued:
                 self._shut_down()
+        elif self.state is StreamState.UNWRITABLE:
+            self._fail(self._error)
 
     def _shut_down(self) -> None:
         """Half-close: the peer sees EOF after our last byte, and we can wait for its own.
@@ -287,11 +383,12 @@ class Stream:
         self._receiver.connection_lost(error)
 
     def _release(self) -> None:
+        if self.state is not StreamState.UNWRITABLE:  # else the poller has let go of it
+            self._loop.poller.remove(self._fd)  # before the close: see poller.py
         self.state = StreamState.CLOSED
         self._reading = False
-        self._queue = None
+        self._queue = self._ahead = None
         self.queued = 0
-        self._loop.poller.remove(self._fd)  # before the close: see poller.py
         self.sock.close()
 
 
@@ -344,8 +441,8 @@ class TLSStream(Stream):
         if isinstance(failure, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             self._on_eof()
         elif failure is not None:
-            self._fail(failure)
-        elif self._pending():
+            self._read_failed(failure)
+        elif self._pending() and self.state is not StreamState.UNWRITABLE:
             # OpenSSL holds bytes that the poller cannot see: come back in the next turn.
             self._loop.call_soon(self._read_pending)
 

@@ -24,8 +24,10 @@ from ..support.driving import run_until
 from ..support.sockets import Sockets, drain, received, reset, take_number
 from ..support.threads import Background
 from ..support.websocket_frames import (
+    CLOSE,
     TEXT,
     build_frame,
+    close_payload,
 )
 from ..support.zlib_peer import ZlibPeer
 from .acting import (
@@ -218,6 +220,10 @@ def test_a_reset(loop: Reactor, sockets: Sockets, noticed: str) -> None:
         protocol.pause_reading()
         loop.call_soon(protocol.send, "hello?")
     reset(far)
+    if noticed == "sending":
+        loop.run_once(0)
+        assert protocol.closes == []  # something might still be there to be read
+        protocol.resume_reading()
     run_until(loop, lambda: protocol.closes)
     [error] = protocol.errors
     assert type(error) is WebSocketConnectionLostException
@@ -235,8 +241,28 @@ def test_a_broken_pipe(loop: Reactor, sockets: Sockets) -> None:
     protocol.pause_reading()
     far.close()
     loop.call_soon(protocol.send, "hello?")
+    loop.run_once(0)
+    protocol.resume_reading()
     run_until(loop, lambda: protocol.closes)
     assert type(protocol.errors[0].__cause__) is BrokenPipeError
+
+
+@pytest.mark.parametrize("tcp", [True, False])
+def test_what_came_before_a_broken_pipe_is_delivered(
+    loop: Reactor, sockets: Sockets, tcp: bool
+) -> None:
+    near, far = tcp_pair(sockets) if tcp else sockets.pair()
+    protocol = Act()
+    attach(loop, Role.CLIENT, near, protocol)
+    messages = [f"{number}" * 20 for number in range(500)]
+    far.sendall(texts_of(*messages) + build_frame(CLOSE, close_payload(1008, b"over")))
+    (reset if tcp else socket.socket.close)(far)
+    for _ in range(3):  # the first one may still be taken by the kernel
+        protocol.send("late")
+    run_until(loop, lambda: protocol.closes)
+    assert protocol.messages == messages
+    assert protocol.closes == [(1008, "over")]
+    assert protocol.errors == []
 
 
 def test_a_socket_closed_behind_our_back_is_not_read_from_whoever_has_its_number(
@@ -280,8 +306,7 @@ def test_a_socket_closed_behind_our_back_is_not_written_to_whoever_has_its_numbe
         protocol.send("not for you")
 
     loop.call_soon(steal)
-    loop.run_once(0)
-    loop.run_once(0)
+    run_until(loop, lambda: protocol.closes)
     assert received(feeder) == b""
     assert protocol.closes == [(1006, "")]
     assert "Bad file descriptor" in str(protocol.errors[0])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reactor.exceptions import WebSocketStateException
 from reactor.timers import Action, KeepAlive, KeepAlivePolicy
+from reactor.timers.keepalive import MIN_BACKLOG
 
 WAIT, PING, SUSPECT = Action.WAIT, Action.PING, Action.SUSPECT
 deterministic = settings(derandomize=True, database=None, deadline=None)
@@ -206,6 +207,48 @@ class TestSuspect:
         assert keepalive.on_timer(30.0, 0.0) == (SUSPECT, 30.0)
         assert keepalive.on_timer(30.0, 30.0) == (WAIT, 50.0)
         assert not keepalive.awaiting_pong
+
+
+class TestMovingBytes:
+    """What is no answer, and yet says that the peer is alive."""
+
+    def test_the_timeout_runs_from_the_last_movement(self):
+        keepalive, _ = started(interval=10, timeout=5)
+        assert keepalive.on_timer(10.0, 0.0) == (PING, 15.0)
+        assert keepalive.on_timer(15.0, 0.0, 14.0) == (WAIT, 19.0)
+        assert keepalive.on_timer(19.0, 0.0, 14.0) == (SUSPECT, 19.0)
+
+    def test_a_movement_from_before_the_ping_does_not_count(self):
+        keepalive, _ = started(interval=10, timeout=5)
+        assert keepalive.on_timer(10.0, 0.0, 9.0) == (PING, 15.0)
+        assert keepalive.on_timer(15.0, 0.0, 9.0) == (SUSPECT, 15.0)
+
+    def test_the_timeout_begins_anew_when_the_backlog_in_the_kernel_has_shrunk(self):
+        keepalive, _ = started(interval=10, timeout=5)
+        keepalive.note_backlog(3 * MIN_BACKLOG)
+        keepalive.on_timer(10.0, 0.0)
+        assert keepalive.on_timer(15.0, 0.0) == (SUSPECT, 15.0)
+        assert keepalive.on_backlog(15.0, 2 * MIN_BACKLOG)
+        assert keepalive.on_timer(15.0, 0.0) == (WAIT, 20.0)
+        assert keepalive.on_timer(20.0, 0.0) == (SUSPECT, 20.0)
+        assert not keepalive.on_backlog(20.0, 2 * MIN_BACKLOG)
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            (0, 0),
+            (MIN_BACKLOG, MIN_BACKLOG),  # nothing is taken
+            (MIN_BACKLOG, 2 * MIN_BACKLOG),
+            (MIN_BACKLOG, 0),  # the ping has arrived, and is not answered
+            (MIN_BACKLOG - 1, 1),  # what is always on its way
+        ],
+    )
+    def test_any_other_backlog_says_nothing(self, before, after):
+        keepalive, _ = started(interval=10, timeout=5)
+        keepalive.note_backlog(before)
+        keepalive.on_timer(10.0, 0.0)
+        assert not keepalive.on_backlog(15.0, after)
+        assert keepalive.on_timer(15.0, 0.0) == (SUSPECT, 15.0)
 
 
 class TestTimeoutLongerThanInterval:

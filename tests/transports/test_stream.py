@@ -16,6 +16,7 @@ from reactor.timers import ManualClock
 from reactor.transports import stream as stream_module
 from reactor.transports.stream import (
     READ_SIZE,
+    WRITE_SIZE,
     Linger,
     Stream,
     StreamState,
@@ -23,6 +24,7 @@ from reactor.transports.stream import (
     describe_loss,
     make_stream,
 )
+from reactor.transports.write_queue import SHARED_SIZE
 
 from ..support.certificates import Authority
 from ..support.driving import replace_method
@@ -309,6 +311,103 @@ class TestWriting:
         assert witness.events == [("lost", error)]
         assert case.stream.queued == 0
 
+    def test_what_came_before_a_failed_write_is_handed_up(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.peer.send(bytes(READ_SIZE + 10))
+        case.sock.fault = error = BrokenPipeError(errno.EPIPE, "broken")
+        case.stream.write(b"data")
+        assert case.stream.state is StreamState.UNWRITABLE
+        case.turn()
+        assert case.sock.receives == [READ_SIZE]  # one bounded read a turn
+        assert len(witness.data) == READ_SIZE
+        case.turn(2)
+        assert len(witness.data) == READ_SIZE + 10
+        assert witness.events[-1] == ("lost", error)
+
+    def test_the_end_of_the_peer_behind_a_failed_write_is_told_as_a_loss(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.peer.send(b"last words")
+        case.peer.end()
+        case.sock.fault = error = BrokenPipeError(errno.EPIPE, "broken")
+        case.stream.write(b"data")
+        case.turn(3)
+        assert witness.events == [("data", b"last words"), ("lost", error)]
+
+    def test_the_first_error_is_the_one_that_counts(self, case: Case, witness: Witness) -> None:
+        case.sock.fault = error = ConnectionResetError(errno.ECONNRESET, "reset")
+        case.stream.write(b"data")
+        case.sock.fault = OSError(errno.EBADF, "bad")
+        case.turn(3)
+        assert witness.events == [("lost", error)]
+
+    def test_what_came_before_a_failed_write_waits_while_reading_is_paused(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.peer.send(b"last words")
+        case.peer.close()
+        case.stream.pause_reading()
+        case.stream.write(b"data")
+        case.turn(3)
+        assert witness.events == []
+        witness.actions["data"] = lambda: (case.stream.pause_reading(), case.stream.start_reading())
+        case.stream.start_reading()
+        case.turn(3)
+        assert witness.names == ["data", "lost"]
+        assert witness.data == b"last words"
+
+    def test_what_is_written_after_a_failed_write_counts_and_is_not_kept(self, case: Case) -> None:
+        case.stream.pause_reading()
+        case.sock.fault = BrokenPipeError(errno.EPIPE, "broken")
+        case.stream.write(b"data")
+        case.stream.write(bytes(HIGH))
+        case.stream.write_ahead(b"!")
+        assert case.stream.queued == HIGH + 1
+        assert not case.loop.poller.writers
+        case.stream.abort()
+        assert case.stream.queued == 0
+
+    @pytest.mark.parametrize("end", ["close", "abort"])
+    def test_a_stream_that_cannot_write_can_be_ended_at_once(
+        self, case: Case, witness: Witness, end: str
+    ) -> None:
+        case.peer.send(b"nobody asks")
+        case.sock.fault = BrokenPipeError(errno.EPIPE, "broken")
+        case.stream.write(b"data")
+        getattr(case.stream, end)()
+        assert case.sock.fileno() == -1
+        case.turn(3)
+        assert witness.names == ["lost"]
+
+    def test_a_queue_goes_out_in_bounded_steps(self, case: Case) -> None:
+        case.sock.room = 0
+        for _ in range(100):
+            case.stream.write(bytes(SHARED_SIZE))
+            case.stream.write(bytes(10))
+        sizes: list[int] = []
+
+        def take_all(data: Any) -> int:
+            sizes.append(len(data))
+            return len(data)
+
+        case.stream._send = take_all
+        case.turn()
+        assert WRITE_SIZE <= sum(sizes) < WRITE_SIZE + SHARED_SIZE
+        case.turn()
+        assert sum(sizes) == 100 * (SHARED_SIZE + 10)
+
+    def test_the_time_at_which_the_kernel_took_something_is_noted(
+        self, case: Case, clock: ManualClock
+    ) -> None:
+        case.sock.room = 0
+        case.stream.write(b"abc")
+        for step, seen in ((1, 50.0), (0, 50.0), (2, 70.0)):
+            case.sock.room = step
+            case.turn()
+            clock.advance(10)
+            assert case.stream.progress_at == seen
+
     def test_an_interrupted_call_is_no_error(self, case: Case, witness: Witness) -> None:
         case.sock.fault = InterruptedError()
         case.stream.write(b"data")
@@ -320,7 +419,7 @@ class TestWriting:
         assert case.peer.look() == b"data"
         assert witness.events == []
 
-    def test_a_reader_that_has_gone_is_found_while_something_is_queued(
+    def test_a_reader_that_has_gone_is_found_while_something_is_queued_once_reading_goes_on(
         self, case: Case, witness: Witness
     ) -> None:
         case.stream.pause_reading()
@@ -328,6 +427,9 @@ class TestWriting:
         case.stream.write(b"data")
         case.peer.close()
         case.sock.room = None
+        case.turn(2)
+        assert witness.names == []
+        case.stream.start_reading()
         case.turn(2)
         assert isinstance(witness.losses[0], BrokenPipeError)
         assert witness.names == ["lost"]

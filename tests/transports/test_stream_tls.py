@@ -123,7 +123,10 @@ def test_a_write_to_a_peer_that_is_gone_is_an_error(case: Case) -> None:
     case.stream.pause_reading()
     case.peer.close()
     case.stream.write(b"nobody is there")
-    assert case.stream.state is StreamState.CLOSED
+    assert case.stream.state is StreamState.UNWRITABLE
+    case.turn()
+    assert case.witness.names == []
+    case.stream.start_reading()
     case.turn()
     assert case.witness.names == ["lost"]
     assert isinstance(case.witness.losses[0], OSError)
@@ -155,3 +158,19 @@ def test_a_socket_that_somebody_else_has_closed_does_not_lead_to_another_one(
     finally:
         for sock in (ours, theirs, stranger):
             sock.close()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_came_before_a_failed_write_is_handed_up(case: Case, paused: bool) -> None:
+    records = [bytes([i]) * 16384 for i in range(12)]
+    for record in records:
+        case.peer.send(record)
+    case.peer.close()
+    if paused:
+        case.stream.pause_reading()
+    case.stream.write(b"nobody is there")
+    assert case.stream.state is StreamState.UNWRITABLE
+    case.stream.start_reading()
+    run_until(case.loop, lambda: case.witness.losses)
+    assert case.witness.data == b"".join(records)
+    assert isinstance(case.witness.losses[0], OSError)
