@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fragments", "Message", "Outbox"]
 
+#: Bytes that an item counts beside its payload: what the objects around it take.
+ITEM_SIZE = 128
+
 
 class Message(NamedTuple):
     """A whole message that waits."""
@@ -72,7 +75,7 @@ class Outbox:
         share: how many bytes may go out in one turn.
 
     Attributes:
-        size: bytes of the messages that wait.
+        size: bytes that the waiting messages take, each with ITEM_SIZE for the objects around it.
     """
 
     __slots__ = (
@@ -93,8 +96,7 @@ class Outbox:
     def add(self, item: Message | Fragments) -> None:
         """Send this behind everything that waits."""
         self._waiting.append(item)
-        if isinstance(item, Message):
-            self.size += len(item.payload)
+        self.size += _size_of(item)
         self.run()
 
     def send_fragment(self, data: Any, fin: bool, compress: bool | None) -> None:
@@ -173,10 +175,10 @@ class Outbox:
         return max(size, len(fragment))  # of what compresses well, not any amount in one turn
 
     def _send_waiting(self, item: Message | Fragments) -> int:
+        self.size -= _size_of(item)
         if isinstance(item, Fragments):
             self._current = item
             return 0
-        self.size -= len(item.payload)
         size = self._owner.session.send_payload(*item)
         self._owner.sent(size)
         return max(size, len(item.payload))
@@ -186,3 +188,7 @@ class Outbox:
         self._current = None  # a generator's finally blocks run when nobody holds it any longer
         self._waiting.clear()
         self.size = 0
+
+
+def _size_of(item: Message | Fragments) -> int:
+    return ITEM_SIZE + (len(item.payload) if isinstance(item, Message) else 0)

@@ -50,6 +50,10 @@ __all__ = ["Phase", "Sending", "encode"]
 #: ``on_writable``.
 CORK_LIMIT = 65536
 
+#: Bytes that something from another thread counts beside its payload, on its way to the loop:
+#: what the call takes.
+CALL_SIZE = 320
+
 _thread_lock = threading.Lock()
 
 
@@ -350,13 +354,13 @@ class Sending:
 
     def _hand_over(self, size: int, method: Callable[..., None], *args: Any) -> None:
         """Have the loop call *method*, unless the connection has ended by then."""
-        self._count(size)
+        self._count(size + CALL_SIZE)
         self._loop.call_soon_threadsafe(self._handed_over, self.session, size, method, args)
 
     def _handed_over(
         self, session: WebSocketSession, size: int, method: Callable[..., None], args: Any
     ) -> None:
-        self._count(-size)
+        self._count(-size - CALL_SIZE)
         # The connection may have ended, and even begun anew, since the call: with a new session.
         if session.state is State.OPEN:
             method(*args)
@@ -372,7 +376,7 @@ class Sending:
         follows on the loop's thread.
         """
         self._check_from_thread(self.buffered_amount)
-        self._count(size)
+        self._count(size + CALL_SIZE)
         return self.session
 
     def send_reserved(self, session: WebSocketSession, message: SharedMessage) -> None:

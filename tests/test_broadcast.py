@@ -18,6 +18,7 @@ from reactor import (
     broadcast,
 )
 from reactor.protocols.session import WebSocketSession
+from reactor.sending import CALL_SIZE
 
 from .support.clients import RawClient
 from .support.driving import run_until
@@ -488,9 +489,9 @@ class TestThreads:
 
     def test_what_waits_for_the_loop_counts_as_queued(self, scene: Scene) -> None:
         recorder = Recorder()
-        peer = scene.open(recorder, write_limit=1000)
+        peer = scene.open(recorder, write_limit=1000 + CALL_SIZE)
         in_thread(lambda: [broadcast([recorder], bytes(600)) for _ in range(5)])
-        assert recorder.buffered_amount == 1200
+        assert recorder.buffered_amount == 1200 + 2 * CALL_SIZE
         scene.turn()
         assert peer.told() == [(BINARY, bytes(600))] * 2
         assert [type(error) for error in recorder.errors] == [WebSocketQueueFullException] * 3

@@ -14,8 +14,9 @@ from reactor import (
     WebSocketProtocol,
     WebSocketQueueFullException,
     WebSocketStateException,
+    broadcast,
 )
-from reactor.sending import CORK_LIMIT
+from reactor.sending import CALL_SIZE, CORK_LIMIT
 
 from .support.driving import replace_method
 from .support.recorder import Recorder
@@ -542,19 +543,43 @@ class TestThreads:
 
     def test_what_a_thread_sends_counts_toward_the_limit_at_once(self, scene: Scene) -> None:
         recorder = Recorder()
-        scene.open(recorder, write_limit=100)
+        scene.open(recorder, write_limit=100 + 2 * CALL_SIZE)
 
         def calls() -> None:
             recorder.send(bytes(60))
-            assert recorder.buffered_amount == 60
+            assert recorder.buffered_amount == 60 + CALL_SIZE
             recorder.send(bytes(40))
-            with pytest.raises(WebSocketQueueFullException, match="write_limit is 100"):
+            with pytest.raises(WebSocketQueueFullException, match="write_limit is 740"):
                 recorder.send(b"x")
 
         in_thread(calls)
         scene.turn()
         assert recorder.buffered_amount == 0
         in_thread(lambda: recorder.send(b"there is room again"))
+
+    @pytest.mark.parametrize(
+        "send",
+        [
+            lambda recorder: recorder.send(b""),
+            lambda recorder: recorder.ping(),
+            lambda recorder: recorder.send_fragment(b""),
+            lambda recorder: recorder.send_fragments([]),
+            lambda recorder: broadcast([recorder], "") and None,
+        ],
+    )
+    def test_what_is_empty_counts_too(
+        self, scene: Scene, send: Callable[[Recorder], object]
+    ) -> None:
+        recorder = Recorder()
+        scene.open(recorder, write_limit=10 * CALL_SIZE)
+
+        def calls() -> None:
+            for _ in range(10):
+                send(recorder)
+            with pytest.raises(WebSocketQueueFullException):
+                recorder.send(b"")
+
+        in_thread(calls)
 
     def test_so_does_what_is_queued(self, scene: Scene) -> None:
         recorder = Recorder()

@@ -1012,20 +1012,35 @@ class TestContract7Writes:
         scene.turn()
         assert recorder.buffered_amount < 1300
 
-    def test_a_peer_that_pings_and_never_reads_is_an_error_and_not_growth(
+    def test_a_peer_that_pings_and_never_reads_is_owed_one_pong_and_not_cut_off(
         self, loop: Reactor
     ) -> None:
-        def flood(talk: Talk) -> None:
-            talk.upgrade()
-            pings = build_frame(PING, bytes(125)) * 500
-            while True:
-                talk.send(pings)
+        count = 40_000
 
+        def flood(talk: Talk) -> None:
+            talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            talk.upgrade()
+            for number in range(0, count, 500):
+                talk.send(build_frame(PING, b"%d" % number * 20) * 500)
+            assert done.wait(20)
+
+        class Pinged(WebSocketProtocol):
+            pings = most = 0
+
+            def on_ping(self, payload: bytes) -> None:
+                self.pings += 1
+                self.most = max(self.most, self.buffered_amount)
+
+        done = threading.Event()
+        sndbuf = (socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with ScriptedPeer(flood) as peer:
-            recorder = loop.connect(peer.url, Recorder, write_limit=100_000)
-            run_until(loop, lambda: recorder.closes, timeout=30)
-        assert recorder.names[-2:] == ["error", "close"]
-        assert isinstance(recorder.errors[-1], WebSocketQueueFullException)
+            protocol = loop.connect(peer.url, Pinged, write_limit=1000, sockopt=[sndbuf])
+            run_until(loop, lambda: protocol.pings == count, timeout=30)
+            assert 0 < protocol.buffered_amount <= protocol.most < 200_000  # of one read
+            assert protocol.state is State.OPEN
+            done.set()
+            protocol.abort()
+            run_until(loop, lambda: protocol.state is State.CLOSED)
 
     @pytest.mark.parametrize("secure", [False, True])
     def test_a_large_message_to_a_slow_reader_arrives_whole(

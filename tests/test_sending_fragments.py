@@ -19,6 +19,7 @@ from reactor import (
     WebSocketQueueFullException,
     WebSocketStateException,
 )
+from reactor.outbox import ITEM_SIZE
 
 from .support.recorder import Recorder
 from .support.scene import Actor, Peer, Scene, echo, in_thread
@@ -540,12 +541,28 @@ class TestLimit:
         recorder.send("x" * 500)
         recorder.send_fragments(Source())
         recorder.send("z" * 70)
-        assert recorder.buffered_amount == 570
+        assert recorder.buffered_amount == 570 + 3 * ITEM_SIZE
         recorder.send_fragment("", fin=True)
         for _ in range(3):
             scene.turn()
             peer.look()
-        assert recorder.buffered_amount == 70  # the kernel has taken all the rest
+        assert recorder.buffered_amount == 70 + ITEM_SIZE  # the kernel has taken all the rest
+        recorder.abort()
+        scene.turn()
+
+    @pytest.mark.parametrize(
+        "send", [lambda recorder: recorder.send(""), lambda recorder: recorder.send_fragments([])]
+    )
+    def test_what_is_empty_counts_too(
+        self, scene: Scene, send: Callable[[Recorder], object]
+    ) -> None:
+        recorder = Recorder()
+        scene.open(recorder, write_limit=10 * ITEM_SIZE)
+        recorder.send_fragment("1")
+        for _ in range(10):
+            send(recorder)
+        with pytest.raises(WebSocketQueueFullException):
+            send(recorder)
         recorder.abort()
         scene.turn()
 

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
 from ..poller import bad_descriptor
+from . import memory
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ class Stream:
             return
         self.queued = queue.size
         if not queue:
-            self._queue = None
+            self._drop_queue()
             self._loop.poller.remove_writer(self._fd)
             if self.state is StreamState.CLOSING:
                 self._shut_down()
@@ -323,6 +324,13 @@ class Stream:
             self.above_high = False
             self._receiver.queue_drained()
 
+    def _drop_queue(self) -> None:
+        self._ahead = None
+        if self._queue is not None:
+            most = self._queue.most
+            self._queue = None
+            memory.released(most)
+
     def _write_failed(self, error: OSError) -> None:
         """The peer takes nothing any more. What it has said before is still read."""
         if self.state is not _OPEN:
@@ -330,7 +338,7 @@ class Stream:
             return
         self.state = StreamState.UNWRITABLE
         self._error = error
-        self._queue = self._ahead = None
+        self._drop_queue()
         self._loop.poller.remove(self._fd)
         if self._reading:
             self._drain_soon()
@@ -387,7 +395,7 @@ class Stream:
             self._loop.poller.remove(self._fd)  # before the close: see poller.py
         self.state = StreamState.CLOSED
         self._reading = False
-        self._queue = self._ahead = None
+        self._drop_queue()
         self.queued = 0
         self.sock.close()
 

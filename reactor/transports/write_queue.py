@@ -28,13 +28,14 @@ class WriteQueue:
 
     Attributes:
         size: the number of bytes in it.
+        most: the most that it has held.
     """
 
-    __slots__ = ("_pieces", "size")
+    __slots__ = ("_pieces", "most", "size")
 
     def __init__(self) -> None:
         self._pieces: deque[bytearray | memoryview] = deque()
-        self.size = 0
+        self.size = self.most = 0
 
     def __bool__(self) -> bool:
         return bool(self._pieces)
@@ -43,6 +44,8 @@ class WriteQueue:
         """Add *data*, from the index *start* on, at the end."""
         size = len(data) - start
         self.size += size
+        if self.size > self.most:
+            self.most = self.size
         pieces = self._pieces
         if size >= SHARED_SIZE:
             pieces.append(memoryview(data)[start:])

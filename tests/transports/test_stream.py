@@ -397,6 +397,24 @@ class TestWriting:
         case.turn()
         assert sum(sizes) == 100 * (SHARED_SIZE + 10)
 
+    @pytest.mark.parametrize("end", ["drained", "failed", "aborted"])
+    def test_the_memory_of_a_queue_is_told_to_be_free(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, end: str
+    ) -> None:
+        freed: list[int] = []
+        monkeypatch.setattr("reactor.transports.memory.released", freed.append)
+        case.sock.room = 0
+        case.stream.write(bytes(50_000))
+        case.sock.room = 20_000
+        case.turn()
+        if end == "aborted":
+            case.stream.abort()
+        elif end == "failed":
+            case.sock.fault = BrokenPipeError(errno.EPIPE, "broken")
+        case.sock.room = None
+        case.turn()
+        assert freed == [50_000]
+
     def test_the_time_at_which_the_kernel_took_something_is_noted(
         self, case: Case, clock: ManualClock
     ) -> None:
