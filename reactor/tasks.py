@@ -17,16 +17,14 @@ it holds must be released in ``finally`` or ``except BaseException``.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Sequence
-from copy import copy
 from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from .exceptions import WebSocketTimeoutException
+from .helpers import HelperThreads, helpers
 from .poller import wait_for
 from .timers import Clock, MonotonicClock
 
@@ -54,6 +52,7 @@ class InThread(NamedTuple):
     args: tuple[Any, ...]
     until: float | None
     key: Hashable
+    threads: HelperThreads = helpers
 
 
 class Now(NamedTuple):
@@ -102,6 +101,7 @@ def in_thread(
     *args: Any,
     until: float | None = None,
     key: Hashable = None,
+    threads: HelperThreads = helpers,
 ) -> Generator[Request, Any, T]:
     """Call a function that blocks, on a helper thread.
 
@@ -109,11 +109,12 @@ def in_thread(
         function, args: what to call. It goes on, unheard, when the caller gives up.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         key: calls with the same key that are in flight at the same time share one result.
+        threads: whose thread; default those for the functions of users.
 
     Returns what the function returns, raises what it raises, and
     WebSocketTimeoutException at *until*.
     """
-    result: T = yield InThread(function, args, until, key)
+    result: T = yield InThread(function, args, until, key, threads)
     return result
 
 
@@ -264,7 +265,7 @@ class Task(Generic[T]):
                 loop.add_writer(fd, self._ready, fd)
         else:
             self._loop.awaited += 1
-            helpers.submit(request, partial(self._answer, request))
+            request.threads.submit(request, partial(self._answer, request))
         if request.until != self._until:
             self._set_timer(request.until)
 
@@ -296,7 +297,7 @@ class Task(Generic[T]):
     def _abandon(self) -> None:
         """Do not wait for a helper thread any more."""
         if isinstance(self._waiting_for, InThread):
-            helpers.abandon(self._waiting_for)
+            self._waiting_for.threads.abandon(self._waiting_for)
 
     def _timed_out(self) -> None:
         self._timer = self._until = None
@@ -375,105 +376,12 @@ def _serve_blocking(request: Request, clock: Clock) -> Any:
         answers.append((result, exc))
         answered.set()
 
-    helpers.submit(request, answer)
+    request.threads.submit(request, answer)
     if not answered.wait(timeout):
-        helpers.abandon(request)
+        request.threads.abandon(request)
         name = getattr(request.function, "__name__", "call")
         raise WebSocketTimeoutException(f"{name} timed out")
     result, exc = answers[0]
     if exc is not None:
         raise exc
     return result
-
-
-Answer = Callable[[Any, BaseException | None], object]
-
-
-class HelperThreads:
-    """A few short-lived threads for functions that can only block (name resolution).
-
-    A thread is started when there is work and fewer than *limit* are at it, and ends when
-    there is none left. Requests with the same key that are in flight together share a call.
-    """
-
-    def __init__(self, limit: int = 32) -> None:
-        self._limit = limit
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew: in a forked child, where none of the threads is."""
-        self._lock = threading.Lock()
-        # What is to be called, and by whose request who wants to know.
-        self._queue: deque[tuple[InThread, dict[int, Answer]]] = deque()
-        self._shared: dict[Hashable, dict[int, Answer]] = {}
-        self._threads = 0
-
-    def submit(self, request: InThread, answer: Answer) -> None:
-        """Have the request served; *answer* is called on a helper thread.
-
-        Raises RuntimeError when that takes a thread and the system has none.
-        """
-        with self._lock:
-            if request.key is not None and request.key in self._shared:
-                self._shared[request.key][id(request)] = answer
-                return
-            if self._threads < self._limit:
-                self._start_thread()
-            answers = {id(request): answer}
-            if request.key is not None:
-                self._shared[request.key] = answers
-            self._queue.append((request, answers))
-
-    def abandon(self, request: InThread) -> None:
-        """Nobody waits for this request any more; what is not begun yet will not be."""
-        with self._lock:
-            for place, (queued, answers) in enumerate(self._queue):
-                if answers.pop(id(request), None) is not None:
-                    if not answers:
-                        del self._queue[place]
-                        self._shared.pop(queued.key, None)
-                    return
-
-    def _start_thread(self) -> None:
-        """Start a thread, which will find its work when the lock is free."""
-        thread = threading.Thread(target=self._work, name="reactor-helper", daemon=True)
-        self._threads += 1
-        try:
-            thread.start()
-        except RuntimeError:
-            self._threads -= 1
-            if not self._threads:
-                raise
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._threads -= 1
-                    return
-                request, answers = self._queue.popleft()
-            result, error = None, None
-            try:
-                result = request.function(*request.args)
-            except BaseException as exc:  # noqa: BLE001 - handed to whoever asked
-                error = exc
-            with self._lock:
-                if request.key is not None:
-                    del self._shared[request.key]
-                waiting = list(answers.values())
-            for answer in waiting:
-                # Each its own exception: a traceback grows wherever one is raised.
-                answer(result, error if len(waiting) == 1 else _copied(error))
-
-
-def _copied(error: BaseException | None) -> BaseException | None:
-    try:
-        return copy(error)
-    except Exception:  # noqa: BLE001 - some exceptions cannot be copied; then they are shared
-        return error
-
-
-helpers = HelperThreads()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=helpers.reset)

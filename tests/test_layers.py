@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 FLOORS = (
     {"exceptions"},
     {"timers", "protocols"},
-    {"poller"},
+    {"poller", "helpers"},
     {"loop", "tasks", "transports"},
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
@@ -33,6 +33,7 @@ FLOORS = (
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.
 FOR_TYPES_ONLY = {
+    ("reactor.helpers", "reactor.tasks"),
     ("reactor.tasks", "reactor.loop"),
     ("reactor.transports.stream", "reactor.loop"),
 }

@@ -6,10 +6,11 @@ What it must not know: sockets that are open, TLS, HTTP, WebSocket, which driver
 
 How it works. A literal IP address is its own answer. For a name, ``getaddrinfo`` is the only
 portable way to what the system knows (hosts file, DNS, mDNS, LDAP), and it can only block: it
-runs on a helper thread, and callers who ask for the same name at the same time share one
-call. A thousand connections to one host that drop together would still ask a thousand times
-over the next seconds, so answers are kept for :data:`CACHE_TTL`; failures never are. The
-answer alternates between the address families, as RFC 8305 section 4 asks.
+runs on a helper thread (helpers.py tells what happens when the DNS does not answer), and callers
+who ask for the same name at the same time share one call. A thousand connections to one host that
+drop together would still ask a thousand times over the next seconds, so answers are kept for
+:data:`CACHE_TTL`; failures never are. The answer alternates between the address families, as
+RFC 8305 section 4 asks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from ..exceptions import WebSocketAddressException, WebSocketTimeoutException
+from ..helpers import look_ups
 from ..tasks import in_thread, now
 
 __all__ = ["Address", "clear_cache", "resolve"]
@@ -114,11 +116,16 @@ async def _ask_system(key: tuple[str, int, int], until: float | None) -> list[Ad
     host, port, family = key
     try:
         found = await in_thread(
-            socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, until=until, key=key
+            socket.getaddrinfo,
+            *(host, port, family, socket.SOCK_STREAM),
+            until=until,
+            key=key,
+            threads=look_ups,
         )
     except WebSocketTimeoutException:
         raise WebSocketTimeoutException(f"timed out resolving {host}") from None
-    except (OSError, ValueError) as exc:  # gaierror; UnicodeError: no valid IDNA name
+    # gaierror; UnicodeError: no valid name; RuntimeError: no thread is to be had
+    except (OSError, ValueError, RuntimeError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise WebSocketAddressException(f"cannot resolve {host!r}: {reason}") from exc
     addresses = interleave(Address(entry[0], entry[4]) for entry in found)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from reactor.exceptions import WebSocketAddressException, WebSocketTimeoutException
+from reactor.helpers import look_ups
 from reactor.tasks import InThread, Now, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports import resolver
@@ -130,6 +131,7 @@ def test_the_call_is_handed_to_a_helper_thread_and_shared_by_host_port_and_famil
     assert request.function == system.getaddrinfo
     assert request.until == 12.5
     assert request.key == ("example.org", 80, 0)
+    assert request.threads is look_ups
     coroutine.close()
 
 
@@ -169,6 +171,15 @@ def test_a_host_that_is_no_name_at_all_is_an_error_that_names_it(host: str) -> N
     with pytest.raises(WebSocketAddressException) as caught:
         run_blocking(resolve(host, 80, None))
     assert repr(host) in str(caught.value)
+
+
+def test_a_thread_that_cannot_be_had_is_an_error_that_names_the_host() -> None:
+    coroutine = resolve("example.org", 80, None)
+    coroutine.send(None)
+    coroutine.send(0.0)
+    with pytest.raises(WebSocketAddressException) as caught:
+        coroutine.throw(RuntimeError("can't start new thread"))
+    assert str(caught.value) == "cannot resolve 'example.org': can't start new thread"
 
 
 def test_an_empty_answer_is_an_error(system: System) -> None:
