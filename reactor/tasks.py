@@ -9,7 +9,8 @@ What it must not know: what the coroutines do.
 
 How it works. An awaitable step yields a small *request* object to the driver; the driver
 sends back the result or throws the exception. There are three requests: wait for file
-descriptors or a point in time, call a function on a helper thread, and tell the time.
+descriptors or a point in time, call a function on a helper thread (helpers.py), and tell the
+time. What wraps the coroutine of somebody else is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
 it holds must be released in ``finally`` or ``except BaseException``.
@@ -18,10 +19,10 @@ it holds must be released in ``finally`` or ``except BaseException``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
 from functools import partial
 from types import coroutine
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from .exceptions import WebSocketTimeoutException
 from .helpers import HelperThreads, helpers
@@ -32,9 +33,28 @@ if TYPE_CHECKING:
     from .loop import EventLoop
     from .timers import Timer
 
-__all__ = ["Task", "in_thread", "now", "run_blocking", "sleep", "wait", "within"]
+__all__ = ["Guard", "Task", "in_thread", "now", "run_blocking", "sleep", "wait"]
 
 T = TypeVar("T")
+
+
+class Guard(Protocol):
+    """What ends a wait that has become pointless, whatever is waited for. On an event loop only.
+
+    Attributes:
+        fd: the descriptor that is watched; ``look`` is called when it is readable.
+        over: set by ``look`` to end the wait at once, which has no result then.
+    """
+
+    fd: int
+    over: Exception | None
+
+    @property
+    def watching(self) -> bool:
+        """Whether to watch the descriptor."""
+
+    def look(self) -> None:
+        """See what has happened."""
 
 
 class Wait(NamedTuple):
@@ -43,6 +63,7 @@ class Wait(NamedTuple):
     reads: Sequence[int]
     writes: Sequence[int]
     until: float | None
+    guard: Guard | None = None
 
 
 class InThread(NamedTuple):
@@ -53,6 +74,7 @@ class InThread(NamedTuple):
     until: float | None
     key: Hashable
     threads: HelperThreads = helpers
+    guard: Guard | None = None
 
 
 class Now(NamedTuple):
@@ -116,53 +138,6 @@ def in_thread(
     """
     result: T = yield InThread(function, args, until, key, threads)
     return result
-
-
-@coroutine
-def within(until: float, awaitable: Awaitable[T]) -> Generator[Request, Any, T]:
-    """Await something of somebody else, who may know of no deadline, under one.
-
-    Parameters:
-        until: point in time (seconds of the driver's clock) at which it is closed.
-        awaitable: a coroutine, for example.
-
-    Returns its result, raises what it raises, and WebSocketTimeoutException at *until*. Where it
-    awaits what is no step of this module (a future of asyncio, say), TypeError is raised there.
-    """
-    steps = _awaiting(awaitable)
-    resume: Callable[[Any], Any] = steps.send
-    value: Any = None
-    try:
-        while True:
-            try:
-                request = resume(value)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            try:
-                value = yield from _no_later(until, request)
-                resume = steps.send
-            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
-                resume, value = steps.throw, exc
-            if (yield _NOW) >= until:
-                name = getattr(awaitable, "__name__", "call")
-                raise WebSocketTimeoutException(f"{name} timed out")
-    finally:
-        steps.close()
-
-
-async def _awaiting(awaitable: Awaitable[T]) -> T:
-    return await awaitable
-
-
-def _no_later(until: float, request: Any) -> Generator[Request, Any, Any]:
-    """Have a request served that ends at *until*, if not before."""
-    if isinstance(request, (Wait, InThread)):
-        sooner = until if request.until is None else min(until, request.until)
-        request = request._replace(until=sooner)
-    elif not isinstance(request, Now):
-        raise TypeError(f"only the steps of reactor.tasks can be awaited here, not {request!r}")
-    return (yield request)
 
 
 class Task(Generic[T]):
@@ -257,14 +232,16 @@ class Task(Generic[T]):
 
     def _serve(self, request: Wait | InThread) -> None:
         self._waiting_for = request
+        loop = self._loop  # not its poller: see verbs.py on sockets closed without a word
+        if request.guard is not None and request.guard.watching:
+            loop.add_reader(request.guard.fd, self._look, request.guard)
         if isinstance(request, Wait):
-            loop = self._loop  # not its poller: see verbs.py on sockets closed without a word
             for fd in request.reads:
                 loop.add_reader(fd, self._ready, fd)
             for fd in request.writes:
                 loop.add_writer(fd, self._ready, fd)
         else:
-            self._loop.awaited += 1
+            loop.awaited += 1
             request.threads.submit(request, partial(self._answer, request))
         if request.until != self._until:
             self._set_timer(request.until)
@@ -281,18 +258,31 @@ class Task(Generic[T]):
     def _clear(self) -> None:
         """Forget the request and its descriptors."""
         request, self._waiting_for = self._waiting_for, None
+        if request is None or isinstance(request, Now):
+            return
+        poller = self._loop.poller
+        if request.guard is not None:
+            poller.remove_reader(request.guard.fd)
         if isinstance(request, Wait):
-            poller = self._loop.poller
             for fd in request.reads:
                 poller.remove_reader(fd)
             for fd in request.writes:
                 poller.remove_writer(fd)
-        elif isinstance(request, InThread):
+        else:
             self._loop.awaited -= 1
 
     def _ready(self, fd: int) -> None:
         self._clear()
         self._step(self._coroutine.send, {fd})
+
+    def _look(self, guard: Guard) -> None:
+        guard.look()
+        if guard.over is not None:
+            self._abandon()
+            self._clear()
+            self._step(self._coroutine.send, None)
+        elif not guard.watching:
+            self._loop.remove_reader(guard.fd)
 
     def _abandon(self) -> None:
         """Do not wait for a helper thread any more."""

@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions"},
     {"timers", "protocols"},
     {"poller", "helpers"},
-    {"loop", "tasks", "transports"},
+    {"loop", "tasks", "within", "transports"},
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
