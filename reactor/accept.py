@@ -109,17 +109,13 @@ class Waiting:
 
 
 async def accept_upgrade(
-    sock: socket.socket,
-    options: ServerOptions,
-    request_came: Callable[[], object],
-    refusal: HTTPResponse | None = None,
+    sock: socket.socket, options: ServerOptions, refusal: HTTPResponse | None = None
 ) -> Upgraded | None:
     """Do TLS and the upgrade on an accepted socket.
 
     Parameters:
         sock: non-blocking; it is closed unless it is returned.
         options: see ServerOptions.
-        request_came: called when the head of the request is complete.
         refusal: an answer that is already certain, whatever the request.
 
     Returns None when the client has got another answer, as it was meant to. Raises an exception
@@ -134,7 +130,6 @@ async def accept_upgrade(
         try:
             request, leftover = await _read_request(sock, options, until)
             method = request.method
-            request_came()
             outcome = refusal or await _judge(sock, request, leftover, options, until)
         except (RejectedUpgrade, HeadError) as exc:
             headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
