@@ -11,7 +11,14 @@ from reactor.helpers import look_ups
 from reactor.tasks import InThread, Now, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports import resolver
-from reactor.transports.resolver import Address, clear_cache, interleave, resolve
+from reactor.transports.resolver import (
+    Address,
+    clear_cache,
+    forget,
+    interleave,
+    look_up,
+    resolve,
+)
 
 V4 = socket.AF_INET
 V6 = socket.AF_INET6
@@ -288,3 +295,34 @@ def test_the_cache_is_bounded_and_the_oldest_answer_goes_first(
     for name in ("b.example", "c.example", "a.example"):
         run_blocking(resolve(name, 80, None), clock)
     assert [call[0] for call in system.calls] == ["a.example"]
+
+
+def test_an_answer_that_led_nowhere_can_be_forgotten(system: System, clock: ManualClock) -> None:
+    system.names["example.org"] = [v4(1)]
+    answer = run_blocking(look_up("example.org", 80, None), clock)
+    forget(answer)
+    system.names["example.org"] = [v4(2)]
+    newer = run_blocking(look_up("example.org", 80, None), clock)
+    assert newer.addresses == (v4(2),)
+    forget(answer)  # somebody is late: what was found since is kept
+    assert run_blocking(look_up("example.org", 80, None), clock) is newer
+
+
+def test_all_who_wait_for_the_same_call_get_the_same_answer() -> None:
+    first, second = (look_up("example.org", 80, None) for _ in range(2))
+    found = [(V4, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
+    for coroutine in (first, second):
+        coroutine.send(None)
+        coroutine.send(5.0)
+    answers = []
+    for moment, coroutine in ((6.0, first), (6.1, second)):
+        coroutine.send(found)
+        with pytest.raises(StopIteration) as stop:
+            coroutine.send(moment)
+        answers.append(stop.value.value)
+    assert answers[0] is answers[1]
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1"])
+def test_there_is_nothing_to_forget_of_a_literal_address(host: str) -> None:
+    forget(run_blocking(look_up(host, 80, None)))
