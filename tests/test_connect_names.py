@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from reactor import (
 )
 from reactor.helpers import look_ups
 from reactor.tasks import run_blocking
-from reactor.transports import dial
+from reactor.transports import dial, hosts
 from reactor.transports.resolver import resolve
 
 from .support.certificates import Authority
@@ -116,6 +117,30 @@ def test_they_hold_up_no_other_name(loop: Reactor, names: Names, serve: Serve) -
     run_until(loop, lambda: good.events)
     assert good.names == ["open"]
     assert len(names.asked) == 101
+
+
+def test_names_that_are_known_never_wait_for_them(
+    loop: Reactor, names: Names, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hosts_file = tmp_path / "hosts"
+    hosts_file.write_text("127.0.0.1 localhost printer.example\n")
+    monkeypatch.setattr(hosts, "HOSTS_FILE", str(hosts_file))
+    monkeypatch.setattr(look_ups, "_patience", 3600.0)  # so that others would wait for ever
+    port = serve(accepting).port
+    names.remember("feed.example", [("127.0.0.1", port)], port)
+    dead = [loop.connect(f"ws://dead-{number}.example/", Recorder) for number in range(100)]
+    run_until(loop, lambda: len(names.asked) == 32)
+    waiting = len(threading.enumerate())
+    known = ["localhost", "localhost.", "a.localhost", "printer.example", "feed.example"]
+    known += ["127.0.0.1", "127.0.0.1.", "127.1"]
+    for name in known:
+        feed = loop.connect(f"ws://{name}:{port}/", Recorder)
+        run_until(loop, lambda feed=feed: feed.events)  # type: ignore[misc]
+        assert feed.names == ["open"], name
+    assert len(threading.enumerate()) <= waiting + len(known)  # those of the peer
+    assert len(names.asked) == 32
+    for protocol in dead:
+        protocol.close()
 
 
 # --- answers that have become wrong ---------------------------------------------------------------

@@ -5,13 +5,14 @@ the short memory of what it found.
 
 What it must not know: sockets that are open, TLS, HTTP, WebSocket, which driver runs it.
 
-How it works. A literal IP address is its own answer. For a name, ``getaddrinfo`` is the only
-portable way to what the system knows (hosts file, DNS, mDNS, LDAP), and it can only block: it
-runs on a helper thread (helpers.py tells what happens when the DNS does not answer), and callers
-who ask for the same name at the same time share one call. A thousand connections to one host that
-drop together would still ask a thousand times over the next seconds, so answers are kept for
-:data:`CACHE_TTL`, until somebody finds that an answer leads nowhere (:func:`forget`); failures
-are never kept. The answer alternates between the address families, as RFC 8305 section 4 asks.
+How it works. A literal IP address is its own answer, and what this machine knows by itself is
+answered at once (hosts.py). For all other names, ``getaddrinfo`` is the only portable way to what
+the system knows (DNS, mDNS, LDAP), and it can only block: it runs on a helper thread (helpers.py
+tells what happens when the DNS does not answer), and callers who ask for the same name at the
+same time share one call. A thousand connections to one host that drop together would still ask a
+thousand times over the next seconds, so answers are kept for :data:`CACHE_TTL`, until somebody
+finds that an answer leads nowhere (:func:`forget`); failures are never kept. The answer alternates
+between the address families, as RFC 8305 section 4 asks.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from typing import Any, NamedTuple
 from ..exceptions import WebSocketAddressException, WebSocketTimeoutException
 from ..helpers import look_ups
 from ..tasks import in_thread, now
+from .hosts import known_addresses
+from .names import canonical_host
 
 __all__ = ["Address", "Answer", "clear_cache", "forget", "look_up", "resolve"]
 
@@ -86,13 +89,20 @@ async def look_up(
     WebSocketAddressException when the name does not resolve, and WebSocketTimeoutException at
     *until*.
     """
-    key = (host, port, family)
-    literal = _parse_literal(host, port)
+    try:
+        name = canonical_host(host) if "%" not in host and ":" not in host else host
+    except ValueError as exc:
+        raise WebSocketAddressException(f"cannot resolve {host!r}: {exc}") from None
+    key = (name, port, family)
+    literal = _parse_literal(name, port)
     if literal is not None:
         if family not in (0, literal.family):
             wanted = socket.AddressFamily(family).name
             raise WebSocketAddressException(f"{host} is not an address of the family {wanted}")
         return Answer(key, inf, (literal,))
+    known = _known_here(key)
+    if known:
+        return Answer(key, inf, known)
 
     asked = await now()
     answer = _recall(key, asked, ttl)
@@ -140,6 +150,20 @@ def _scope_id(host: str, zone: str) -> int:
         raise WebSocketAddressException(
             f"the zone of {host} is no network interface here: {zone!r}"
         ) from exc
+
+
+def _known_here(key: tuple[str, int, int]) -> tuple[Address, ...]:
+    """Return the addresses that need no look-up; none when there are none of the family."""
+    name, port, family = key
+    found = []
+    for text in known_addresses(name):
+        try:
+            address = _parse_literal(text, port)
+        except WebSocketAddressException:
+            continue  # an interface that is not there now
+        if address is not None and family in (0, address.family):
+            found.append(address)
+    return tuple(interleave(found))
 
 
 async def _ask_system(key: tuple[str, int, int], until: float | None) -> tuple[Address, ...]:

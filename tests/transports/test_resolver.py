@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from reactor.exceptions import WebSocketAddressException, WebSocketTimeoutExcept
 from reactor.helpers import look_ups
 from reactor.tasks import InThread, Now, run_blocking
 from reactor.timers import ManualClock
-from reactor.transports import resolver
+from reactor.transports import hosts, resolver
 from reactor.transports.resolver import (
     Address,
     clear_cache,
@@ -78,6 +79,8 @@ def clock() -> ManualClock:
         ("2001:db8::1", V6, ("2001:db8::1", 8080, 0, 0)),
         ("::ffff:192.0.2.1", V6, ("::ffff:192.0.2.1", 8080, 0, 0)),
         ("fe80::1%7", V6, ("fe80::1", 8080, 0, 7)),
+        ("192.0.2.1.", V4, ("192.0.2.1", 8080)),
+        ("127.1", V4, ("127.0.0.1", 8080)),
     ],
 )
 def test_a_literal_address_is_answered_without_any_step(
@@ -120,6 +123,37 @@ def test_localhost_resolves_to_this_machine() -> None:
     assert addresses
     assert {address.sockaddr[0] for address in addresses} <= {"127.0.0.1", "::1"}
     assert {address.sockaddr[1] for address in addresses} == {80}
+
+
+def test_what_the_machine_knows_is_answered_without_any_step(
+    system: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "hosts"
+    file.write_text("192.0.2.1 feed\n2001:db8::1 feed\nfe80::1%no-such-if feed\n")
+    monkeypatch.setattr(hosts, "HOSTS_FILE", str(file))
+    for family, found in [(0, [v6(1), v4(1)]), (V4, [v4(1)]), (V6, [v6(1)])]:
+        with pytest.raises(StopIteration) as stop:
+            resolve("feed", 80, None, family).send(None)
+        assert stop.value.value == found
+    assert system.calls == []
+
+
+def test_a_name_that_the_machine_knows_by_another_family_only_is_asked_for(
+    system: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "hosts"
+    file.write_text("2001:db8::1 feed\n")
+    monkeypatch.setattr(hosts, "HOSTS_FILE", str(file))
+    system.names["feed"] = [v4(7)]
+    assert run_blocking(resolve("feed", 80, None, V4)) == [v4(7)]
+
+
+def test_a_name_that_is_not_ascii_is_asked_for_as_it_is_in_the_dns(system: System) -> None:
+    system.names["xn--strae-oqa.example"] = [v4(1)]
+    assert run_blocking(resolve("Stra\xdfe.example", 80, None)) == [v4(1)]
+    with pytest.raises(WebSocketAddressException) as caught:
+        run_blocking(resolve("a\u200db.example", 80, None))
+    assert repr("a\u200db.example") in str(caught.value)
 
 
 def test_a_name_is_asked_for_stream_sockets_with_port_and_family(system: System) -> None:
