@@ -16,21 +16,30 @@ from inspect import isawaitable
 from typing import NamedTuple
 
 from .admission import Accept, HTTPResponse, check_origin, choose_subprotocol, further_headers
-from .exceptions import WebSocketException, WebSocketTimeoutException
+from .exceptions import (
+    WebSocketException,
+    WebSocketHandshakeException,
+    WebSocketTimeoutException,
+)
 from .options import ServerOptions
 from .protocols.deflate import Agreement, accept_offers
 from .protocols.handshake import RejectedUpgrade, build_response, check_request
 from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.websocket import WebSocketProtocol
-from .tasks import now, wait, within
+from .tasks import now, wait
 from .transports.exchange import read_some, write_all
 from .transports.tls import accept_tls
+from .within import within
 
 __all__ = ["Upgraded", "accept_upgrade"]
 
 logger = logging.getLogger("reactor")
 
 CLIENT = "the client"  # what exceptions call it
+
+#: Bytes that a client may send before its upgrade is answered. RFC 6455 section 4.1 has it wait;
+#: one that does not is heard later, but can leave unnoticed once it has sent more than this.
+EARLY = 65536
 
 #: Seconds for which a client that was refused is heard, so that it can read why.
 FAREWELL = 1.0
@@ -58,22 +67,60 @@ class Upgraded(NamedTuple):
     agreement: Agreement | None
 
 
+class ClientLeft(WebSocketHandshakeException):
+    """A client has left before its request was answered."""
+
+
+class Waiting:
+    """A client that waits for the answer to its request: a guard (see tasks.py).
+
+    That it leaves ends the wait. What it sends meanwhile is kept.
+
+    Parameters:
+        sock: the client's; an ``ssl.SSLSocket`` with TLS.
+        received: what has come behind the request.
+    """
+
+    __slots__ = ("_sock", "fd", "over", "received")
+
+    def __init__(self, sock: socket.socket, received: bytes) -> None:
+        self._sock = sock
+        self.fd = sock.fileno()
+        self.over: Exception | None = None
+        self.received = received
+
+    @property
+    def watching(self) -> bool:
+        """Whether the client is still listened to."""
+        return self.over is None and len(self.received) < EARLY
+
+    def look(self) -> None:
+        """Read what there is."""
+        try:
+            while self.watching:
+                data = self._sock.recv(EARLY)
+                if not data:
+                    self.over = ClientLeft(f"{CLIENT} has left before its request was answered")
+                self.received += data
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as exc:
+            self.over = ClientLeft(f"{CLIENT} has left before its request was answered: {exc}")
+
+
 async def accept_upgrade(
-    sock: socket.socket,
-    options: ServerOptions,
-    request_came: Callable[[], object],
-    refusal: HTTPResponse | None = None,
+    sock: socket.socket, options: ServerOptions, refusal: HTTPResponse | None = None
 ) -> Upgraded | None:
     """Do TLS and the upgrade on an accepted socket.
 
     Parameters:
         sock: non-blocking; it is closed unless it is returned.
         options: see ServerOptions.
-        request_came: called when the head of the request is complete.
         refusal: an answer that is already certain, whatever the request.
 
     Returns None when the client has got another answer, as it was meant to. Raises an exception
-    of the tree when the client has left, was too slow or was rejected.
+    of the tree when the client has left (also while process_request is awaited, which is closed
+    then), was too slow or was rejected.
     """
     until = await now() + options.handshake_timeout
     method = "GET"
@@ -83,7 +130,6 @@ async def accept_upgrade(
         try:
             request, leftover = await _read_request(sock, options, until)
             method = request.method
-            request_came()
             outcome = refusal or await _judge(sock, request, leftover, options, until)
         except (RejectedUpgrade, HeadError) as exc:
             headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
@@ -124,7 +170,8 @@ async def _judge(
     Raises RejectedUpgrade. What the functions of the user raise is logged, and 500 to the client.
     """
     try:
-        decision = await _ask(sock, request, options, until)
+        client = Waiting(sock, leftover)
+        decision = await _ask(client, sock, request, options, until)
         if isinstance(decision, HTTPResponse):
             return decision
         if decision.options:
@@ -137,7 +184,7 @@ async def _judge(
         if options.deflate is not None:
             extensions, agreement = accept_offers(options.deflate, upgrade.extensions)
         answer = build_response(upgrade.key, subprotocol, extensions, headers)
-    except RejectedUpgrade:
+    except (RejectedUpgrade, ClientLeft):
         raise
     except WebSocketTimeoutException as exc:
         logger.warning("process_request for %s: %s", request.target, exc)
@@ -146,8 +193,9 @@ async def _judge(
         target = request.target
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
+    early = client.received
     return (
-        Upgraded(sock, request, leftover, decision.protocol, options, subprotocol, agreement),
+        Upgraded(sock, request, early, decision.protocol, options, subprotocol, agreement),
         answer,
     )
 
@@ -156,15 +204,19 @@ _AS_EVER = Accept()
 
 
 async def _ask(
-    sock: socket.socket, request: Request, options: ServerOptions, until: float
+    client: Waiting,
+    sock: socket.socket,
+    request: Request,
+    options: ServerOptions,
+    until: float,
 ) -> HTTPResponse | Accept:
-    """Return what process_request says."""
+    """Return what process_request says. Raises ClientLeft when nobody waits for it any more."""
     hook = options.process_request
     if hook is None:
         return _AS_EVER
     decision = hook(request, sock)
     if isawaitable(decision):
-        decision = await within(until, decision)
+        decision = await within(until, decision, client)
     if decision is None:
         return _AS_EVER
     if not isinstance(decision, (HTTPResponse, Accept)):

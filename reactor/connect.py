@@ -40,10 +40,11 @@ from .protocols.handshake import (
 )
 from .protocols.http11 import Response
 from .proxies import choose_proxy
-from .transports.dial import dial, dial_unix
+from .transports.dial import dial_unix
 from .transports.exchange import read_response, read_some, sooner, write_all
 from .transports.proxy import dial_through
-from .transports.resolver import resolve
+from .transports.reach import reach
+from .transports.resolver import Answer, forget
 from .transports.tls import make_context, server_hostname, session_cache, start_tls
 from .url import WebSocketURL, join, parse_url, same_origin
 
@@ -151,16 +152,17 @@ async def _attempt(
     request = _request(url, options, headers, cookie, key, offer)
     # Likewise a wrong sslopt. A socket that was given has TLS on it, if any, already.
     context = make_context(options.sslopt) if url.secure and options.sock is None else None
-    sock, early = await _dial(url, options, until)
-    if context is not None:
-        sock, early = await _add_tls(sock, early, context, url, options, until), b""
+    sock, early, answer = await _dial(url, options, until)
     try:
+        if context is not None:
+            sock, early = await _add_tls(sock, early, context, url, options, until), b""
         await write_all(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
         response, parser = await read_response(
             sock, until, url.host, options.head_limits, early, exact=exact
         )
+        answer = None  # somebody speaks HTTP there: the address is right
         if watch is not None:
             watch.response_received(url.host, response, parser.raw)
         if response.status != 101:
@@ -177,6 +179,8 @@ async def _attempt(
         )
     except BaseException:
         sock.close()
+        if answer is not None:
+            forget(answer)
         raise
 
 
@@ -207,19 +211,20 @@ def _request(
 
 async def _dial(
     url: WebSocketURL, options: ClientOptions, until: float | None
-) -> tuple[socket, bytes]:
-    """Return a socket on which the host of *url* is heard, and what was heard already."""
+) -> tuple[socket, bytes, Answer | None]:
+    """Return a socket on which the host of *url* is heard, what was heard already, and the
+    answer of the resolver that led there, if it did."""
     if options.sock is not None:
         try:
             options.sock.setblocking(False)
         except OSError as exc:
             raise WebSocketConnectException(exc.errno, f"sock cannot be used: {exc}") from exc
-        return options.sock, b""
+        return options.sock, b"", None
     if options.unix_path is not None:
-        return await dial_unix(options.unix_path, until), b""
+        return await dial_unix(options.unix_path, until), b"", None
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
     if proxy is not None:
-        return await dial_through(
+        through = await dial_through(
             proxy,
             url.host,
             url.port,
@@ -227,14 +232,15 @@ async def _dial(
             sockopt=options.sockopt,
             source_address=options.source_address,
         )
-    sock = await dial(
-        await resolve(url.host, url.port, until),
+        return *through, None
+    sock, answer = await reach(
+        url.host,
+        url.port,
         until=until,
-        host_name_for_errors=url.host,
         sockopt=options.sockopt,
         source_address=options.source_address,
     )
-    return sock, b""
+    return sock, b"", answer
 
 
 async def _add_tls(

@@ -311,8 +311,9 @@ class ServerOptions(ConnectionOptions):
         response_headers: further headers of the answer that accepts: a dict, a list of pairs or
             of "Name: value" lines, or a function ``(request)`` that returns one.
         handshake_timeout: seconds that a client has from TCP connection to upgrade.
-        max_handshakes: clients that may be connected without having sent their request; when
-            there is one more, the one that has taken longest is dropped. None: no limit.
+        max_handshakes: clients whose opening handshake may be going on: those that have not sent
+            their request, and those that wait for ``process_request``. When there is one more,
+            the one that has taken longest is dropped. None: no limit.
         max_connections: connections beyond this number wait in the backlog; None: no limit.
         max_connections_per_address: connections from one IP address; further ones get status
             429, and beyond twice the number no answer. None: no limit. Clients behind one proxy

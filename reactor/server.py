@@ -9,8 +9,8 @@ How it works. A :class:`Listener` accepts in bounded batches and starts a task f
 which does TLS and the upgrade under one deadline (accept.py); a :class:`ServerConnection` takes
 over from there. When the process has no descriptors left, or ``max_connections`` is reached,
 accepting pauses until a connection is over (or, for the descriptors, for a moment): the backlog
-waits in the kernel, and nobody is refused for it. Who connects and says nothing cannot hold up
-others: past ``max_handshakes`` of these, the oldest goes.
+waits in the kernel, and nobody is refused for it. Who connects and says nothing, or waits for an
+async ``process_request``, cannot hold up others: past ``max_handshakes`` of these, the oldest goes.
 """
 
 from __future__ import annotations
@@ -146,9 +146,8 @@ class Listener:
         self.connections: set[ServerConnection] = set()
         self._loop = loop
         self._factory = factory
-        # In the order in which they came. Those of the second have not sent their request.
+        # In the order in which they came.
         self._handshakes: dict[_Handshake, None] = {}
-        self._silent: dict[_Handshake, None] = {}
         # IP address -> its handshakes and connections, where these are limited.
         self._addresses: dict[str, int] = {}
         self._pause: Timer | None = None
@@ -223,36 +222,31 @@ class Listener:
             refusal = TOO_MANY
         self._enter(address)
         handshake = _Handshake(sock, address)
-        self._handshakes[handshake] = self._silent[handshake] = None
+        self._handshakes[handshake] = None
         handshake.task = Task(
             self._loop,
             self._upgrade(handshake, refusal),
             lambda upgraded, error: self._upgraded(upgraded, error, address),
         )
-        if self._too_many_silent:
+        if self._too_many_handshakes:
             # Not now: the task has not begun, and the request may be there already.
-            self._loop.call_soon(self._drop_silent)
+            self._loop.call_soon(self._drop_oldest)
 
     @property
-    def _too_many_silent(self) -> bool:
+    def _too_many_handshakes(self) -> bool:
         limit = self.options.max_handshakes
-        return limit is not None and len(self._silent) > limit
+        return limit is not None and len(self._handshakes) > limit
 
-    def _drop_silent(self) -> None:
-        while self._too_many_silent:
+    def _drop_oldest(self) -> None:
+        while self._too_many_handshakes:
             logger.info("opening handshake failed: there are more than max_handshakes")
-            self._drop(next(iter(self._silent)))
+            self._drop(next(iter(self._handshakes)))
 
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> Upgraded | None:
         try:
-            upgraded = await accept_upgrade(
-                handshake.sock,
-                self.options,
-                lambda: self._silent.pop(handshake, None),
-                refusal,
-            )
+            upgraded = await accept_upgrade(handshake.sock, self.options, refusal)
         finally:
             self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
@@ -264,7 +258,6 @@ class Listener:
         """An opening handshake has ended, however. Idempotent."""
         if handshake in self._handshakes:
             del self._handshakes[handshake]
-            self._silent.pop(handshake, None)
             self._leave(handshake.address)
 
     def _drop(self, handshake: _Handshake) -> None:

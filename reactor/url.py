@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote, urljoin
 
 from .exceptions import WebSocketHandshakeException
+from .transports.names import canonical_host
 
 __all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin"]
 
@@ -26,7 +27,7 @@ _HTTP_TO_WS = {"http": "ws", "https": "wss"}  # of a redirect
 
 _PARTS = re.compile(r"(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?")  # after the scheme
 _HOST_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?")
-_HOST = re.compile(r"[0-9A-Za-z._\-]+")  # after IDNA; "_" is no host name, but is in use
+_HOST = re.compile(r"[0-9a-z._\-]+")  # after IDNA; "_" is no host name, but is in use
 _ZONE = re.compile(r"[0-9A-Za-z._~\-]+")
 _PORT = re.compile(r"[0-9]{1,5}")
 _NOT_IN_URL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -39,8 +40,8 @@ class WebSocketURL:
 
     Attributes:
         scheme: "ws" or "wss".
-        host: the name in ASCII, lower case, or the IP address; an IPv6 address without brackets,
-            with its zone ("fe80::1%eth0").
+        host: the name in ASCII, lower case, with its final dot if there is one; or the IP
+            address; an IPv6 address without brackets, with its zone ("fe80::1%eth0").
         port: 1 to 65535.
         resource: path and query as they are sent; begins with "/".
         username, password: percent-decoded; None where the URL has none.
@@ -87,7 +88,7 @@ def parse_url(url: str) -> WebSocketURL:
     """Parse a ws:// or wss:// URL.
 
     Whitespace around it is dropped, and so is the fragment. What may not stand in a request is
-    percent-encoded in the resource; a host name that is not ASCII is encoded with IDNA.
+    percent-encoded in the resource; a host name is what browsers make of it (IDNA 2008, UTS 46).
 
     Raises:
         ValueError: it is no such URL. The message begins as websocket-client's do: "url is
@@ -146,13 +147,12 @@ def _parse_host_port(text: str) -> tuple[str, int | None]:
 
 def _parse_name(name: str) -> str:
     try:
-        # Also for names in ASCII: a label that is empty or too long would fail when resolved.
-        host = name.encode("idna").decode("ascii")
-    except UnicodeError:
-        host = ""
+        host = canonical_host(name)
+    except ValueError as exc:
+        raise ValueError(f"hostname is invalid: {name!r}: {exc}") from None
     if not _HOST.fullmatch(host):
         raise ValueError(f"hostname is invalid: {name!r}")
-    return host.lower()
+    return host
 
 
 def _parse_ipv6(text: str) -> str:

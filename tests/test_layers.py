@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 FLOORS = (
     {"exceptions"},
     {"timers", "protocols"},
-    {"poller"},
-    {"loop", "tasks", "transports"},
+    {"poller", "helpers"},
+    {"loop", "tasks", "within", "transports"},
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
@@ -33,6 +33,7 @@ FLOORS = (
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.
 FOR_TYPES_ONLY = {
+    ("reactor.helpers", "reactor.tasks"),
     ("reactor.tasks", "reactor.loop"),
     ("reactor.transports.stream", "reactor.loop"),
 }

@@ -107,23 +107,33 @@ def test_a_storm_of_silent_clients_keeps_nobody_out(
         assert peer.ended
 
 
-def test_who_has_sent_a_request_is_not_dropped_for_others(
+def test_who_waits_for_process_request_counts_too(
     loop: Reactor, listen: Callable[..., Listener], raw_client: Client
 ) -> None:
+    dropped: list[str] = []
+
     async def slow(request: Any, sock: Any) -> None:
         if "x-slow" in request.headers:
-            await sleep(5)
+            try:
+                await sleep(5)
+            except GeneratorExit:
+                dropped.append(request.headers["x-slow"])
+                raise
 
-    listener = listen(process_request=slow, max_handshakes=1)
-    waiting = [raw_client(listener) for _ in range(3)]
-    for peer in waiting:  # all in one batch
-        peer.send(head(*REQUEST, "X-Slow: 1"))
-    turn(loop)
-    raw_client(listener).upgrade()
-    for peer in waiting:
+    listener = listen(process_request=slow, max_handshakes=2)
+    waiting = []
+    for number in range(4):
+        waiting.append(raw_client(listener))
+        waiting[-1].send(head(*REQUEST, f"X-Slow: {number}"))
+        turn(loop)
+    assert len(listener._handshakes) == 2
+    for peer in waiting[:2]:
+        assert peer.until_closed() == b""
+    assert dropped == ["0", "1"]
+    raw_client(listener).upgrade()  # who need not wait takes the place of nobody
+    for peer in waiting[2:]:
         peer.pump()
         assert (peer.data, peer.ended) == (b"", "")
-    assert len(listener._handshakes) == 3
 
 
 def test_a_client_that_never_finishes_tls_makes_way_too(

@@ -30,6 +30,9 @@ class TestParse:
             ("ws://[fe80::1%2525]/", WebSocketURL("ws", "fe80::1%25", 80, "/")),
             ("ws://[fe80::1%25]/", WebSocketURL("ws", "fe80::1%25", 80, "/")),
             ("ws://b\xfccher.de", WebSocketURL("ws", "xn--bcher-kva.de", 80, "/")),
+            ("ws://STRA\xdfE.de.:81", WebSocketURL("ws", "xn--strae-oqa.de.", 81, "/")),
+            ("ws://127.0.0.1./", WebSocketURL("ws", "127.0.0.1", 80, "/")),
+            ("ws://0x7f.1/", WebSocketURL("ws", "127.0.0.1", 80, "/")),
         ],
     )
     def test_good(self, url, expected):
@@ -101,8 +104,9 @@ class TestParse:
             ("ws://a b/", "hostname is invalid: 'a b'"),
             ("ws://a%20b/", "hostname is invalid: 'a%20b'"),
             ("ws://a\\b/", "hostname is invalid"),
-            ("ws://a..b/", "hostname is invalid: 'a..b'"),
+            ("ws://a..b/", "hostname is invalid: 'a..b': a part of it is empty"),
             (f"ws://{'a' * 64}.com/", "hostname is invalid"),
+            ("ws://a\u200db/", "hostname is invalid: 'a\\u200db': Joiner U+200D not allowed"),
             ("ws://\u2100/", "hostname is invalid"),  # IDNA makes it "a/c"
             ("ws://::1/", "hostname is invalid: '::1'"),
             ("ws://[::1/", "hostname is invalid: '[::1'"),
@@ -157,6 +161,7 @@ class TestProperties:
             ("ws://[::1]", "[::1]", "http://[::1]", "ws://[::1]/"),
             ("wss://[::1]:8443", "[::1]:8443", "https://[::1]:8443", "wss://[::1]:8443/"),
             ("ws://[fe80::1%25eth0]:81", "[fe80::1]:81", "http://[fe80::1]:81", None),
+            ("ws://h.example.:81", "h.example.:81", "http://h.example.:81", None),
         ],
     )
     def test_headers_and_text(self, url, host_header, origin, text):

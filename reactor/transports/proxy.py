@@ -33,9 +33,9 @@ from ..exceptions import (
     WebSocketTimeoutException,
 )
 from ..protocols.http11 import HeadLimits, build_head
-from .dial import dial
 from .exchange import read_response, read_some, write_all
-from .resolver import resolve
+from .reach import reach
+from .resolver import Answer, forget, look_up
 
 __all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
 
@@ -129,11 +129,20 @@ async def dial_through(
     resolved here and does not, and what :func:`tunnel` raises.
     """
     host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
+    answers = []
     if proxy.kind in ("socks4", "socks5"):
-        host = await _resolve_here(proxy, host, port, until)
-    sock = await _dial(proxy, until, sockopt, source_address)
+        answer = await look_up(host, port, until, socket.AF_INET if proxy.kind == "socks4" else 0)
+        host = _best(answer)
+        answers.append(answer)
+    sock, answer = await _dial(proxy, until, sockopt, source_address)
+    answers.append(answer)
     try:
         return sock, await tunnel(sock, proxy, host, port, until)
+    except WebSocketException:
+        sock.close()
+        for answer in answers:  # the next attempt asks where the two are by then
+            forget(answer)
+        raise
     except BaseException:  # also when the coroutine is cancelled
         sock.close()
         raise
@@ -161,12 +170,10 @@ async def tunnel(
         raise WebSocketProxyConnectException(exc.errno, exc.strerror) from exc
 
 
-async def _resolve_here(proxy: Proxy, host: str, port: int, until: float | None) -> str:
+def _best(answer: Answer) -> str:
     """Return the address to give to a proxy that is not to resolve the name."""
-    family = socket.AF_INET if proxy.kind == "socks4" else 0
-    addresses = await resolve(host, port, until, family)
     # There is one attempt only: IPv4, where there is a choice, is what most proxies can reach.
-    best = min(addresses, key=lambda address: address.family != socket.AF_INET)
+    best = min(answer.addresses, key=lambda address: address.family != socket.AF_INET)
     return str(best.sockaddr[0])
 
 
@@ -175,15 +182,13 @@ async def _dial(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]],
     source_address: tuple[Any, ...] | None,
-) -> socket.socket:
-    """Return a socket that is connected to the proxy itself."""
+) -> tuple[socket.socket, Answer]:
+    """Return a socket that is connected to the proxy itself, and where that was found to be."""
     words = f"cannot reach the proxy {proxy}"
     try:
-        addresses = await resolve(proxy.host, proxy.port, until)
-        return await dial(
-            addresses,
+        return await reach(
+            *(proxy.host, proxy.port),
             until=until,
-            host_name_for_errors=proxy.host,
             sockopt=sockopt,
             source_address=source_address,
         )
