@@ -226,6 +226,7 @@ async def _dial(
             until=await sooner(until, options.proxy_timeout),
             sockopt=options.sockopt,
             source_address=options.source_address,
+            limits=options.head_limits,
         )
     sock = await dial(
         await resolve(url.host, url.port, until),

@@ -315,7 +315,7 @@ NOT_A_WEBSOCKET = {
         "malformed HTTP status line: b'SSH-2.0-OpenSSH_9.6'",
     ),
     "a little garbage": (after_head(b"\x00"), "this is not an HTTP response: b'\\x00'"),
-    "much garbage": (after_head(b"\x00\xff" * 50_000), "is longer than max_line_size"),
+    "much garbage": (after_head(b"\x00\xff" * 50_000), "this is not an HTTP response: b'\\x00"),
     "a status that is none": (after_head(b"HTTP/1.1 abc No\r\n\r\n"), "malformed HTTP status line"),
     "HTTP/2": (after_head(b"HTTP/2.0 101 Switching\r\n\r\n"), "not HTTP/1.x"),
     "a header without a colon": (
@@ -355,7 +355,7 @@ def endless(piece: bytes) -> Script:
 @pytest.mark.parametrize(
     ("script", "options", "words"),
     [
-        (endless(b"X" * 1000), {}, "longer than max_line_size"),
+        (endless(b"X" * 1000), {}, "longer than max_head_size (65536 bytes)"),
         (endless(b"X: " + b"y" * 1000 + b"\r\n"), {}, "longer than max_head_size (65536 bytes)"),
         (endless(b"X: y\r\n"), {}, "more headers than max_header_count (128)"),
         (endless(b"X: y\r\n"), {"max_header_count": 7}, "more headers than max_header_count (7)"),
@@ -367,6 +367,15 @@ def test_an_endless_head_ends_at_a_limit(
 ) -> None:
     with pytest.raises(WebSocketHandshakeException, match=re.escape(words)):
         open_(serve(script).url, **options)
+
+
+@pytest.mark.parametrize(("size", "options"), [(20_000, {}), (200_000, {"max_head_size": 1 << 18})])
+def test_a_line_of_the_answer_may_be_as_long_as_the_head(
+    serve: Serve, open_: Open, size: int, options: dict[str, int]
+) -> None:
+    peer = serve(accepting(f"Set-Cookie: {'x' * size}"))
+    upgraded = open_(peer.url, **options)
+    assert len(upgraded.response.headers["set-cookie"]) == size
 
 
 def interim(count: int) -> Script:

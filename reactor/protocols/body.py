@@ -10,15 +10,13 @@ from __future__ import annotations
 import enum
 import re
 
-from .http11 import HeadLimits, Response, has_body
+from .http11 import DEFAULT_LIMITS, HeadLimits, Response, has_body
 
 __all__ = ["BodyParser"]
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")  # RFC 9112 section 7.1
 _LENGTH = re.compile(r"[0-9]{1,18}")  # more digits than that are no length, but an attack
 _MAX_CHUNK_LINE = 256  # bytes of one chunk size with its extensions
-
-_DEFAULT_LIMITS = HeadLimits()
 
 
 class _BodyState(enum.Enum):
@@ -44,7 +42,7 @@ class BodyParser:
 
     __slots__ = ("_body", "_line", "_remaining", "_room", "_state")
 
-    def __init__(self, response: Response, limits: HeadLimits = _DEFAULT_LIMITS) -> None:
+    def __init__(self, response: Response, limits: HeadLimits = DEFAULT_LIMITS) -> None:
         self._body = bytearray()
         self._room = limits.max_body_size  # bytes that may still be kept
         self._line = bytearray()  # an unfinished line of the chunked coding

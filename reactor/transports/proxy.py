@@ -32,7 +32,7 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
-from ..protocols.http11 import HeadLimits, build_head
+from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits, build_head
 from .dial import dial
 from .exchange import read_response, read_some, write_all
 from .resolver import resolve
@@ -112,6 +112,7 @@ async def dial_through(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]] = (),
     source_address: tuple[Any, ...] | None = None,
+    limits: HeadLimits = DEFAULT_LIMITS,
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
@@ -120,6 +121,7 @@ async def dial_through(
         host, port: the target, an IPv6 address without brackets.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
+        limits: how large the answer of an HTTP proxy may be.
 
     Returns a connected, non-blocking socket, and what the target has already said (almost
     always b"", since clients speak first).
@@ -133,14 +135,19 @@ async def dial_through(
         host = await _resolve_here(proxy, host, port, until)
     sock = await _dial(proxy, until, sockopt, source_address)
     try:
-        return sock, await tunnel(sock, proxy, host, port, until)
+        return sock, await tunnel(sock, proxy, host, port, until, limits)
     except BaseException:  # also when the coroutine is cancelled
         sock.close()
         raise
 
 
 async def tunnel(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits = DEFAULT_LIMITS,
 ) -> bytes:
     """Have a proxy that *sock* is connected to connect to a target. The socket is not closed.
 
@@ -154,7 +161,7 @@ async def tunnel(
     """
     try:
         if proxy.kind == "http":
-            return await _connect_http(sock, proxy, host, port, until)
+            return await _connect_http(sock, proxy, host, port, until, limits)
         await _connect_socks(sock, proxy, host, port, until)
         return b""  # SOCKS answers have a known length: not a byte more is read
     except WebSocketConnectException as exc:
@@ -201,12 +208,17 @@ async def _dial(
 
 
 async def _connect_http(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits,
 ) -> bytes:
     name = f"the proxy {proxy}"
     await write_all(sock, _connect_request(proxy, host, port), until, name)
     try:
-        response, parser = await read_response(sock, until, name, HeadLimits())
+        response, parser = await read_response(sock, until, name, limits)
     except WebSocketHandshakeException as exc:
         raise WebSocketProxyException(f"{name} did not answer CONNECT in HTTP: {exc}") from exc
     if not 200 <= response.status < 300:
