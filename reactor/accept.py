@@ -23,7 +23,7 @@ from .protocols.handshake import RejectedUpgrade, build_response, check_request
 from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.websocket import WebSocketProtocol
 from .tasks import now, wait, within
-from .transports.exchange import read_some, write_all
+from .transports.exchange import read_more, read_some, write_all
 from .transports.tls import accept_tls
 
 __all__ = ["Upgraded", "accept_upgrade"]
@@ -107,13 +107,14 @@ async def _read_request(
 ) -> tuple[Request, bytes]:
     """Return the head of the request, and what came behind it."""
     parser = HeadParser("request", options.head_limits)
-    request = None
-    while request is None:
-        data = await read_some(sock, until, CLIENT)
+    data = await read_some(sock, until, CLIENT)
+    while True:
         if not data:
             parser.feed_eof()
         request = parser.feed(data)
-    return request, parser.leftover
+        if request is not None:
+            return request, parser.leftover
+        data = await read_more(sock, until, CLIENT)
 
 
 async def _judge(

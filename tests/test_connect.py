@@ -30,6 +30,7 @@ from .support.certificates import Authority
 from .support.driving import run_until
 from .support.peers import Script, Serve, Talk, answer, http, silence
 from .support.recorder import Recorder
+from .support.turns import run_counted, told_singly
 from .support.websocket_frames import TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -513,6 +514,22 @@ def test_the_body_of_a_refusal_is_waited_for_two_seconds_at_most(serve: Serve) -
             clock.advance(0.5)
             assert clock.now() < 100
     assert isinstance(protocol.errors[0], WebSocketBadStatusException)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("framing", ["Content-Length: 2000", "Transfer-Encoding: chunked"])
+def test_a_body_in_the_smallest_pieces_leaves_the_loop_to_others(
+    authority: Authority, framing: str, exact: bool
+) -> None:
+    body = b"x" * 2000 if "Length" in framing else b"1\r\nx\r\n" * 400
+    with told_singly(authority, http("HTTP/1.1 403 No", framing, body=body)) as sock:
+        options = ClientOptions(sock=sock)
+        error, reads = run_counted(connect("wss://127.0.0.1/", options, exact=exact), sock)
+    assert isinstance(error, WebSocketBadStatusException)
+    assert error.resp_body is not None
+    assert max(reads[-pipeline.MAX_BODY_READS :]) <= 1
+    # Each of a thousand reads brings a byte, and there are no more reads.
+    assert 150 < len(error.resp_body) <= pipeline.MAX_BODY_READS
 
 
 # --- redirects ------------------------------------------------------------------------------------

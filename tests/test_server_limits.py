@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from reactor import Listener, Reactor, server
+from reactor.accept import accept_upgrade
+from reactor.options import ServerOptions
 from reactor.tasks import sleep
 from reactor.timers import ManualClock
 
@@ -19,6 +21,7 @@ from .support.driving import run_until
 from .support.leaks import open_descriptors
 from .support.recorder import Recorder
 from .support.serving import Served, echoes
+from .support.turns import run_counted, told_singly
 from .support.websocket_frames import CLOSE, TEXT, build_frame, close_payload
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -57,6 +60,17 @@ def turn(loop: Reactor, count: int = 4) -> None:
 
 
 # --- handshakes in progress -----------------------------------------------------------------------
+
+
+def test_a_request_in_the_smallest_records_of_tls_leaves_the_loop_to_others(
+    authority: Authority,
+) -> None:
+    request = head(*REQUEST, f"Cookie: {'x' * 1000}")
+    with told_singly(authority, request) as sock:
+        coroutine = accept_upgrade(sock, ServerOptions(), lambda: None)
+        upgraded, reads = run_counted(coroutine, sock)
+    assert upgraded.request.target == "/chat?x=1"
+    assert max(reads) == 1
 
 
 def test_who_says_nothing_makes_way_for_who_comes(
