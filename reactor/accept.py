@@ -18,6 +18,7 @@ from typing import NamedTuple
 from .admission import Accept, HTTPResponse, check_origin, choose_subprotocol, further_headers
 from .exceptions import WebSocketException, WebSocketTimeoutException
 from .options import ServerOptions
+from .printable import printable
 from .protocols.deflate import Agreement, accept_offers
 from .protocols.handshake import RejectedUpgrade, build_response, check_request
 from .protocols.http11 import HeadError, HeadParser, Request
@@ -90,7 +91,7 @@ async def accept_upgrade(
             await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until)
             raise
         if isinstance(outcome, HTTPResponse):
-            logger.debug("%s %s: %d", method, request.target, outcome.status)
+            logger.debug("%s %s: %d", printable(method), printable(request.target), outcome.status)
             await _answer(sock, outcome, method, until)
             sock.close()
             return None
@@ -141,10 +142,10 @@ async def _judge(
     except RejectedUpgrade:
         raise
     except WebSocketTimeoutException as exc:
-        logger.warning("process_request for %s: %s", request.target, exc)
+        logger.warning("process_request for %s: %s", printable(request.target), exc)
         return HTTPResponse(503, None, "timed out\n")
     except Exception as exc:  # of the functions of the user, or of what they gave
-        target = request.target
+        target = printable(request.target)
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
     return (

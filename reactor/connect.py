@@ -28,6 +28,7 @@ from .exceptions import (
     WebSocketTimeoutException,
 )
 from .options import ClientOptions
+from .printable import printable
 from .protocols.body import BodyParser
 from .protocols.deflate import Agreement, check_answer
 from .protocols.handshake import (
@@ -122,7 +123,8 @@ async def connect(
             return result
         if redirects == options.redirect_limit:
             raise WebSocketHandshakeException(
-                f"Redirect limit exhausted: {redirects} redirects, the next one to {result}"
+                f"Redirect limit exhausted: {redirects} redirects, "
+                f"the next one to {printable(str(result))}"
             )
         redirects += 1
         if options.sock is not None:

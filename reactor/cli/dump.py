@@ -1,7 +1,8 @@
 """Talk to WebSocket servers from the terminal: shows what comes, sends what is typed.
 
 The flags and the output are those of websocket-client's ``wsdump``. New: several URLs at once,
-``--reconnect`` and ``--ping-interval``.
+``--reconnect`` and ``--ping-interval``. What comes is shown on one line, its control characters
+escaped, and cut where it is very long.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..classic.app import WebSocketApp
 from ..classic.frame import ABNF
 from ..classic.trace import enableTrace
 from ..exceptions import WebSocketException
+from ..printable import printable, quoted
 from ..proxies import parse_proxy
 from ..reactor import Reactor
 
@@ -30,6 +32,9 @@ except ImportError:
     pass
 
 __all__ = ["add_arguments", "main", "run"]
+
+#: Characters of what came that are shown.
+LONGEST = 65536
 
 
 class _Verbosity(argparse.Action):
@@ -180,6 +185,7 @@ class _Dump:
                 self._loop.stop()
 
     def _print(self, text: str) -> None:
+        text = printable(text, LONGEST)
         if self._arguments.raw:
             print(text, flush=True)
         else:
@@ -252,4 +258,4 @@ def _unpack(data: bytes) -> str:
             return "[gzip] " + gzip.decompress(data).decode()
         return "[zlib] " + zlib.decompress(data, -zlib.MAX_WBITS).decode()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError):
-        return repr(data)
+        return quoted(data, LONGEST)

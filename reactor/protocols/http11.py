@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, fields
 from typing import Generic, Literal, NoReturn, TypeVar, cast, overload
 
 from ..exceptions import WebSocketHandshakeException
+from ..printable import quoted
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -240,11 +241,9 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8")
 
 
-def _shown(data: bytes | str) -> str:
+def _shown(data: bytes | bytearray | str) -> str:
     """Quote bad input, or a line of it in latin-1, for an error message."""
-    if isinstance(data, str):
-        data = data.encode("latin-1")
-    return repr(data) if len(data) <= _SHOWN else f"{data[:_SHOWN]!r}..."
+    return quoted(data.encode("latin-1") if isinstance(data, str) else bytes(data), _SHOWN)
 
 
 class _State(enum.Enum):
@@ -344,7 +343,7 @@ class HeadParser(Generic[_Head]):
         self._state = _FAILED
         raise HeadError(
             f"the connection ended before the head of the {self._kind} was complete: "
-            f"{len(self._buffer)} bytes came: {_shown(bytes(self._buffer))}"
+            f"{len(self._buffer)} bytes came: {_shown(self._buffer)}"
         )
 
     def _check_unfinished(self) -> None:
@@ -399,7 +398,7 @@ class HeadParser(Generic[_Head]):
         else:
             possible = _TOKEN.match(beginning.decode("latin-1")) is not None
         if not possible:
-            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(bytes(self._buffer))}")
+            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(self._buffer)}")
 
     def _take_start_line(self, line: str) -> None:
         if self._kind == "response":

@@ -32,6 +32,7 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
+from ..printable import printable
 from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits, build_head
 from .dial import dial
 from .exchange import read_response, read_some, write_all
@@ -222,7 +223,7 @@ async def _connect_http(
     except WebSocketHandshakeException as exc:
         raise WebSocketProxyException(f"{name} did not answer CONNECT in HTTP: {exc}") from exc
     if not 200 <= response.status < 300:
-        status = f"{response.status} {response.reason}".strip()
+        status = f"{response.status} {printable(response.reason)}".strip()
         error = WebSocketProxyException(f"failed CONNECT via proxy status: {status} ({proxy})")
         error.status_code = response.status
         raise error
@@ -257,7 +258,7 @@ async def _connect_socks(
         raise
     except Exception as exc:  # python-socks' own, and what garbage makes it trip over
         raise WebSocketProxyException(
-            f"the proxy {proxy} did not connect to {_authority(host, port)}: {exc}"
+            f"the proxy {proxy} did not connect to {_authority(host, port)}: {printable(str(exc))}"
         ) from exc
 
 

@@ -226,7 +226,7 @@ class TestResponse:
     def test_garbage_is_shortened_in_the_message(self):
         with pytest.raises(HeadError) as caught:
             HeadParser().feed(b"x" * 5000)
-        assert str(caught.value).endswith("x'...")
+        assert str(caught.value).endswith("x'... (5000 bytes)")
         assert len(str(caught.value)) < 120
 
 
