@@ -42,7 +42,7 @@ class Upgraded(NamedTuple):
 
     Attributes:
         sock: an ``ssl.SSLSocket`` with TLS.
-        request: the client's request.
+        head: the client's request, as it came.
         leftover: the bytes that came behind it.
         protocol: what process_request has chosen, see Accept; None: what ``listen`` was given.
         options: those of this client.
@@ -51,7 +51,7 @@ class Upgraded(NamedTuple):
     """
 
     sock: socket.socket
-    request: Request
+    head: bytes
     leftover: bytes
     protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None
     options: ServerOptions
@@ -82,10 +82,10 @@ async def accept_upgrade(
         if options.ssl is not None:
             sock = await accept_tls(sock, options.ssl, until)
         try:
-            request, leftover = await _read_request(sock, options, until)
+            request, parser = await _read_request(sock, options, until)
             method = request.method
             request_came()
-            outcome = refusal or await _judge(sock, request, leftover, options, until)
+            outcome = refusal or await _judge(sock, request, parser, options, until)
         except (RejectedUpgrade, HeadError) as exc:
             headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
             await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until)
@@ -105,8 +105,8 @@ async def accept_upgrade(
 
 async def _read_request(
     sock: socket.socket, options: ServerOptions, until: float
-) -> tuple[Request, bytes]:
-    """Return the head of the request, and what came behind it."""
+) -> tuple[Request, HeadParser[Request]]:
+    """Return the head of the request, and the parser that has its bytes and those behind it."""
     parser = HeadParser("request", options.head_limits)
     data = await read_some(sock, until, CLIENT)
     while True:
@@ -114,12 +114,16 @@ async def _read_request(
             parser.feed_eof()
         request = parser.feed(data)
         if request is not None:
-            return request, parser.leftover
+            return request, parser
         data = await read_more(sock, until, CLIENT)
 
 
 async def _judge(
-    sock: socket.socket, request: Request, leftover: bytes, options: ServerOptions, until: float
+    sock: socket.socket,
+    request: Request,
+    parser: HeadParser[Request],
+    options: ServerOptions,
+    until: float,
 ) -> HTTPResponse | tuple[Upgraded, bytes]:
     """Return what is to become of a request: an answer, or an upgrade with its answer.
 
@@ -148,10 +152,16 @@ async def _judge(
         target = printable(request.target)
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
-    return (
-        Upgraded(sock, request, leftover, decision.protocol, options, subprotocol, agreement),
-        answer,
+    upgraded = Upgraded(
+        sock,
+        parser.raw,
+        parser.leftover,
+        decision.protocol,
+        options,
+        subprotocol,
+        agreement,
     )
+    return upgraded, answer
 
 
 _AS_EVER = Accept()

@@ -8,13 +8,13 @@ escaped, and cut where it is very long.
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
 import ssl
 import sys
 import threading
 import time
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Any
 
@@ -252,10 +252,17 @@ def _proxy(url: str) -> dict[str, Any]:
 
 
 def _unpack(data: bytes) -> str:
-    """Show bytes: unpacked, where they are gzip or raw deflate."""
+    """Show bytes: unpacked, where they are gzip or raw deflate, as far as they are shown."""
+    kind, wbits = ("gzip", 31) if data[:2] == b"\x1f\x8b" else ("zlib", -zlib.MAX_WBITS)
+    unpacker = zlib.decompressobj(wbits)
     try:
-        if data[:2] == b"\x1f\x8b":
-            return "[gzip] " + gzip.decompress(data).decode()
-        return "[zlib] " + zlib.decompress(data, -zlib.MAX_WBITS).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
-        return quoted(data, LONGEST)
+        unpacked = unpacker.decompress(data, LONGEST)
+        if unpacker.eof:
+            return f"[{kind}] {unpacked.decode()}"
+        if len(unpacked) == LONGEST:
+            # The last character may have been cut in two, which is no fault.
+            text = getincrementaldecoder("utf-8")().decode(unpacked)
+            return f"[{kind}] {text[: LONGEST - 100]}... (and more)"
+    except (zlib.error, UnicodeDecodeError):
+        pass
+    return quoted(data, LONGEST)

@@ -36,6 +36,7 @@ __all__ = [
     "build_headers",
     "check_header",
     "has_body",
+    "parse_again",
     "tokens",
 ]
 
@@ -425,6 +426,21 @@ class HeadParser(Generic[_Head]):
         name, value = match.groups()
         assert self._head is not None  # the start line set it
         self._head.headers.add(name, value.strip(" \t"))
+
+
+@overload
+def parse_again(kind: Literal["response"], raw: bytes) -> Response: ...
+
+
+@overload
+def parse_again(kind: Literal["request"], raw: bytes) -> Request: ...
+
+
+def parse_again(kind: Literal["response", "request"], raw: bytes) -> Request | Response:
+    """Return what a HeadParser has returned, from its ``raw``: for those who keep only that."""
+    head = HeadParser(kind, HeadLimits(len(raw), len(raw))).feed(raw)
+    assert head is not None  # it was complete
+    return head
 
 
 def _parse_status_line(line: str) -> Response:

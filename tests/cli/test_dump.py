@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from reactor import Reactor, WebSocketProtocol
-from reactor.cli.dump import main
+from reactor.cli.dump import LONGEST, _unpack, main
 from reactor.cli.echo import Echo
 
 from ..support.peers import Serve, answer
@@ -85,6 +86,43 @@ class Wild(WebSocketProtocol):
         self.send(gzip.compress(b"\x1b]0;title\x07"))
         self.ping(b"\x1b")
         self.close(4000, "\x1b[2J\nfake")
+
+
+def squeezed(data: bytes, kind: str) -> bytes:
+    """Return *data* compressed, as wsdump unpacks it."""
+    if kind == "gzip":
+        return gzip.compress(data)
+    squeezer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return squeezer.compress(data) + squeezer.flush()
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib"])
+def test_no_more_is_unpacked_than_is_shown(kind: str) -> None:
+    bomb = squeezed(bytes(20_000_000), kind)
+    tracemalloc.start()
+    try:
+        text = _unpack(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+    assert text.startswith(f"[{kind}] \0\0")
+    assert text.endswith("\0... (and more)")
+    assert len(text) <= LONGEST
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib"])
+@pytest.mark.parametrize("text", ["", "a", "é" * LONGEST, "a" + "é" * LONGEST, "x" * LONGEST])
+def test_text_of_any_length_is_unpacked(text: str, kind: str) -> None:
+    shown = _unpack(squeezed(text.encode(), kind))
+    assert shown.startswith(f"[{kind}] {text[:30_000]}")
+    assert len(text.encode()) <= LONGEST or shown.endswith("... (and more)")
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib"])
+def test_what_cannot_be_unpacked_is_shown_as_it_is(kind: str) -> None:
+    for data in (squeezed(b"x" * 1000, kind)[:-2], squeezed(b"\xff", kind), b"\x1f\x8b", b"\0"):
+        assert _unpack(data) == repr(data)
 
 
 @pytest.mark.parametrize("raw", [["-r"], []])
