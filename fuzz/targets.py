@@ -32,7 +32,7 @@ from reactor.url import parse_url
 __all__ = ["TARGETS", "load_pure_frames"]
 
 LIMITS = MessageLimits(max_message_size=4096, max_fragments=64)
-HEADS = HeadLimits(max_head_size=2048, max_header_count=16, max_line_size=512, max_body_size=512)
+HEADS = HeadLimits(max_head_size=2048, max_header_count=16, max_body_size=512)
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 

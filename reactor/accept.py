@@ -22,12 +22,13 @@ from .exceptions import (
     WebSocketTimeoutException,
 )
 from .options import ServerOptions
+from .printable import printable
 from .protocols.deflate import Agreement, accept_offers
 from .protocols.handshake import RejectedUpgrade, build_response, check_request
 from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.websocket import WebSocketProtocol
 from .tasks import now, wait
-from .transports.exchange import read_some, write_all
+from .transports.exchange import read_more, read_some, write_all
 from .transports.tls import accept_tls
 from .within import within
 
@@ -50,7 +51,7 @@ class Upgraded(NamedTuple):
 
     Attributes:
         sock: an ``ssl.SSLSocket`` with TLS.
-        request: the client's request.
+        head: the client's request, as it came.
         leftover: the bytes that came behind it.
         protocol: what process_request has chosen, see Accept; None: what ``listen`` was given.
         options: those of this client.
@@ -59,7 +60,7 @@ class Upgraded(NamedTuple):
     """
 
     sock: socket.socket
-    request: Request
+    head: bytes
     leftover: bytes
     protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None
     options: ServerOptions
@@ -128,15 +129,15 @@ async def accept_upgrade(
         if options.ssl is not None:
             sock = await accept_tls(sock, options.ssl, until)
         try:
-            request, leftover = await _read_request(sock, options, until)
+            request, parser = await _read_request(sock, options, until)
             method = request.method
-            outcome = refusal or await _judge(sock, request, leftover, options, until)
+            outcome = refusal or await _judge(sock, request, parser, options, until)
         except (RejectedUpgrade, HeadError) as exc:
             headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
             await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until)
             raise
         if isinstance(outcome, HTTPResponse):
-            logger.debug("%s %s: %d", method, request.target, outcome.status)
+            logger.debug("%s %s: %d", printable(method), printable(request.target), outcome.status)
             await _answer(sock, outcome, method, until)
             sock.close()
             return None
@@ -150,27 +151,32 @@ async def accept_upgrade(
 
 async def _read_request(
     sock: socket.socket, options: ServerOptions, until: float
-) -> tuple[Request, bytes]:
-    """Return the head of the request, and what came behind it."""
+) -> tuple[Request, HeadParser[Request]]:
+    """Return the head of the request, and the parser that has its bytes and those behind it."""
     parser = HeadParser("request", options.head_limits)
-    request = None
-    while request is None:
-        data = await read_some(sock, until, CLIENT)
+    data = await read_some(sock, until, CLIENT)
+    while True:
         if not data:
             parser.feed_eof()
         request = parser.feed(data)
-    return request, parser.leftover
+        if request is not None:
+            return request, parser
+        data = await read_more(sock, until, CLIENT)
 
 
 async def _judge(
-    sock: socket.socket, request: Request, leftover: bytes, options: ServerOptions, until: float
+    sock: socket.socket,
+    request: Request,
+    parser: HeadParser[Request],
+    options: ServerOptions,
+    until: float,
 ) -> HTTPResponse | tuple[Upgraded, bytes]:
     """Return what is to become of a request: an answer, or an upgrade with its answer.
 
     Raises RejectedUpgrade. What the functions of the user raise is logged, and 500 to the client.
     """
     try:
-        client = Waiting(sock, leftover)
+        client = Waiting(sock, parser.leftover)
         decision = await _ask(client, sock, request, options, until)
         if isinstance(decision, HTTPResponse):
             return decision
@@ -187,17 +193,22 @@ async def _judge(
     except (RejectedUpgrade, ClientLeft):
         raise
     except WebSocketTimeoutException as exc:
-        logger.warning("process_request for %s: %s", request.target, exc)
+        logger.warning("process_request for %s: %s", printable(request.target), exc)
         return HTTPResponse(503, None, "timed out\n")
     except Exception as exc:  # of the functions of the user, or of what they gave
-        target = request.target
+        target = printable(request.target)
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
-    early = client.received
-    return (
-        Upgraded(sock, request, early, decision.protocol, options, subprotocol, agreement),
-        answer,
+    upgraded = Upgraded(
+        sock,
+        parser.raw,
+        client.received,
+        decision.protocol,
+        options,
+        subprotocol,
+        agreement,
     )
+    return upgraded, answer
 
 
 _AS_EVER = Accept()

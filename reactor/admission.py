@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from .options import ConnectionOptions, ServerOptions, plain_origin
+from .printable import quoted
 from .protocols.handshake import HeaderSource, RejectedUpgrade, build_rejection, normalize_headers
 from .protocols.http11 import Request
 from .protocols.websocket import WebSocketProtocol
@@ -121,7 +122,9 @@ def check_origin(options: ServerOptions, request: Request) -> None:
             return
         if origin is not None and any(pattern.fullmatch(origin) for pattern in patterns):
             return
-    shown = "without an Origin" if origin is None else f"from the Origin {', '.join(values)!r}"
+    shown = (
+        "without an Origin" if origin is None else f"from the Origin {quoted(', '.join(values))}"
+    )
     raise RejectedUpgrade(f"connections {shown} are not allowed here", 403)
 
 
@@ -138,7 +141,9 @@ def choose_subprotocol(
         return next((name for name in choice if name in offered), None)
     chosen = choice(request, offered)
     if chosen is not None and chosen not in offered:
-        raise ValueError(f"the subprotocol {chosen!r} was not offered, only {list(offered)!r}")
+        raise ValueError(
+            f"the subprotocol {chosen!r} was not offered, only {quoted(list(offered))}"
+        )
     return chosen
 
 

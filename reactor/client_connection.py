@@ -23,7 +23,7 @@ from .exceptions import CloseCode, WebSocketBadStatusException
 from .options import ClientOptions
 from .protocols.frames import check_mask, new_mask
 from .protocols.handshake import normalize_headers
-from .protocols.http11 import HeadParser
+from .protocols.http11 import parse_again
 from .protocols.session import Role
 from .tasks import Task
 from .transports.tls import make_context
@@ -92,8 +92,7 @@ class ClientConnection(Connection):
     def response(self) -> Response | None:
         """The head of the server's answer to the latest upgrade."""
         # Parsed when somebody asks: parsed heads were a third of a connection's memory.
-        parser = HeadParser("response", self.options.head_limits)
-        return parser.feed(self._head) if self._head else None
+        return parse_again("response", self._head) if self._head else None
 
     @property
     def attempt(self) -> int:

@@ -28,6 +28,7 @@ from .exceptions import (
     WebSocketTimeoutException,
 )
 from .options import ClientOptions
+from .printable import printable
 from .protocols.body import BodyParser
 from .protocols.deflate import Agreement, check_answer
 from .protocols.handshake import (
@@ -41,7 +42,7 @@ from .protocols.handshake import (
 from .protocols.http11 import Response
 from .proxies import choose_proxy
 from .transports.dial import dial_unix
-from .transports.exchange import read_response, read_some, sooner, write_all
+from .transports.exchange import read_more, read_response, sooner, write_all
 from .transports.proxy import dial_through
 from .transports.reach import reach
 from .transports.resolver import Answer, forget
@@ -54,6 +55,10 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 #: Seconds to wait for the body of a refusal: it is nice to have, the status is what counts.
 BODY_PATIENCE = 2.0
+
+#: Bytes of it that are read in one turn, and how often: the pieces are of the server's choice.
+BODY_PIECE = 16384
+MAX_BODY_READS = 1000
 
 #: Meant for one origin: not carried to another one by a redirect (as curl does).
 OF_THE_ORIGIN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
@@ -119,7 +124,8 @@ async def connect(
             return result
         if redirects == options.redirect_limit:
             raise WebSocketHandshakeException(
-                f"Redirect limit exhausted: {redirects} redirects, the next one to {result}"
+                f"Redirect limit exhausted: {redirects} redirects, "
+                f"the next one to {printable(str(result))}"
             )
         redirects += 1
         if options.sock is not None:
@@ -231,6 +237,7 @@ async def _dial(
             until=await sooner(until, options.proxy_timeout),
             sockopt=options.sockopt,
             source_address=options.source_address,
+            limits=options.head_limits,
         )
         return *through, None
     sock, answer = await reach(
@@ -277,15 +284,16 @@ async def _refused(
     location = response.headers.get("Location")
     if response.status in REDIRECTS and location is not None:
         return join(url, location)
-    body = BodyParser(response, options.head_limits)
     until = await sooner(until, BODY_PATIENCE)
-    done = body.done or body.feed(leftover)
-    while not done:
-        try:
-            data = await read_some(sock, until, url.host)
-        except (WebSocketTimeoutException, OSError):
-            break  # what there is of the body is better than losing the status
-        if not data:
-            body.feed_eof()
-        done = not data or body.feed(data)
+    body = BodyParser(response, options.head_limits)
+    data = leftover
+    try:
+        for _ in range(MAX_BODY_READS):
+            if body.done or body.feed(data):
+                break
+            data = await read_more(sock, until, url.host, BODY_PIECE)
+            if not data:
+                break
+    except (WebSocketTimeoutException, OSError):
+        pass  # what there is of the body is better than losing the status
     raise bad_status(response, body.body)

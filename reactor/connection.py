@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 from .dispatcher import call, call_on_error, deliver
 from .exceptions import CloseCode, WebSocketException, WebSocketTimeoutException
 from .options import ConnectionOptions
+from .printable import printable, quoted
 from .protocols.frames import new_mask
 from .protocols.session import (
     Close,
@@ -147,7 +148,7 @@ class Connection(Sending):
 
     @property
     def _place(self) -> str:
-        return self.url
+        return printable(self.url)
 
     @property
     def compression(self) -> Agreement | None:
@@ -207,7 +208,7 @@ class Connection(Sending):
     def _broken(self, exc: Exception) -> None:
         """What came could not be looked at, so that nothing behind it can be, either."""
         logger.error("exception in the session of %s", self._place, exc_info=exc)
-        error = WebSocketException(f"what came could not be processed: {exc!r}")
+        error = WebSocketException(f"what came could not be processed: {quoted(exc)}")
         error.__cause__ = exc
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", error)

@@ -64,7 +64,8 @@ class ConnectionOptions:
             ``on_data``, in pieces of about this size as they come; None: a frame is never divided.
             (``max_message_size`` holds for the sum of the pieces.)
         compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: none.
-        max_head_size, max_header_count: limits of the opening handshake.
+        max_head_size, max_header_count: bytes and header lines that the peer's part of the
+            opening handshake may have, and a proxy's answer. One line may take all of the bytes.
         write_limit: bytes in the write queue at which ``send`` raises
             WebSocketQueueFullException.
         high_water, low_water: ``on_writable`` is called when the write queue, having been
@@ -154,11 +155,7 @@ class ConnectionOptions:
     @cached_property
     def head_limits(self) -> HeadLimits:
         """The limits of the opening handshake."""
-        return HeadLimits(
-            max_head_size=self.max_head_size,
-            max_header_count=self.max_header_count,
-            max_line_size=min(self.max_head_size, 16384),
-        )
+        return HeadLimits(self.max_head_size, self.max_header_count)
 
 
 class HandshakeWatch:

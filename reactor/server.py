@@ -28,6 +28,7 @@ from .connection import Connection, check_protocol
 from .exceptions import CloseCode, WebSocketException
 from .options import ServerOptions
 from .protocols.frames import OP_CLOSE, serialize
+from .protocols.http11 import parse_again
 from .protocols.session import Role, State, check_close
 from .protocols.websocket import WebSocketProtocol
 from .tasks import Task
@@ -68,7 +69,7 @@ class _Handshake:
 class ServerConnection(Connection):
     """A connection that a client has opened."""
 
-    __slots__ = ("_address", "_listener", "_request")
+    __slots__ = ("_address", "_head", "_listener")
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class ServerConnection(Connection):
     ) -> None:
         super().__init__(loop, listener.registry, upgraded.options, Role.SERVER)
         self._listener = listener
-        self._request = upgraded.request
+        self._head = upgraded.head
         self._address = address
         self.protocol = protocol
         protocol._connection = self
@@ -88,12 +89,14 @@ class ServerConnection(Connection):
     @property
     def url(self) -> str:
         """The target of the client's request."""
-        return self._request.target
+        # No space is before it but that behind the method (RFC 9112 section 3).
+        return self._head.split(b" ", 2)[1].decode("ascii")
 
     @property
     def request(self) -> Request:
         """The client's request."""
-        return self._request
+        # Parsed when somebody asks: a parsed head takes twice to ten times its bytes.
+        return parse_again("request", self._head)
 
     @property
     def address(self) -> str | None:

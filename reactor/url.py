@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote, urljoin
 
 from .exceptions import WebSocketHandshakeException
+from .printable import printable, quoted
 from .transports.names import canonical_host
 
 __all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin"]
@@ -27,8 +28,8 @@ _HTTP_TO_WS = {"http": "ws", "https": "wss"}  # of a redirect
 
 _PARTS = re.compile(r"(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?")  # after the scheme
 _HOST_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?")
-_HOST = re.compile(r"[0-9a-z._\-]+")  # after IDNA; "_" is no host name, but is in use
-_ZONE = re.compile(r"[0-9A-Za-z._~\-]+")
+_HOST = re.compile(r"[0-9a-z._\-]{1,254}")  # after IDNA; "_" is no host name, but is in use
+_ZONE = re.compile(r"[0-9A-Za-z._~\-]{1,64}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _NOT_IN_URL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_RESOURCE = re.compile(r"[^\x21-\x7e]+")
@@ -105,7 +106,7 @@ def parse_url(url: str) -> WebSocketURL:
         raise ValueError(f"url is invalid: it holds {bad[0]!r} at position {bad.start()}")
     scheme = scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        raise ValueError(f"scheme {scheme} is invalid: must be ws or wss")
+        raise ValueError(f"scheme {printable(scheme)} is invalid: must be ws or wss")
     match = _PARTS.fullmatch(rest)
     assert match is not None  # every text without line ends matches
     authority, path, query = match.groups("")
@@ -133,15 +134,15 @@ def parse_authority(text: str) -> tuple[str, int | None, str | None, str | None]
 def _parse_host_port(text: str) -> tuple[str, int | None]:
     match = _HOST_PORT.fullmatch(text)
     if match is None:
-        raise ValueError(f"hostname is invalid: {text!r}")
+        raise ValueError(f"hostname is invalid: {quoted(text)}")
     address, name, port = match.groups()
     if address is None and not name:
-        raise ValueError(f"hostname is invalid: {text!r} has none")
+        raise ValueError(f"hostname is invalid: {quoted(text)} has none")
     host = _parse_name(name) if address is None else _parse_ipv6(address)
     if not port:  # RFC 3986 section 3.2.3: "host:" is the default port, too
         return host, None
     if not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
-        raise ValueError(f"port {port} is invalid: must be 1 to 65535")
+        raise ValueError(f"port {printable(port)} is invalid: must be 1 to 65535")
     return host, int(port)
 
 
@@ -149,9 +150,9 @@ def _parse_name(name: str) -> str:
     try:
         host = canonical_host(name)
     except ValueError as exc:
-        raise ValueError(f"hostname is invalid: {name!r}: {exc}") from None
+        raise ValueError(f"hostname is invalid: {quoted(name)}: {exc}") from None
     if not _HOST.fullmatch(host):
-        raise ValueError(f"hostname is invalid: {name!r}")
+        raise ValueError(f"hostname is invalid: {quoted(name)}")
     return host
 
 
@@ -162,9 +163,11 @@ def _parse_ipv6(text: str) -> str:
     try:
         ipaddress.IPv6Address(address)
     except ValueError as error:
-        raise ValueError(f"hostname is invalid: [{text}]: {error}") from None
+        raise ValueError(
+            f"hostname is invalid: [{printable(text)}]: {printable(str(error))}"
+        ) from None
     if percent and not _ZONE.fullmatch(zone):
-        raise ValueError(f"hostname is invalid: [{text}]: bad zone")
+        raise ValueError(f"hostname is invalid: [{printable(text)}]: bad zone")
     return address.lower() + percent + zone
 
 
@@ -212,11 +215,11 @@ def join(base: WebSocketURL, location: str) -> WebSocketURL:
         url = parse_url(_HTTP_TO_WS.get(scheme.lower(), scheme) + colon + rest)
     except ValueError as error:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {location!r}: {error}"
-        ) from error
+            f"Invalid redirect target {quoted(location)}: {printable(str(error))}"
+        ) from None
     if base.secure and not url.secure:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {location!r}: it leads from wss to ws, without TLS"
+            f"Invalid redirect target {quoted(location)}: it leads from wss to ws, without TLS"
         )
     if url.username is None and same_origin(base, url):
         url = replace(url, username=base.username, password=base.password)

@@ -30,6 +30,7 @@ from .support.certificates import Authority
 from .support.driving import run_until
 from .support.peers import Script, Serve, Talk, answer, http, silence
 from .support.recorder import Recorder
+from .support.turns import run_counted, told_singly
 from .support.websocket_frames import TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -315,7 +316,7 @@ NOT_A_WEBSOCKET = {
         "malformed HTTP status line: b'SSH-2.0-OpenSSH_9.6'",
     ),
     "a little garbage": (after_head(b"\x00"), "this is not an HTTP response: b'\\x00'"),
-    "much garbage": (after_head(b"\x00\xff" * 50_000), "is longer than max_line_size"),
+    "much garbage": (after_head(b"\x00\xff" * 50_000), "this is not an HTTP response: b'\\x00"),
     "a status that is none": (after_head(b"HTTP/1.1 abc No\r\n\r\n"), "malformed HTTP status line"),
     "HTTP/2": (after_head(b"HTTP/2.0 101 Switching\r\n\r\n"), "not HTTP/1.x"),
     "a header without a colon": (
@@ -355,7 +356,7 @@ def endless(piece: bytes) -> Script:
 @pytest.mark.parametrize(
     ("script", "options", "words"),
     [
-        (endless(b"X" * 1000), {}, "longer than max_line_size"),
+        (endless(b"X" * 1000), {}, "longer than max_head_size (65536 bytes)"),
         (endless(b"X: " + b"y" * 1000 + b"\r\n"), {}, "longer than max_head_size (65536 bytes)"),
         (endless(b"X: y\r\n"), {}, "more headers than max_header_count (128)"),
         (endless(b"X: y\r\n"), {"max_header_count": 7}, "more headers than max_header_count (7)"),
@@ -367,6 +368,15 @@ def test_an_endless_head_ends_at_a_limit(
 ) -> None:
     with pytest.raises(WebSocketHandshakeException, match=re.escape(words)):
         open_(serve(script).url, **options)
+
+
+@pytest.mark.parametrize(("size", "options"), [(20_000, {}), (200_000, {"max_head_size": 1 << 18})])
+def test_a_line_of_the_answer_may_be_as_long_as_the_head(
+    serve: Serve, open_: Open, size: int, options: dict[str, int]
+) -> None:
+    peer = serve(accepting(f"Set-Cookie: {'x' * size}"))
+    upgraded = open_(peer.url, **options)
+    assert len(upgraded.response.headers["set-cookie"]) == size
 
 
 def interim(count: int) -> Script:
@@ -504,6 +514,22 @@ def test_the_body_of_a_refusal_is_waited_for_two_seconds_at_most(serve: Serve) -
             clock.advance(0.5)
             assert clock.now() < 100
     assert isinstance(protocol.errors[0], WebSocketBadStatusException)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("framing", ["Content-Length: 2000", "Transfer-Encoding: chunked"])
+def test_a_body_in_the_smallest_pieces_leaves_the_loop_to_others(
+    authority: Authority, framing: str, exact: bool
+) -> None:
+    body = b"x" * 2000 if "Length" in framing else b"1\r\nx\r\n" * 400
+    with told_singly(authority, http("HTTP/1.1 403 No", framing, body=body)) as sock:
+        options = ClientOptions(sock=sock)
+        error, reads = run_counted(connect("wss://127.0.0.1/", options, exact=exact), sock)
+    assert isinstance(error, WebSocketBadStatusException)
+    assert error.resp_body is not None
+    assert max(reads[-pipeline.MAX_BODY_READS :]) <= 1
+    # Each of a thousand reads brings a byte, and there are no more reads.
+    assert 150 < len(error.resp_body) <= pipeline.MAX_BODY_READS
 
 
 # --- redirects ------------------------------------------------------------------------------------

@@ -158,6 +158,21 @@ def test_what_came_behind_the_proxys_head_is_read_as_the_servers(serve: Serve, o
     assert upgraded.response.headers["X-Early"] == "yes"
 
 
+@pytest.mark.parametrize(("size", "options"), [(20_000, {}), (200_000, {"max_head_size": 1 << 18})])
+def test_the_limits_of_heads_hold_for_the_proxys_as_well(
+    serve: Serve, open_: Open, size: int, options: dict[str, int]
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.head()
+        talk.send(http("HTTP/1.1 200 OK", f"Proxy-Info: {'x' * size}"))
+        greet(talk)
+
+    peer = serve(script)
+    open_(TARGET, proxy=f"http://127.0.0.1:{peer.port}", **options)
+    with pytest.raises(WebSocketProxyException, match=r"max_head_size \(1000 bytes\)"):
+        open_(TARGET, proxy=f"http://127.0.0.1:{peer.port}", max_head_size=1000)
+
+
 def test_a_whole_answer_behind_the_proxys_head(serve: Serve, open_: Open) -> None:
     def script(talk: Talk) -> None:
         talk.head()

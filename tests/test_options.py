@@ -193,11 +193,6 @@ class TestLimits:
     def test_of_heads(self) -> None:
         limits = ServerOptions(max_head_size=1000, max_header_count=3).head_limits
         assert (limits.max_head_size, limits.max_header_count) == (1000, 3)
-        assert limits.max_line_size <= 1000
-
-    def test_a_line_may_be_long_but_not_as_long_as_a_large_head(self) -> None:
-        limits = ServerOptions(max_head_size=1 << 20).head_limits
-        assert limits.max_line_size == 16384
 
     @pytest.mark.parametrize("kind", ROLES)
     def test_everything_has_one_by_default(self, kind: type[ConnectionOptions]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from reactor import Listener, Reactor, server
+from reactor import Accept, Listener, Reactor, server
+from reactor.accept import accept_upgrade
+from reactor.options import ServerOptions
 from reactor.tasks import sleep
 from reactor.timers import ManualClock
 
@@ -19,6 +23,7 @@ from .support.driving import run_until
 from .support.leaks import open_descriptors
 from .support.recorder import Recorder
 from .support.serving import Served, echoes
+from .support.turns import run_counted, told_singly
 from .support.websocket_frames import CLOSE, TEXT, build_frame, close_payload
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -56,7 +61,62 @@ def turn(loop: Reactor, count: int = 4) -> None:
         loop.run_once(0.01)
 
 
+# --- what is kept of a request --------------------------------------------------------------------
+
+
+def test_a_connection_keeps_of_its_request_no_more_than_the_bytes_that_came(
+    listen: Callable[..., Listener], raw_client: Client, served: Served
+) -> None:
+    request = head(*REQUEST, *[f"X-{number}: {'y' * 500}" for number in range(100)])
+    listener = listen()
+    clients = []
+    tracemalloc.start()
+    try:
+        for _ in range(11):
+            clients.append(raw_client(listener))
+            clients[-1].send(request)
+            assert clients[-1].head()[0] == "HTTP/1.1 101 Switching Protocols"
+            if len(clients) == 1:  # what is made once for all has been made
+                gc.collect()
+                before, _ = tracemalloc.get_traced_memory()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 10 < 1.2 * len(request)
+    for protocol in served:
+        assert protocol.url == "/chat?x=1"
+        assert protocol.request is not None
+        assert protocol.request.target == "/chat?x=1"
+        assert len(protocol.request.headers) == len(REQUEST) - 1 + 100
+        assert protocol.request.headers["x-99"] == "y" * 500
+
+
+def test_the_request_is_there_whatever_limits_its_client_gets(
+    listen: Callable[..., Listener], raw_client: Client, served: Served
+) -> None:
+    client = raw_client(
+        listen(process_request=lambda _request, _sock: Accept(max_head_size=10, max_header_count=1))
+    )
+    client.send(b"\r\n" + head(*REQUEST))
+    assert client.head()[0] == "HTTP/1.1 101 Switching Protocols"
+    assert served[0].url == "/chat?x=1"
+    assert served[0].request is not None
+    assert served[0].request.headers["host"] == "server.example"
+
+
 # --- handshakes in progress -----------------------------------------------------------------------
+
+
+def test_a_request_in_the_smallest_records_of_tls_leaves_the_loop_to_others(
+    authority: Authority,
+) -> None:
+    request = head(*REQUEST, f"Cookie: {'x' * 1000}")
+    with told_singly(authority, request) as sock:
+        coroutine = accept_upgrade(sock, ServerOptions())
+        upgraded, reads = run_counted(coroutine, sock)
+    assert upgraded.head == request
+    assert max(reads) == 1
 
 
 def test_who_says_nothing_makes_way_for_who_comes(

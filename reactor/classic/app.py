@@ -23,6 +23,7 @@ from typing import Any
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting import host as host_reactor
 from ..options import ClientOptions
+from ..printable import printable
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
@@ -270,7 +271,8 @@ class WebSocketApp:
         try:
             _call(self, callback, *args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            logger.error("error from callback %s: %s", callback, exc, exc_info=exc)
+            text = printable(str(exc))
+            logger.error("error from callback %s: %s", callback, text, exc_info=exc)
             if self.on_error and callback != self.on_error:
                 _call(self, self.on_error, exc)
 

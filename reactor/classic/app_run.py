@@ -22,6 +22,7 @@ from ..client_connection import ClientConnection
 from ..connection import Phase
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
 from ..options import ClientOptions
+from ..printable import printable
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
@@ -158,7 +159,7 @@ class Run:
             app._callback(app.on_close, *((None, None) if self._silent else (code, reason)))
         except Exception as exc:  # noqa: BLE001 - on_error has raised it, for on_close
             if last:
-                error(f"error from callback {app.on_error}: {exc}")
+                error(f"error from callback {app.on_error}: {printable(str(exc))}")
             else:
                 self.fail(exc)
         finally:
@@ -278,7 +279,7 @@ def _describe_close(status: int | None, text: str | None) -> WebSocketConnection
     else:
         message = f"Connection closed (code {status})"
     if text:
-        message = f"{message}: {text}"
+        message = f"{message}: {printable(text)}"
     return WebSocketConnectionClosedException(message, status, text)
 
 

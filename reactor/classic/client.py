@@ -33,6 +33,7 @@ from ..exceptions import (
     WebSocketPeerException,
     WebSocketProtocolException,
 )
+from ..printable import quoted
 from ..protocols.deflate import Compression
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
@@ -301,7 +302,7 @@ class WebSocket(ClientSocket):
                 return self._decoder.decode(data, complete)
             except UnicodeDecodeError as exc:
                 self._decoder.reset()
-                raise WebSocketPayloadException(f"cannot decode: {data!r}") from exc
+                raise WebSocketPayloadException(f"cannot decode: {quoted(data)}") from exc
 
     def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
         """Wait for a message, and return its opcode and its data, always bytes.

@@ -31,8 +31,8 @@ class ClassicWatch(HandshakeWatch):
         """Trace a response, and keep its cookies."""
         if isEnabledForTrace():
             trace("--- response header ---")
-            for line in head.decode("latin-1").splitlines()[:-1]:
-                trace(line)
+            for line in head.decode("latin-1").split("\n")[:-2]:  # the last one is empty
+                trace(line.removesuffix("\r"))
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):
             CookieJar.add(value, host)

@@ -20,6 +20,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from ..exceptions import WebSocketBadStatusException, WebSocketHandshakeException
+from ..printable import printable, quoted
 from .http11 import (
     Headers,
     Request,
@@ -52,6 +53,7 @@ __all__ = [
 VERSION = "13"  # RFC 6455 section 4.1, of the header Sec-WebSocket-Version
 
 _KNOWN_STATUSES = {int(status) for status in HTTPStatus}
+_REFUSAL_SHOWN = 2000  # characters of headers, and of a body, that an error message shows
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY = re.compile(r"[+/0-9A-Za-z]{22}==")  # 16 bytes in base64
 _RESOURCE = re.compile(r"[\x21-\x7e]+")
@@ -303,19 +305,19 @@ def check_response(
 def _check_upgraded(headers: Headers, key: str) -> None:
     for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
         if token not in _lower_tokens(headers, name):
-            raise _invalid(f"{name} is {headers.get(name)!r}, without {token!r}")
+            raise _invalid(f"{name} is {quoted(headers.get(name))}, without {token!r}")
     accept = headers.get("Sec-WebSocket-Accept")
     if accept != accept_for(key):  # exactly: base64 knows upper from lower case
-        raise _invalid(f"Sec-WebSocket-Accept is {accept!r}, which does not answer the key")
+        raise _invalid(f"Sec-WebSocket-Accept is {quoted(accept)}, which does not answer the key")
 
 
 def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
     values = headers.get_all("Sec-WebSocket-Protocol")
     if len(values) > 1:  # RFC 6455 section 11.3.4
-        raise _invalid(f"Sec-WebSocket-Protocol came {len(values)} times: {values!r}")
+        raise _invalid(f"Sec-WebSocket-Protocol came {len(values)} times: {quoted(values)}")
     chosen = values[0] if values else ""
     if chosen and chosen not in offered:
-        raise _invalid(f"Sec-WebSocket-Protocol is {chosen!r}, offered was {list(offered)!r}")
+        raise _invalid(f"Sec-WebSocket-Protocol is {quoted(chosen)}, offered was {list(offered)!r}")
     return chosen or None
 
 
@@ -326,7 +328,7 @@ def _chosen_extensions(headers: Headers, offered: str) -> tuple[str, ...]:
     names = {_extension_name(element) for element in tokens(offered)}
     for element in chosen:
         if _extension_name(element) not in names:
-            raise _invalid(f"Sec-WebSocket-Extensions has {element!r}, which was not offered")
+            raise _invalid(f"Sec-WebSocket-Extensions has {quoted(element)}, which was not offered")
     return chosen
 
 
@@ -341,6 +343,8 @@ def _invalid(fault: str) -> WebSocketHandshakeException:
 def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusException:
     """Return the exception for a status other than 101. Its text is that of websocket-client.
 
+    In the text, what the server has said is escaped and cut; the attributes have all of it.
+
     Parameters:
         response: the head that came.
         body: what there is of the body; b"" and None mean there is none.
@@ -349,7 +353,13 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
     headers = response.headers.to_dict()
     text = body.decode("utf-8", errors="replace") if body else None
     return WebSocketBadStatusException(
-        f"Handshake status {response.status} {reason} -+-+- {headers} -+-+- {text}",
+        " -+-+- ".join(
+            [
+                f"Handshake status {response.status} {printable(str(reason))}",
+                printable(str(headers), _REFUSAL_SHOWN),
+                printable(str(text), _REFUSAL_SHOWN),
+            ]
+        ),
         response.status,
         reason,
         headers,
@@ -398,7 +408,7 @@ def check_request(request: Request) -> UpgradeRequest:
     headers = request.headers
     if request.method != "GET":
         raise RejectedUpgrade(
-            f"the method must be GET, not {request.method}", 405, [("Allow", "GET")]
+            f"the method must be GET, not {printable(request.method)}", 405, [("Allow", "GET")]
         )
     if request.version == "HTTP/1.0":  # RFC 9110 section 7.8: no upgrade from there
         raise RejectedUpgrade("the request must be HTTP/1.1, not HTTP/1.0")
@@ -415,13 +425,13 @@ def check_request(request: Request) -> UpgradeRequest:
     version = headers.get("Sec-WebSocket-Version")
     if version != VERSION:  # RFC 6455 section 4.4
         raise RejectedUpgrade(
-            f"Sec-WebSocket-Version must be {VERSION}, not {version}",
+            f"Sec-WebSocket-Version must be {VERSION}, not {printable(str(version))}",
             426,
             [*_UPGRADE_REQUIRED, ("Sec-WebSocket-Version", VERSION)],
         )
     key = headers.get("Sec-WebSocket-Key")
     if key is None or not _KEY.fullmatch(key):
-        raise RejectedUpgrade(f"Sec-WebSocket-Key must be 16 bytes in base64, not {key!r}")
+        raise RejectedUpgrade(f"Sec-WebSocket-Key must be 16 bytes in base64, not {quoted(key)}")
     return UpgradeRequest(
         key,
         tuple(headers.tokens("Sec-WebSocket-Protocol")),

@@ -22,8 +22,10 @@ from dataclasses import dataclass, field, fields
 from typing import Generic, Literal, NoReturn, TypeVar, cast, overload
 
 from ..exceptions import WebSocketHandshakeException
+from ..printable import quoted
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "HeadError",
     "HeadLimits",
     "HeadParser",
@@ -34,6 +36,7 @@ __all__ = [
     "build_headers",
     "check_header",
     "has_body",
+    "parse_again",
     "tokens",
 ]
 
@@ -70,8 +73,7 @@ class HeadLimits:
 
     Parameters:
         max_head_size: bytes of a whole head, line ends included.
-        max_header_count: header lines in a head.
-        max_line_size: bytes of one line, without its line end.
+        max_header_count: header lines in a head. A line may be as long as the head.
         max_body_size: bytes that are kept of the body of a refusal; 0 keeps none.
 
     Raises:
@@ -80,7 +82,6 @@ class HeadLimits:
 
     max_head_size: int = 65536
     max_header_count: int = 128
-    max_line_size: int = 8192
     max_body_size: int = 65536
 
     def __post_init__(self) -> None:
@@ -90,7 +91,7 @@ class HeadLimits:
                 raise ValueError(f"{limit.name} must not be negative, but is {value}")
 
 
-_DEFAULT_LIMITS = HeadLimits()
+DEFAULT_LIMITS = HeadLimits()
 
 
 class Headers:
@@ -241,11 +242,9 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8")
 
 
-def _shown(data: bytes | str) -> str:
+def _shown(data: bytes | bytearray | str) -> str:
     """Quote bad input, or a line of it in latin-1, for an error message."""
-    if isinstance(data, str):
-        data = data.encode("latin-1")
-    return repr(data) if len(data) <= _SHOWN else f"{data[:_SHOWN]!r}..."
+    return quoted(data.encode("latin-1") if isinstance(data, str) else bytes(data), _SHOWN)
 
 
 class _State(enum.Enum):
@@ -287,18 +286,18 @@ class HeadParser(Generic[_Head]):
     def __init__(
         self: HeadParser[Response],
         kind: Literal["response"] = "response",
-        limits: HeadLimits = _DEFAULT_LIMITS,
+        limits: HeadLimits = DEFAULT_LIMITS,
     ) -> None: ...
 
     @overload
     def __init__(
-        self: HeadParser[Request], kind: Literal["request"], limits: HeadLimits = _DEFAULT_LIMITS
+        self: HeadParser[Request], kind: Literal["request"], limits: HeadLimits = DEFAULT_LIMITS
     ) -> None: ...
 
     def __init__(
         self,
         kind: Literal["response", "request"] = "response",
-        limits: HeadLimits = _DEFAULT_LIMITS,
+        limits: HeadLimits = DEFAULT_LIMITS,
     ) -> None:
         self._kind = kind
         self._limits = limits
@@ -345,7 +344,7 @@ class HeadParser(Generic[_Head]):
         self._state = _FAILED
         raise HeadError(
             f"the connection ended before the head of the {self._kind} was complete: "
-            f"{len(self._buffer)} bytes came: {_shown(bytes(self._buffer))}"
+            f"{len(self._buffer)} bytes came: {_shown(self._buffer)}"
         )
 
     def _check_unfinished(self) -> None:
@@ -360,9 +359,9 @@ class HeadParser(Generic[_Head]):
         lines = buffer[self._line_start : end].decode("latin-1").split("\n")
         for line in lines[:-1]:  # behind the last line end is nothing
             self._line_start += len(line) + 1
+            if self._line_start > limits.max_head_size:
+                raise self._too_large()
             line = line.removesuffix("\r")
-            if len(line) > limits.max_line_size or self._line_start > limits.max_head_size:
-                raise self._too_large(len(line))
             if self._state is _START_LINE:
                 self._take_start_line(line)
             elif line:
@@ -377,25 +376,17 @@ class HeadParser(Generic[_Head]):
         size = len(self._buffer) - self._line_start
         if self._buffer.endswith(b"\r"):
             size -= 1  # it may belong to the line end
-        limits = self._limits
-        if size > limits.max_line_size or len(self._buffer) > limits.max_head_size:
-            raise self._too_large(size)
+        if len(self._buffer) > self._limits.max_head_size:
+            raise self._too_large()
         if self._state is _START_LINE and size > 0:
             self._check_beginning(bytes(self._buffer[self._line_start : self._line_start + 5]))
 
-    def _too_large(self, line_size: int) -> HeadError:
-        limits = self._limits
-        if line_size > limits.max_line_size:
-            first = self._state is _START_LINE
-            return HeadError(
-                f"{'the first' if first else 'a header'} line of the {self._kind} is longer than "
-                f"max_line_size ({limits.max_line_size} bytes) allows",
-                status=414 if first else 431,
-            )
+    def _too_large(self) -> HeadError:
+        first = self._state is _START_LINE
         return HeadError(
-            f"the head of the {self._kind} is longer than "
-            f"max_head_size ({limits.max_head_size} bytes) allows",
-            status=431,
+            f"the {'first line' if first else 'head'} of the {self._kind} is longer than "
+            f"max_head_size ({self._limits.max_head_size} bytes) allows",
+            status=414 if first else 431,
         )
 
     def _check_beginning(self, beginning: bytes) -> None:
@@ -408,7 +399,7 @@ class HeadParser(Generic[_Head]):
         else:
             possible = _TOKEN.match(beginning.decode("latin-1")) is not None
         if not possible:
-            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(bytes(self._buffer))}")
+            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(self._buffer)}")
 
     def _take_start_line(self, line: str) -> None:
         if self._kind == "response":
@@ -435,6 +426,21 @@ class HeadParser(Generic[_Head]):
         name, value = match.groups()
         assert self._head is not None  # the start line set it
         self._head.headers.add(name, value.strip(" \t"))
+
+
+@overload
+def parse_again(kind: Literal["response"], raw: bytes) -> Response: ...
+
+
+@overload
+def parse_again(kind: Literal["request"], raw: bytes) -> Request: ...
+
+
+def parse_again(kind: Literal["response", "request"], raw: bytes) -> Request | Response:
+    """Return what a HeadParser has returned, from its ``raw``: for those who keep only that."""
+    head = HeadParser(kind, HeadLimits(len(raw), len(raw))).feed(raw)
+    assert head is not None  # it was complete
+    return head
 
 
 def _parse_status_line(line: str) -> Response:

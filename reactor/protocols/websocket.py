@@ -275,12 +275,12 @@ class WebSocketProtocol:
 
     @property
     def request(self) -> Request | None:
-        """Server side: the upgrade request."""
+        """Server side: the upgrade request. Parsed anew each time: keep it if you need it often."""
         return self._connection.request
 
     @property
     def response(self) -> Response | None:
-        """Client side: the server's answer to the upgrade request."""
+        """Client side: the server's answer to the upgrade request. Parsed anew each time."""
         return self._connection.response
 
     @property

@@ -22,7 +22,7 @@ from ..exceptions import (
 from ..protocols.http11 import HeadLimits, HeadParser, Response
 from ..tasks import now, wait
 
-__all__ = ["read_response", "read_some", "sooner", "write_all"]
+__all__ = ["read_more", "read_response", "read_some", "sooner", "write_all"]
 
 #: Interim responses (status 1xx) before the one that counts.
 MAX_INTERIM = 8
@@ -57,6 +57,20 @@ async def read_some(
             raise _lost(exc, host) from exc
         if not ready:
             raise _timeout(host)
+
+
+async def read_more(sock: socket, until: float | None, host: str, max_size: int = 65536) -> bytes:
+    """Return the next bytes as :func:`read_some` does, in a later turn of the loop.
+
+    For what comes in several pieces: their number is the peer's choice, and a peer that is
+    always ahead of us (with one byte in each TLS record, say) must not keep the loop for itself.
+    """
+    pending = getattr(sock, "pending", None)
+    if pending is not None and pending():  # what TLS has decrypted already, no wait() sees
+        await wait(until=await now())
+    elif sock.fileno() >= 0 and not await wait(reads=[sock.fileno()], until=until):
+        raise _timeout(host)
+    return await read_some(sock, until, host, max_size)
 
 
 async def write_all(sock: socket, data: bytes, until: float | None, host: str) -> None:
@@ -108,14 +122,14 @@ async def read_response(
     Raises as :func:`read_some` does, and WebSocketHandshakeException for what is no head, an
     end before it is complete, or too many interim responses.
     """
-    read = read_line_piece if exact else read_some
     parser = HeadParser("response", limits)
     # The peer was asked only now: an attempt to read would find nothing. But OpenSSL may hold bytes
     # that no wait() sees, and of a socket that somebody has closed meanwhile the read will tell.
     there = data or isinstance(sock, ssl.SSLSocket) or sock.fileno() < 0
     if not there and not await wait(reads=[sock.fileno()], until=until):
         raise _timeout(host)
-    data = data or await read(sock, until, host)
+    data = data or await (read_line_piece if exact else read_some)(sock, until, host)
+    read = read_line_piece if exact else read_more
     interim = 0
     while True:
         if not data:

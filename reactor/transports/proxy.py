@@ -32,7 +32,8 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
-from ..protocols.http11 import HeadLimits, build_head
+from ..printable import printable
+from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits, build_head
 from .exchange import read_response, read_some, write_all
 from .reach import reach
 from .resolver import Answer, forget, look_up
@@ -112,6 +113,7 @@ async def dial_through(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]] = (),
     source_address: tuple[Any, ...] | None = None,
+    limits: HeadLimits = DEFAULT_LIMITS,
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
@@ -120,6 +122,7 @@ async def dial_through(
         host, port: the target, an IPv6 address without brackets.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
+        limits: how large the answer of an HTTP proxy may be.
 
     Returns a connected, non-blocking socket, and what the target has already said (almost
     always b"", since clients speak first).
@@ -137,7 +140,7 @@ async def dial_through(
     sock, answer = await _dial(proxy, until, sockopt, source_address)
     answers.append(answer)
     try:
-        return sock, await tunnel(sock, proxy, host, port, until)
+        return sock, await tunnel(sock, proxy, host, port, until, limits)
     except WebSocketException:
         sock.close()
         for answer in answers:  # the next attempt asks where the two are by then
@@ -149,7 +152,12 @@ async def dial_through(
 
 
 async def tunnel(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits = DEFAULT_LIMITS,
 ) -> bytes:
     """Have a proxy that *sock* is connected to connect to a target. The socket is not closed.
 
@@ -163,7 +171,7 @@ async def tunnel(
     """
     try:
         if proxy.kind == "http":
-            return await _connect_http(sock, proxy, host, port, until)
+            return await _connect_http(sock, proxy, host, port, until, limits)
         await _connect_socks(sock, proxy, host, port, until)
         return b""  # SOCKS answers have a known length: not a byte more is read
     except WebSocketConnectException as exc:
@@ -206,16 +214,21 @@ async def _dial(
 
 
 async def _connect_http(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits,
 ) -> bytes:
     name = f"the proxy {proxy}"
     await write_all(sock, _connect_request(proxy, host, port), until, name)
     try:
-        response, parser = await read_response(sock, until, name, HeadLimits())
+        response, parser = await read_response(sock, until, name, limits)
     except WebSocketHandshakeException as exc:
         raise WebSocketProxyException(f"{name} did not answer CONNECT in HTTP: {exc}") from exc
     if not 200 <= response.status < 300:
-        status = f"{response.status} {response.reason}".strip()
+        status = f"{response.status} {printable(response.reason)}".strip()
         error = WebSocketProxyException(f"failed CONNECT via proxy status: {status} ({proxy})")
         error.status_code = response.status
         raise error
@@ -250,7 +263,7 @@ async def _connect_socks(
         raise
     except Exception as exc:  # python-socks' own, and what garbage makes it trip over
         raise WebSocketProxyException(
-            f"the proxy {proxy} did not connect to {_authority(host, port)}: {exc}"
+            f"the proxy {proxy} did not connect to {_authority(host, port)}: {printable(str(exc))}"
         ) from exc
 
 

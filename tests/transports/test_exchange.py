@@ -13,7 +13,11 @@ import pytest
 from reactor.exceptions import WebSocketConnectException, WebSocketTimeoutException
 from reactor.protocols.http11 import HeadLimits
 from reactor.tasks import Wait, run_blocking
-from reactor.transports.exchange import read_response
+from reactor.transports.exchange import read_more, read_response
+
+from ..support.certificates import Authority
+from ..support.tls_peer import tls_pair
+from ..support.turns import CountedTLS, run_counted, told_singly
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n"
 
@@ -60,3 +64,44 @@ def test_a_socket_that_somebody_has_closed_is_an_error_of_the_connect(
     pair[0].close()
     with pytest.raises(WebSocketConnectException):
         run_blocking(read_response(pair[0], None, "host", HeadLimits()))
+
+
+def test_an_answer_in_the_smallest_records_of_tls_is_read_record_by_record_each_turn(
+    authority: Authority,
+) -> None:
+    with told_singly(authority, HEAD) as sock:
+        result, reads = run_counted(read_response(sock, 5.0, "host", HeadLimits()), sock)
+    assert result[0].status == 101
+    assert sum(reads) == len(HEAD)
+    assert max(reads) == 1
+
+
+def test_interim_responses_in_the_smallest_records_are_so_too(authority: Authority) -> None:
+    heads = b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + HEAD
+    with told_singly(authority, heads) as sock:
+        result, reads = run_counted(read_response(sock, 5.0, "host", HeadLimits()), sock)
+    assert result[0].status == 101
+    assert max(reads) == 1
+
+
+def test_what_tls_holds_back_of_a_record_is_read_in_the_next_turn(authority: Authority) -> None:
+    sock, peer = tls_pair(authority, CountedTLS)
+    with sock:
+        peer.send(b"abcdef")
+        assert sock.recv(2) == b"ab"
+        coroutine = read_more(sock, 5.0, "host", 3)
+        assert coroutine.send(None).__class__.__name__ == "Now"
+        assert coroutine.send(1.0) == Wait((), (), 1.0)
+        with pytest.raises(StopIteration) as ended:
+            coroutine.send(set())
+        assert ended.value.value == b"cde"
+    peer.close()
+
+
+def test_more_that_does_not_come_by_the_deadline(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    coroutine = read_more(pair[0], 5.0, "host")
+    coroutine.send(None)
+    with pytest.raises(WebSocketTimeoutException, match="opening handshake with host timed out"):
+        coroutine.send(set())
