@@ -26,7 +26,7 @@ from .protocols.handshake import normalize_headers
 from .protocols.http11 import HeadParser
 from .protocols.session import Role
 from .tasks import Task
-from .transports.tls import make_context
+from .transports.tls_contexts import make_context
 from .url import parse_url
 
 if TYPE_CHECKING:

@@ -44,7 +44,9 @@ from .transports.dial import dial, dial_unix
 from .transports.exchange import read_response, read_some, sooner, write_all
 from .transports.proxy import dial_through
 from .transports.resolver import resolve
-from .transports.tls import make_context, server_hostname, session_cache, start_tls
+from .transports.tls import server_hostname, start_tls
+from .transports.tls_contexts import make_context
+from .transports.tls_sessions import session_cache
 from .url import WebSocketURL, join, parse_url, same_origin
 
 __all__ = ["Upgraded", "connect"]

@@ -26,7 +26,8 @@ from reactor.options import ClientOptions
 from reactor.tasks import Task, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.proxy import KINDS, Proxy
-from reactor.transports.tls import make_context, session_cache
+from reactor.transports.tls_contexts import make_context
+from reactor.transports.tls_sessions import session_cache
 
 from .support.certificates import Authority
 from .support.driving import run_until
