@@ -46,7 +46,7 @@ from .transports.proxy import dial_through
 from .transports.resolver import resolve
 from .transports.tls import server_hostname, start_tls
 from .transports.tls_contexts import make_context
-from .transports.tls_sessions import session_cache
+from .transports.tls_sessions import Resumption, session_cache
 from .url import WebSocketURL, join, parse_url, same_origin
 
 __all__ = ["Upgraded", "connect"]
@@ -154,8 +154,10 @@ async def _attempt(
     # Likewise a wrong sslopt. A socket that was given has TLS on it, if any, already.
     context = make_context(options.sslopt) if url.secure and options.sock is None else None
     sock, early = await _dial(url, options, until)
+    resumption = None
     if context is not None:
-        sock, early = await _add_tls(sock, early, context, url, options, until), b""
+        sock, resumption = await _add_tls(sock, early, context, url, options, until)
+        early = b""
     try:
         await write_all(sock, request, until, url.host)
         if watch is not None:
@@ -171,9 +173,9 @@ async def _attempt(
             return result
         accepted = check_response(response, key, options.subprotocols, offer, headers)
         agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
-        if isinstance(sock, ssl.SSLSocket):
+        if resumption is not None:
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
-            session_cache.put(sock, url.port)
+            resumption.finish(sock)
         return Upgraded(
             sock, url, response, parser.raw, accepted.subprotocol, parser.leftover, agreement
         )
@@ -246,8 +248,8 @@ async def _add_tls(
     url: WebSocketURL,
     options: ClientOptions,
     until: float | None,
-) -> ssl.SSLSocket:
-    """Put TLS on a socket. It is closed when that fails."""
+) -> tuple[ssl.SSLSocket, Resumption]:
+    """Put TLS on a socket; return it with its session. It is closed when that fails."""
     if early:
         # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
         # proxy has added something of its own.
@@ -257,8 +259,8 @@ async def _add_tls(
             f"{early[:40]!r}"
         )
     name = server_hostname(options.sslopt, url.host)
-    session = session_cache.get(context, name, url.port)
-    return await start_tls(sock, context, name, until, session)
+    resumption = session_cache.begin(context, name, url.port)
+    return await start_tls(sock, context, name, until, resumption.session), resumption
 
 
 async def _refused(

@@ -311,7 +311,7 @@ def test_sessions_of_tls_are_kept_for_the_server_not_for_the_proxy(
         open_(f"wss://127.0.0.1:{port}", **options)
     assert reused == [False, True, False]
     context = make_context(authority.sslopt)
-    assert session_cache.get(context, "127.0.0.1", proxy.port) is None
+    assert session_cache.begin(context, "127.0.0.1", proxy.port).session is None
     session_cache.clear()
 
 

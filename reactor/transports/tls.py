@@ -52,7 +52,7 @@ async def start_tls(
         context: from :func:`make_context`.
         server_hostname: the name to send in SNI and to verify.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
-        session: from :meth:`SessionCache.get`, to be resumed if the server is willing.
+        session: that of a Resumption (tls_sessions.py), to be resumed if the server is willing.
         suppress_ragged_eofs: an end without close_notify reads as an end, not as an error.
 
     Returns the SSLSocket, non-blocking. Raises WebSocketCertificateException when the

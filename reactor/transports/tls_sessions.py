@@ -1,8 +1,22 @@
 """TLS sessions: what a server gave us to shorten the next handshake with it.
 
-What it is: a bounded store of sessions, one for the whole process.
+What it is: a bounded store of sessions (RFC 8446 section 2.2, RFC 5077), one for the whole
+process: one round trip less, no certificate.
 
 What it must not know: the event loop, HTTP, how a handshake is done.
+
+How it works. Before a handshake, :meth:`SessionCache.begin` gives a :class:`Resumption`: the
+session to offer, if there is one. After it, :meth:`Resumption.finish` sees what became of that,
+and keeps a new session where one is needed.
+
+A resumed session is not verified again. So it is only ever offered for the context, the host
+name and the port that it was verified for, by a context that is as strict as it was then.
+
+CPython's ``session`` attribute leaks one session, some 6.5 KB, whenever it is read (3.10 to
+3.13, at least). So it is read only after a full handshake with a server of which no usable session
+is kept, and the session is offered again and again from then on, although RFC 8446 appendix C.4
+would rather see each ticket used once. How often it is read is limited besides, for servers that
+never resume: see :class:`_Reads`.
 """
 
 from __future__ import annotations
@@ -11,82 +25,152 @@ import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Any
 
-__all__ = ["SessionCache", "session_cache"]
+__all__ = ["Resumption", "SessionCache", "session_cache"]
+
+#: Reads for a server that was not resumed yet, and resumptions that pay for a further one.
+READS = 3
+RESUMPTIONS_PER_READ = 8
 
 
-class SessionCache:
-    """TLS sessions to resume (RFC 8446 section 2.2, RFC 5077): one round trip less, no certificate.
+class _Reads:
+    """How often a session may be read: some times, and again for what reading has been good for."""
 
-    The newest session of each (context, host, port), at most *limit* of them. A resumed session
-    is not verified again, so one is only ever given to the context and the host name that it was
-    verified for. May be used from any thread.
+    __slots__ = ("_left", "_resumptions")
 
-    Parameters:
-        limit: how many sessions are kept; the one unused for longest goes first.
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._resumptions = 0
+
+    def __bool__(self) -> bool:
+        return self._left > 0
+
+    def spend(self) -> None:
+        """One read is made."""
+        self._left -= 1
+
+    def earn(self) -> None:
+        """One session was resumed."""
+        self._resumptions += 1
+        if self._resumptions == RESUMPTIONS_PER_READ:
+            self._resumptions = 0
+            self._left += 1
+
+
+class _Entry:
+    """What is known of one server: its session, if it is worth an offer."""
+
+    __slots__ = ("reads", "session")
+
+    def __init__(self) -> None:
+        self.session: ssl.SSLSession | None = None
+        self.reads = _Reads(READS)
+
+
+class Resumption:
+    """One handshake's part in the cache.
+
+    Attributes:
+        session: what to offer to the server; None: nothing.
     """
 
-    __slots__ = ("_limit", "_lock", "_sessions")
+    __slots__ = ("_cache", "_key", "session")
 
-    def __init__(self, limit: int = 256) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._sessions: OrderedDict[Hashable, ssl.SSLSession] = OrderedDict()
+    def __init__(self, cache: SessionCache, key: Hashable, session: ssl.SSLSession | None) -> None:
+        self._cache = cache
+        # Of the time before the handshake: what the context has become since was not applied.
+        self._key = key
+        self.session = session
 
-    def get(self, context: ssl.SSLContext, host: str | None, port: int) -> ssl.SSLSession | None:
-        """Return the session to resume, or None.
-
-        Parameters:
-            context, host: what start_tls gets as context and as server_hostname.
-            port: the port of the server.
-        """
-        key = self._key(context, host, port)
-        with self._lock:
-            session = self._sessions.get(key)
-            if session is not None:
-                self._sessions.move_to_end(key)
-            return session
-
-    def put(self, tls: ssl.SSLSocket, port: int | None = None) -> bool:
-        """Remember the session of an open connection.
+    def finish(self, tls: ssl.SSLSocket | ssl.SSLObject | Any) -> None:
+        """See whether the session was resumed; if not, keep the one of this connection.
 
         TLS 1.3 servers send it after the handshake: to be called once data has been read.
 
         Parameters:
             tls: the connection, as start_tls returned it.
-            port: the port of the server; None for that of the socket's peer, which through a
-                tunnel is the proxy's.
-
-        Returns whether there is a session that can be resumed. Raises OSError when *port* is
-        None and the connection is gone.
         """
-        session = tls.session
-        # Until its ticket has come, a session of TLS 1.3 has neither ticket nor id.
-        if session is None or not (session.has_ticket or session.id):
-            return False
-        if port is None:
-            port = tls.getpeername()[1]
-        key = self._key(tls.context, tls.server_hostname, port)
+        self._cache._finish(self._key, self.session, tls)
+
+
+class SessionCache:
+    """The sessions of many servers: see the module. May be used from any thread.
+
+    Parameters:
+        limit: how many servers are remembered; the one unused for longest goes first. No more
+            sessions than that are read at first, either.
+    """
+
+    __slots__ = ("_entries", "_limit", "_lock", "_reads")
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._reads = _Reads(limit)
+
+    def begin(self, context: ssl.SSLContext, host: str | None, port: int) -> Resumption:
+        """Return what can be resumed in a handshake.
+
+        Parameters:
+            context, host: what start_tls gets as context and as server_hostname.
+            port: the port of the server.
+        """
+        key = (context, _strictness(context), host, port)
         with self._lock:
-            self._sessions[key] = session
-            self._sessions.move_to_end(key)
-            if len(self._sessions) > self._limit:
-                self._sessions.popitem(last=False)
-        return True
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+            return Resumption(self, key, None if entry is None else entry.session)
+
+    def _finish(self, key: Hashable, offered: ssl.SSLSession | None, tls: Any) -> None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = _Entry()
+                if len(self._entries) > self._limit:
+                    self._entries.popitem(last=False)
+            if tls.session_reused:
+                entry.reads.earn()
+                self._reads.earn()
+            elif entry.session is offered:  # else another connection has brought one meanwhile
+                entry.session = self._read(entry, tls)
+
+    def _read(self, entry: _Entry, tls: Any) -> ssl.SSLSession | None:
+        """Return the session of a connection if it can be resumed, and may be read."""
+        if not (entry.reads and self._reads):
+            return None
+        entry.reads.spend()
+        self._reads.spend()
+        session: ssl.SSLSession | None = tls.session
+        # Until its ticket has come, a session of TLS 1.3 has neither ticket nor id.
+        return session if session is not None and (session.has_ticket or session.id) else None
 
     def clear(self) -> None:
         """Forget all sessions."""
         with self._lock:
-            self._sessions.clear()
+            self._entries.clear()
+            self._reads = _Reads(self._limit)
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return sum(entry.session is not None for entry in self._entries.values())
 
-    @staticmethod
-    def _key(context: ssl.SSLContext, host: str | None, port: int) -> Hashable:
-        # The context itself, not its id, so that no other can take its place; and how strictly
-        # it verifies, because a context can be changed after a session was made with it.
-        return context, context.verify_mode, context.check_hostname, host, port
+
+def _strictness(context: ssl.SSLContext) -> Hashable:
+    """Return how strictly a context verifies: it may change after a session was made with it."""
+    return (
+        context.verify_mode,
+        context.verify_flags,
+        context.check_hostname,
+        context.hostname_checks_common_name,
+        context.minimum_version,
+        context.maximum_version,
+        context.options,
+        context.security_level,
+        # Certificates and CRLs can be added to a context, but not taken away.
+        tuple(context.cert_store_stats().values()),
+    )
 
 
 #: The sessions of the whole process.

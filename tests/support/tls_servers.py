@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import socket
 import ssl
 import threading
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from reactor.tasks import run_blocking
 from reactor.transports.tls import start_tls
@@ -33,6 +37,24 @@ class Files:
         leaf.private_key_pem.write_to_path(key)
         Path(cert).write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
         return cert, key
+
+    def crl(self) -> str:
+        """Return the path to a list of the authority with nothing revoked."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        authority = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
+        key = load_pem_private_key(self.authority.private_key_pem.bytes(), None)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
+        builder = builder.last_update(now).next_update(now + datetime.timedelta(days=1))
+        path = self.folder / "crl.pem"
+        crl = builder.sign(key, hashes.SHA256())  # type: ignore[arg-type]
+        path.write_bytes(crl.public_bytes(Encoding.PEM))
+        return str(path)
+
+    def other_ca(self) -> str:
+        """Return the path to the certificate of an authority that has signed nothing here."""
+        path = str(self.folder / "other.pem")
+        trustme.CA().cert_pem.write_to_path(path)
+        return path
 
 
 class Server:
