@@ -151,14 +151,16 @@ async def _attempt(
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    # Likewise a wrong sslopt. A socket that was given has TLS on it, if any, already.
-    context = make_context(options.sslopt) if url.secure and options.sock is None else None
+    # A socket that was given has TLS on it, if any, already.
+    needs_tls = url.secure and options.sock is None
+    if needs_tls:
+        make_context(options.sslopt)  # likewise a wrong sslopt
     sock, early = await _dial(url, options, until)
     resumption = None
-    if context is not None:
-        sock, resumption = await _add_tls(sock, early, context, url, options, until)
-        early = b""
     try:
+        if needs_tls:
+            sock, resumption = await _add_tls(sock, early, url, options, until)
+            early = b""
         await write_all(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
@@ -244,20 +246,20 @@ async def _dial(
 async def _add_tls(
     sock: socket,
     early: bytes,
-    context: ssl.SSLContext,
     url: WebSocketURL,
     options: ClientOptions,
     until: float | None,
 ) -> tuple[ssl.SSLSocket, Resumption]:
-    """Put TLS on a socket; return it with its session. It is closed when that fails."""
+    """Put TLS on a socket; return it with what its session is resumed from."""
     if early:
         # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
         # proxy has added something of its own.
-        sock.close()
         raise WebSocketProxyException(
             f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
             f"{early[:40]!r}"
         )
+    # Not before the dial: somebody may have changed the one that was right then.
+    context = make_context(options.sslopt)
     name = server_hostname(options.sslopt, url.host)
     resumption = session_cache.begin(context, name, url.port)
     return await start_tls(sock, context, name, until, resumption.session), resumption

@@ -4,6 +4,7 @@ import base64
 import errno
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from reactor import (
     Reactor,
     WebSocketAddressException,
     WebSocketBadStatusException,
+    WebSocketCertificateException,
     WebSocketConnectException,
     WebSocketConnectRefusedException,
     WebSocketHandshakeException,
@@ -25,6 +27,7 @@ from reactor.connect import Upgraded, connect
 from reactor.options import ClientOptions
 from reactor.tasks import Task, run_blocking
 from reactor.timers import ManualClock
+from reactor.transports.tls_contexts import make_context
 
 from .support.certificates import Authority
 from .support.driving import run_until
@@ -658,6 +661,37 @@ def test_the_name_to_verify_can_be_given(serve: Serve, open_: Open, authority: A
     peer = serve(accepting(), context=authority.issue("feed.example"))
     sslopt = {**authority.sslopt, "server_hostname": "feed.example"}
     assert open_(peer.url, sslopt=sslopt).response.status == 101
+
+
+def weaken(context: ssl.SSLContext) -> None:
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+
+def test_what_somebody_does_to_the_context_of_a_connection_is_for_that_one_alone(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    trusted = serve(accepting(), context=authority.server_context)
+    stranger = serve(accepting(), context=authority.issue("elsewhere.example"))
+    upgraded = open_(trusted.url, sslopt=authority.sslopt)
+    weaken(upgraded.sock.context)  # type: ignore[attr-defined]
+    with pytest.raises(WebSocketCertificateException):
+        open_(stranger.url, sslopt=authority.sslopt)
+
+
+def test_a_context_that_is_changed_while_a_host_is_dialled_is_not_used(
+    serve: Serve, open_: Open, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dial = pipeline.dial
+
+    async def changing(*args: Any, **kwargs: Any) -> socket.socket:
+        weaken(make_context(authority.sslopt))
+        return await dial(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "dial", changing)
+    peer = serve(accepting(), context=authority.issue("elsewhere.example"))
+    with pytest.raises(WebSocketCertificateException):
+        open_(peer.url, sslopt=authority.sslopt)
 
 
 def test_ipv6(serve: Serve, open_: Open) -> None:

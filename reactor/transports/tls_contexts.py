@@ -8,7 +8,8 @@ How it works. A context with the CA store of the system costs tens of millisecon
 a megabyte, so :func:`make_context` makes one per distinct ``sslopt`` and keeps it for the
 whole process. What identifies a context is the content of the options, the environment
 variables that act on them, and age and size of the files they name: a certificate file that
-was renewed gives a new context.
+was renewed gives a new context. Whoever changes one, through ``sock.context`` of a connection that
+has it, changes it for that connection: it is given to nobody else from then on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
+from hashlib import blake2b
 from typing import Any
 
 from ..exceptions import WebSocketException, WebSocketTLSException
@@ -31,6 +34,21 @@ ALPN_PROTOCOLS = ["http/1.1"]
 
 #: How many contexts make_context keeps.
 MAX_CONTEXTS = 64
+
+#: The methods of a context that change what it does.
+CHANGING_METHODS = (
+    "load_cert_chain",
+    "load_default_certs",
+    "load_dh_params",
+    "load_verify_locations",
+    "set_alpn_protocols",
+    "set_ciphers",
+    "set_default_verify_paths",
+    "set_ecdh_curve",
+    "set_npn_protocols",
+    "set_psk_client_callback",
+    "set_servername_callback",
+)
 
 #: The keys of sslopt that shape the context.
 CONTEXT_KEYS = frozenset(
@@ -58,7 +76,8 @@ KEYLOG_VARIABLE = "SSLKEYLOGFILE"
 #: The variables that act on a context; the last two are OpenSSL's own.
 VARIABLES = (CA_BUNDLE_VARIABLE, KEYLOG_VARIABLE, "SSL_CERT_FILE", "SSL_CERT_DIR")
 
-_contexts: OrderedDict[Hashable, ssl.SSLContext] = OrderedDict()
+_contexts: OrderedDict[Hashable, _SharedContext] = OrderedDict()
+_SECRET_KEY = os.urandom(16)
 _contexts_lock = threading.RLock()  # reentrant: a password may be a function of the user
 
 
@@ -103,14 +122,13 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
     variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     identity = _identity(options, variables)
     with _contexts_lock:
-        context = _contexts.get(identity)
-        if context is None:
-            context = _contexts[identity] = _build_context(options, variables)
+        shared = _contexts.get(identity)
+        if shared is None or shared.changed:
+            shared = _contexts[identity] = _build_context(options, variables)
             if len(_contexts) > MAX_CONTEXTS:
                 _contexts.popitem(last=False)
-        else:
-            _contexts.move_to_end(identity)
-        return context
+        _contexts.move_to_end(identity)
+        return shared
 
 
 def make_server_context(
@@ -158,6 +176,10 @@ def _identity(options: Mapping[str, Any], variables: Mapping[str, str]) -> Hasha
     paths = [options.get(key) for key in ("ca_certs", "ca_cert_path", "certfile", "keyfile")]
     paths += list(chain)[:2] if isinstance(chain, (list, tuple)) else []
     paths += [value for name, value in variables.items() if name != KEYLOG_VARIABLE]
+    if isinstance(chain, (list, tuple)) and len(chain) == 3:
+        options = {**options, "cert_chain": (*chain[:2], _secret(chain[2]))}
+    if "password" in options:
+        options = {**options, "password": _secret(options["password"])}
     return (
         frozenset((key, _hashable(value)) for key, value in options.items()),
         frozenset(variables.items()),
@@ -177,6 +199,15 @@ def _hashable(value: object) -> Hashable:
     return type(value), value  # the type, because b"" == "" warns under python -b
 
 
+def _secret(value: object) -> object:
+    """Return what stands for a password: it is not kept where memory is looked at or dumped."""
+    if isinstance(value, str):
+        value = value.encode(errors="surrogatepass")
+    if isinstance(value, (bytes, bytearray)):
+        return blake2b(value, key=_SECRET_KEY).digest()
+    return value  # a function that gives it
+
+
 def _file_stamp(path: Any) -> Hashable:
     """Return what changes when the file is replaced; None where there is no file."""
     try:
@@ -189,7 +220,42 @@ def _file_stamp(path: Any) -> Hashable:
 # --- making a context -------------------------------------------------------------------------
 
 
-def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> ssl.SSLContext:
+class _SharedContext(ssl.SSLContext):
+    """A context that many connections have, and that knows when somebody has changed it.
+
+    Attributes:
+        changed: whether it is no longer as :meth:`settle` found it.
+    """
+
+    changed: bool
+
+    def settle(self) -> None:
+        """It is complete now, and not to be changed any more."""
+        self.__dict__["changed"] = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.__dict__["changed"] = True
+        super().__setattr__(name, value)
+
+
+def _noting(name: str) -> Callable[..., object]:
+    """Return the method of this name, as one that notes that it was called."""
+    method = getattr(ssl.SSLContext, name)
+
+    @wraps(method)
+    def changing(self: _SharedContext, *args: Any, **kwargs: Any) -> object:
+        self.__dict__["changed"] = True
+        return method(self, *args, **kwargs)
+
+    return changing
+
+
+for _name in CHANGING_METHODS:
+    if hasattr(ssl.SSLContext, _name):
+        setattr(_SharedContext, _name, _noting(_name))
+
+
+def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> _SharedContext:
     cert_reqs = options.get("cert_reqs", ssl.CERT_REQUIRED)
     check_hostname = options.get("check_hostname", cert_reqs != ssl.CERT_NONE)
     if check_hostname and cert_reqs == ssl.CERT_NONE:
@@ -198,7 +264,7 @@ def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
         )
     version = options.get("ssl_version", ssl.PROTOCOL_TLS_CLIENT)
     with _naming("sslopt['ssl_version']"):
-        context = ssl.SSLContext(version)
+        context = _SharedContext(version)
     # The other values of ssl_version name exactly one version, which then is what is wanted.
     if version in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS):
         _require_tls_1_2(context)
@@ -207,6 +273,9 @@ def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     with _naming("sslopt['cert_reqs']"):
         context.verify_mode = cert_reqs
     context.check_hostname = bool(check_hostname)
+    if ssl.HAS_NEVER_CHECK_COMMON_NAME:
+        # RFC 9525 section 2: a name stands in subjectAltName, or nowhere.
+        context.hostname_checks_common_name = False
     if cert_reqs != ssl.CERT_NONE:
         _load_authorities(context, options, variables)
     _load_client_certificate(context, options)
@@ -219,6 +288,7 @@ def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     if KEYLOG_VARIABLE in variables and not sys.flags.ignore_environment:
         with _naming(f"{KEYLOG_VARIABLE}={variables[KEYLOG_VARIABLE]}"):
             context.keylog_filename = variables[KEYLOG_VARIABLE]
+    context.settle()
     return context
 
 

@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,79 @@ def test_a_failure_is_not_remembered(tmp_path: Path, files: Files) -> None:
         make_context({"ca_certs": str(path)})
     shutil.copy(files.ca, path)
     assert make_context({"ca_certs": str(path)}).get_ca_certs()
+
+
+# --- a context that somebody changes -------------------------------------------------------------
+
+
+WEAKENED: dict[str, Callable[[ssl.SSLContext, Files], object]] = {
+    "check_hostname": lambda context, _: setattr(context, "check_hostname", False),
+    "minimum_version": lambda context, _: setattr(
+        context, "minimum_version", ssl.TLSVersion.MINIMUM_SUPPORTED
+    ),
+    "verify_flags": lambda context, _: setattr(context, "verify_flags", ssl.VERIFY_DEFAULT),
+    "options": lambda context, _: setattr(context, "options", ssl.OP_ALL),
+    "key log": lambda context, files: setattr(
+        context, "keylog_filename", str(files.folder / "keys.log")
+    ),
+    "ciphers": lambda context, _: context.set_ciphers("ALL:@SECLEVEL=0"),
+    "a CA": lambda context, files: context.load_verify_locations(files.other_ca()),
+    "a folder of CAs": lambda context, files: context.load_verify_locations(
+        capath=str(files.folder)
+    ),
+    "a certificate": lambda context, files: context.load_cert_chain(files.cert, files.key),
+}
+
+
+@pytest.mark.parametrize("weaken", WEAKENED.values(), ids=list(WEAKENED))
+def test_a_context_that_was_changed_is_given_to_nobody_else(
+    files: Files, weaken: Callable[[ssl.SSLContext, Files], object]
+) -> None:
+    sslopt = {"ca_certs": files.ca}
+    context = make_context(sslopt)
+    assert make_context(sslopt) is context
+    weaken(context, files)
+    another = make_context(sslopt)
+    assert another is not context
+    assert another.check_hostname is True
+    assert another.verify_mode == ssl.CERT_REQUIRED
+    assert make_context(sslopt) is another
+
+
+def test_a_context_that_is_used_and_looked_at_is_not_changed(files: Files, server: Server) -> None:
+    sslopt = {"ca_certs": files.ca}
+    with shake(server, make_context(sslopt)) as sock:
+        context = sock.context
+        assert context.verify_mode == ssl.CERT_REQUIRED
+        assert context.get_ca_certs()
+        assert context.get_ciphers()
+    assert make_context(sslopt) is context
+
+
+def test_the_common_name_of_a_certificate_is_not_looked_at() -> None:
+    """RFC 9525 section 2: a name stands in subjectAltName."""
+    assert make_context().hostname_checks_common_name is False
+
+
+# --- passwords ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [str, str.encode, lambda text: bytearray(text.encode())])
+def test_the_cache_does_not_hold_passwords(files: Files, kind: Callable[[str], Any]) -> None:
+    for secret in ("hunter2", "hunter3"):
+        password = kind(secret)
+        make_context({"certfile": files.cert, "keyfile": files.key, "password": password})
+        make_context({"cert_chain": (files.cert, files.key, password)})
+    assert len(tls_contexts._contexts) == 4  # passwords that differ are still told apart
+    held, seen = list(tls_contexts._contexts), []
+    while held:
+        value = held.pop()
+        if isinstance(value, (tuple, frozenset)):
+            held += value
+        else:
+            seen.append(value)
+    assert files.cert in seen
+    assert not [value for value in seen if "hunter" in str(value)]
 
 
 # --- the environment ----------------------------------------------------------------------------
