@@ -40,24 +40,22 @@ from .protocols.handshake import (
 )
 from .protocols.http11 import Response
 from .proxies import choose_proxy
+from .redirects import headers_for_another_origin, options_for_another_origin
 from .transports.dial import dial, dial_unix
 from .transports.exchange import read_response, read_some, sooner, write_all
 from .transports.proxy import dial_through
 from .transports.resolver import resolve
-from .transports.tls import server_hostname, start_tls
+from .transports.tls import server_hostname, speaks_tls, start_tls
 from .transports.tls_contexts import make_context
 from .transports.tls_sessions import Resumption, session_cache
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["Upgraded", "connect"]
+__all__ = ["Upgraded", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 #: Seconds to wait for the body of a refusal: it is nice to have, the status is what counts.
 BODY_PATIENCE = 2.0
-
-#: Meant for one origin: not carried to another one by a redirect (as curl does).
-OF_THE_ORIGIN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
 
 
 @dataclass(slots=True)
@@ -126,12 +124,19 @@ async def connect(
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):
-            headers = [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
-            cookie = None
-            # A name to verify is that of the first server too.
-            sslopt = {k: v for k, v in (options.sslopt or {}).items() if k != "server_hostname"}
-            options = replace(options, host=None, sslopt=sslopt or None)
+            headers, cookie = headers_for_another_origin(headers), None
+            options = options_for_another_origin(options)
         target = result
+
+
+def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
+    """Raise ValueError for a socket that was given, and would carry wss:// as plain text."""
+    sock = options.sock
+    if url.secure and sock is not None and not options.plain_sock and not speaks_tls(sock):
+        raise ValueError(
+            "sock speaks no TLS, as wss:// needs: put TLS on it, or say so by plain_sock=True "
+            "if something behind it does that"
+        )
 
 
 async def _attempt(
@@ -216,6 +221,7 @@ async def _dial(
 ) -> tuple[socket, bytes]:
     """Return a socket on which the host of *url* is heard, and what was heard already."""
     if options.sock is not None:
+        check_sock(url, options)
         try:
             options.sock.setblocking(False)
         except OSError as exc:

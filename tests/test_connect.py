@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -600,6 +601,49 @@ def test_a_redirect_to_another_origin_drops_credentials_and_nothing_else(
         assert peer.requests[0].headers["sec-websocket-protocol"] == "v1"
 
 
+def showing(shown: list[bool], then: Script) -> Script:
+    """Return a script that notes whether the client has shown a certificate."""
+
+    def script(talk: Talk) -> None:
+        assert isinstance(talk.sock, ssl.SSLSocket)
+        shown.append(bool(talk.sock.getpeercert()))
+        then(talk)
+
+    return script
+
+
+@pytest.mark.parametrize("way", ["files", "chain", "context"])
+def test_a_redirect_to_another_origin_is_shown_no_certificate_of_ours(
+    serve: Serve, open_: Open, authority: Authority, tmp_path: Path, way: str
+) -> None:
+    asking = authority.issue("127.0.0.1")
+    asking.verify_mode = ssl.CERT_OPTIONAL
+    asking.load_verify_locations(authority.ca_file)
+    certfile, keyfile = authority.write(tmp_path)
+    sslopt: dict[str, Any] = {
+        "files": {**authority.sslopt, "certfile": certfile, "keyfile": keyfile},
+        "chain": {**authority.sslopt, "cert_chain": (certfile, keyfile, None)},
+        "context": {"context": authority.client_context("client.example")},
+    }[way]
+    shown: list[bool] = []
+    second = serve(showing(shown, accepting()), context=asking)
+    first = serve(
+        showing(shown, redirect("/same")), showing(shown, redirect(second.url)), context=asking
+    )
+    open_(first.url, sslopt=sslopt)
+    assert shown == [True, True, False]
+
+
+def test_a_redirect_to_another_origin_gets_no_subprotocol_that_may_be_a_token(
+    serve: Serve, open_: Open
+) -> None:
+    second = serve(accepting())
+    first = serve(redirect(second.url))
+    open_(first.url, subprotocols=["chat", "bearer", "eyJhbGciOiJIUzI1NiJ9.e30.4E_6"])
+    assert first.requests[0].headers["sec-websocket-protocol"].startswith("chat,bearer,eyJ")
+    assert second.requests[0].headers["sec-websocket-protocol"] == "chat"
+
+
 def test_credentials_do_not_come_back_with_a_redirect_back(serve: Serve, open_: Open) -> None:
     urls: list[str] = []
     second = serve(lambda talk: redirect(f"{urls[0]}/back")(talk))
@@ -708,6 +752,27 @@ def unix_listener(path: str) -> socket.socket:
     sock.bind(path)
     sock.listen()
     return sock
+
+
+def test_wss_over_a_given_socket_without_tls_is_an_error(serve: Serve, open_: Open) -> None:
+    peer = serve(accepting())
+    with socket.create_connection(("127.0.0.1", peer.port)) as sock:
+        with pytest.raises(ValueError, match="sock speaks no TLS"):
+            open_("wss://h/", {"Authorization": "secret"}, sock=sock)
+        assert peer.requests == []
+
+
+def test_wss_over_a_given_socket_without_tls_can_be_asked_for(serve: Serve, open_: Open) -> None:
+    peer = serve(accepting())
+    sock = socket.create_connection(("127.0.0.1", peer.port))
+    assert open_("wss://h/", sock=sock, plain_sock=True).sock is sock
+
+
+def test_wss_over_a_given_socket_with_tls(serve: Serve, open_: Open, authority: Authority) -> None:
+    peer = serve(accepting(), context=authority.server_context)
+    plain = socket.create_connection(("127.0.0.1", peer.port))
+    sock = authority.client_context().wrap_socket(plain, server_hostname="localhost")
+    assert open_("wss://h/", sock=sock).sock is sock
 
 
 def test_a_unix_socket(serve: Serve, open_: Open, unix_path: str) -> None:

@@ -170,7 +170,8 @@ class WebSocket(ClientSocket):
                 compresses what :meth:`send` sends, if the server agrees; None: not.
             subprotocols: list of names to offer. The server may choose none.
             socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
-                begun. Without a time-out of ours, its own holds.
+                begun. Without a time-out of ours, its own holds. For wss:// it must speak TLS
+                already, unless plain_socket is True.
 
         Raises ValueError for a URL or an option that cannot be used, and members of the
         exception tree for the rest; those for connecting and TLS are OSError and

@@ -22,7 +22,7 @@ from ..exceptions import (
 from ..tasks import wait
 from .tls_contexts import reason_of
 
-__all__ = ["accept_tls", "server_hostname", "start_tls"]
+__all__ = ["accept_tls", "server_hostname", "speaks_tls", "start_tls"]
 
 # What OpenSSL finds when the peer's first bytes are not TLS; the second name is that of 3.2+.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
@@ -33,6 +33,11 @@ def server_hostname(sslopt: Mapping[str, Any] | None, host: str) -> str:
     name: str | None = (sslopt or {}).get("server_hostname")
     # RFC 6874 section 4: the zone of a link-local address means nothing outside this machine.
     return name or host.partition("%")[0]
+
+
+def speaks_tls(sock: Any) -> bool:
+    """Whether what is written to a socket leaves it in TLS: also one of another library."""
+    return any(hasattr(sock, name) for name in ("getpeercert", "get_peer_certificate"))
 
 
 async def start_tls(

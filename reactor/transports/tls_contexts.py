@@ -24,10 +24,11 @@ from contextlib import contextmanager
 from functools import wraps
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..exceptions import WebSocketException, WebSocketTLSException
 
-__all__ = ["make_context", "make_server_context", "reason_of"]
+__all__ = ["for_another_host", "make_context", "make_server_context", "reason_of", "strictness"]
 
 #: RFC 7301: what we speak inside TLS. (WebSocket over HTTP/2 is another protocol, RFC 8441.)
 ALPN_PROTOCOLS = ["http/1.1"]
@@ -66,6 +67,9 @@ CONTEXT_KEYS = frozenset(
         "ssl_version",
     }
 )
+#: The keys that are about one server: its name, and who we are for it.
+OF_ONE_HOST = frozenset({"cert_chain", "certfile", "keyfile", "password", "server_hostname"})
+
 #: The keys that do not: ready-made, or about the single connection.
 OTHER_KEYS = frozenset(
     {"context", "do_handshake_on_connect", "server_hostname", "suppress_ragged_eofs"}
@@ -150,6 +154,78 @@ def make_server_context(
     context.set_alpn_protocols(ALPN_PROTOCOLS)
     _load_cert_chain(context, certfile, keyfile, password)
     return context
+
+
+# --- for another host -------------------------------------------------------------------------
+
+# Copies of contexts that are not ours, each with the strictness of the original at that time.
+_copies: WeakKeyDictionary[ssl.SSLContext, tuple[Hashable, ssl.SSLContext]] = WeakKeyDictionary()
+
+
+def for_another_host(sslopt: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the options of *sslopt* for a server that they were not meant for.
+
+    It is verified in the same way, but by its own name, and is shown no certificate of ours. A
+    ready-made ``context`` may have a certificate loaded, and nobody can take it away or see it: in
+    its place there is a copy, which trusts the CAs that the context has loaded.
+    """
+    options = {
+        key: value
+        for key, value in (sslopt or {}).items()
+        if value is not None and key not in OF_ONE_HOST
+    }
+    if isinstance(options.get("context"), ssl.SSLContext):
+        options["context"] = _without_certificate(options["context"])
+    return options or None
+
+
+def _without_certificate(context: ssl.SSLContext) -> ssl.SSLContext:
+    now = strictness(context)
+    with _contexts_lock:
+        before, copy = _copies.get(context, (None, None))
+        if copy is None or before != now:
+            copy = _copy(context)
+            _copies[context] = now, copy
+        return copy
+
+
+def _copy(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return a context that is as strict; what it lacks (a CRL) makes it refuse, not trust."""
+    copy = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    copy.check_hostname = False
+    copy.verify_mode = context.verify_mode
+    copy.check_hostname = context.check_hostname
+    copy.verify_flags = context.verify_flags
+    copy.options = context.options
+    copy.minimum_version = context.minimum_version
+    copy.maximum_version = context.maximum_version
+    names = ":".join(cipher["name"] for cipher in context.get_ciphers())
+    copy.set_ciphers(f"{names}:@SECLEVEL={context.security_level}")
+    copy.set_alpn_protocols(ALPN_PROTOCOLS)
+    if ssl.HAS_NEVER_CHECK_COMMON_NAME:
+        copy.hostname_checks_common_name = context.hostname_checks_common_name
+    authorities = b"".join(context.get_ca_certs(binary_form=True))
+    if authorities:
+        copy.load_verify_locations(cadata=authorities)
+    elif context.verify_mode != ssl.CERT_NONE:
+        copy.load_default_certs()  # those of a folder are loaded when a certificate needs them
+    return copy
+
+
+def strictness(context: ssl.SSLContext) -> Hashable:
+    """Return how strictly a context verifies, in a form that can be compared."""
+    return (
+        context.verify_mode,
+        context.verify_flags,
+        context.check_hostname,
+        context.hostname_checks_common_name,
+        context.minimum_version,
+        context.maximum_version,
+        context.options,
+        context.security_level,
+        # Certificates and CRLs can be added to a context, but not taken away.
+        tuple(context.cert_store_stats().values()),
+    )
 
 
 # --- the identity of a context ----------------------------------------------------------------

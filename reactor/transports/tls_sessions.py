@@ -27,6 +27,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+from .tls_contexts import strictness
+
 __all__ = ["Resumption", "SessionCache", "session_cache"]
 
 #: Reads for a server that was not resumed yet, and resumptions that pay for a further one.
@@ -117,7 +119,7 @@ class SessionCache:
             context, host: what start_tls gets as context and as server_hostname.
             port: the port of the server.
         """
-        key = (context, _strictness(context), host, port)
+        key = (context, strictness(context), host, port)
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
@@ -155,22 +157,6 @@ class SessionCache:
 
     def __len__(self) -> int:
         return sum(entry.session is not None for entry in self._entries.values())
-
-
-def _strictness(context: ssl.SSLContext) -> Hashable:
-    """Return how strictly a context verifies: it may change after a session was made with it."""
-    return (
-        context.verify_mode,
-        context.verify_flags,
-        context.check_hostname,
-        context.hostname_checks_common_name,
-        context.minimum_version,
-        context.maximum_version,
-        context.options,
-        context.security_level,
-        # Certificates and CRLs can be added to a context, but not taken away.
-        tuple(context.cert_store_stats().values()),
-    )
 
 
 #: The sessions of the whole process.

@@ -4,6 +4,7 @@ import datetime
 import errno
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +20,14 @@ from reactor.exceptions import (
     WebSocketTLSException,
 )
 from reactor.transports import tls_contexts
-from reactor.transports.tls_contexts import make_context, make_server_context
+from reactor.transports.tls_contexts import (
+    for_another_host,
+    make_context,
+    make_server_context,
+    strictness,
+)
 
-from ..support.tls_servers import Files, Server, shake
+from ..support.tls_servers import Files, Server, hello, shake
 
 UTC = datetime.timezone.utc
 
@@ -291,6 +297,77 @@ def test_a_context_that_is_used_and_looked_at_is_not_changed(files: Files, serve
 def test_the_common_name_of_a_certificate_is_not_looked_at() -> None:
     """RFC 9525 section 2: a name stands in subjectAltName."""
     assert make_context().hostname_checks_common_name is False
+
+
+# --- for another host ---------------------------------------------------------------------------
+
+
+def asking_server(files: Files) -> tuple[Server, list[bool]]:
+    """A server that asks for a certificate, and who has shown one."""
+    context = make_server_context(files.cert, files.key)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(files.ca)
+    shown: list[bool] = []
+
+    def serve(sock: socket.socket) -> None:
+        with context.wrap_socket(sock, server_side=True) as wrapped:
+            shown.append(bool(wrapped.getpeercert()))
+            wrapped.sendall(b"hello")
+            wrapped.recv(1)
+
+    return Server(serve), shown
+
+
+def test_a_context_is_copied_without_its_certificate(files: Files) -> None:
+    context = ssl.create_default_context(cafile=files.ca)
+    context.load_cert_chain(files.cert, files.key)
+    server, shown = asking_server(files)
+    options = {"context": context}
+    with server:
+        for sslopt in (options, for_another_host(options)):
+            with shake(server, make_context(sslopt)) as sock:
+                assert hello(sock) == b"hello"
+    assert shown == [True, False]
+
+
+def test_a_copy_is_as_strict_as_the_original(files: Files) -> None:
+    context = ssl.create_default_context(cafile=files.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    context.set_ciphers("ECDHE+AESGCM")
+    options = for_another_host({"context": context})
+    assert options is not None
+    copy = make_context(options)
+    assert copy is not context
+    assert strictness(copy) == strictness(context)
+    assert copy.get_ciphers() == context.get_ciphers()
+    assert copy.get_ca_certs() == context.get_ca_certs()
+
+
+def test_a_copy_is_made_once_for_each_state_of_the_original(files: Files) -> None:
+    context = ssl.create_default_context(cafile=files.ca)
+
+    def copy() -> ssl.SSLContext:
+        return make_context(for_another_host({"context": context}))
+
+    first = copy()
+    assert copy() is first
+    context.load_verify_locations(files.crl())
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    assert copy() is not first
+    assert copy().verify_flags == context.verify_flags
+
+
+def test_a_context_that_verifies_nothing_stays_like_that() -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    assert make_context(for_another_host({"context": context})).verify_mode == ssl.CERT_NONE
+
+
+def test_without_options_there_are_none_for_another_host() -> None:
+    assert for_another_host(None) is None
+    assert for_another_host({"certfile": "c", "ca_certs": None}) is None
 
 
 # --- passwords ----------------------------------------------------------------------------------
