@@ -42,7 +42,7 @@ from .protocols.http11 import Response
 from .proxies import choose_proxy
 from .redirects import headers_for_another_origin, options_for_another_origin
 from .transports.dial import dial, dial_unix
-from .transports.exchange import read_response, read_some, sooner, write_all
+from .transports.exchange import read_response, read_some, send_request, sooner
 from .transports.proxy import dial_through
 from .transports.resolver import resolve
 from .transports.tls import server_hostname, speaks_tls, start_tls
@@ -166,11 +166,11 @@ async def _attempt(
         if needs_tls:
             sock, resumption = await _add_tls(sock, early, url, options, until)
             early = b""
-        await write_all(sock, request, until, url.host)
+        sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
         response, parser = await read_response(
-            sock, until, url.host, options.head_limits, early, exact=exact
+            sock, until, url.host, options.head_limits, early, sent=sent, exact=exact
         )
         if watch is not None:
             watch.response_received(url.host, response, parser.raw)

@@ -22,6 +22,7 @@ from reactor import (
     WebSocketConnectRefusedException,
     WebSocketHandshakeException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from reactor import connect as pipeline
 from reactor.connect import Upgraded, connect
@@ -496,6 +497,45 @@ def test_a_body_that_stays_incomplete_does_not_hide_the_status(
     assert caught.value.status_code == 403
     # A reset may destroy what had come before it.
     assert caught.value.resp_body in ((b"not ", None) if script is reset_within else (b"not ",))
+
+
+@pytest.mark.parametrize("ending", [Talk.reset, Talk.end, Talk.hold])
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_refusal_before_the_request_is_wholly_written(
+    serve: Serve, open_: Open, authority: Authority, secure: bool, ending: Script
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.exactly(10)
+        # What Nagle's algorithm has held back would not survive a reset.
+        talk.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        talk.send(http("HTTP/1.1 431 Too Large", "Content-Length: 3", body=b"no!"))
+        refused.wait(5.0)
+        ending(talk)
+
+    refused = threading.Event()
+    context = authority.server_context if secure else None
+    peer = serve(script, context=context)
+    if ending is not Talk.hold:
+        refused.set()
+    with pytest.raises(WebSocketBadStatusException, match="431 Too Large"):
+        open_(
+            peer.url,
+            {"X-Large": "x" * (1 << 20)},
+            sslopt=authority.sslopt,
+            sockopt=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)],
+        )
+    refused.set()
+
+
+def test_the_alert_of_a_server_that_misses_our_certificate_is_told(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    context = authority.issue("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca_file)
+    peer = serve(accepting(), context=context)
+    with pytest.raises(WebSocketTLSException, match="certificate required"):
+        open_(peer.url, sslopt=authority.sslopt)
 
 
 def test_the_body_of_a_refusal_is_waited_for_two_seconds_at_most(serve: Serve) -> None:

@@ -329,6 +329,19 @@ def test_a_refusal_is_reported(serve: Serve, loop: Reactor) -> None:
     assert error.status_code == 407
 
 
+def test_a_refusal_of_the_proxy_before_the_request_is_wholly_written(
+    serve: Serve, open_: Open
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.exactly(10)
+        talk.send(http("HTTP/1.1 407 Proxy Authentication Required", "Content-Length: 0"))
+        talk.reset()
+
+    url = f"http://{'u' * (1 << 20)}:p@127.0.0.1:{serve(script).port}"
+    with pytest.raises(WebSocketProxyException, match="status: 407"):
+        open_(TARGET, proxy=url, sockopt=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)])
+
+
 def test_reconnecting_through_a_proxy_that_comes_back(serve: Serve, loop: Reactor) -> None:
     refuse = answer("HTTP/1.1 503 Service Unavailable", "Content-Length: 0")
     peer = serve(refuse, accepting("http", greet))
