@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .connect import Upgraded, connect
+from .connect import Upgraded, check_sock, connect
 from .connection import Connection, Phase
 from .exceptions import CloseCode, WebSocketBadStatusException
 from .options import ClientOptions
@@ -26,7 +26,7 @@ from .protocols.handshake import normalize_headers
 from .protocols.http11 import parse_again
 from .protocols.session import Role
 from .tasks import Task
-from .transports.tls import make_context
+from .transports.tls_contexts import make_context
 from .url import parse_url
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ClientConnection(Connection):
             raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
         if isinstance(url, str) and parse_url(url).secure:
             make_context(options.sslopt)
+            check_sock(parse_url(url), options)
         if not callable(options.header):
             normalize_headers(options.header)
         super().__init__(loop, registry, options, Role.CLIENT)

@@ -41,15 +41,18 @@ from .protocols.handshake import (
 )
 from .protocols.http11 import Response
 from .proxies import choose_proxy
+from .redirects import headers_for_another_origin, options_for_another_origin
 from .transports.dial import dial_unix
-from .transports.exchange import read_more, read_response, sooner, write_all
+from .transports.exchange import read_more, read_response, send_request, sooner
 from .transports.proxy import dial_through
 from .transports.reach import reach
 from .transports.resolver import Answer, forget
-from .transports.tls import make_context, server_hostname, session_cache, start_tls
+from .transports.tls import server_hostname, speaks_tls, start_tls
+from .transports.tls_contexts import make_context
+from .transports.tls_sessions import Resumption, session_cache
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["Upgraded", "connect"]
+__all__ = ["Upgraded", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -59,9 +62,6 @@ BODY_PATIENCE = 2.0
 #: Bytes of it that are read in one turn, and how often: the pieces are of the server's choice.
 BODY_PIECE = 16384
 MAX_BODY_READS = 1000
-
-#: Meant for one origin: not carried to another one by a redirect (as curl does).
-OF_THE_ORIGIN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
 
 
 @dataclass(slots=True)
@@ -131,12 +131,19 @@ async def connect(
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):
-            headers = [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
-            cookie = None
-            # A name to verify is that of the first server too.
-            sslopt = {k: v for k, v in (options.sslopt or {}).items() if k != "server_hostname"}
-            options = replace(options, host=None, sslopt=sslopt or None)
+            headers, cookie = headers_for_another_origin(headers), None
+            options = options_for_another_origin(options)
         target = result
+
+
+def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
+    """Raise ValueError for a socket that was given, and would carry wss:// as plain text."""
+    sock = options.sock
+    if url.secure and sock is not None and not options.plain_sock and not speaks_tls(sock):
+        raise ValueError(
+            "sock speaks no TLS, as wss:// needs: put TLS on it, or say so by plain_sock=True "
+            "if something behind it does that"
+        )
 
 
 async def _attempt(
@@ -156,17 +163,21 @@ async def _attempt(
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    # Likewise a wrong sslopt. A socket that was given has TLS on it, if any, already.
-    context = make_context(options.sslopt) if url.secure and options.sock is None else None
+    # A socket that was given has TLS on it, if any, already.
+    needs_tls = url.secure and options.sock is None
+    if needs_tls:
+        make_context(options.sslopt)  # likewise a wrong sslopt
     sock, early, answer = await _dial(url, options, until)
+    resumption = None
     try:
-        if context is not None:
-            sock, early = await _add_tls(sock, early, context, url, options, until), b""
-        await write_all(sock, request, until, url.host)
+        if needs_tls:
+            sock, resumption = await _add_tls(sock, early, url, options, until)
+            early = b""
+        sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
         response, parser = await read_response(
-            sock, until, url.host, options.head_limits, early, exact=exact
+            sock, until, url.host, options.head_limits, early, sent=sent, exact=exact
         )
         answer = None  # somebody speaks HTTP there: the address is right
         if watch is not None:
@@ -177,9 +188,9 @@ async def _attempt(
             return result
         accepted = check_response(response, key, options.subprotocols, offer, headers)
         agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
-        if isinstance(sock, ssl.SSLSocket):
+        if resumption is not None:
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
-            session_cache.put(sock, url.port)
+            resumption.finish(sock)
         return Upgraded(
             sock, url, response, parser.raw, accepted.subprotocol, parser.leftover, agreement
         )
@@ -221,6 +232,7 @@ async def _dial(
     """Return a socket on which the host of *url* is heard, what was heard already, and the
     answer of the resolver that led there, if it did."""
     if options.sock is not None:
+        check_sock(url, options)
         try:
             options.sock.setblocking(False)
         except OSError as exc:
@@ -253,23 +265,23 @@ async def _dial(
 async def _add_tls(
     sock: socket,
     early: bytes,
-    context: ssl.SSLContext,
     url: WebSocketURL,
     options: ClientOptions,
     until: float | None,
-) -> ssl.SSLSocket:
-    """Put TLS on a socket. It is closed when that fails."""
+) -> tuple[ssl.SSLSocket, Resumption]:
+    """Put TLS on a socket; return it with what its session is resumed from."""
     if early:
         # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
         # proxy has added something of its own.
-        sock.close()
         raise WebSocketProxyException(
             f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
             f"{early[:40]!r}"
         )
+    # Not before the dial: somebody may have changed the one that was right then.
+    context = make_context(options.sslopt)
     name = server_hostname(options.sslopt, url.host)
-    session = session_cache.get(context, name, url.port)
-    return await start_tls(sock, context, name, until, session)
+    resumption = session_cache.begin(context, name, url.port)
+    return await start_tls(sock, context, name, until, resumption.session), resumption
 
 
 async def _refused(

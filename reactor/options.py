@@ -196,8 +196,9 @@ class ClientOptions(ConnectionOptions):
         sockopt: arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
         unix_path: connect to this unix socket instead of the URL's host, without a proxy.
-        sock: a connected stream socket to use instead, as it is: TLS, if any, is done already.
+        sock: a connected stream socket to use instead, as it is: for wss:// it speaks TLS already.
             It belongs to the connection from now on. A redirect leads away from it.
+        plain_sock: True: for wss:// too, ``sock`` speaks no TLS; something behind it does.
         proxy: the URL of a proxy, ``http://user:password@host:port`` or socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
             False: none. See ``proxies.py``.
@@ -213,14 +214,14 @@ class ClientOptions(ConnectionOptions):
         watch: is told of the opening handshakes; see HandshakeWatch.
     """
 
-    header: HeaderSource | Callable[[], HeaderSource] = None
-    cookie: TextSource = None
+    header: HeaderSource | Callable[[], HeaderSource] = field(default=None, repr=False)
+    cookie: TextSource = field(default=None, repr=False)
     origin: str | None = None
     host: str | None = None
     suppress_origin: bool = False
     suppress_host: bool = False
-    connection: str | None = None
-    subprotocols: Sequence[str] = ()
+    connection: str | None = field(default=None, repr=False)
+    subprotocols: Sequence[str] = field(default=(), repr=False)  # tokens are handed over there
     connect_timeout: float | None = 10.0
     redirect_limit: int = 3
     sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -228,6 +229,7 @@ class ClientOptions(ConnectionOptions):
     source_address: tuple[str, int] | None = None
     unix_path: str | None = None
     sock: Any = field(default=None, repr=False)
+    plain_sock: bool = False
     proxy: Proxy | str | bool | None = field(default=True, repr=False)
     no_proxy: Sequence[str] | None = None
     proxy_timeout: float | None = None

@@ -84,7 +84,6 @@ class WebSocketURL:
         return f"{self.scheme}://{self._with_port(host)}{self.resource}"
 
 
-@lru_cache(maxsize=1024)  # reconnects, and many connections to the same place
 def parse_url(url: str) -> WebSocketURL:
     """Parse a ws:// or wss:// URL.
 
@@ -98,6 +97,11 @@ def parse_url(url: str) -> WebSocketURL:
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be str, not {type(url).__name__}")
+    # What may be secret, in the user or the query, is not kept.
+    return _parse(url) if "@" in url or "?" in url else _parse_and_keep(url)
+
+
+def _parse(url: str) -> WebSocketURL:
     url = url.strip(" \t\r\n")
     scheme, colon, rest = url.partition(":")
     if not colon:
@@ -119,6 +123,9 @@ def parse_url(url: str) -> WebSocketURL:
         username=username,
         password=password,
     )
+
+
+_parse_and_keep = lru_cache(maxsize=1024)(_parse)  # many connections to the same place
 
 
 def parse_authority(text: str) -> tuple[str, int | None, str | None, str | None]:
@@ -215,12 +222,19 @@ def join(base: WebSocketURL, location: str) -> WebSocketURL:
         url = parse_url(_HTTP_TO_WS.get(scheme.lower(), scheme) + colon + rest)
     except ValueError as error:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {quoted(location)}: {printable(str(error))}"
+            f"Invalid redirect target {quoted(_without_userinfo(location))}: "
+            f"{printable(str(error))}"
         ) from None
     if base.secure and not url.secure:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {quoted(location)}: it leads from wss to ws, without TLS"
+            f"Invalid redirect target {quoted(_without_userinfo(location))}: "
+            "it leads from wss to ws, without TLS"
         )
     if url.username is None and same_origin(base, url):
         url = replace(url, username=base.username, password=base.password)
     return url
+
+
+def _without_userinfo(location: str) -> str:
+    """Return a location without username and password, as for a message."""
+    return re.sub(r"//[^/?#]*@", "//", location)

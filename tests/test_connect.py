@@ -4,9 +4,11 @@ import base64
 import errno
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -15,16 +17,19 @@ from reactor import (
     Reactor,
     WebSocketAddressException,
     WebSocketBadStatusException,
+    WebSocketCertificateException,
     WebSocketConnectException,
     WebSocketConnectRefusedException,
     WebSocketHandshakeException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from reactor import connect as pipeline
 from reactor.connect import Upgraded, connect
 from reactor.options import ClientOptions
 from reactor.tasks import Task, run_blocking
 from reactor.timers import ManualClock
+from reactor.transports.tls_contexts import make_context
 
 from .support.certificates import Authority
 from .support.driving import run_until
@@ -504,6 +509,45 @@ def test_a_body_that_stays_incomplete_does_not_hide_the_status(
     assert caught.value.resp_body in ((b"not ", None) if script is reset_within else (b"not ",))
 
 
+@pytest.mark.parametrize("ending", [Talk.reset, Talk.end, Talk.hold])
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_refusal_before_the_request_is_wholly_written(
+    serve: Serve, open_: Open, authority: Authority, secure: bool, ending: Script
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.exactly(10)
+        # What Nagle's algorithm has held back would not survive a reset.
+        talk.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        talk.send(http("HTTP/1.1 431 Too Large", "Content-Length: 3", body=b"no!"))
+        refused.wait(5.0)
+        ending(talk)
+
+    refused = threading.Event()
+    context = authority.server_context if secure else None
+    peer = serve(script, context=context)
+    if ending is not Talk.hold:
+        refused.set()
+    with pytest.raises(WebSocketBadStatusException, match="431 Too Large"):
+        open_(
+            peer.url,
+            {"X-Large": "x" * (1 << 20)},
+            sslopt=authority.sslopt,
+            sockopt=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)],
+        )
+    refused.set()
+
+
+def test_the_alert_of_a_server_that_misses_our_certificate_is_told(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    context = authority.issue("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca_file)
+    peer = serve(accepting(), context=context)
+    with pytest.raises(WebSocketTLSException, match="certificate required"):
+        open_(peer.url, sslopt=authority.sslopt)
+
+
 def test_the_body_of_a_refusal_is_waited_for_two_seconds_at_most(serve: Serve) -> None:
     clock = ManualClock()
     with Reactor(clock=clock) as loop:
@@ -623,6 +667,49 @@ def test_a_redirect_to_another_origin_drops_credentials_and_nothing_else(
         assert peer.requests[0].headers["sec-websocket-protocol"] == "v1"
 
 
+def showing(shown: list[bool], then: Script) -> Script:
+    """Return a script that notes whether the client has shown a certificate."""
+
+    def script(talk: Talk) -> None:
+        assert isinstance(talk.sock, ssl.SSLSocket)
+        shown.append(bool(talk.sock.getpeercert()))
+        then(talk)
+
+    return script
+
+
+@pytest.mark.parametrize("way", ["files", "chain", "context"])
+def test_a_redirect_to_another_origin_is_shown_no_certificate_of_ours(
+    serve: Serve, open_: Open, authority: Authority, tmp_path: Path, way: str
+) -> None:
+    asking = authority.issue("127.0.0.1")
+    asking.verify_mode = ssl.CERT_OPTIONAL
+    asking.load_verify_locations(authority.ca_file)
+    certfile, keyfile = authority.write(tmp_path)
+    sslopt: dict[str, Any] = {
+        "files": {**authority.sslopt, "certfile": certfile, "keyfile": keyfile},
+        "chain": {**authority.sslopt, "cert_chain": (certfile, keyfile, None)},
+        "context": {"context": authority.client_context("client.example")},
+    }[way]
+    shown: list[bool] = []
+    second = serve(showing(shown, accepting()), context=asking)
+    first = serve(
+        showing(shown, redirect("/same")), showing(shown, redirect(second.url)), context=asking
+    )
+    open_(first.url, sslopt=sslopt)
+    assert shown == [True, True, False]
+
+
+def test_a_redirect_to_another_origin_gets_no_subprotocol_that_may_be_a_token(
+    serve: Serve, open_: Open
+) -> None:
+    second = serve(accepting())
+    first = serve(redirect(second.url))
+    open_(first.url, subprotocols=["chat", "bearer", "eyJhbGciOiJIUzI1NiJ9.e30.4E_6"])
+    assert first.requests[0].headers["sec-websocket-protocol"].startswith("chat,bearer,eyJ")
+    assert second.requests[0].headers["sec-websocket-protocol"] == "chat"
+
+
 def test_credentials_do_not_come_back_with_a_redirect_back(serve: Serve, open_: Open) -> None:
     urls: list[str] = []
     second = serve(lambda talk: redirect(f"{urls[0]}/back")(talk))
@@ -686,6 +773,37 @@ def test_the_name_to_verify_can_be_given(serve: Serve, open_: Open, authority: A
     assert open_(peer.url, sslopt=sslopt).response.status == 101
 
 
+def weaken(context: ssl.SSLContext) -> None:
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+
+def test_what_somebody_does_to_the_context_of_a_connection_is_for_that_one_alone(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    trusted = serve(accepting(), context=authority.server_context)
+    stranger = serve(accepting(), context=authority.issue("elsewhere.example"))
+    upgraded = open_(trusted.url, sslopt=authority.sslopt)
+    weaken(upgraded.sock.context)  # type: ignore[attr-defined]
+    with pytest.raises(WebSocketCertificateException):
+        open_(stranger.url, sslopt=authority.sslopt)
+
+
+def test_a_context_that_is_changed_while_a_host_is_dialled_is_not_used(
+    serve: Serve, open_: Open, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = pipeline.reach
+
+    async def changing(*args: Any, **kwargs: Any) -> Any:
+        weaken(make_context(authority.sslopt))
+        return await reach(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "reach", changing)
+    peer = serve(accepting(), context=authority.issue("elsewhere.example"))
+    with pytest.raises(WebSocketCertificateException):
+        open_(peer.url, sslopt=authority.sslopt)
+
+
 def test_ipv6(serve: Serve, open_: Open) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
@@ -700,6 +818,27 @@ def unix_listener(path: str) -> socket.socket:
     sock.bind(path)
     sock.listen()
     return sock
+
+
+def test_wss_over_a_given_socket_without_tls_is_an_error(serve: Serve, open_: Open) -> None:
+    peer = serve(accepting())
+    with socket.create_connection(("127.0.0.1", peer.port)) as sock:
+        with pytest.raises(ValueError, match="sock speaks no TLS"):
+            open_("wss://h/", {"Authorization": "secret"}, sock=sock)
+        assert peer.requests == []
+
+
+def test_wss_over_a_given_socket_without_tls_can_be_asked_for(serve: Serve, open_: Open) -> None:
+    peer = serve(accepting())
+    sock = socket.create_connection(("127.0.0.1", peer.port))
+    assert open_("wss://h/", sock=sock, plain_sock=True).sock is sock
+
+
+def test_wss_over_a_given_socket_with_tls(serve: Serve, open_: Open, authority: Authority) -> None:
+    peer = serve(accepting(), context=authority.server_context)
+    plain = socket.create_connection(("127.0.0.1", peer.port))
+    sock = authority.client_context().wrap_socket(plain, server_hostname="localhost")
+    assert open_("wss://h/", sock=sock).sock is sock
 
 
 def test_a_unix_socket(serve: Serve, open_: Open, unix_path: str) -> None:

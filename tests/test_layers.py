@@ -24,7 +24,7 @@ FLOORS = (
     {"timers", "protocols"},
     {"poller", "helpers"},
     {"loop", "tasks", "within", "transports"},
-    {"options", "admission", "url", "proxies", "verbs"},
+    {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
     {"server", "reactor", "hosting", "classic", "hotpath"},

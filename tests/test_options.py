@@ -151,7 +151,16 @@ def test_options_do_not_change(kind: type[Any]) -> None:
 
 
 def test_secrets_stay_out_of_the_log() -> None:
-    assert "sesame" not in repr(ClientOptions(sslopt={"password": "sesame"}))
+    for given in (
+        {"sslopt": {"password": "sesame"}},
+        {"header": {"Authorization": "sesame"}},
+        {"cookie": "session=sesame"},
+        {"subprotocols": ["bearer", "sesame"]},
+        {"connection": "Connection: sesame"},
+        {"proxy": "http://user:sesame@proxy.example"},
+    ):
+        assert "sesame" not in repr(ClientOptions(**given))  # type: ignore[arg-type]
+    assert "sesame" not in repr(ServerOptions(response_headers={"Set-Cookie": "sesame"}))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     assert "SSLContext" not in repr(ServerOptions(ssl=context))
 

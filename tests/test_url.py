@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactor import url as url_module
 from reactor.exceptions import WebSocketHandshakeException
 from reactor.url import WebSocketURL, join, parse_url, same_origin
 
@@ -271,3 +272,21 @@ class TestJoin:
     def test_credentials_of_the_location(self):
         url = join(parse_url("ws://u:p@h/"), "ws://x:y@h/")
         assert (url.username, url.password) == ("x", "y")
+
+
+@pytest.mark.parametrize("url", ["ws://user:sesame@h/", "wss://h/?token=sesame"])
+def test_what_may_be_secret_in_a_url_is_not_kept(url: str) -> None:
+    def kept() -> int:
+        return url_module._parse_and_keep.cache_info().currsize
+
+    before = kept()
+    assert parse_url(url).host == "h"
+    assert kept() == before
+
+
+def test_a_redirect_that_is_refused_does_not_show_a_password() -> None:
+    base = parse_url("wss://h/")
+    for location in ("http://me:sesame@other/", "ftp://me:sesame@other/"):
+        with pytest.raises(WebSocketHandshakeException, match="//other/") as caught:
+            join(base, location)
+        assert "sesame" not in str(caught.value)

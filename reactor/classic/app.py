@@ -55,8 +55,9 @@ class WebSocketApp:
         cookie: value of the Cookie header, or a function that returns it.
         subprotocols: list of names to offer.
         on_data(app, data, opcode, fin): called before on_message and on_cont_message.
-        socket: a connected socket to use instead of connecting.
+        socket: a connected socket to use instead of connecting; for wss:// it speaks TLS already.
         compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
+        plain_socket: True: for wss:// too, ``socket`` speaks no TLS; something behind it does.
 
     All callbacks may be assigned later, or be methods of a subclass, which get no ``app``.
     """
@@ -94,6 +95,7 @@ class WebSocketApp:
         on_data: Callable[..., Any] | None = None,
         socket: Any = None,
         compression: Deflate | str | None = None,
+        plain_socket: bool = False,
     ) -> None:
         self.url = url
         self.header = [] if header is None else header
@@ -114,6 +116,7 @@ class WebSocketApp:
         self.get_mask_key = get_mask_key
         self.subprotocols = subprotocols
         self.prepared_socket = socket
+        self.plain_socket = plain_socket
         self.compression = compression
         self.sock: Any = None
         self.last_ping_tm = 0.0  # wall clock, as programs print it

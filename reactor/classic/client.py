@@ -69,7 +69,7 @@ class WebSocket(ClientSocket):
     Parameters:
         get_mask_key: see :meth:`set_mask_key`.
         sockopt: arguments of setsockopt() calls, a list of tuples.
-        sslopt: options for TLS, a dict; see ``transports/tls.py``.
+        sslopt: options for TLS, a dict; see ``transports/tls_contexts.py``.
         fire_cont_frame: every fragment of a message is returned by itself.
         enable_multithread: whether several threads use the connection.
         skip_utf8_validation: do not look whether text is UTF-8, until somebody decodes it.
@@ -171,7 +171,8 @@ class WebSocket(ClientSocket):
                 compresses what :meth:`send` sends, if the server agrees; None: not.
             subprotocols: list of names to offer. The server may choose none.
             socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
-                begun. Without a time-out of ours, its own holds.
+                begun. Without a time-out of ours, its own holds. For wss:// it must speak TLS
+                already, unless plain_socket is True.
 
         Raises ValueError for a URL or an option that cannot be used, and members of the
         exception tree for the rest; those for connecting and TLS are OSError and

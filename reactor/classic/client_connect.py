@@ -36,6 +36,7 @@ CONNECT_OPTIONS = frozenset(
         "http_proxy_port",
         "http_proxy_timeout",
         "origin",
+        "plain_socket",
         "proxy_type",
         "redirect_limit",
         "socket",
@@ -116,6 +117,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         sslopt=settings.sslopt or None,
         sockopt=settings.sockopt or (),
         sock=given.get("socket"),
+        plain_sock=bool(given.get("plain_socket")),
         watch=ClassicWatch(),
         compression=given.get("compression"),
         **proxy_options(

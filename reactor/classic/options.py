@@ -99,6 +99,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         sslopt=sslopt if sslopt is None or isinstance(sslopt, Mapping) else dict(sslopt),
         sockopt=given["sockopt"] or (),
         sock=app.prepared_socket,
+        plain_sock=app.plain_socket,
         mask_key=app.get_mask_key,
         # A socket that was handed in serves one connection.
         reconnect=None if app.prepared_socket is not None else given["reconnect"],

@@ -104,7 +104,8 @@ def _split_entry(index: int, entry: object) -> tuple[str, object]:
         line = entry if isinstance(entry, str) else entry.decode("latin-1")
         name, colon, value = line.partition(":")
         if not colon:
-            raise ValueError(f"header {index} has no colon: {line[:40]!r}")
+            shown = line.split(maxsplit=1)[:1]  # behind it there may be a secret
+            raise ValueError(f"header {index} has no colon: {''.join(shown)[:40]!r}")
         return name.strip(), value.strip(" \t")
     if not isinstance(entry, (tuple, list)) or len(entry) != 2:
         raise TypeError(
@@ -189,8 +190,9 @@ def build_request(
     """
     check_subprotocols(subprotocols)
     headers = tuple(headers)
-    # What may be secret is not kept.
-    around_key = _around_key.__wrapped__ if headers or cookie else _around_key
+    # What may be secret is not kept: tokens stand in subprotocols and queries, too.
+    secret = headers or cookie or subprotocols or connection or "?" in resource
+    around_key = _around_key.__wrapped__ if secret else _around_key
     before, after = around_key(
         host_header,
         resource,
@@ -252,9 +254,14 @@ def check_subprotocols(subprotocols: Sequence[str]) -> None:
         if not isinstance(subprotocol, str):
             raise TypeError(f"subprotocols must be a list of str, not of {subprotocol!r}")
         if not subprotocol or _NOT_IN_SUBPROTOCOL.search(subprotocol):
-            raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is not a valid name")
+            raise ValueError(f"Sec-WebSocket-Protocol: {_shown(subprotocol)} is not a valid name")
         if subprotocol in subprotocols[:index]:
-            raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is offered twice")
+            raise ValueError(f"Sec-WebSocket-Protocol: {_shown(subprotocol)} is offered twice")
+
+
+def _shown(subprotocol: str) -> str:
+    """Return a name as messages show it: a long one may be a token."""
+    return repr(subprotocol) if len(subprotocol) <= 20 else f"one of {len(subprotocol)} characters"
 
 
 class Accepted(NamedTuple):

@@ -34,7 +34,7 @@ from ..exceptions import (
 )
 from ..printable import printable
 from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits, build_head
-from .exchange import read_response, read_some, write_all
+from .exchange import NOTHING_AMISS, read_response, read_some, send_request
 from .reach import reach
 from .resolver import Answer, forget, look_up
 
@@ -222,9 +222,9 @@ async def _connect_http(
     limits: HeadLimits,
 ) -> bytes:
     name = f"the proxy {proxy}"
-    await write_all(sock, _connect_request(proxy, host, port), until, name)
+    sent = await send_request(sock, _connect_request(proxy, host, port), until, name)
     try:
-        response, parser = await read_response(sock, until, name, limits)
+        response, parser = await read_response(sock, until, name, limits, sent=sent)
     except WebSocketHandshakeException as exc:
         raise WebSocketProxyException(f"{name} did not answer CONNECT in HTTP: {exc}") from exc
     if not 200 <= response.status < 300:
@@ -291,28 +291,40 @@ def _make_connector(proxy: Proxy) -> Any:
 class _Stream:
     """What python-socks' connectors read from and write to."""
 
-    __slots__ = ("_name", "_sock", "_until")
+    __slots__ = ("_name", "_sent", "_sock", "_until")
 
     def __init__(self, sock: socket.socket, proxy: Proxy, until: float | None) -> None:
         self._sock = sock
         self._name = f"the proxy {proxy}"
         self._until = until
+        self._sent = NOTHING_AMISS
 
     async def write(self, data: bytes) -> None:
-        """Send all of *data*."""
-        await write_all(self._sock, data, self._until, self._name)
+        """Send all of *data*. If that fails, the next read raises it, or has the reason."""
+        self._sent = await send_request(self._sock, data, self._until, self._name)
 
     async def read_exactly(self, size: int) -> bytes:
         """Return the next *size* bytes."""
-        data = b""
+        (data, failure), self._sent = self._sent, NOTHING_AMISS
         while len(data) < size:
-            more = await read_some(self._sock, self._until, self._name, size - len(data))
+            more = await self._read(size - len(data), failure)
             if not more:
                 raise WebSocketProxyException(
                     f"{self._name} closed the connection in place of an answer: "
                     f"{len(data)} of {size} bytes came"
                 )
             data += more
+        return data
+
+    async def _read(self, size: int, failure: WebSocketConnectException | None) -> bytes:
+        try:
+            data = await read_some(self._sock, self._until, self._name, size)
+        except WebSocketConnectException as exc:
+            if failure is None:
+                raise
+            raise failure from exc
+        if not data and failure is not None:
+            raise failure
         return data
 
     # Their names in version 2.

@@ -107,6 +107,7 @@ class TestNormalizeHeaders:
         ("header", "message"),
         [
             (["A: 1", "NoColon"], "header 1 has no colon: 'NoColon'"),
+            (["Authorization Bearer sesame"], "header 0 has no colon: 'Authorization'$"),
             (["A: 1\r\nB: 2"], r"header A: the value holds '\\r'"),
             ({"A": "1\n"}, r"header A: the value holds '\\n'"),
             ({"A": b"\x00"}, r"header A: the value holds '\\x00'"),
@@ -597,9 +598,16 @@ def test_what_may_be_secret_is_not_kept() -> None:
         return handshake._around_key.cache_info().currsize
 
     before = kept()
-    for header, cookie in (([("Authorization", "Bearer secret")], None), ([], "session=secret")):
-        request = build_request("secret.example", "/", "key", headers=header, cookie=cookie)
+    for given in (
+        {"headers": [("Authorization", "Bearer secret")]},
+        {"cookie": "session=secret"},
+        {"subprotocols": ["bearer", "secret"]},
+        {"connection": "Connection: secret"},
+    ):
+        request = build_request("secret.example", "/", "key", **given)
         assert b"secret\r\n" in request
         assert kept() == before
+    assert b"token=secret" in build_request("secret.example", "/?token=secret", "key")
+    assert kept() == before
     build_request("no.secret.example", "/", "key")
     assert kept() == min(before + 1, 256)

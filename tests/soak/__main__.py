@@ -95,7 +95,7 @@ def soak(url: str, sslopt: dict[str, str], server: int, args: argparse.Namespace
             memory.append((time.monotonic() - began, resident(os.getpid()), resident(server)))
             seconds, ours, theirs = memory[-1]
             print(
-                f"{seconds:5.0f} s  {Soaked.live} of {args.connections} open, {Soaked.opens} opens, "
+                f"{seconds:5.0f} s  {Soaked.live}/{args.connections} open, {Soaked.opens} opens, "
                 f"{Soaked.echoes} echoes; {ours / 1e6:.1f} MB here, {theirs / 1e6:.1f} MB there",
                 flush=True,
             )
