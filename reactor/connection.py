@@ -318,7 +318,7 @@ class Connection(Sending):
             agreement=agreement,
         )
 
-    def _new_mask(self) -> Callable[[], bytes]:
+    def _new_mask(self) -> Callable[[], bytes | str]:
         return new_mask
 
     # -- keep-alive ----------------------------------------------------------------------
