@@ -402,7 +402,8 @@ class HelperThreads:
 
     def reset(self) -> None:
         """Begin anew: in a forked child, where none of the threads is."""
-        self._lock = threading.Lock()
+        self._made_by = threading.Lock
+        self._lock = self._made_by()
         # What is to be called, and by whose request who wants to know.
         self._queue: deque[tuple[InThread, dict[int, Answer]]] = deque()
         self._shared: dict[Hashable, dict[int, Answer]] = {}
@@ -413,6 +414,8 @@ class HelperThreads:
 
         Raises RuntimeError when that takes a thread and the system has none.
         """
+        if self._made_by is not threading.Lock and not self._threads:
+            self.reset()  # eventlet or gevent has replaced threads, which this lock would block
         with self._lock:
             if request.key is not None and request.key in self._shared:
                 self._shared[request.key][id(request)] = answer
