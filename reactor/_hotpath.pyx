@@ -97,7 +97,9 @@ cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
 cdef object STREAM_OPEN = StreamState.OPEN
 cdef object compiled_new_mask = new_mask
-cdef object descriptor_of = socket.fileno
+# eventlet's sockets have no method for it in their class: they go the Python way.
+cdef object direct_socket = socket if hasattr(socket, "fileno") else None
+cdef object descriptor_of = getattr(socket, "fileno", None)
 
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
@@ -149,7 +151,7 @@ cdef object os_error(int code):
 
 cdef inline bint is_direct(stream) except -1:
     """Whether the stream's bytes are what its socket has, with nothing in between."""
-    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is socket
+    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is direct_socket
 
 
 cdef inline int descriptor(stream) except -2:

@@ -32,7 +32,7 @@ __all__ = [
 _CHANGEABLE = frozenset(option.name for option in fields(ConnectionOptions))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HTTPResponse:
     """An answer that ``process_request`` gives in place of a WebSocket; the connection ends.
 

@@ -21,7 +21,7 @@ from .connect import Upgraded, check_sock, connect
 from .connection import Connection, Phase
 from .exceptions import CloseCode, WebSocketBadStatusException
 from .options import ClientOptions
-from .protocols.frames import check_mask, new_mask
+from .protocols.frames import new_mask
 from .protocols.handshake import normalize_headers
 from .protocols.http11 import parse_again
 from .protocols.session import Role
@@ -142,9 +142,9 @@ class ClientConnection(Connection):
             upgraded.agreement,
         )
 
-    def _new_mask(self) -> Callable[[], bytes]:
+    def _new_mask(self) -> Callable[[], bytes | str]:
         source = self.options.mask_key
-        return new_mask if source is None else lambda: check_mask(source(4))
+        return new_mask if source is None else lambda: source(4)
 
     def _close(self, code: int, reason: str, timeout: float | None = None) -> None:
         self._backoff = None

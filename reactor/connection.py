@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import logging
 import random
-from _thread import get_ident
+import threading
 from collections.abc import Callable
 from math import inf
 from socket import socket
@@ -323,7 +323,7 @@ class Connection(Sending):
             agreement=agreement,
         )
 
-    def _new_mask(self) -> Callable[[], bytes]:
+    def _new_mask(self) -> Callable[[], bytes | str]:
         return new_mask
 
     # -- keep-alive ----------------------------------------------------------------------
@@ -384,7 +384,7 @@ class Connection(Sending):
         self._on_loop(self._abort)
 
     def _on_loop(self, method: Callable[..., object], *args: Any) -> None:
-        if get_ident() == self._loop.thread_id:
+        if threading.get_ident() == self._loop.thread_id:
             method(*args)
         elif self._phase is not Phase.OVER:
             self._ending = True

@@ -81,6 +81,7 @@ class HelperThreads:
 
     def reset(self) -> None:
         """Begin anew: in a forked child, where none of the threads is."""
+        self._made_by = threading.Lock
         self._lock = threading.Condition()
         self._queue: OrderedDict[_Call, None] = OrderedDict()
         self._running: dict[_Call, None] = {}  # the longest first
@@ -95,6 +96,8 @@ class HelperThreads:
         Requests with the same key that are in flight together share a call. Raises RuntimeError
         when that takes a thread and there is none to be had.
         """
+        if self._made_by is not threading.Lock and not self._threads:
+            self.reset()  # eventlet or gevent has replaced threads, which this lock would block
         with self._lock:
             call = self._shared.get(request.key)
             if call is None or not self._may_be_joined(call):

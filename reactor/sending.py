@@ -18,7 +18,6 @@ the calls.
 from __future__ import annotations
 
 import threading
-from _thread import get_ident
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -127,7 +126,7 @@ class Sending:
     ) -> int:
         """See WebSocketProtocol."""
         loop = self._loop
-        if get_ident() != loop.thread_id or self._outbox is not None:
+        if threading.get_ident() != loop.thread_id or self._outbox is not None:
             return self.send_payload(*encode(message), compress)
         # From here to the end: what _sendable() and sent() do, without the calls.
         if self._phase is not _ATTACHED:
@@ -145,7 +144,7 @@ class Sending:
 
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
         """As :meth:`send`, with the opcode (OP_TEXT, OP_BINARY) and the payload in bytes."""
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(len(payload), self._send_message, opcode, payload, compress)
         else:
@@ -180,7 +179,7 @@ class Sending:
             kind = type(fragments).__name__
             raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
         message = Fragments(iter(fragments), compress)
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(0, self._send_fragments, message)
         else:
@@ -197,7 +196,7 @@ class Sending:
         compress: bool | None = None,
     ) -> None:
         """See WebSocketProtocol."""
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             _opcode, payload = encode(data)
             self._check_from_thread(self.buffered_amount)
             # A copy of what the caller may go on to change.
@@ -225,7 +224,7 @@ class Sending:
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
         payload = bytes(payload)
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             check_frame(opcode, payload, fin)
             self._hand_over(len(payload), self._send_frame, opcode, payload, fin)

@@ -54,6 +54,10 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 TOO_MANY = HTTPResponse(429, body="too many connections from your address\n")
 
 
+class _NoPortError(ValueError, AttributeError):
+    """A unix socket has no port; so ``hasattr`` and ``inspect`` know it."""
+
+
 class _Handshake:
     """A client whose opening handshake is going on."""
 
@@ -144,6 +148,7 @@ class Listener:
     ) -> None:
         self._unlink = unlink
         self.sock = sock
+        self._address = sock.getsockname()  # while it is open: the property may be asked later
         self.registry = registry
         self.options = options
         self.connections: set[ServerConnection] = set()
@@ -162,14 +167,14 @@ class Listener:
     @property
     def address(self) -> Any:
         """What the socket is bound to: ``(host, port, ...)``, or a path."""
-        return self.sock.getsockname()
+        return self._address
 
     @property
     def port(self) -> int:
-        """The port that the socket is bound to."""
+        """The port that the socket is bound to. ValueError for a unix socket."""
         if isinstance(self.address, tuple):
             return int(self.address[1])
-        raise ValueError(f"the unix socket {self.address!r} has no port")
+        raise _NoPortError(f"the unix socket {self.address!r} has no port")
 
     @property
     def protocols(self) -> list[WebSocketProtocol]:

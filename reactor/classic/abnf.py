@@ -16,8 +16,8 @@ MessageAssembler of protocols/messages.py whose messages nobody takes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from threading import RLock
 from typing import Any
 
 from ..exceptions import (
@@ -79,7 +79,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self.skip_utf8_validation = skip_utf8_validation
         self.recv_buffer: list[bytes]
         # Reentrant, because a signal handler may close a connection that is being read.
-        self.lock = RLock()
+        self.lock = threading.RLock()
         self._masked = masked
         self.compression = compression
         self._limits = limits

@@ -15,7 +15,7 @@ While connected, ``app.sock`` is an AppSocket (app_socket.py), which has what pr
 from __future__ import annotations
 
 import inspect
-from _thread import get_ident
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -287,7 +287,11 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     before = app._current_run
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif before is not None and before.loop.running and before.loop.thread_id == get_ident():
+    elif (
+        before is not None
+        and before.loop.running
+        and before.loop.thread_id == threading.get_ident()
+    ):
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
         loop = before.loop

@@ -56,11 +56,14 @@ cdef void xor_into(
 cdef int draw(uint8_t *key) except -1:
     """Put a masking key into *key*, from the pool of unpredictable bytes."""
     global pool_left
-    cdef bytes drawn
+    cdef Py_ssize_t size
     if pool_left < 4:
-        drawn = os.urandom(POOL)
-        memcpy(pool, PyBytes_AS_STRING(drawn), POOL)
-        pool_left = POOL
+        drawn = os.urandom(POOL)  # which may be somebody's replacement
+        if not isinstance(drawn, bytes) or len(drawn) < 4:
+            raise ValueError(f"os.urandom must return at least four bytes, not {drawn!r:.60}")
+        size = min(PyBytes_GET_SIZE(drawn), POOL) & ~3
+        memcpy(pool, PyBytes_AS_STRING(drawn), size)
+        pool_left = size
     pool_left -= 4
     memcpy(key, pool + pool_left, 4)
     return 0

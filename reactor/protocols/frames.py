@@ -84,13 +84,17 @@ def new_mask() -> bytes:
     """Return a fresh masking key of four unpredictable bytes (RFC 6455 section 5.3).
 
     Keys come from the operating system's generator, hundreds at a draw: a system call per
-    frame would cost more than the masking.
+    frame would cost more than the masking. Raises ValueError when it gives less than one.
     """
     try:
         return _masks.pop()
     except IndexError:
-        pool = os.urandom(4 * _MASKS_PER_DRAW)
-        _masks.extend(pool[i : i + 4] for i in range(4, len(pool), 4))
+        pool = os.urandom(4 * _MASKS_PER_DRAW)  # which may be somebody's replacement
+        if not isinstance(pool, bytes) or len(pool) < 4:
+            raise ValueError(
+                f"os.urandom must return at least four bytes, not {pool!r:.60}"
+            ) from None
+        _masks.extend(pool[i : i + 4] for i in range(4, len(pool) - 3, 4))
         return pool[:4]
 
 

@@ -43,6 +43,7 @@ from .frames import (
     OP_TEXT,
     FrameHeader,
     apply_mask,
+    check_mask,
     new_mask,
     parse_header,
     parse_messages,
@@ -101,7 +102,7 @@ class WebSocketSession:
         fragments: True: a fragmented message comes as Data, fragment by fragment.
         fragment_size: with *fragments*: a message of more bytes than this comes as Data, too, and
             what has come of it is an event as soon as it is more. None: frames are not divided.
-        new_mask: a client's source of masking keys.
+        new_mask: a client's source of masking keys; each is checked, see ``check_mask``.
         agreement: what both sides have settled on permessage-deflate; None: no compression.
 
     Attributes:
@@ -142,7 +143,7 @@ class WebSocketSession:
         decode_text: bool = True,
         fragments: bool = False,
         fragment_size: int | None = None,
-        new_mask: Callable[[], bytes] = new_mask,
+        new_mask: Callable[[], bytes | str] = new_mask,
         agreement: Agreement | None = None,
     ) -> None:
         self.role = role
@@ -162,7 +163,7 @@ class WebSocketSession:
         self._sending: tuple[int, bool] | None = None
         self._masked = role is Role.SERVER  # whether the peer's frames must be masked
         # Gives the keys to mask our frames with; None: we do not mask (RFC 6455 section 5.1).
-        self._new_mask = None if role is Role.SERVER else new_mask
+        self._new_mask = None if role is Role.SERVER else _checked(new_mask)
         self._tail = b""  # bytes of a header or control frame that is not complete
         self._frame: FrameHeader | None = None  # the data frame whose payload is coming
         self._received = 0  # bytes of its payload that have come
@@ -503,6 +504,11 @@ class WebSocketSession:
         if self.state is State.OPEN:
             raise WebSocketStateException("a message in fragments has not ended yet")
         raise WebSocketConnectionClosedException("Connection is already closed.")
+
+
+def _checked(source: Callable[[], bytes | str]) -> Callable[[], bytes]:
+    """Return a source whose keys are sound: a wrong one would make frames nobody can read."""
+    return new_mask if source is new_mask else lambda: check_mask(source())
 
 
 def _shorten(reason: str) -> str:

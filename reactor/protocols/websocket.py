@@ -71,13 +71,17 @@ class Connection(Protocol):
     def resume_reading(self) -> None: ...
 
 
+class _NotConnectedException(WebSocketStateException, AttributeError):
+    """An attribute is not there without a connection; so ``hasattr`` and ``inspect`` know it."""
+
+
 class _NoConnection:
     """Stands in for the connection until there is one."""
 
     state = State.CLOSED
 
     def __getattr__(self, name: str) -> Any:
-        raise WebSocketStateException(
+        raise _NotConnectedException(
             f"no {name} without a connection: give the protocol object to Reactor.connect()"
         )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 __all__ = ["Backoff"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Backoff:
     """The delays between attempts to reconnect. Immutable: one may serve any number of connections.
 

@@ -109,11 +109,14 @@ def _wrap(sock: socket.socket, context: ssl.SSLContext, **options: Any) -> ssl.S
     sock.getpeername()
     (options.get("server_hostname") or "").encode("idna")
     try:
-        return context.wrap_socket(sock, do_handshake_on_connect=False, **options)
+        wrapped = context.wrap_socket(sock, do_handshake_on_connect=False, **options)
     except (OSError, ValueError) as exc:
         # The peer can have left since. Only the frames of wrap_socket know the SSLSocket.
         traceback.clear_frames(exc.__traceback__)
         raise
+    if wrapped.gettimeout() != 0.0:
+        wrapped.setblocking(False)  # eventlet's has forgotten it
+    return wrapped
 
 
 async def _handshake(tls: ssl.SSLSocket, host: str, until: float | None) -> None:

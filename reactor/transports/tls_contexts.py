@@ -21,9 +21,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..exceptions import WebSocketException, WebSocketTLSException
@@ -296,8 +296,8 @@ def _file_stamp(path: Any) -> Hashable:
 # --- making a context -------------------------------------------------------------------------
 
 
-class _SharedContext(ssl.SSLContext):
-    """A context that many connections have, and that knows when somebody has changed it.
+class _Shared:
+    """What a context that many connections have is beside an SSLContext: it knows of changes.
 
     Attributes:
         changed: whether it is no longer as :meth:`settle` found it.
@@ -316,19 +316,33 @@ class _SharedContext(ssl.SSLContext):
 
 def _noting(name: str) -> Callable[..., object]:
     """Return the method of this name, as one that notes that it was called."""
-    method = getattr(ssl.SSLContext, name)
 
-    @wraps(method)
-    def changing(self: _SharedContext, *args: Any, **kwargs: Any) -> object:
+    @wraps(getattr(ssl.SSLContext, name))
+    def changing(self: _Shared, *args: Any, **kwargs: Any) -> object:
         self.__dict__["changed"] = True
-        return method(self, *args, **kwargs)
+        return getattr(super(_Shared, self), name)(*args, **kwargs)
 
     return changing
 
 
 for _name in CHANGING_METHODS:
     if hasattr(ssl.SSLContext, _name):
-        setattr(_SharedContext, _name, _noting(_name))
+        setattr(_Shared, _name, _noting(_name))
+
+
+@lru_cache(maxsize=4)
+def _shared_kind(base: type[ssl.SSLContext]) -> Callable[[int], _SharedContext]:
+    """Return the class of contexts that know of changes; *base* is that of the ssl module now.
+
+    eventlet and gevent put another one in its place, and those of before do not work any more.
+    """
+    return type("SharedContext", (_Shared, base), {})
+
+
+if TYPE_CHECKING:
+
+    class _SharedContext(_Shared, ssl.SSLContext):
+        """What _shared_kind() makes."""
 
 
 def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> _SharedContext:
@@ -340,7 +354,7 @@ def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
         )
     version = options.get("ssl_version", ssl.PROTOCOL_TLS_CLIENT)
     with _naming("sslopt['ssl_version']"):
-        context = _SharedContext(version)
+        context = _shared_kind(ssl.SSLContext)(version)
     # The other values of ssl_version name exactly one version, which then is what is wanted.
     if version in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS):
         _require_tls_1_2(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -50,6 +51,20 @@ class TestOpcodes:
         assert opcodes == (0x0, 0x1, 0x2, 0x8, 0x9, 0xA)
 
 
+@pytest.fixture
+def empty_pool() -> Iterator[None]:
+    """No key is left that was drawn before the test, nor afterwards one that the test had drawn."""
+
+    def forget() -> None:
+        frames._masks.clear()
+        if frames.compiled:
+            importlib.import_module("reactor.protocols._frames")._forget_masks()
+
+    forget()
+    yield
+    forget()
+
+
 class TestNewMask:
     def test_a_key_is_four_bytes(self):
         drawn = [new_mask() for _ in range(3000)]
@@ -63,6 +78,30 @@ class TestNewMask:
         drawn = [new_mask() for _ in range(5000)]
         for i in range(4):
             assert len({key[i] for key in drawn}) > 240
+
+    @pytest.mark.parametrize("size", [4, 5, 7, 8, 100, 2047, 2048, 2050, 100_000])
+    def test_a_generator_that_gives_another_number_of_bytes_is_good_for_its_keys(
+        self, monkeypatch, empty_pool, size
+    ):
+        given = []
+
+        def generator(_count: int) -> bytes:
+            given.append(bytes(i % 251 for i in range(size)))
+            return given[-1]
+
+        monkeypatch.setattr(os, "urandom", generator)
+        drawn = [new_mask() for _ in range(1500)]
+        assert all(type(key) is bytes and len(key) == 4 for key in drawn)
+        assert set(drawn) <= {given[0][i : i + 4] for i in range(0, size - 3, 4)}
+
+    @pytest.mark.parametrize("pool", [b"", b"abc", None, "abcd" * 512, bytearray(2048), 2048])
+    def test_a_generator_that_gives_no_key_is_an_error(self, monkeypatch, empty_pool, pool):
+        monkeypatch.setattr(os, "urandom", lambda _count: pool)
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"os\.urandom must return at least four bytes"):
+                new_mask()
+        monkeypatch.undo()
+        assert len(new_mask()) == 4
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
     def test_a_forked_child_draws_other_keys_than_its_parent(self):
