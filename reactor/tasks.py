@@ -8,8 +8,9 @@ both.
 What it must not know: what the coroutines do.
 
 How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are three requests: wait for file
-descriptors or a point in time, call a function on a helper thread, and tell the time.
+sends back the result or throws the exception. There are four requests: wait for file
+descriptors or a point in time, wait for the time to compute for long, call a function on a helper
+thread, and tell the time.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
 it holds must be released in ``finally`` or ``except BaseException``.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .loop import EventLoop
     from .timers import Timer
 
-__all__ = ["Task", "in_thread", "now", "run_blocking", "sleep", "wait", "within"]
+__all__ = ["Task", "in_thread", "my_turn", "now", "run_blocking", "sleep", "wait", "within"]
 
 T = TypeVar("T")
 
@@ -44,6 +45,12 @@ class Wait(NamedTuple):
 
     reads: Sequence[int]
     writes: Sequence[int]
+    until: float | None
+
+
+class Turn(NamedTuple):
+    """Request: until the loop has time for an expensive step (share.py), or *until* has come."""
+
     until: float | None
 
 
@@ -60,7 +67,7 @@ class Now(NamedTuple):
     """Request: the driver's clock."""
 
 
-Request = Wait | InThread | Now
+Request = Wait | Turn | InThread | Now
 
 _NOW = Now()  # one serves for all
 _START = Now()  # what a task waits for before its first step
@@ -80,6 +87,18 @@ def wait(
     """
     ready: set[int] = yield Wait(reads, writes, until)
     return ready
+
+
+@coroutine
+def my_turn(until: float | None = None) -> Generator[Request, Any, bool]:
+    """Wait until there is time to compute for a millisecond or so, up to the next step.
+
+    A loop that has many coroutines do so shares them out among its turns: see share.py.
+
+    Returns whether there is; False when *until* came first.
+    """
+    granted = yield Turn(until)
+    return bool(granted)
 
 
 @coroutine
@@ -156,7 +175,7 @@ async def _awaiting(awaitable: Awaitable[T]) -> T:
 
 def _no_later(until: float, request: Any) -> Generator[Request, Any, Any]:
     """Have a request served that ends at *until*, if not before."""
-    if isinstance(request, (Wait, InThread)):
+    if isinstance(request, (Wait, Turn, InThread)):
         sooner = until if request.until is None else min(until, request.until)
         request = request._replace(until=sooner)
     elif not isinstance(request, Now):
@@ -243,6 +262,12 @@ class Task(Generic[T]):
             if isinstance(request, Now):
                 resume, value = self._coroutine.send, self._loop.time()
                 continue
+            if isinstance(request, Turn):
+                self._waiting_for = request
+                if request.until != self._until:
+                    self._set_timer(request.until)
+                self._loop.share.run(self._loop, partial(self._granted, request))
+                return
             try:
                 self._serve(request)
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
@@ -288,6 +313,11 @@ class Task(Generic[T]):
                 poller.remove_writer(fd)
         elif isinstance(request, InThread):
             self._loop.awaited -= 1
+
+    def _granted(self, request: Turn) -> None:
+        if self._waiting_for is request:  # it has neither timed out nor been cancelled
+            self._waiting_for = None
+            self._step(self._coroutine.send, True)
 
     def _ready(self, fd: int) -> None:
         self._clear()
@@ -363,6 +393,8 @@ def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = No
 def _serve_blocking(request: Request, clock: Clock) -> Any:
     if isinstance(request, Now):
         return clock.now()
+    if isinstance(request, Turn):
+        return True
     timeout = None if request.until is None else max(0.0, request.until - clock.now())
     if isinstance(request, Wait):
         return wait_for(request.reads, request.writes, timeout)

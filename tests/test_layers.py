@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions"},
     {"timers", "protocols"},
     {"poller"},
-    {"loop", "tasks", "transports"},
+    {"loop", "share", "tasks", "transports"},
     {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
