@@ -42,6 +42,7 @@ from .protocols.handshake import (
 from .protocols.http11 import Response
 from .proxies import choose_proxy
 from .redirects import headers_for_another_origin, options_for_another_origin
+from .tasks import my_turn
 from .transports.dial import dial_unix
 from .transports.exchange import read_more, read_response, send_request, sooner
 from .transports.proxy import dial_through
@@ -155,6 +156,9 @@ async def _attempt(
     exact: bool,
 ) -> Upgraded | WebSocketURL:
     """Connect to *url*; return where it redirects to, if it does."""
+    # Hundreds may be asked for at once, or come to the end of their delay.
+    if not await my_turn(until):
+        raise WebSocketTimeoutException(f"timed out before {url.host} was dialled")
     watch = options.watch
     if watch is not None:
         cookie = "; ".join(filter(None, [watch.cookie(url.host), cookie]))

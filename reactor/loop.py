@@ -41,6 +41,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from .poller import Selector, make_poller
+from .share import TurnShare
 from .timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 
 __all__ = ["EventLoop", "LoopStats"]
@@ -153,6 +154,8 @@ class EventLoop:
         self.lingering: set[Abortable] = set()
         # Called at the beginning of every turn, if there is something to be called.
         self._before_turn: Callable[[], object] | None = None
+        #: Runs what computes for long, of many connections at once.
+        self.share = TurnShare()
         #: How many answers of helper threads are waited for.
         self.awaited = 0
         #: The thread that runs the loop; before the first run, the one that made it.
@@ -525,6 +528,11 @@ class EventLoop:
             raise KeyboardInterrupt
 
     # -- the rest ------------------------------------------------------------------------
+
+    @property
+    def turns(self) -> int:
+        """How many turns there have been, with this one."""
+        return self._turns
 
     def stats(self) -> LoopStats:
         """Return a snapshot of what the loop holds."""

@@ -8,9 +8,9 @@ both.
 What it must not know: what the coroutines do.
 
 How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are three requests: wait for file
-descriptors or a point in time, call a function on a helper thread (helpers.py), and tell the
-time. What wraps the coroutine of somebody else is in within.py.
+sends back the result or throws the exception. There are four requests: wait for file
+descriptors or a point in time, wait for the time to compute for long, call a function on a helper
+thread (helpers.py), and tell the time. What wraps the coroutine of somebody else is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
 it holds must be released in ``finally`` or ``except BaseException``.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .loop import EventLoop
     from .timers import Timer
 
-__all__ = ["Guard", "Task", "in_thread", "now", "run_blocking", "sleep", "wait"]
+__all__ = ["Guard", "Task", "in_thread", "my_turn", "now", "run_blocking", "sleep", "wait"]
 
 T = TypeVar("T")
 
@@ -66,6 +66,12 @@ class Wait(NamedTuple):
     guard: Guard | None = None
 
 
+class Turn(NamedTuple):
+    """Request: until the loop has time for an expensive step (share.py), or *until* has come."""
+
+    until: float | None
+
+
 class InThread(NamedTuple):
     """Request: the result of ``function(*args)``, called on a helper thread."""
 
@@ -81,7 +87,7 @@ class Now(NamedTuple):
     """Request: the driver's clock."""
 
 
-Request = Wait | InThread | Now
+Request = Wait | Turn | InThread | Now
 
 _NOW = Now()  # one serves for all
 _START = Now()  # what a task waits for before its first step
@@ -101,6 +107,18 @@ def wait(
     """
     ready: set[int] = yield Wait(reads, writes, until)
     return ready
+
+
+@coroutine
+def my_turn(until: float | None = None) -> Generator[Request, Any, bool]:
+    """Wait until there is time to compute for a millisecond or so, up to the next step.
+
+    A loop that has many coroutines do so shares them out among its turns: see share.py.
+
+    Returns whether there is; False when *until* came first.
+    """
+    granted = yield Turn(until)
+    return bool(granted)
 
 
 @coroutine
@@ -219,6 +237,12 @@ class Task(Generic[T]):
             if isinstance(request, Now):
                 resume, value = self._coroutine.send, self._loop.time()
                 continue
+            if isinstance(request, Turn):
+                self._waiting_for = request
+                if request.until != self._until:
+                    self._set_timer(request.until)
+                self._loop.share.run(self._loop, partial(self._granted, request))
+                return
             try:
                 self._serve(request)
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
@@ -258,7 +282,7 @@ class Task(Generic[T]):
     def _clear(self) -> None:
         """Forget the request and its descriptors."""
         request, self._waiting_for = self._waiting_for, None
-        if request is None or isinstance(request, Now):
+        if request is None or isinstance(request, (Now, Turn)):
             return
         poller = self._loop.poller
         if request.guard is not None:
@@ -270,6 +294,11 @@ class Task(Generic[T]):
                 poller.remove_writer(fd)
         else:
             self._loop.awaited -= 1
+
+    def _granted(self, request: Turn) -> None:
+        if self._waiting_for is request:  # it has neither timed out nor been cancelled
+            self._waiting_for = None
+            self._step(self._coroutine.send, True)
 
     def _ready(self, fd: int) -> None:
         self._clear()
@@ -354,6 +383,8 @@ def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = No
 def _serve_blocking(request: Request, clock: Clock) -> Any:
     if isinstance(request, Now):
         return clock.now()
+    if isinstance(request, Turn):
+        return True
     timeout = None if request.until is None else max(0.0, request.until - clock.now())
     if isinstance(request, Wait):
         return wait_for(request.reads, request.writes, timeout)

@@ -13,7 +13,7 @@ from types import coroutine
 from typing import Any, TypeVar
 
 from .exceptions import WebSocketTimeoutException
-from .tasks import Guard, InThread, Now, Request, Wait
+from .tasks import Guard, InThread, Now, Request, Turn, Wait
 
 __all__ = ["within"]
 
@@ -75,6 +75,8 @@ def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Requ
     if isinstance(request, (Wait, InThread)):
         sooner = until if request.until is None else min(until, request.until)
         request = request._replace(until=sooner, guard=guard)
+    elif isinstance(request, Turn):
+        request = Turn(until if request.until is None else min(until, request.until))
     elif not isinstance(request, Now):
         raise TypeError(f"only the steps of reactor.tasks can be awaited here, not {request!r}")
     return (yield request)

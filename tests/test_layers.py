@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions", "printable"},
     {"timers", "protocols"},
     {"poller", "helpers"},
-    {"loop", "tasks", "within", "transports"},
+    {"loop", "share", "tasks", "within", "transports"},
     {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},

@@ -19,7 +19,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..tasks import wait
+from ..tasks import my_turn, wait
 from .tls_contexts import reason_of
 
 __all__ = ["accept_tls", "server_hostname", "speaks_tls", "start_tls"]
@@ -91,6 +91,7 @@ async def _start(
     tls: socket.socket = sock  # the one that has the descriptor
     try:
         sock.setblocking(False)
+        await _time_to_compute(host, until)
         tls = wrapped = _wrap(sock, context, **options)
         await _handshake(wrapped, host, until)
     except (OSError, ValueError) as exc:
@@ -134,7 +135,18 @@ async def _handshake(tls: ssl.SSLSocket, host: str, until: float | None) -> None
         else:
             ready = await wait(reads=descriptor, until=until)
         if not ready:
-            raise WebSocketTimeoutException(f"timed out in the TLS handshake with {host}")
+            raise _timeout(host)
+        await _time_to_compute(host, until)
+
+
+async def _time_to_compute(host: str, until: float | None) -> None:
+    """Wait for it: keys and certificates cost up to some milliseconds of CPU."""
+    if not await my_turn(until):
+        raise _timeout(host)
+
+
+def _timeout(host: str) -> WebSocketTimeoutException:
+    return WebSocketTimeoutException(f"timed out in the TLS handshake with {host}")
 
 
 def _handshake_error(exc: OSError | ValueError, host: str) -> WebSocketTLSException:

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from reactor.tasks import Now
+from reactor.tasks import Now, Turn
 
 from .certificates import Authority
 from .tls_peer import tls_pair
@@ -55,6 +55,8 @@ def run_counted(coroutine: Coroutine[Any, Any, Any], sock: CountedTLS) -> tuple[
             turns[-1] += sock.reads - before
         if isinstance(request, Now):
             value = 0.0
+        elif isinstance(request, Turn):
+            value = True
         else:
             value = set(request.reads) | set(request.writes)
             turns.append(0)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from reactor.exceptions import (
     WebSocketTLSException,
 )
 from reactor.poller import wait_for
-from reactor.tasks import Wait, run_blocking
+from reactor.tasks import Turn, Wait, run_blocking
 from reactor.transports.tls import server_hostname, start_tls
 from reactor.transports.tls_contexts import make_context, make_server_context
 
@@ -193,11 +195,19 @@ def test_no_version_in_common(files: Files) -> None:
     assert "_ssl.c" not in str(caught.value)
 
 
+def send(coroutine: Any, value: object) -> Any:
+    """Go on; return the next request that is not for the time to compute, which there is."""
+    request = coroutine.send(value)
+    while isinstance(request, Turn):
+        request = coroutine.send(True)
+    return request
+
+
 def test_a_silent_server_is_a_timeout(files: Files) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         coroutine = start_tls(ours, make_context(), HOST, 7.5)
-        request = coroutine.send(None)
+        request = send(coroutine, None)
         assert isinstance(request, Wait)
         assert (len(request.reads), request.writes, request.until) == (1, (), 7.5)
         with pytest.raises(WebSocketTimeoutException) as caught:
@@ -207,11 +217,30 @@ def test_a_silent_server_is_a_timeout(files: Files) -> None:
             os.fstat(request.reads[0])
 
 
+def test_no_time_to_compute_is_a_timeout(files: Files) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        coroutine = start_tls(ours, make_context(), HOST, 7.5)
+        assert coroutine.send(None) == Turn(7.5)
+        with pytest.raises(WebSocketTimeoutException, match="timed out in the TLS handshake"):
+            coroutine.send(set())
+    assert ours.fileno() == -1
+
+
+def test_each_step_of_the_handshake_waits_for_time_to_compute() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.closing(start_tls(ours, make_context(), HOST, 7.5)) as coroutine:
+        assert coroutine.send(None) == Turn(7.5)
+        request = coroutine.send(True)
+        assert isinstance(request, Wait)
+        assert coroutine.send(set(request.reads)) == Turn(7.5)
+
+
 def test_cancelling_closes_the_socket() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         coroutine = start_tls(ours, make_context(), HOST, None)
-        (descriptor,) = coroutine.send(None).reads
+        (descriptor,) = send(coroutine, None).reads
         coroutine.close()
         with pytest.raises(OSError):
             os.fstat(descriptor)
@@ -231,11 +260,11 @@ def test_a_full_send_buffer_is_waited_for(files: Files) -> None:
             except BlockingIOError:
                 break
         coroutine = start_tls(ours, make_context(), HOST, None)
-        request = coroutine.send(None)
+        request = send(coroutine, None)
         assert (request.reads, len(request.writes)) == ((), 1)
         while stuffing:
             stuffing -= len(theirs.recv(stuffing))
-        request = coroutine.send(set(request.writes))
+        request = send(coroutine, set(request.writes))
         assert (len(request.reads), request.writes) == (1, ())
         coroutine.close()
 
