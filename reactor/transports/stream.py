@@ -241,6 +241,14 @@ class Stream:
             self.above_high = False
             self._receiver.queue_drained()
 
+    def drop_queue(self) -> None:
+        """Forget what is queued, but for the write that comes first: it may have begun."""
+        if self._queue:
+            first = self._queue[0]
+            self._queue.clear()
+            self._queue.append(first)
+            self.queued = len(first)
+
     # -- ending --------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -435,13 +443,26 @@ class Linger:
 
     The close frame may still be queued, and the peer may still be sending: the socket is
     closed when both are through, after *timeout* seconds, or with the loop.
+
+    Parameters:
+        loop: the event loop.
+        stream: the stream.
+        timeout: seconds.
+        when_closed: called once when the socket is closed; at once if it is already.
     """
 
-    __slots__ = ("_loop", "_stream", "_timer")
+    __slots__ = ("_loop", "_stream", "_timer", "_when_closed")
 
-    def __init__(self, loop: EventLoop, stream: Stream, timeout: float) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        stream: Stream,
+        timeout: float,
+        when_closed: Callable[[], object] | None = None,
+    ) -> None:
         self._loop = loop
         self._stream = stream
+        self._when_closed = when_closed
         self._timer = loop.call_later(timeout, stream.abort)
         loop.lingering.add(self)
         stream.set_receiver(self)
@@ -457,6 +478,9 @@ class Linger:
     def _forget(self) -> None:
         self._timer.cancel()
         self._loop.lingering.discard(self)
+        when_closed, self._when_closed = self._when_closed, None
+        if when_closed is not None:
+            when_closed()
 
     def data_received(self, data: bytes) -> None:
         """Nobody listens."""
