@@ -39,7 +39,12 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from .dispatcher import call, call_on_error, deliver
-from .exceptions import CloseCode, WebSocketException, WebSocketTimeoutException
+from .exceptions import (
+    CloseCode,
+    WebSocketException,
+    WebSocketPeerException,
+    WebSocketTimeoutException,
+)
 from .options import ConnectionOptions
 from .printable import printable, quoted
 from .protocols.frames import new_mask
@@ -66,6 +71,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Phase", "check_protocol"]
 
 logger = logging.getLogger("reactor")
+
+#: Seconds at most that a peer which has broken the protocol is given to read why.
+FAREWELL = 1.0
 
 
 def check_protocol(handlers: object) -> None:
@@ -257,6 +265,8 @@ class Connection(Sending):
 
     def last_word(self, event: Close | Failure) -> None:
         """The peer has sent its close frame, or broken the protocol."""
+        if isinstance(event, Failure):
+            self.stream.drop_queue()  # nothing is kept for who breaks the rules
         self.session.accept(event)
         self.flush()
         if isinstance(event, Close):
@@ -428,8 +438,15 @@ class Connection(Sending):
         self._keep_alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()
-        Linger(self._loop, self.stream, self.options.close_timeout)
+        timeout = self.options.close_timeout
+        if isinstance(error, WebSocketPeerException):
+            timeout = min(timeout, FAREWELL)
+        Linger(self._loop, self.stream, timeout, self._when_closed())
         self._over(code, reason, error)
+
+    def _when_closed(self) -> Callable[[], object] | None:
+        """Return what to call when the socket is closed, which may be later than the end."""
+        return None
 
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
         self._phase = Phase.OVER

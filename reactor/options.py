@@ -313,10 +313,11 @@ class ServerOptions(ConnectionOptions):
         max_handshakes: clients whose opening handshake may be going on: those that have not sent
             their request, and those that wait for ``process_request``. When there is one more,
             the one that has taken longest is dropped. None: no limit.
-        max_connections: connections beyond this number wait in the backlog; None: no limit.
-        max_connections_per_address: connections from one IP address; further ones get status
-            429, and beyond twice the number no answer. None: no limit. Clients behind one proxy
-            share its address.
+        max_connections: connections beyond this number wait in the backlog; None: no limit. A
+            connection counts from the TCP connection until its socket is closed.
+        max_connections_per_address: connections from one IP address, counted likewise; further
+            ones get status 429, and beyond twice the number no answer. None: no limit. Clients
+            behind one proxy share its address.
         backlog: connections that the kernel may hold for us.
         reuse_port: let other processes listen on the same port; the kernel shares out the
             clients among them (SO_REUSEPORT).

@@ -8,9 +8,11 @@ What it must not know: what protocol objects do.
 How it works. A :class:`Listener` accepts in bounded batches and starts a task for each socket,
 which does TLS and the upgrade under one deadline (accept.py); a :class:`ServerConnection` takes
 over from there. When the process has no descriptors left, or ``max_connections`` is reached,
-accepting pauses until a connection is over (or, for the descriptors, for a moment): the backlog
-waits in the kernel, and nobody is refused for it. Who connects and says nothing, or waits for an
-async ``process_request``, cannot hold up others: past ``max_handshakes`` of these, the oldest goes.
+accepting pauses until a socket is closed (or, for the descriptors, for a moment): the backlog
+waits in the kernel, and nobody is refused for it. A client is counted until its socket is closed,
+which may be later than the end of its connection, or than a refusal. Who connects and says nothing,
+or waits for an async ``process_request``, cannot hold up others: past ``max_handshakes`` of these,
+the oldest goes.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +120,10 @@ class ServerConnection(Connection):
         try:
             super()._over(code, reason, error)
         finally:  # KeyboardInterrupt and SystemExit pass through
-            self._listener.connection_over(self)
+            self._listener.connections.discard(self)
+
+    def _when_closed(self) -> Callable[[], object]:
+        return partial(self._listener.leave, self._address)  # which keeps nothing else alive
 
 
 class Listener:
@@ -156,7 +162,8 @@ class Listener:
         self._factory = factory
         # In the order in which they came.
         self._handshakes: dict[_Handshake, None] = {}
-        # IP address -> its handshakes and connections, where these are limited.
+        # Sockets of clients that are not closed: all, and by IP address where that is limited.
+        self._held = 0
         self._addresses: dict[str, int] = {}
         self._pause: Timer | None = None
         self._closed = False
@@ -187,7 +194,7 @@ class Listener:
     @property
     def _full(self) -> bool:
         limit = self.options.max_connections
-        return limit is not None and len(self.connections) + len(self._handshakes) >= limit
+        return limit is not None and self._held >= limit
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -266,7 +273,7 @@ class Listener:
         """An opening handshake has ended, however. Idempotent."""
         if handshake in self._handshakes:
             del self._handshakes[handshake]
-            self._leave(handshake.address)
+            self.leave(handshake.address)
 
     def _drop(self, handshake: _Handshake) -> None:
         """End an opening handshake."""
@@ -299,19 +306,16 @@ class Listener:
         self.connections.add(connection)
         connection.open(upgraded)
 
-    def connection_over(self, connection: ServerConnection) -> None:
-        """One of the connections has ended."""
-        self.connections.discard(connection)
-        self._leave(connection.address)
-
     # -- counting ------------------------------------------------------------------------
 
     def _enter(self, address: str | None) -> None:
+        self._held += 1
         if address is not None:
             self._addresses[address] = self._addresses.get(address, 0) + 1
 
-    def _leave(self, address: str | None) -> None:
-        """A handshake, or a connection, is over: there is room again."""
+    def leave(self, address: str | None) -> None:
+        """The socket of a client is closed: there is room again."""
+        self._held -= 1
         if address is not None:
             self._addresses[address] -= 1
             if not self._addresses[address]:

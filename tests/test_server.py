@@ -550,6 +550,7 @@ def test_connections_beyond_the_limit_wait_for_a_place(
 
     first.send_frame(CLOSE, close_payload(1000))
     assert first.frame().opcode == CLOSE
+    first.close()
     assert third.head()[0] == "HTTP/1.1 101 Switching Protocols"
     assert echoes(third)
     assert len(listener.connections) == 2

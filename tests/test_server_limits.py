@@ -18,7 +18,7 @@ from reactor.tasks import sleep
 from reactor.timers import ManualClock
 
 from .support.certificates import Authority
-from .support.clients import REQUEST, RawClient, head
+from .support.clients import REQUEST, RawClient, RawTLSClient, head
 from .support.driving import run_until
 from .support.leaks import open_descriptors
 from .support.recorder import Recorder
@@ -231,8 +231,8 @@ def test_an_address_has_its_limit(
     # When one has gone there is room for one.
     first.send_frame(CLOSE, close_payload(1000))
     first.frame()
-    run_until(loop, lambda: len(listener.connections) == 1)
-    turn(loop)
+    first.close()
+    run_until(loop, lambda: listener._addresses == {"127.0.0.1": 1})
     fourth, fifth = raw_client(listener), raw_client(listener)
     fourth.upgrade()
     assert echoes(fourth)
@@ -325,6 +325,134 @@ def test_over_tls_the_refusal_can_be_read(
     (error,) = first.errors + second.errors
     assert "Handshake status 429 Too Many Requests" in str(error)
     assert "too many connections from your address" in str(error)
+
+
+# --- clients whose connection is over, and who stay -----------------------------------------------
+
+FAULT = build_frame(TEXT, b"x", rsv=4, key=b"abcd")
+GOODBYE = build_frame(CLOSE, close_payload(1000), key=b"abcd")
+
+
+def answered(peer: RawClient) -> bool:
+    """Say whether anything has come."""
+    peer.pump()
+    return bool(peer.data)
+
+
+@pytest.mark.parametrize(("last_word", "patience"), [(FAULT, 1.0), (GOODBYE, 5.0)])
+@pytest.mark.parametrize("secure", [False, True])
+def test_who_stays_counts_until_the_socket_is_closed(
+    loop: Reactor,
+    clock: ManualClock,
+    listen: Callable[..., Listener],
+    raw_client: Client,
+    served: Served,
+    authority: Authority,
+    last_word: bytes,
+    patience: float,
+    secure: bool,
+) -> None:
+    listener = listen(max_connections=1, ssl=authority.server_context if secure else None)
+    if secure:
+        stays: RawClient = RawTLSClient(loop, listener.address, authority.client_context())
+    else:
+        stays = raw_client(listener)
+    stays.upgrade()
+    stays.send(last_word)
+    assert stays.frame().opcode == CLOSE
+    run_until(loop, lambda: served[0].names[-1] == "close")
+    assert not listener.connections
+    waits = raw_client(listener)  # in the kernel's backlog
+    turn(loop)
+    assert len(listener._handshakes) == 0
+    clock.advance(patience - 0.01)
+    turn(loop)
+    assert len(listener._handshakes) == 0
+    clock.advance(0.02)
+    run_until(loop, lambda: listener._handshakes)
+    assert not loop.lingering
+    stays.close()
+    waits.close()
+
+
+def test_who_leaves_makes_room_at_once(
+    loop: Reactor, listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    listener = listen(max_connections=1, max_connections_per_address=1)
+    for last_word in (FAULT, GOODBYE, b""):
+        client = raw_client(listener)
+        client.upgrade()
+        client.send(last_word)
+        client.close()
+        run_until(loop, lambda: not listener._addresses)
+        assert listener._held == 0
+
+
+def test_an_address_counts_those_who_stay(
+    loop: Reactor, clock: ManualClock, listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    listener = listen(max_connections_per_address=2)
+    before = len(open_descriptors())
+    crowd = []
+    for _ in range(50):
+        client = raw_client(listener)
+        crowd.append(client)
+        client.send(head(*REQUEST) + FAULT)
+        turn(loop)
+    # Two connections; two more that were told so, and are heard for a second.
+    assert len(open_descriptors()) - before - len(crowd) <= 4
+    clock.advance(1.001)
+    run_until(loop, lambda: not listener._addresses)
+    raw_client(listener).upgrade()
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [(head("GET / HTTP/1.1", "Host: a"), "426"), (b"nonsense\r\n\r\n", "400")],
+)
+def test_who_is_refused_and_stays_counts_for_a_second(
+    loop: Reactor,
+    clock: ManualClock,
+    listen: Callable[..., Listener],
+    raw_client: Client,
+    request_head: bytes,
+    status: str,
+) -> None:
+    listener = listen(max_connections=1)
+    refused, waits = raw_client(listener), raw_client(listener)
+    refused.send(request_head)
+    assert refused.head()[0].startswith(f"HTTP/1.1 {status} ")
+    waits.send(head(*REQUEST))
+    clock.advance(0.99)
+    turn(loop)
+    assert not answered(waits)
+    clock.advance(0.02)
+    assert waits.head()[0] == "HTTP/1.1 101 Switching Protocols"
+
+
+def test_nothing_is_kept_for_who_breaks_the_rules(
+    loop: Reactor, listen: Callable[..., Listener], raw_client: Client, served: Served
+) -> None:
+    listener = listen()
+    client = raw_client(listener, receive=4096)
+    client.upgrade()
+    run_until(loop, lambda: served)
+    for number in range(64):
+        served[0].send(b"%d " % number + b"x" * 65536)
+        loop.run_once(0)
+    stream = next(iter(listener.connections)).stream
+    assert stream.queued > 1 << 20
+    client.send(FAULT)
+    run_until(loop, lambda: served[0].names[-1] == "close")
+    assert stream.queued < 1 << 17
+    # What it still gets is whole frames, in order, and last why.
+    frames = []
+    while not frames or frames[-1].opcode != CLOSE:
+        frames.append(client.frame())
+    assert frames[-1].payload[:2] == close_payload(1002)
+    numbers = [int(frame.payload.split()[0]) for frame in frames[:-1]]
+    assert numbers == list(range(len(numbers)))
+    assert client.until_closed() == b""
 
 
 # --- clients that do it wrong ---------------------------------------------------------------------
