@@ -33,6 +33,7 @@ from ..exceptions import (
     WebSocketTLSException,
 )
 from ..tasks import wait
+from .names import to_ascii, without_final_dot
 
 __all__ = [
     "SessionCache",
@@ -106,14 +107,16 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
             - ``suppress_ragged_eofs``: for :func:`start_tls`
             - ``do_handshake_on_connect``: accepted without effect
 
-    Raises ValueError for an unknown key, TypeError for a ``context`` that is none,
-    WebSocketException for CERT_NONE together with ``check_hostname=True``, and
-    WebSocketTLSException naming the key whose file or value OpenSSL refuses.
+    Raises ValueError for an unknown key, ValueError or TypeError for a ``server_hostname`` that is
+    no name, TypeError for a ``context`` that is none, WebSocketException for CERT_NONE together
+    with ``check_hostname=True``, and WebSocketTLSException naming the key whose file or value
+    OpenSSL refuses.
     """
     options = {key: value for key, value in (sslopt or {}).items() if value is not None}
     unknown = sorted(map(str, options.keys() - CONTEXT_KEYS - OTHER_KEYS))
     if unknown:
         raise ValueError(f"sslopt has no key {', '.join(map(repr, unknown))}")
+    server_hostname(options, "")  # what is wrong with it is better known now
     context = options.get("context")
     if context is not None:
         if not isinstance(context, ssl.SSLContext):
@@ -156,10 +159,23 @@ def make_server_context(
 
 
 def server_hostname(sslopt: Mapping[str, Any] | None, host: str) -> str:
-    """Return the name to send in SNI and to verify: that of *sslopt* if it has one, else *host*."""
-    name: str | None = (sslopt or {}).get("server_hostname")
-    # RFC 6874 section 4: the zone of a link-local address means nothing outside this machine.
-    return name or host.partition("%")[0]
+    """Return the name to send in SNI and to verify: that of *sslopt* if it has one, else *host*.
+
+    It is in ASCII, and without a final dot (RFC 6066 section 3). Raises ValueError or TypeError
+    for a name in *sslopt* that is none.
+    """
+    name: Any = (sslopt or {}).get("server_hostname")
+    if not name:
+        # RFC 6874 section 4: the zone of a link-local address means nothing outside this machine.
+        return without_final_dot(host.partition("%")[0])
+    if not isinstance(name, str):
+        raise TypeError(f"sslopt['server_hostname'] must be a str, not {type(name).__name__}")
+    if name.isascii():
+        return without_final_dot(name)
+    try:
+        return without_final_dot(to_ascii(name))
+    except ValueError as exc:
+        raise ValueError(f"sslopt['server_hostname'] is invalid: {name!r}: {exc}") from None
 
 
 # --- the identity of a context ----------------------------------------------------------------
