@@ -14,6 +14,7 @@ handler may still give up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from .options import ClientOptions
 from .protocols.frames import new_mask
 from .protocols.handshake import normalize_headers
 from .protocols.http11 import parse_again
+from .protocols.retry_after import retry_after
 from .protocols.session import Role
 from .tasks import Task
 from .transports.tls_contexts import make_context
@@ -191,14 +193,9 @@ class ClientConnection(Connection):
         if self._phase is Phase.ATTACHED and self._opened_at is not None:
             open_for = self._loop.now - self._opened_at
             self._attempt = backoff.attempts_after(self._attempt, open_for)
-        delay = backoff.delay(self._attempt)
+        asked = 0.0
+        if isinstance(error, WebSocketBadStatusException):
+            asked = retry_after(error.resp_headers or {}, time.time())
+        delay = backoff.delay(self._attempt, asked=asked)
         self._attempt += 1
-        if delay is not None and isinstance(error, WebSocketBadStatusException):
-            delay = max(delay, _retry_after(error))
         return delay
-
-
-def _retry_after(error: WebSocketBadStatusException) -> float:
-    """The seconds that the server asks for (RFC 9110 section 10.2.3), at most an hour."""
-    value = (error.resp_headers or {}).get("retry-after", "")
-    return min(float(value), 3600.0) if value.isascii() and value.isdigit() else 0.0

@@ -45,10 +45,11 @@ from .redirects import headers_for_another_origin, options_for_another_origin
 from .tasks import my_turn
 from .transports.dial import dial_unix
 from .transports.exchange import read_more, read_response, send_request, sooner
+from .transports.names import server_hostname
 from .transports.proxy import dial_through
 from .transports.reach import reach
 from .transports.resolver import Answer, forget
-from .transports.tls import server_hostname, speaks_tls, start_tls
+from .transports.tls import speaks_tls, start_tls
 from .transports.tls_contexts import make_context
 from .transports.tls_sessions import Resumption, session_cache
 from .url import WebSocketURL, join, parse_url, same_origin

@@ -90,6 +90,11 @@ class HelperThreads:
         self._threads = 0
         self._sleeping = False  # whether one of them waits for a place
 
+    @property
+    def full(self) -> bool:
+        """Whether all threads that there may be are at calls that have not ended."""
+        return len(self._running) >= self._ceiling
+
     def submit(self, request: InThread, answer: Answer) -> None:
         """Have the request served; *answer* is called on a helper thread.
 
@@ -131,8 +136,8 @@ class HelperThreads:
         )
 
     def _add(self, request: InThread, elder: _Call | None) -> _Call:
-        full = len(self._running) >= self._ceiling and self._patience < inf
-        if full and not any(call.answers for call in self._running):
+        may_hang = self._patience < inf
+        if may_hang and self.full and not any(call.answers for call in self._running):
             raise RuntimeError(
                 f"{self._ceiling} earlier calls were given up, and none of them has ended"
             )

@@ -210,7 +210,8 @@ class ClientOptions(ConnectionOptions):
         mask_key: a function that is given the number 4 and returns that many bytes (or
             characters up to U+00FF), to mask a frame with; default: unpredictable ones, as
             RFC 6455 section 5.3 demands.
-        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect.
+        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect. A server that
+            refuses with Retry-After is heeded up to the Backoff's cap, see there.
         watch: is told of the opening handshakes; see HandshakeWatch.
     """
 

@@ -155,7 +155,8 @@ def _parse_host_port(text: str) -> tuple[str, int | None]:
 
 def _parse_name(name: str) -> str:
     try:
-        host = canonical_host(name)
+        # Also where it is percent-encoded, as a redirect's is if it was not ASCII.
+        host = canonical_host(unquote(name, errors="strict"))
     except ValueError as exc:
         raise ValueError(f"hostname is invalid: {quoted(name)}: {exc}") from None
     if not _HOST.fullmatch(host):

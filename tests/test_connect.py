@@ -804,6 +804,29 @@ def test_a_context_that_is_changed_while_a_host_is_dialled_is_not_used(
         open_(peer.url, sslopt=authority.sslopt)
 
 
+def test_the_final_dot_of_a_name_is_sent_to_the_server_but_not_to_tls(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    names: list[str | None] = []
+    context = authority.issue("localhost")
+    context.sni_callback = lambda _sock, name, _context: names.append(name)
+    peer = serve(accepting(), context=context)
+    for host in ("localhost.", "localhost"):
+        open_(f"wss://{host}:{peer.port}", sslopt=authority.sslopt)
+    assert names == ["localhost", "localhost"]
+    # As browsers do it.
+    hosts = [request.headers["host"] for request in peer.requests]
+    assert hosts == [f"localhost.:{peer.port}", f"localhost:{peer.port}"]
+
+
+def test_a_name_that_is_not_ascii(
+    serve: Serve, open_: Open, authority: Authority, names: None
+) -> None:
+    peer = serve(accepting(), context=authority.issue("xn--strae-oqa.example"))
+    open_(f"wss://Stra\xdfe.example:{peer.port}", sslopt=authority.sslopt)
+    assert peer.requests[0].headers["host"] == f"xn--strae-oqa.example:{peer.port}"
+
+
 def test_ipv6(serve: Serve, open_: Open) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")

@@ -32,6 +32,7 @@ class TestParse:
             ("ws://[fe80::1%25]/", WebSocketURL("ws", "fe80::1%25", 80, "/")),
             ("ws://b\xfccher.de", WebSocketURL("ws", "xn--bcher-kva.de", 80, "/")),
             ("ws://STRA\xdfE.de.:81", WebSocketURL("ws", "xn--strae-oqa.de.", 81, "/")),
+            ("ws://b%C3%BCcher.de/", WebSocketURL("ws", "xn--bcher-kva.de", 80, "/")),
             ("ws://127.0.0.1./", WebSocketURL("ws", "127.0.0.1", 80, "/")),
             ("ws://0x7f.1/", WebSocketURL("ws", "127.0.0.1", 80, "/")),
         ],
@@ -105,6 +106,9 @@ class TestParse:
             ("ws://a b/", "hostname is invalid: 'a b'"),
             ("ws://a%20b/", "hostname is invalid: 'a%20b'"),
             ("ws://a\\b/", "hostname is invalid"),
+            ("ws://a%FCb/", "hostname is invalid: 'a%FCb'"),
+            ("ws://a%2Fb/", "hostname is invalid: 'a%2Fb'"),
+            ("ws://a%00b/", "hostname is invalid: 'a%00b'"),
             ("ws://a..b/", "hostname is invalid: 'a..b': a part of it is empty"),
             (f"ws://{'a' * 64}.com/", "hostname is invalid"),
             ("ws://a\u200db/", "hostname is invalid: 'a\\u200db': Joiner U+200D not allowed"),
@@ -228,6 +232,9 @@ class TestJoin:
             ("ws://h/a", "/b c", "ws://h/b%20c"),
             ("ws://h/a", "/caf\xc3\xa9", "ws://h/caf%C3%A9"),  # UTF-8, read as latin-1
             ("ws://h/a", "/\u20ac", "ws://h/%E2%82%AC"),
+            ("ws://h/a", "//b\xc3\xbccher.de/", "ws://xn--bcher-kva.de/"),
+            ("ws://h/a", "//stra%C3%9Fe.de/", "ws://xn--strae-oqa.de/"),
+            ("ws://h/a", "//other./x", "ws://other./x"),
         ],
     )
     def test_target(self, base, location, expected):
@@ -246,6 +253,7 @@ class TestJoin:
             ("javascript:x", "scheme javascript is invalid"),
             ("http://", "hostname is invalid"),
             ("ws://a b/", "hostname is invalid"),
+            ("ws://a%E2%80%8Db/", "hostname is invalid: 'a%E2%80%8Db': Joiner U+200D"),
             ("http://[::1/", ""),
             ("https://h:99999/", "port 99999 is invalid"),
         ],

@@ -13,7 +13,6 @@ system.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 
 from .names import without_final_dot
@@ -42,23 +41,19 @@ def known_addresses(name: str) -> Sequence[str]:
 
 
 class _HostsFile:
-    """What the file says, and when it said so."""
+    """What the file says, and when it said so. Threads that find a change together read it each."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stamp: tuple[object, ...] = ()
-        self._names: dict[str, list[str]] = {}
+        self._known: tuple[tuple[object, ...], dict[str, list[str]]] = (), {}
 
     def names(self) -> dict[str, list[str]]:
         """Return the addresses of each name."""
         try:
             status = os.stat(HOSTS_FILE)
             stamp = (HOSTS_FILE, status.st_ino, status.st_mtime_ns, status.st_size)
-            with self._lock:
-                if stamp != self._stamp:
-                    self._names = _read() if status.st_size <= MAX_SIZE else {}
-                    self._stamp = stamp
-                return self._names
+            if stamp != self._known[0]:
+                self._known = stamp, _read() if status.st_size <= MAX_SIZE else {}
+            return self._known[1]
         except OSError:  # there is none, or it is not for us: the system may know better
             return {}
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["canonical_host", "to_ascii", "without_final_dot"]
+__all__ = ["canonical_host", "server_hostname", "to_ascii", "without_final_dot"]
 
 #: RFC 1035 section 2.3.4: of a name, without the final dot, and of each of its labels.
 MAX_NAME = 253
@@ -69,3 +71,23 @@ def without_final_dot(name: str) -> str:
     RFC 6066 section 3: the name is sent "without a trailing dot".
     """
     return name.removesuffix(".")
+
+
+def server_hostname(sslopt: Mapping[str, Any] | None, host: str) -> str:
+    """Return the name to send in SNI and to verify: that of *sslopt* if it has one, else *host*.
+
+    It is in ASCII, and without a final dot (RFC 6066 section 3). Raises ValueError or TypeError
+    for a name in *sslopt* that is none.
+    """
+    name: Any = (sslopt or {}).get("server_hostname")
+    if not name:
+        # RFC 6874 section 4: the zone of a link-local address means nothing outside this machine.
+        return without_final_dot(host.partition("%")[0])
+    if not isinstance(name, str):
+        raise TypeError(f"sslopt['server_hostname'] must be a str, not {type(name).__name__}")
+    if name.isascii():
+        return without_final_dot(name)
+    try:
+        return without_final_dot(to_ascii(name))
+    except ValueError as exc:
+        raise ValueError(f"sslopt['server_hostname'] is invalid: {name!r}: {exc}") from None

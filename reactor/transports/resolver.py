@@ -177,7 +177,8 @@ async def _ask_system(key: tuple[str, int, int], until: float | None) -> tuple[A
             threads=look_ups,
         )
     except WebSocketTimeoutException:
-        raise WebSocketTimeoutException(f"timed out resolving {host}") from None
+        crowd = " (all threads wait for names that are not answered)" if look_ups.full else ""
+        raise WebSocketTimeoutException(f"timed out resolving {host}{crowd}") from None
     # gaierror; UnicodeError: no valid name; RuntimeError: no thread is to be had
     except (OSError, ValueError, RuntimeError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket
 import ssl
 import traceback
-from collections.abc import Mapping
 from typing import Any
 
 from ..exceptions import (
@@ -22,17 +21,10 @@ from ..exceptions import (
 from ..tasks import my_turn, wait
 from .tls_contexts import reason_of
 
-__all__ = ["accept_tls", "server_hostname", "speaks_tls", "start_tls"]
+__all__ = ["accept_tls", "speaks_tls", "start_tls"]
 
 # What OpenSSL finds when the peer's first bytes are not TLS; the second name is that of 3.2+.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
-
-
-def server_hostname(sslopt: Mapping[str, Any] | None, host: str) -> str:
-    """Return the name to send in SNI and to verify: that of *sslopt* if it has one, else *host*."""
-    name: str | None = (sslopt or {}).get("server_hostname")
-    # RFC 6874 section 4: the zone of a link-local address means nothing outside this machine.
-    return name or host.partition("%")[0]
 
 
 def speaks_tls(sock: Any) -> bool:

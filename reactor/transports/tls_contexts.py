@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..exceptions import WebSocketException, WebSocketTLSException
+from .names import server_hostname
 
 __all__ = ["for_another_host", "make_context", "make_server_context", "reason_of", "strictness"]
 
@@ -104,18 +105,20 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
               the certificate of the client
             - ``ciphers``, ``ecdh_curve``: names as OpenSSL has them
             - ``ssl_version`` (PROTOCOL_TLS_CLIENT)
-            - ``server_hostname``: see :func:`server_hostname`
+            - ``server_hostname``: see :func:`~.names.server_hostname`
             - ``suppress_ragged_eofs``: for :func:`start_tls`
             - ``do_handshake_on_connect``: accepted without effect
 
-    Raises ValueError for an unknown key, TypeError for a ``context`` that is none,
-    WebSocketException for CERT_NONE together with ``check_hostname=True``, and
-    WebSocketTLSException naming the key whose file or value OpenSSL refuses.
+    Raises ValueError for an unknown key, ValueError or TypeError for a ``server_hostname`` that is
+    no name, TypeError for a ``context`` that is none, WebSocketException for CERT_NONE together
+    with ``check_hostname=True``, and WebSocketTLSException naming the key whose file or value
+    OpenSSL refuses.
     """
     options = {key: value for key, value in (sslopt or {}).items() if value is not None}
     unknown = sorted(map(str, options.keys() - CONTEXT_KEYS - OTHER_KEYS))
     if unknown:
         raise ValueError(f"sslopt has no key {', '.join(map(repr, unknown))}")
+    server_hostname(options, "")  # what is wrong with it is better known now
     context = options.get("context")
     if context is not None:
         if not isinstance(context, ssl.SSLContext):

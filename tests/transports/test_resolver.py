@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reactor.exceptions import WebSocketAddressException, WebSocketTimeoutException
-from reactor.helpers import look_ups
+from reactor.helpers import HelperThreads, look_ups
 from reactor.tasks import InThread, Now, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports import hosts, resolver
@@ -243,6 +243,31 @@ def test_a_system_that_does_not_answer_in_time_is_a_timeout_that_names_the_host(
         with pytest.raises(WebSocketTimeoutException) as caught:
             run_blocking(resolve("slow.example", 80, clock.now()), clock)
         assert str(caught.value) == "timed out resolving slow.example"
+    finally:
+        answer.set()
+
+
+def test_a_name_that_waits_behind_too_many_others_says_so(
+    monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> None:
+    answer, entered = threading.Event(), threading.Event()
+
+    def getaddrinfo(*args: object) -> list[object]:
+        entered.set()
+        answer.wait()
+        return []
+
+    threads = HelperThreads(limit=1, patience=0.0, ceiling=1)
+    monkeypatch.setattr(resolver, "look_ups", threads)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    threads.submit(InThread(getaddrinfo, (), None, None), lambda *_: None)
+    assert entered.wait(20)
+    try:
+        with pytest.raises(WebSocketTimeoutException) as caught:
+            run_blocking(resolve("good.example", 80, clock.now()), clock)
+        assert str(caught.value) == (
+            "timed out resolving good.example (all threads wait for names that are not answered)"
+        )
     finally:
         answer.set()
 

@@ -17,7 +17,8 @@ from reactor.exceptions import (
 )
 from reactor.poller import wait_for
 from reactor.tasks import Turn, Wait, run_blocking
-from reactor.transports.tls import server_hostname, start_tls
+from reactor.transports.names import server_hostname
+from reactor.transports.tls import start_tls
 from reactor.transports.tls_contexts import make_context, make_server_context
 
 from ..support.sockets import reset as reset_now
@@ -112,6 +113,19 @@ def test_server_hostname_of_the_options() -> None:
     assert server_hostname({}, HOST) == HOST
     assert server_hostname(None, HOST) == HOST
     assert server_hostname(None, "fe80::1%eth0") == "fe80::1"
+    assert server_hostname(None, "a.example.") == "a.example"
+    assert server_hostname({"server_hostname": "b.example."}, HOST) == "b.example"
+    assert server_hostname({"server_hostname": "Stra\xdfe.example."}, HOST) == (
+        "xn--strae-oqa.example"
+    )
+
+
+def test_a_server_hostname_that_is_no_name_is_an_error_of_the_options() -> None:
+    with pytest.raises(ValueError) as caught:
+        make_context({"server_hostname": "a\u200db"})
+    assert str(caught.value).startswith("sslopt['server_hostname'] is invalid: 'a\\u200db': Joiner")
+    with pytest.raises(TypeError, match="must be a str, not bytes"):
+        make_context({"server_hostname": b"a.example"})
 
 
 def close_at_once(sock: socket.socket) -> None:
