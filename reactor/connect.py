@@ -149,7 +149,7 @@ async def _attempt(
     """Connect to *url*; return where it redirects to, if it does."""
     watch = options.watch
     if watch is not None:
-        cookie = "; ".join(filter(None, [watch.cookie(url.host), cookie]))
+        cookie = "; ".join(filter(None, [watch.cookie(url), cookie]))
     key = make_key()
     # Built first: what cannot be sent is an error before anything is connected.
     deflate = options.deflate
@@ -168,7 +168,7 @@ async def _attempt(
             sock, until, url.host, options.head_limits, early, exact=exact
         )
         if watch is not None:
-            watch.response_received(url.host, response, parser.raw)
+            watch.response_received(url, response, parser.raw)
         if response.status != 101:
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()

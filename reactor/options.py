@@ -32,6 +32,7 @@ from .transports.proxy import Proxy
 
 if TYPE_CHECKING:
     from .admission import ProcessRequest
+    from .url import WebSocketURL
 
 __all__ = [
     "ClientOptions",
@@ -165,14 +166,14 @@ class HandshakeWatch:
     the thread that connects.
     """
 
-    def cookie(self, host: str) -> str | None:
-        """Return cookies for a host, which go out before those of the options; None for none."""
+    def cookie(self, url: WebSocketURL) -> str | None:
+        """Return cookies for a URL, which go out before those of the options; None for none."""
 
     def request_sent(self, head: bytes) -> None:
         """A request has gone out."""
 
-    def response_received(self, host: str, response: Response, head: bytes) -> None:
-        """A response has come from a host; *head* is the same as it came."""
+    def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
+        """A response has come to a request for a URL; *head* is the same as it came."""
 
 
 @dataclass(frozen=True, kw_only=True)
