@@ -20,8 +20,8 @@ from .admission import Accept, HTTPResponse, check_origin, choose_subprotocol, f
 from .exceptions import WebSocketException, WebSocketTimeoutException
 from .options import ServerOptions
 from .printable import printable
+from .protocols.answers import RejectedUpgrade, build_response, check_request
 from .protocols.deflate import Agreement, accept_offers
-from .protocols.handshake import RejectedUpgrade, build_response, check_request
 from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.websocket import WebSocketProtocol
 from .tasks import now, wait, within

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from .options import ConnectionOptions, ServerOptions, plain_origin
 from .printable import quoted
-from .protocols.handshake import HeaderSource, RejectedUpgrade, build_rejection, normalize_headers
+from .protocols.answers import RejectedUpgrade, build_rejection
+from .protocols.handshake import HeaderSource, normalize_headers
 from .protocols.http11 import Request
 from .protocols.websocket import WebSocketProtocol
 

@@ -17,14 +17,15 @@ from math import inf
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
+from .protocols.answers import build_response
 from .protocols.deflate import Deflate
 from .protocols.handshake import (
     HeaderSource,
-    build_response,
     check_subprotocols,
     normalize_headers,
 )
-from .protocols.http11 import HeadLimits, Request, Response, check_header
+from .protocols.headers import check_header
+from .protocols.http11 import HeadLimits, Request, Response
 from .protocols.messages import MessageLimits
 from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy

@@ -33,7 +33,8 @@ from ..exceptions import (
     WebSocketTimeoutException,
 )
 from ..printable import printable
-from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits, build_head
+from ..protocols.headers import build_head
+from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits
 from .dial import dial
 from .exchange import read_response, read_some, write_all
 from .resolver import resolve
