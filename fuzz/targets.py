@@ -17,13 +17,10 @@ from typing import Any
 
 from reactor.exceptions import WebSocketException
 from reactor.protocols import frames
+from reactor.protocols.answers import RejectedUpgrade, check_request
 from reactor.protocols.body import BodyParser
 from reactor.protocols.deflate import Compression, Deflate, accept_offers, check_answer
-from reactor.protocols.handshake import (
-    RejectedUpgrade,
-    check_request,
-    check_response,
-)
+from reactor.protocols.handshake import check_response
 from reactor.protocols.http11 import HeadError, HeadLimits, HeadParser
 from reactor.protocols.messages import MessageLimits
 from reactor.protocols.session import Close, Data, Failure, Role, State, WebSocketSession

@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from email.utils import formatdate
 from inspect import isawaitable
 from typing import NamedTuple
 
@@ -23,8 +24,8 @@ from .exceptions import (
 )
 from .options import ServerOptions
 from .printable import printable
+from .protocols.answers import RejectedUpgrade, build_response, check_request
 from .protocols.deflate import Agreement, accept_offers
-from .protocols.handshake import RejectedUpgrade, build_response, check_request
 from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.websocket import WebSocketProtocol
 from .tasks import now, wait
@@ -243,8 +244,12 @@ async def _answer(sock: socket.socket, response: HTTPResponse, method: str, unti
     Closing a socket with unread bytes in it resets the connection, which can destroy the
     answer on its way: so shut the write side and read until the client has closed.
     """
+    further = []
+    if response.status >= 400:
+        # RFC 9110 section 6.6.1; and a browser must not take what we quote of it for a page.
+        further = [("Date", formatdate(usegmt=True)), ("X-Content-Type-Options", "nosniff")]
     try:
-        await write_all(sock, response.to_bytes(method), until, CLIENT)
+        await write_all(sock, response.to_bytes(method, further), until, CLIENT)
         until = min(until, await now() + FAREWELL)
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)

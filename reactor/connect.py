@@ -162,7 +162,7 @@ async def _attempt(
         raise WebSocketTimeoutException(f"timed out before {url.host} was dialled")
     watch = options.watch
     if watch is not None:
-        cookie = "; ".join(filter(None, [watch.cookie(url.host), cookie]))
+        cookie = "; ".join(filter(None, [watch.cookie(url), cookie]))
     key = make_key()
     # Built first: what cannot be sent is an error before anything is connected.
     deflate = options.deflate
@@ -186,7 +186,7 @@ async def _attempt(
         )
         answer = None  # somebody speaks HTTP there: the address is right
         if watch is not None:
-            watch.response_received(url.host, response, parser.raw)
+            watch.response_received(url, response, parser.raw)
         if response.status != 101:
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()

@@ -17,14 +17,15 @@ from math import inf
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
+from .protocols.answers import build_response
 from .protocols.deflate import Deflate
 from .protocols.handshake import (
     HeaderSource,
-    build_response,
     check_subprotocols,
     normalize_headers,
 )
-from .protocols.http11 import HeadLimits, Request, Response, check_header
+from .protocols.headers import check_header
+from .protocols.http11 import HeadLimits, Request, Response
 from .protocols.messages import MessageLimits
 from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy
@@ -32,6 +33,7 @@ from .transports.proxy import Proxy
 
 if TYPE_CHECKING:
     from .admission import ProcessRequest
+    from .url import WebSocketURL
 
 __all__ = [
     "ClientOptions",
@@ -165,14 +167,14 @@ class HandshakeWatch:
     the thread that connects.
     """
 
-    def cookie(self, host: str) -> str | None:
-        """Return cookies for a host, which go out before those of the options; None for none."""
+    def cookie(self, url: WebSocketURL) -> str | None:
+        """Return cookies for a URL, which go out before those of the options; None for none."""
 
     def request_sent(self, head: bytes) -> None:
         """A request has gone out."""
 
-    def response_received(self, host: str, response: Response, head: bytes) -> None:
-        """A response has come from a host; *head* is the same as it came."""
+    def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
+        """A response has come to a request for a URL; *head* is the same as it came."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .options import ClientOptions
-from .protocols.http11 import tokens
+from .protocols.headers import tokens
 from .transports.tls_contexts import for_another_host
 
 __all__ = ["headers_for_another_origin", "options_for_another_origin"]

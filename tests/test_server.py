@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -214,6 +215,12 @@ REJECTIONS = {
 }
 
 
+def assert_has_a_date(answer: list[str]) -> None:
+    """As RFC 9110 section 5.6.7 has it."""
+    (date,) = (line for line in answer if line.startswith("Date: "))
+    assert re.fullmatch(r"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", date)
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "line", "words"), REJECTIONS.values(), ids=REJECTIONS
 )
@@ -234,6 +241,8 @@ def test_what_is_no_opening_handshake_is_rejected(
     assert any(entry.lower().startswith("connection: ") for entry in answer)
     assert "close" in next(entry for entry in answer if entry.startswith("Connection: "))
     assert "Content-Type: text/plain; charset=utf-8" in answer
+    assert "X-Content-Type-Options: nosniff" in answer
+    assert_has_a_date(answer)
     assert not line or line in answer
     body = peer.until_closed()
     assert words in body.decode()

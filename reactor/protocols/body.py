@@ -16,8 +16,8 @@ __all__ = ["BodyParser"]
 
 # What stands between the data of two chunks: a line end, and the size of the next (RFC 9112
 # section 7.1), with extensions that nobody here knows.
-_BETWEEN = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]{0,256})?\r?\n")
-_MAX_BETWEEN = 280  # more bytes than it can have
+_BETWEEN = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]{0,16}(?:;[^\n]{0,256})?\r?\n")
+_MAX_BETWEEN = 300  # more bytes than it can have
 _LENGTH = re.compile(r"[0-9]{1,18}")  # more digits than that are no length, but an attack
 
 

@@ -33,7 +33,8 @@ from ..exceptions import (
     WebSocketTimeoutException,
 )
 from ..printable import printable
-from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits, build_head
+from ..protocols.headers import build_head
+from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits
 from .exchange import NOTHING_AMISS, read_response, read_some, send_request
 from .reach import reach
 from .resolver import Answer, forget, look_up

@@ -25,7 +25,8 @@ from reactor.loop import EventLoop
 from reactor.options import ClientOptions, ServerOptions
 from reactor.poller import Selector
 from reactor.protocols.deflate import Agreement
-from reactor.protocols.http11 import Headers, Request, Response
+from reactor.protocols.headers import Headers
+from reactor.protocols.http11 import Request, Response
 from reactor.protocols.session import Role
 from reactor.sending import Sending
 from reactor.server import ServerConnection

@@ -126,6 +126,8 @@ class TestChunkedBody:
             b"5 5\r\nhello\r\n",
             b"F" * 16 + b"\r\nzz",
             b"1;" + b"x" * 300,
+            b"1" + b" " * 300,
+            b"1" + b" " * 300 + b"\r\nz\r\n",
             b"1;" + b"x" * 300 + b"\r\nz\r\n",
             b"2\r\ncdX\r\n2\r\nzz\r\n",
         ],
