@@ -37,7 +37,7 @@ from .dispatcher import report
 from .loop import EventLoop
 from .protocols.events import OPEN
 from .protocols.frames import new_mask, serialize
-from .protocols.receiving import Receiving
+from .protocols.receiving import MAX_FRAMES, Receiving
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
 from .transports.stream import (
@@ -94,6 +94,7 @@ cdef void give_back(uint8_t *buffer) noexcept:
         free(buffer)
 
 
+cdef Py_ssize_t MOST = MAX_FRAMES
 cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
 cdef object STREAM_OPEN = StreamState.OPEN
@@ -256,10 +257,10 @@ cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
     try:
         pos = parse(
             buffer, size, 0, events, holds(session, SESSION_MASKED, True),
-            get(session, SESSION_LONGEST),
+            get(session, SESSION_LONGEST), MOST,
         )
         if pos < size:
-            events += session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos))
+            session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
     except Exception as exc:
         connection._broken(exc)
         return None
@@ -273,10 +274,10 @@ cdef int handle(connection, list events) except -1:
     session = get(connection, SESSION)
     if PyList_GET_SIZE(get(session, SESSION_OUTPUT)) and not connection._answer():
         return 0
+    if holds(session, SESSION_UNFINISHED, True):
+        connection.hold_back()
     if PyList_GET_SIZE(events):
         deliver(connection, session, events)
-    if holds(session, SESSION_UNFINISHED, True):
-        connection._receive_rest(session)
     return 0
 
 

@@ -4,9 +4,14 @@ What it is: the base class of the session. It keeps what is not complete yet, an
 
 What it must not know: the state of the connection, how anything is sent.
 
-How it works. Nearly all that comes is whole messages, which ``parse_messages`` takes in one loop.
-Whatever it stops at is looked at by itself: a control frame at once, a data frame's payload as it
-comes, by a MessageAssembler. Parsing ends with the peer's last word, a close frame or a fault.
+How it works. Nearly all that comes is whole messages, which ``parse_messages`` takes in a run, as
+``parse_pings`` does with pings and pongs. What both stop at is looked at by itself: a close frame
+when it is complete, a data frame's payload as it comes, by a MessageAssembler. Parsing ends with
+the peer's last word, a close frame or a fault.
+
+However much has come, one call of ``receive`` returns a bounded piece of it. The rest waits for the
+next call, and whoever calls does something else in between: a kilobyte of empty frames costs as
+much as a megabyte of large ones.
 """
 
 from __future__ import annotations
@@ -15,22 +20,28 @@ import sys
 
 from ..exceptions import WebSocketPeerException
 from .deflate import Compression
-from .events import Data, Event, Failure, Ping, Pong
+from .events import Data, Event, Failure, Ping
 from .frames import (
     OP_CLOSE,
     OP_CONT,
-    OP_PING,
-    OP_PONG,
     OP_TEXT,
     FrameHeader,
     apply_mask,
     parse_header,
     parse_messages,
+    parse_pings,
 )
 from .messages import MessageAssembler, MessageLimits
 from .rules import check_header, parse_close
 
-__all__ = ["Receiving"]
+__all__ = ["MAX_FRAMES", "Receiving"]
+
+#: What one call of receive() takes off what came: so many frames. As many, of 120 bytes each, make
+#: up the longest read of a stream; more of them, and smaller ones, are worth a turn of their own.
+MAX_FRAMES = 1024
+
+#: A frame that is not taken in a run costs several times as much, and counts as so many.
+FRAME_ALONE = 4
 
 
 class Receiving:
@@ -90,55 +101,82 @@ class Receiving:
         """A ping came: it is to be answered."""
         raise AssertionError("the session does")
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Take bytes that came; return what they complete, in order."""
-        events: list[Event] = []
+    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
+        """Take bytes that came; return what they complete, in order.
+
+        What one call returns is bounded. If there is more in what came, ``unfinished`` is true
+        afterwards, and ``receive(b"")`` goes on.
+
+        Parameters:
+            data: the bytes; they follow on what has come before.
+            events: what was taken off the same read already. This list is continued, and returned.
+        """
+        if events is None:
+            events = []
         if self._ended:
             return events
         if self._tail:
             data = self._tail + data
             self._tail = b""
+        self.unfinished = False
+        pos = 0
+        end = len(data)
+        alone = 0  # what the frames have counted for that were looked at by themselves
         try:
-            pos = 0
-            end = len(data)
-            if self._frame is not None:
-                pos = self._receive_payload(self._frame, data, pos, events)
-            while pos < end and not self._ended and not self.unfinished:
+            while pos < end and not self._ended:
+                left = MAX_FRAMES - alone - len(events)
+                if left <= 0:
+                    self.unfinished = True
+                    break
+                start = pos
                 assembler = self._assembler
                 if self._decode_text and (assembler is None or not assembler.in_progress):
-                    pos = parse_messages(data, pos, events, self._masked, self._longest)
-                    if pos == end:
+                    pos = parse_messages(data, pos, events, self._masked, self._longest, left)
+                    if pos > start:
+                        continue
+                elif self._frame is not None:
+                    pos = self._receive_payload(self._frame, data, pos, events)
+                    alone += FRAME_ALONE
+                    continue
+                pos = self._receive_pings(data, pos, events, left)
+                if pos == start:
+                    pos = self._receive_frame(data, pos, events)
+                    alone += FRAME_ALONE
+                    if pos == start:  # it is not complete
                         break
-                next_pos = self._receive_frame(data, pos, events)
-                if next_pos < 0:
-                    self._tail = data[pos:]
-                    break
-                pos = next_pos
-            if self.unfinished:
-                self._tail = data[pos:]
+            self._tail = b"" if self._ended else data[pos:]
         except WebSocketPeerException as exc:
             self._ended = True
-            self.unfinished = False
             events.append(Failure(exc))
         return events
 
-    def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
-        """Take one frame off the buffer, or its beginning.
+    def _receive_pings(self, data: bytes, pos: int, events: list[Event], most: int) -> int:
+        """Take a run of pings and pongs, if there is one; return the position behind it."""
+        before = len(events)
+        pos = parse_pings(data, pos, events, self._masked, most)
+        for event in events[before:]:
+            if type(event) is Ping:
+                self._pinged(event.payload)
+        return pos
 
-        Returns the position behind it, or -1 when it must be seen again with more data.
+    def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
+        """Take one frame off the buffer, or its beginning: no ping or pong that is complete.
+
+        Returns the position behind it: the same, when it must be seen again with more data.
         """
         header = parse_header(data, pos)
         if header is None:
-            return -1
+            return pos
         check_header(header, self._masked, self._compression is not None)
         if header.opcode >= OP_CLOSE:
             stop = header.start + header.length
             if stop > len(data):
-                return -1
+                return pos
             payload = data[header.start : stop]
             if header.mask is not None:
                 payload = apply_mask(payload, header.mask)
-            self._receive_control(header.opcode, payload, events)
+            events.append(parse_close(payload))
+            self._ended = True
             return stop
         if self._assembler is None:
             self._assembler = MessageAssembler(self._limits, self._decode_text)
@@ -166,8 +204,7 @@ class Receiving:
         size = self._fragment_size
         most = sys.maxsize if size is None else max(1, size + 1 - assembler.held)
         assembler.add(piece, complete and header.fin, most)
-        self.unfinished = assembler.unconsumed > 0
-        if self.unfinished:  # as if the rest had not come yet
+        if assembler.unconsumed:  # as if the rest had not come yet
             complete = False
             self._received -= assembler.unconsumed
             pos -= assembler.unconsumed
@@ -188,13 +225,3 @@ class Receiving:
             events.append(Data(header.opcode, assembler.take(), False))
             self._frame = header._replace(opcode=OP_CONT)
         return pos
-
-    def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
-        if opcode == OP_PING:
-            self._pinged(payload)
-            events.append(Ping(payload))
-        elif opcode == OP_PONG:
-            events.append(Pong(payload))
-        else:
-            events.append(parse_close(payload))
-            self._ended = True

@@ -6,7 +6,8 @@ answers leave their frames in ``output``, from where the connection writes them.
 
 What it must not know: sockets, time, threads, handlers.
 
-How it works. Its base class makes events of the bytes that came: see receiving.py. The states are those of RFC 6455, and all transitions are in ``TRANSITIONS``:
+How it works. Its base class makes events of the bytes that came: see receiving.py. The states are
+those of RFC 6455, and all transitions are in ``TRANSITIONS``:
 
     CONNECTING --OPENED--> OPEN --SENT_CLOSE / GOT_CLOSE--> CLOSING --LOST--> CLOSED
          |                  |                                                   ^
@@ -103,7 +104,7 @@ class WebSocketSession(Receiving):
         state: see the module.
         output: frames to be written, in order; whoever writes them clears the list.
         sent_close, received_close: the close frames, once there were any.
-        unfinished: there is more in what was received; ``receive(b"")`` goes on.
+        unfinished: there is more in what came than one call may take; ``receive(b"")`` goes on.
     """
 
     __slots__ = (

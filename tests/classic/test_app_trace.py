@@ -20,6 +20,7 @@ from reactor.protocols.session import Failure, Role, WebSocketSession
 
 from ..support.apps import RecordedApp, code, dropped, fail, play, said
 from ..support.peers import ScriptedPeer, Talk, echo
+from ..support.session_end import receive
 from ..support.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("sockets_of_websocket_client")
@@ -241,9 +242,9 @@ def test_pieces_make_no_difference(sizes: list[int]) -> None:
         got: list[Any] = []
         rest = data
         for size in sizes:
-            got += tracing.receive(rest[:size])
+            got += receive(tracing, rest[:size])
             rest = rest[size:]
-        got += tracing.receive(rest)
+        got += receive(tracing, rest)
     finally:
         reactor.enableTrace(False)
     assert got == plain.receive(data)
@@ -253,7 +254,8 @@ def test_pieces_make_no_difference(sizes: list[int]) -> None:
 
 
 def test_answer_stands_behind_its_question(lines: list[str]) -> None:
-    opened(TracingSession).receive(build_frame(PING, b"1") + build_frame(PING, b"2"))
+    session = opened(TracingSession)
+    assert len(list(receive(session, build_frame(PING, b"1") + build_frame(PING, b"2")))) == 2
     assert [line[:10] for line in lines if " raw: " in line] == [
         "++Rcv raw:",
         "++Sent raw",
