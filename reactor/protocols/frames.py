@@ -188,9 +188,7 @@ def parse_messages(
     Returns the position of the first frame that was not taken, or the end of the data.
     """
     end = len(data)
-    for _ in range(most):
-        if end - pos < 2:
-            break
+    while most > 0 and end - pos >= 2:
         first = data[pos]
         if first != _FIN_TEXT and first != _FIN_BINARY:
             break
@@ -238,6 +236,7 @@ def parse_messages(
         else:
             messages.append(payload)
         pos = stop
+        most -= 1
     return pos
 
 
@@ -248,9 +247,7 @@ def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: in
         events: a Ping or Pong is appended for each.
     """
     end = len(data)
-    for _ in range(most):
-        if end - pos < 2:
-            break
+    while most > 0 and end - pos >= 2:
         first = data[pos]
         if first != _FIN_PING and first != _FIN_PONG:
             break
@@ -267,6 +264,7 @@ def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: in
             payload = apply_mask(payload, data[start - 4 : start])
         events.append(Ping(payload) if first == _FIN_PING else Pong(payload))
         pos = stop
+        most -= 1
     return pos
 
 

@@ -144,7 +144,8 @@ class Receiving:
                     alone += FRAME_ALONE
                     if pos == start:  # it is not complete
                         break
-            self._tail = b"" if self._ended else data[pos:]
+            if pos < end and not self._ended:
+                self._tail = data[pos:]
         except WebSocketPeerException as exc:
             self._ended = True
             events.append(Failure(exc))
