@@ -150,7 +150,7 @@ def fuzz_session(data: bytes) -> None:
         return made
 
     whole, cut = session(), session()
-    most = 5 if flags & 64 else 1000  # frames that one call takes
+    most = 5 if flags & 64 else 1000  # frames that one call takes, or bytes that it inflates
     expected = all_of(whole, choices.rest, most)
     seen = [event for piece in choices.pieces(seed) for event in all_of(cut, piece, most)]
     assert normal(expected) == normal(seen)
@@ -166,8 +166,9 @@ def fuzz_session(data: bytes) -> None:
 
 
 def all_of(session: WebSocketSession, data: bytes, most: int) -> list[Any]:
-    """Receive all of what came, *most* frames with each call."""
-    usual, receiving.MAX_FRAMES = receiving.MAX_FRAMES, most
+    """Receive all of what came, *most* frames, or about as many inflated bytes, at a time."""
+    usual = receiving.MAX_FRAMES, receiving.MAX_INFLATED
+    receiving.MAX_FRAMES = receiving.MAX_INFLATED = most
     try:
         events: list[Any] = session.receive(data)
         while session.unfinished:
@@ -175,7 +176,7 @@ def all_of(session: WebSocketSession, data: bytes, most: int) -> list[Any]:
             assert len(piece) <= most
             events += piece
     finally:
-        receiving.MAX_FRAMES = usual
+        receiving.MAX_FRAMES, receiving.MAX_INFLATED = usual
     return events
 
 

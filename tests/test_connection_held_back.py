@@ -13,7 +13,7 @@ from reactor.transports.stream import READ_SIZE
 from .support.recorder import Recorder
 from .support.scene import FAULT, GOODBYE, Actor, Peer, Scene, closes, text
 from .support.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, build_frame
-from .support.zlib_peer import ZlibPeer, agreements, compressed_frames
+from .support.zlib_peer import MEGABYTE, ZlibPeer, agreements, compressed_frames
 
 #: More than goes out in three pieces; the first turn, which has read it, may deliver two.
 COUNT = 3 * MAX_FRAMES + 10
@@ -361,6 +361,35 @@ class TestInterrupted:
         scene.turn(count=PIECES + 1)
         assert actor.messages == numbers()
         actor.abort()
+
+
+class TestCompressed:
+    def test_what_comes_out_of_a_read_is_delivered_message_by_message(self, scene: Scene) -> None:
+        actor = Actor()
+        scene.connect(actor, compression="deflate")
+        peer = scene.succeed(agreement=agreements()[0])
+        peer.send(*compressed_frames(BINARY, MEGABYTE + b"\x00") * 10)
+        came = [0]
+        while len(actor.messages) < 10:
+            scene.turn()
+            came.append(len(actor.messages))
+        assert max(after - before for before, after in pairwise(came)) <= 2
+        assert actor.messages == [bytes(1 << 20)] * 10
+        actor.abort()
+
+    def test_a_large_message_does_not_keep_others_waiting(self, scene: Scene) -> None:
+        busy, other = Recorder(), Recorder()
+        scene.connect(busy, compression="deflate")
+        peer = scene.succeed(agreement=agreements()[0])
+        others = scene.open(other)
+        peer.send(*compressed_frames(BINARY, MEGABYTE * 10 + b"\x00"), GOODBYE)
+        others.text("hello")
+        scene.turn(count=2)
+        assert (busy.messages, other.messages) == ([], ["hello"])
+        scene.turn(count=12)
+        assert busy.messages == [bytes(10 << 20)]
+        assert busy.closes == [(1000, "bye")]
+        other.abort()
 
 
 class TestFragments:

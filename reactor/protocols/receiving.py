@@ -11,12 +11,10 @@ the peer's last word, a close frame or a fault.
 
 However much has come, one call of ``receive`` returns a bounded piece of it. The rest waits for the
 next call, and whoever calls does something else in between: a kilobyte of empty frames costs as
-much as a megabyte of large ones.
+much as a megabyte of large ones, and a compressed one may come to a megabyte by itself.
 """
 
 from __future__ import annotations
-
-import sys
 
 from ..exceptions import WebSocketPeerException
 from .deflate import Compression
@@ -39,6 +37,9 @@ __all__ = ["MAX_FRAMES", "Receiving"]
 #: What one call of receive() takes off what came: so many frames. As many, of 120 bytes each, make
 #: up the longest read of a stream; more of them, and smaller ones, are worth a turn of their own.
 MAX_FRAMES = 1024
+
+#: And so many bytes of memory, or somewhat more, that what is inflated takes: a few milliseconds.
+MAX_INFLATED = 1024 * 1024
 
 #: A frame that is not taken in a run costs several times as much, and counts as so many.
 FRAME_ALONE = 4
@@ -64,6 +65,7 @@ class Receiving:
         "_longest",
         "_masked",
         "_received",
+        "_room",
         "_tail",
         "unfinished",
     )
@@ -90,6 +92,7 @@ class Receiving:
         self._frame: FrameHeader | None = None  # the data frame whose payload is coming
         self._received = 0  # bytes of its payload that have come
         self._assembler: MessageAssembler | None = None  # made when a message needs it
+        self._room = 0  # bytes of memory that what is inflated may still take, in this call
         self._ended = False  # the peer's last word was parsed: what follows is discarded
 
     @property
@@ -119,13 +122,14 @@ class Receiving:
             data = self._tail + data
             self._tail = b""
         self.unfinished = False
+        self._room = MAX_INFLATED
         pos = 0
         end = len(data)
         alone = 0  # what the frames have counted for that were looked at by themselves
         try:
             while pos < end and not self._ended:
                 left = MAX_FRAMES - alone - len(events)
-                if left <= 0:
+                if left <= 0 or self._room <= 0:
                     self.unfinished = True
                     break
                 start = pos
@@ -203,8 +207,10 @@ class Receiving:
         pos += len(piece)
         complete = self._received == header.length
         size = self._fragment_size
-        most = sys.maxsize if size is None else max(1, size + 1 - assembler.held)
+        most = self._room if size is None else min(self._room, max(1, size + 1 - assembler.held))
+        before = assembler.memory
         assembler.add(piece, complete and header.fin, most)
+        self._room -= assembler.memory - before
         if assembler.unconsumed:  # as if the rest had not come yet
             complete = False
             self._received -= assembler.unconsumed

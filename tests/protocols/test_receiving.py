@@ -5,12 +5,14 @@ What comes of the frames is in test_session.py and its neighbours.
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
+from sys import getsizeof
 from typing import Any
 
 import pytest
 
-from reactor.protocols.receiving import MAX_FRAMES
+from reactor.protocols.receiving import MAX_FRAMES, MAX_INFLATED
 from reactor.protocols.session import Close, Data, Event, Failure, Ping, Pong, Role
 from reactor.transports.stream import READ_SIZE
 from tests.support.session_end import End, receive
@@ -23,7 +25,7 @@ from tests.support.websocket_frames import (
     TEXT,
     close_payload,
 )
-from tests.support.zlib_peer import RSV1, ZlibPeer, agreements, compressed_frames
+from tests.support.zlib_peer import MEGABYTE, RSV1, ZlibPeer, agreements, compressed_frames
 
 
 @pytest.fixture(params=list(Role), ids=["client", "server"])
@@ -158,3 +160,65 @@ class TestTheRest:
             b"".join(part.payload for part in parts if isinstance(part.payload, bytes)) == payload
         )
         assert max(map(len, pieces)) <= MAX_FRAMES
+
+
+#: Texts of a megabyte, by the width of their characters in memory.
+MEGABYTES = {
+    1: "a" * (1 << 20),
+    2: "a" * ((1 << 20) - 2) + "я",
+    4: "\U0001f600" + "a" * ((1 << 20) - 4),
+}
+
+
+class TestWhatIsInflated:
+    """A kilobyte can come to megabytes: what it takes in memory is bounded, too."""
+
+    @pytest.mark.parametrize("width", MEGABYTES)
+    def test_many_messages(self, role: Role, width: int) -> None:
+        end = End(role, agreement=agreements()[role])
+        peer = ZlibPeer()
+        payloads = [peer.compress(MEGABYTES[width].encode()) for _ in range(8)]
+        frames = [compressed_frames(TEXT, payload, key=end.key)[0] for payload in payloads]
+        pieces = list(steps(end, b"".join(frames)))
+        assert [event for piece in pieces for event in piece] == [MEGABYTES[width]] * 8
+        for piece in pieces:
+            taken = sum(getsizeof(event) for event in piece)
+            assert taken <= MAX_INFLATED + 4 * (1 << 20) + 1000
+        assert len(pieces) >= 8
+
+    def test_one_message_comes_in_steps(self, role: Role) -> None:
+        end = End(role, agreement=agreements()[role])
+        payload = MEGABYTE * 6 + b"\x00"
+        pieces = list(steps(end, *compressed_frames(BINARY, payload, key=end.key)))
+        assert pieces[:-1] == [[]] * (len(pieces) - 1)
+        assert len(pieces) >= 6
+        assert pieces[-1] == [bytes(6 << 20)]
+
+    def test_fragments_come_in_steps(self, role: Role) -> None:
+        end = End(role, agreement=agreements()[role], fragments=True)
+        payloads = [MEGABYTE] * 6 + [b"\x00"]
+        pieces = list(steps(end, b"".join(compressed_frames(BINARY, *payloads, key=end.key))))
+        sizes = [sum(len(event.payload) for event in piece) for piece in pieces]  # type: ignore[union-attr]
+        assert sum(sizes) == 6 << 20
+        assert max(sizes) <= 2 * MAX_INFLATED
+
+    def test_no_more_than_that_is_in_memory(self, role: Role) -> None:
+        end = End(role, agreement=agreements()[role])
+        data = b"".join(compressed_frames(BINARY, MEGABYTE + b"\x00", key=end.key)) * 50
+        size = 0
+        tracemalloc.start()
+        try:
+            for piece in steps(end, data):
+                size += sum(map(len, piece))  # type: ignore[arg-type]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert size == 50 << 20
+        assert peak < 6 << 20
+
+    def test_what_is_not_compressed_has_cost_its_sender_as_much(self, role: Role) -> None:
+        end = End(role)
+        end.session.receive(end.frame(BINARY, bytes(3 << 20))[:-1])
+        last = end.frame(BINARY, bytes(3 << 20))[-1:]
+        assert end.session.receive(last + end.frame(TEXT, b"behind")) == [bytes(3 << 20), "behind"]
+        assert not end.session.unfinished
