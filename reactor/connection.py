@@ -18,8 +18,9 @@ ends there goes through ``_end``, which lets go of both; from there, and after a
 wrong; ``on_close``, always). Only ``_give_up``, for a close() while there is no connection, has
 nothing to decide.
 
-Writing is the base class's, see sending.py. Reading: ``data_received`` takes the events out of
-the session and has the dispatcher deliver them.
+Writing is that of a base class, see sending.py. Reading: ``data_received`` takes the events out of
+the session, and has the dispatcher deliver them. What is more than one turn may deliver is held
+back: see holding.py, the other base class.
 
 Time: a connection has one timer, which is the keep-alive while the session is open, the close
 deadline while it is closing, and the reconnect delay in between. Traffic writes
@@ -45,6 +46,7 @@ from .exceptions import (
     WebSocketPeerException,
     WebSocketTimeoutException,
 )
+from .holding import Holding
 from .options import ConnectionOptions
 from .printable import printable, quoted
 from .protocols.frames import new_mask
@@ -58,7 +60,7 @@ from .protocols.session import (
     check_close,
 )
 from .protocols.websocket import WebSocketProtocol
-from .sending import Phase, Sending
+from .sending import Phase
 from .timers import Action, KeepAlive
 from .transports.stream import Linger, describe_loss, make_stream
 
@@ -100,10 +102,9 @@ class _Undelivered:
         connection = self._connection
         if connection.phase is Phase.ATTACHED and connection.session is self._session:
             deliver(connection, self._events)
-            connection._receive_rest(self._session)
 
 
-class Connection(Sending):
+class Connection(Holding):
     """What client and server connections share. See the module.
 
     Parameters:
@@ -196,10 +197,10 @@ class Connection(Sending):
             return
         if session.output:
             self._answer()
+        if session.unfinished:
+            self.hold_back()
         if events:
             deliver(self, events)
-        if session.unfinished:
-            self._receive_rest(session)
 
     def _answer(self) -> None:
         """The session has put out pongs."""
@@ -221,26 +222,17 @@ class Connection(Sending):
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", error)
 
-    def _receive_rest(self, session: WebSocketSession) -> None:
-        """More comes out of what was received than one event may hold."""
-        while session.unfinished and session.state is not State.CLOSED:
-            try:
-                events = session.receive(b"")
-            except Exception as exc:  # noqa: BLE001 - as above
-                self._broken(exc)
-                return
-            if session.output:
-                self.cork()
-            deliver(self, events)
-
     def eof_received(self) -> None:
         """The peer has ended its side, without a close frame of this attempt being seen."""
+        if self.comes_later(self.eof_received):
+            return
         self.flush()  # a TLS stream tells of the last data and of the end in one call
         self._lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The stream has ended, without a close frame of this attempt being seen."""
-        self._lost(error)
+        if not self.comes_later(self.connection_lost, error):
+            self._lost(error)
 
     def queue_drained(self) -> None:
         """The write queue is below its low mark again."""
@@ -274,20 +266,6 @@ class Connection(Sending):
         else:
             self._end(event.error.close_code, str(event.error), event.error)
 
-    # -- reading, and not ----------------------------------------------------------------
-
-    def pause_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self.state is State.OPEN:  # else the peer's close frame would not be seen
-            self.stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self._phase is Phase.ATTACHED:
-            self.stream.start_reading()
-
     # -- beginning -----------------------------------------------------------------------
 
     def _attach(
@@ -304,7 +282,7 @@ class Connection(Sending):
         self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
         self._phase = Phase.ATTACHED
         self.last_activity = self._loop.now
-        self.stream.start_reading()
+        self.read_on()
         if options.keep_alive is not None:
             self._keep_alive = KeepAlive(options.keep_alive)
             grid = options.keep_alive.grid
@@ -314,6 +292,8 @@ class Connection(Sending):
             call(self.protocol, on_open)
         except BaseException:
             self.deliver_later(self.session.receive(leftover))
+            if self.session.unfinished:
+                self.hold_back()
             raise
         # Unless on_open has ended the connection: what came with the handshake's last bytes.
         if leftover and self.session.state is not State.CLOSED:
@@ -346,7 +326,8 @@ class Connection(Sending):
         if action is Action.SUSPECT:
             # Before the peer is declared dead, what the kernel already holds is read: one
             # read a turn, so that nobody is starved, until the pong is found or nothing is
-            # left. Who has paused reading cannot know, and is not told.
+            # left. It may also be in what is held back. Who has paused reading cannot know, and
+            # is not told.
             stream = self.stream
             silent = stream.reading and not stream.read_now()
             if silent and not keep_alive.on_backlog(now, stream.backlog()):
@@ -354,7 +335,7 @@ class Connection(Sending):
                 return
             if self.state is not State.OPEN:
                 return  # what was read, or its handler, has ended the connection
-            if not stream.reading:
+            if not stream.reading and not self.session.unfinished:
                 due = keep_alive.start(now, grid=keep_alive.policy.grid)
         elif action is Action.PING:
             self._send_ping(keep_alive.policy.payload)
@@ -406,7 +387,7 @@ class Connection(Sending):
         elif self.session.close(code, reason):
             self._drop_outbox()
             self.cork()
-            self.stream.start_reading()  # where it was paused: for the answer
+            self.read_on()  # for the answer
             self._stop_timer()
             if timeout is None:
                 timeout = self.options.close_timeout

@@ -58,7 +58,8 @@ class ConnectionOptions:
         ping_when_idle: True: any traffic postpones the ping and counts as an answer. False:
             ping every interval, and only a pong is an answer, as websocket-client does.
         close_timeout: seconds that the peer has to answer our close frame.
-        max_message_size: bytes of a message that the peer may send (else close code 1009).
+        max_message_size: bytes of a message that the peer may send (else close code 1009). A
+            compressed text of more than 64 MiB counts what its str takes in memory.
         max_fragments: frames of such a message.
         decode_text: False: text messages go to ``on_data`` as bytes, not decoded or checked.
         fragments: True: messages in several frames go to ``on_data`` frame by frame.

@@ -74,7 +74,8 @@ class WebSocket(ClientSocket):
         enable_multithread: whether several threads use the connection.
         skip_utf8_validation: do not look whether text is UTF-8, until somebody decodes it.
         dispatcher: an object whose ``send(sock, data)`` writes in our place.
-        max_message_size: bytes of a message; a larger one ends the connection with 1009.
+        max_message_size: bytes of a message; a larger one ends the connection with 1009. A
+            compressed text of more than 64 MiB counts what its str takes in memory.
         max_fragments: frames of a message; likewise.
 
     Attributes:

@@ -85,7 +85,7 @@ def attach(
         connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
     else:
         listener: Any = SimpleNamespace(
-            registry=loop.connections, connection_over=lambda connection: None
+            registry=loop.connections, connections=set(), leave=lambda address: None
         )
         request = Request("GET", "/twin", Headers([]))
         checked = ServerOptions(**options)
