@@ -116,6 +116,7 @@ class Connection(Holding):
 
     __slots__ = (
         "_keep_alive",
+        "_paused",
         "_registry",
         "_timer",
         "last_activity",
@@ -133,6 +134,7 @@ class Connection(Holding):
         self.subprotocol: str | None = None
         #: When bytes last came, by the clock of the loop's turns.
         self.last_activity = 0.0
+        self._paused = False  # whether the user wants nothing to be read
         self._registry = registry
         self._timer: Timer | None = None
         self._keep_alive: KeepAlive | None = None
@@ -266,6 +268,27 @@ class Connection(Holding):
         else:
             self._end(event.error.close_code, str(event.error), event.error)
 
+    # -- reading, and not ----------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        """See WebSocketProtocol."""
+        self._loop._check_thread()
+        if self.state is State.OPEN:  # else the peer's close frame would not be seen
+            self._paused = True
+            self.stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See WebSocketProtocol."""
+        self._loop._check_thread()
+        if self._phase is Phase.ATTACHED:
+            self._paused = False
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read, unless the user does not want it, or something is held back."""
+        if not (self._paused or self.session.unfinished):
+            self.stream.start_reading()
+
     # -- beginning -----------------------------------------------------------------------
 
     def _attach(
@@ -282,7 +305,8 @@ class Connection(Holding):
         self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
         self._phase = Phase.ATTACHED
         self.last_activity = self._loop.now
-        self.read_on()
+        self._paused = False
+        self.stream.start_reading()
         if options.keep_alive is not None:
             self._keep_alive = KeepAlive(options.keep_alive)
             grid = options.keep_alive.grid
@@ -387,7 +411,8 @@ class Connection(Holding):
         elif self.session.close(code, reason):
             self._drop_outbox()
             self.cork()
-            self.read_on()  # for the answer
+            self._paused = False
+            self._read_on()  # for the answer
             self._stop_timer()
             if timeout is None:
                 timeout = self.options.close_timeout

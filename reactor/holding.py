@@ -1,8 +1,7 @@
 """Holding back: what a connection does with more than one turn may deliver.
 
 What it is: the part of a connection between its stream and its session, which takes what came in
-bounded pieces. It sees to the rest of a read, and to the peer's end behind it; and it knows whether
-the user wants anything to be read.
+bounded pieces. It sees to the rest of a read, and to the peer's end behind it.
 
 What it must not know: time, what is sent, how a connection begins and ends.
 
@@ -15,15 +14,11 @@ stream that is heard of meanwhile lines up behind it: order is that of the loop'
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .protocols.events import Role, State
+from .protocols.events import State
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
-
-if TYPE_CHECKING:
-    from .loop import EventLoop
-    from .options import ConnectionOptions
 
 __all__ = ["Holding"]
 
@@ -31,14 +26,14 @@ __all__ = ["Holding"]
 class Holding(Sending):
     """See the module. Parameters: see Connection."""
 
-    __slots__ = ("_paused",)
-
-    def __init__(self, loop: EventLoop, options: ConnectionOptions, role: Role) -> None:
-        super().__init__(loop, options, role)
-        self._paused = False  # whether the user wants nothing to be read
+    __slots__ = ()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; b"": go on with what came before."""
+        raise AssertionError("the connection does")
+
+    def _read_on(self) -> None:
+        """Read, unless something speaks against it."""
         raise AssertionError("the connection does")
 
     def hold_back(self) -> None:
@@ -52,11 +47,7 @@ class Holding(Sending):
                 self.data_received(b"")
         finally:  # KeyboardInterrupt and SystemExit pass through
             if session.state is not State.CLOSED:
-                self._read_if_wanted()
-
-    def _read_if_wanted(self) -> None:
-        if not (self._paused or self.session.unfinished):
-            self.stream.start_reading()
+                self._read_on()
 
     def comes_later(self, end: Callable[..., None], *args: Any) -> bool:
         """Whether an end of the stream has to wait, for what came before it.
@@ -73,23 +64,3 @@ class Holding(Sending):
     def _come(self, session: WebSocketSession, end: Callable[..., None], args: Any) -> None:
         if self._phase is Phase.ATTACHED and self.session is session:
             end(*args)
-
-    # -- what the user wants -------------------------------------------------------------
-
-    def pause_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self.state is State.OPEN:  # else the peer's close frame would not be seen
-            self._paused = True
-            self.stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self._phase is Phase.ATTACHED:
-            self.read_on()
-
-    def read_on(self) -> None:
-        """Read, whatever the user has wanted, as soon as nothing is held back."""
-        self._paused = False
-        self._read_if_wanted()

@@ -19,6 +19,7 @@ import pytest
 
 import reactor
 from reactor.hosting import HostedReactor, host
+from reactor.protocols.receiving import MAX_FRAMES
 
 from .support.apps import RecordedApp, code, dropped, mute, said
 from .support.certificates import Authority
@@ -145,6 +146,17 @@ def test_apps_on_a_dispatcher(dispatcher: Dispatcher) -> None:
     assert first.events == [("open",), ("message", "hi"), ("close", 1000, None)]
     assert second.events == [("open",), ("message", "x"), ("close", 1000, None)]
     assert dispatcher.reads == 1
+
+
+def test_what_is_more_than_one_turn_may_deliver(dispatcher: Dispatcher) -> None:
+    numbers = [str(number) for number in range(3 * MAX_FRAMES)]
+    frames = [build_frame(TEXT, number.encode()) for number in numbers]
+    with ScriptedPeer(said(*frames, build_frame(CLOSE, code(1000)))) as peer:
+        recorded = RecordedApp(reactor, peer.url)
+        recorded.run(dispatcher=dispatcher)
+        dispatcher.dispatch()
+    assert recorded.names == ["open", *["message"] * len(numbers), "error", "close"]
+    assert [event[1] for event in recorded.events if event[0] == "message"] == numbers
 
 
 def test_dispatcher_can_be_run_again(dispatcher: Dispatcher) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactor.protocols import frames
+from reactor.protocols.events import Ping, Pong
 from reactor.protocols.frames import (
     OP_BINARY,
     OP_CLOSE,
@@ -25,6 +26,7 @@ from reactor.protocols.frames import (
     new_mask,
     parse_header,
     parse_messages,
+    parse_pings,
     serialize,
 )
 from tests.support.websocket_frames import (
@@ -380,6 +382,67 @@ class TestParseMessages:
         end = parse_messages(stream[:cut], 0, messages, masked, LIMIT)
         assert messages == expected[:whole]
         assert end == ends[whole]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 9])
+def test_no_more_messages_are_taken_than_wanted(key, most):
+    frame = build_frame(OP_TEXT, b"a", key=key)
+    messages: list[str | bytes] = ["before"]
+    end = parse_messages(frame * 3, 0, messages, key is not None, LIMIT, most)
+    taken = min(most, 3)
+    assert (messages, end) == (["before"] + ["a"] * taken, taken * len(frame))
+
+
+def take_pings(data: bytes, key: bytes | None, pos: int = 0, most: int = 100):
+    """Return the events, and the position that parse_pings stopped at."""
+    events: list[Ping | Pong] = []
+    end = parse_pings(data, pos, events, key is not None, most)
+    return events, end
+
+
+class TestParsePings:
+    def test_pings_and_pongs_in_a_run(self, key):
+        payloads = [b"", b"p", bytes(range(125))]
+        data = b"".join(
+            build_frame(opcode, payload, key=key)
+            for payload in payloads
+            for opcode in (OP_PING, OP_PONG)
+        )
+        events, end = take_pings(b"before" + data, key, pos=6)
+        assert events == [kind(payload) for payload in payloads for kind in (Ping, Pong)]
+        assert [type(event) for event in events] == [Ping, Pong] * 3
+        assert end == 6 + len(data)
+
+    def test_stops_without_judging_at_anything_else(self, key):
+        ping = build_frame(OP_PING, b"p", key=key)
+        other = KEY if key is None else None
+        for frame in (
+            build_frame(OP_TEXT, b"t", key=key),
+            build_frame(OP_CONT, key=key),
+            build_frame(OP_CLOSE, key=key),
+            build_frame(0xB, key=key),
+            build_frame(OP_PING, fin=False, key=key),
+            build_frame(OP_PONG, rsv=4, key=key),
+            build_frame(OP_PING, bytes(126), key=key),
+            build_frame(OP_PING, b"x", length_bits=16, key=key),
+            build_frame(OP_PING, b"x", length_bits=64, key=key),
+            build_frame(OP_PING, b"x", key=other),
+        ):
+            assert take_pings(ping + frame + ping, key) == ([Ping(b"p")], len(ping))
+
+    def test_stops_at_a_frame_that_is_not_whole(self, key):
+        first, second = (build_frame(OP_PING, payload, key=key) for payload in (b"1", b"22"))
+        for size in range(len(second)):
+            assert take_pings(first + second[:size], key) == ([Ping(b"1")], len(first))
+
+    def test_no_more_are_taken_than_wanted(self, key):
+        frame = build_frame(OP_PONG, key=key)
+        for most in range(5):
+            taken = min(most, 3)
+            assert take_pings(frame * 3, key, most=most) == (
+                [Pong(b"")] * taken,
+                taken * len(frame),
+            )
 
 
 def test_large_payloads_are_masked_right_when_threads_begin_at_once() -> None:
