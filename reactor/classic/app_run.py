@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..client_connection import ClientConnection
 from ..connection import Phase
+from ..errorlog import ErrorLog
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
 from ..options import ClientOptions
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
@@ -29,7 +30,7 @@ from ..url import parse_url
 from .app_socket import AppSocket
 from .app_trace import TracingSession
 from .frame import ABNF
-from .trace import debug, error, info, isEnabledForTrace
+from .trace import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
     from ..protocols.deflate import Agreement
@@ -74,6 +75,7 @@ class Run:
         self.when_over = when_over
         self.ending = False
         self.over = False
+        self.errors = ErrorLog(logger)  # of the callbacks
         self._silent = False  # on_close gets no code
         app.last_close_frame = None
         self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
@@ -162,6 +164,7 @@ class Run:
             else:
                 self.fail(exc)
         finally:
+            self.errors.conclude()
             if last:
                 self._finish()
 
