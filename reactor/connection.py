@@ -39,7 +39,7 @@ from math import inf
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
-from .dispatcher import call, call_on_error, deliver
+from .dispatcher import call, call_on_error, conclude, deliver
 from .exceptions import (
     CloseCode,
     WebSocketException,
@@ -465,6 +465,7 @@ class Connection(Holding):
                 call_on_error(self.protocol, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
             call(self.protocol, self.protocol.on_close, code, reason)
+            conclude(self.protocol)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

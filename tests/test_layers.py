@@ -26,7 +26,10 @@ FLOORS = (
     {"loop", "share", "tasks", "within", "transports"},
     {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
-    {"connection", "client_connection", "holding", "sending", "outbox", "broadcast", "dispatcher"},
+    {
+        *("connection", "client_connection", "holding", "sending", "outbox", "broadcast"),
+        *("dispatcher", "errorlog"),
+    },
     {"server", "reactor", "hosting", "classic", "hotpath"},
     {"__init__", "__main__", "cli"},
 )

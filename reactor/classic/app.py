@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from ..errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting import host as host_reactor
 from ..options import ClientOptions
@@ -274,8 +275,8 @@ class WebSocketApp:
         try:
             _call(self, callback, *args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            text = printable(str(exc))
-            logger.error("error from callback %s: %s", callback, text, exc_info=exc)
+            log = ErrorLog(logger) if self._current_run is None else self._current_run.errors
+            log.error(exc, "error from callback %s: %s", callback, printable(str(exc)))
             if self.on_error and callback != self.on_error:
                 _call(self, self.on_error, exc)
 

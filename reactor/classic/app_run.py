@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..client_connection import ClientConnection
 from ..connection import Phase
+from ..errorlog import ErrorLog
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
 from ..options import ClientOptions
 from ..printable import printable
@@ -30,7 +31,7 @@ from ..url import parse_url
 from .app_socket import AppSocket
 from .app_trace import TracingSession
 from .frame import ABNF
-from .trace import debug, error, info, isEnabledForTrace
+from .trace import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
     from ..protocols.deflate import Agreement
@@ -75,6 +76,7 @@ class Run:
         self.when_over = when_over
         self.ending = False
         self.over = False
+        self.errors = ErrorLog(logger)  # of the callbacks
         self._silent = False  # on_close gets no code
         app.last_close_frame = None
         self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
@@ -163,6 +165,7 @@ class Run:
             else:
                 self.fail(exc)
         finally:
+            self.errors.conclude()
             if last:
                 self._finish()
 

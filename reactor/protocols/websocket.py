@@ -92,6 +92,9 @@ class WebSocketProtocol:
     #: Set by the connection that owns this object.
     _connection: Connection = cast("Connection", _NoConnection())
 
+    #: Set by the dispatcher when a handler raises.
+    _error_log: Any = None
+
     # -- handlers ------------------------------------------------------------------------
 
     def on_open(self) -> None:
