@@ -147,37 +147,36 @@ class Reactor(DispatchingLoop):
         """Close every connection with 1001 (going away), and wait for the ends.
 
         Parameters:
-            timeout: seconds after which those that are left are aborted.
+            timeout: seconds after which those that are left are aborted; so does Ctrl-C.
 
         Not from within a callback: RuntimeError.
         """
         self._check_idle()
-        self._stop_listening()
-        for connection in list(self.connections):
-            connection.close(CloseCode.GOING_AWAY)
-        deadline = Deadline(self.clock, timeout)
-        while self.connections and not deadline.expired:
-            self.run_once(deadline.remaining())
-        self._abort_all()
+        self._run(self._shut_down, Deadline(self.clock, timeout))
 
-    def close(self) -> None:
-        """Abort what is left and release everything. Idempotent; not while the loop runs."""
-        if self._closed:
-            return
-        self._check_idle()
+    def _shut_down(self, deadline: Deadline) -> None:
+        try:
+            self._stop_listening()
+            for connection in list(self.connections):
+                connection.close(CloseCode.GOING_AWAY)
+            self._flush()
+            while self.connections and not deadline.expired:
+                self._turn(deadline.remaining())
+        finally:  # Ctrl-C ends the waiting, not the closing
+            self._abort_all()
+
+    def _end_all(self) -> None:
         self._closing = True
         self._stop_listening()
-        self._abort_all()
-        super().close()
+        try:
+            self._abort_all()
+        finally:
+            super()._end_all()
 
     def _check_usable(self) -> None:
         self._check_thread()
         if self._closing:
             raise RuntimeError("the event loop is closed")
-
-    def _check_idle(self) -> None:
-        if self.running:
-            raise RuntimeError("the event loop is running")
 
     def _stop_listening(self) -> None:
         for listener in list(self.listeners):
@@ -186,8 +185,20 @@ class Reactor(DispatchingLoop):
     def _abort_all(self) -> None:
         for connection in list(self.connections):
             connection.abort()
-        # One turn for what is owed: on_close, and the ends of streams.
-        self.run_once(0)
+        # One turn for what is owed: on_close, and the ends of streams. A handler that leaves it by
+        # KeyboardInterrupt or SystemExit owes nothing to the others: they are told all the same.
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._turn(0)
+            except Exception:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - raised below
+                interrupt = exc
+            else:
+                break
+        if interrupt is not None:
+            raise interrupt
 
     def stats(self) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second."""

@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions"},
     {"timers", "protocols"},
     {"poller"},
-    {"loop", "tasks", "transports"},
+    {"loop", "interrupts", "tasks", "transports"},
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
