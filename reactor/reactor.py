@@ -21,13 +21,16 @@ from .options import ClientOptions, ServerOptions
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server import Listener
-from .timers import Deadline
+from .timers import Deadline, MonotonicClock
 from .transports.bind import bind_tcp, bind_unix
 from .verbs import DispatchingLoop
 
 __all__ = ["Reactor", "ReactorStats"]
 
 P = TypeVar("P", bound=WebSocketProtocol)
+
+#: Seconds that closing handshakes have when an exception leaves the block of a Reactor.
+FAREWELL = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Reactor(DispatchingLoop):
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
     Parameters: see EventLoop. A Reactor is a context manager: leaving it closes everything.
+    When an exception leaves it, Ctrl-C for example, open connections are closed with 1001 (going
+    away) before, for which they have a second.
 
     All methods belong to the thread that runs the loop, but ``stop`` and
     ``call_soon_threadsafe``.
@@ -66,8 +71,14 @@ class Reactor(DispatchingLoop):
     def __enter__(self) -> Reactor:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None and not self._closed:
+                self._check_idle()
+                # In real time, whatever the loop's clock is: one that stands still has no end.
+                self._run(self._shut_down, Deadline(MonotonicClock(), FAREWELL))
+        finally:
+            self.close()
 
     def connect(
         self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any

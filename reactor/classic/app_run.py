@@ -127,9 +127,14 @@ class Run:
             self._closed_by_us()
 
     def interrupt(self, exc: BaseException) -> None:
-        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once."""
+        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once.
+
+        The close frame leaves now; whether anybody waits for the answer is up to the loop's owner.
+        """
         if not self.over:
-            self.connection.abort()
+            self.connection.close()
+            if self.connection.phase is Phase.ATTACHED:
+                self.connection.flush()
             try:
                 self.report(exc)
             finally:  # on_error may raise another one
