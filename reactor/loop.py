@@ -35,8 +35,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
+from . import lifetime
+from .exceptions import WebSocketForkException
 from .interrupts import Interrupts
 from .poller import Selector, make_poller
 from .timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
@@ -59,6 +61,7 @@ class Abortable(Protocol):
     """What may stand in ``EventLoop.lingering``."""
 
     def abort(self) -> None: ...
+    def let_go(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,13 @@ class EventLoop:
         self._stopping = False  # stop() was called and not yet obeyed
         self._interrupted = False  # Ctrl-C waits for the end of the turn: see interrupts.py
         self._closed = False
+        self._forked = False  # this is a child's copy of its parent's loop
         self._wakeup_reader, self._wakeup_writer = socket.socketpair()
         self._wakeup_reader.setblocking(False)
         self._wakeup_writer.setblocking(False)
         self.poller.add_reader(self._wakeup_reader.fileno(), self._on_wakeup)
         self._interrupts = Interrupts(self)  # and other signals
+        lifetime.take_note(self)
 
     # -- descriptors ---------------------------------------------------------------------
 
@@ -222,7 +227,7 @@ class EventLoop:
         Raises RuntimeError when the loop is closed.
         """
         if self._closed:
-            raise RuntimeError("the event loop is closed")
+            self._refuse()
         self._calls.append((callback, args))
         # On the loop's own thread too: a signal handler or a finalizer can run there when the
         # turn has already decided how long to sleep.
@@ -297,7 +302,9 @@ class EventLoop:
     def close(self) -> None:
         """End what lives on the loop, and release everything. Idempotent; not while it runs."""
         self._check_idle()
-        if not self._closed:
+        if self._forked:
+            self._let_go()
+        elif not self._closed:
             self._run(self._close)
 
     def _close(self) -> None:
@@ -323,7 +330,7 @@ class EventLoop:
         if self.running:
             raise RuntimeError("the event loop is running already")
         if self._closed:
-            raise RuntimeError("the event loop is closed")
+            self._refuse()
         self.thread_id = threading.get_ident()
         try:
             self.running = True
@@ -334,6 +341,15 @@ class EventLoop:
             self._interrupts.end()
         if self._interrupted:
             self._raise_interrupt()  # one that came after the last turn had looked
+
+    def check_process(self) -> None:
+        """Raise WebSocketForkException in a child that was forked from the loop's process."""
+        if self._forked:
+            raise WebSocketForkException
+
+    def _refuse(self) -> NoReturn:
+        self.check_process()
+        raise RuntimeError("the event loop is closed")
 
     def _check_idle(self) -> None:
         if self.running:
@@ -471,11 +487,13 @@ class EventLoop:
 
         Main thread only (ValueError otherwise: Python handles signals there).
         """
+        self.check_process()
         self._interrupts.watch(signum, None if callback is None else partial(callback, *args))
 
     def _raise_interrupt(self) -> None:
         if self._interrupted:
             self._interrupted = False
+            self.check_process()
             raise KeyboardInterrupt
 
     # -- the rest ------------------------------------------------------------------------
@@ -491,7 +509,44 @@ class EventLoop:
         )
 
     def _check_thread(self) -> None:
-        if self.debug and self.running and threading.get_ident() != self.thread_id:
+        if not self.debug:
+            return
+        self.check_process()
+        if self.running and threading.get_ident() != self.thread_id:
             raise RuntimeError(
                 "called from a thread that does not run the event loop; use call_soon_threadsafe()"
             )
+
+    # -- in a forked child ---------------------------------------------------------------
+
+    def forked(self) -> None:
+        """This is a child's copy of the loop: forget everything, and touch nothing of the parent's.
+
+        Called before anything else runs there; even by a handler that has forked, in the middle of
+        a turn, which ends with an error.
+        """
+        self._forked = self._closed = True
+        self.debug = True  # every call is checked from now on, and refused
+        self.running = False
+        self._interrupted = True
+        self._interrupts.forget_all()
+        self._interrupts.end()
+        self._wakeup_reader.close()
+        self._wakeup_writer.close()
+        self.poller.close()  # closes a descriptor; what the kernel watches is as it was
+        self.dirty.clear()
+        self._due.clear()
+        self.wheel = TimerWheel(to_ticks_early(self.now))
+        # A turn that runs its calls has counted them.
+        for place in range(len(self._calls)):
+            self._calls[place] = (_nothing, ())
+
+    def _let_go(self) -> None:
+        """Close the child's copies of the sockets. The connections stay, in the parent."""
+        for transport in self.lingering:
+            transport.let_go()
+        self.lingering.clear()
+
+
+def _nothing() -> None:
+    """What is left of a call in a forked child."""

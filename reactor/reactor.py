@@ -186,8 +186,8 @@ class Reactor(DispatchingLoop):
 
     def _check_usable(self) -> None:
         self._check_thread()
-        if self._closing:
-            raise RuntimeError("the event loop is closed")
+        if self._closing or self._closed:
+            self._refuse()
 
     def _stop_listening(self) -> None:
         for listener in list(self.listeners):
@@ -210,6 +210,21 @@ class Reactor(DispatchingLoop):
                 break
         if interrupt is not None:
             raise interrupt
+
+    def forked(self) -> None:
+        """See EventLoop."""
+        super().forked()
+        for connection in self.connections:
+            connection.forked()
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        for connection in self.connections:
+            connection.let_go()
+        for listener in self.listeners:
+            listener.let_go()
+        self.connections.clear()
+        self.listeners.clear()
 
     def stats(self) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second."""

@@ -17,6 +17,7 @@ the calls.
 
 from __future__ import annotations
 
+import os
 import threading
 from _thread import get_ident
 from collections.abc import Callable, Iterable
@@ -51,6 +52,16 @@ __all__ = ["Phase", "Sending", "encode"]
 CORK_LIMIT = 65536
 
 _thread_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that is not there may hold the one there was."""
+    global _thread_lock
+    _thread_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Phase(IntEnum):
@@ -267,6 +278,7 @@ class Sending:
     def _refuse(self) -> None:
         if self._phase is Phase.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
+        self._loop.check_process()
         raise _closed()
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:

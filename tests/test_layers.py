@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions"},
     {"timers", "protocols"},
     {"poller"},
-    {"loop", "interrupts", "tasks", "transports"},
+    {"loop", "interrupts", "lifetime", "tasks", "transports"},
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},

@@ -298,6 +298,13 @@ class AppConnection(ClientConnection):
 
     app: WebSocketApp
 
+    def forked(self) -> None:
+        """See Connection. The app can be run in the child, anew."""
+        super().forked()
+        run = self.app._current_run
+        if run is not None and run.connection is self:
+            run.over = run.ending = True
+
     def _new_session(
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
     ) -> WebSocketSession:

@@ -454,6 +454,10 @@ class Linger:
         self._stream.abort()
         self._forget()
 
+    def let_go(self) -> None:
+        """In a forked child: close its copy of the socket. The parent's goes on."""
+        self._stream.sock.close()
+
     def _forget(self) -> None:
         self._timer.cancel()
         self._loop.lingering.discard(self)
