@@ -60,6 +60,8 @@ class Flushable(Protocol):
 class Abortable(Protocol):
     """What may stand in ``EventLoop.lingering``."""
 
+    @property
+    def unsent(self) -> bool: ...
     def abort(self) -> None: ...
     def let_go(self) -> None: ...
 
@@ -516,6 +518,14 @@ class EventLoop:
             raise RuntimeError(
                 "called from a thread that does not run the event loop; use call_soon_threadsafe()"
             )
+
+    def unsent(self) -> bool:
+        """Whether something has still to leave, or a close that was asked for is not through."""
+        return any(transport.unsent for transport in self.lingering)
+
+    def handed_over(self) -> bool:
+        """Whether other threads have sent or closed something that the loop has not looked at."""
+        return False
 
     # -- in a forked child ---------------------------------------------------------------
 

@@ -211,6 +211,14 @@ class Reactor(DispatchingLoop):
         if interrupt is not None:
             raise interrupt
 
+    def unsent(self) -> bool:
+        """See EventLoop."""
+        return super().unsent() or any(each.unsent for each in list(self.connections))
+
+    def handed_over(self) -> bool:
+        """See EventLoop."""
+        return any(each.handed_over for each in list(self.connections))
+
     def forked(self) -> None:
         """See EventLoop."""
         super().forked()

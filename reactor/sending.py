@@ -127,6 +127,17 @@ class Sending:
         waiting = 0 if outbox is None else outbox.size
         return self._corked + self.stream.queued + self._from_threads + waiting
 
+    @property
+    def handed_over(self) -> bool:
+        """Whether another thread has sent or closed, and the loop has not come to it."""
+        return self._from_threads > 0 or (self._ending and self._phase is not Phase.OVER)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something has still to leave, or a close that was asked for is not through."""
+        closing = self._phase is _ATTACHED and self.session.state is State.CLOSING
+        return closing or self.handed_over or self.buffered_amount > 0 or self._outbox is not None
+
     # -- the verbs -----------------------------------------------------------------------
 
     def send(
