@@ -171,6 +171,12 @@ class ClientConnection(Connection):
             # This attempt has not been told of. Not from within the caller's close().
             self._loop.call_soon(self._tell, CloseCode.ABNORMAL, "", None)
 
+    def let_go(self) -> None:
+        """See Connection."""
+        super().let_go()
+        if self._task is not None:
+            self._task.cancel()  # its coroutine closes what it has
+
     def _drop_given_socket(self) -> None:
         """The attempt that ``options.sock`` was for may never have got to it."""
         if self.options.sock is not None:

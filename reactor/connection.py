@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .protocols.deflate import Agreement
     from .protocols.http11 import Request, Response
     from .timers import Timer
+    from .transports.stream import Stream
 
 __all__ = ["Connection", "Phase", "check_protocol"]
 
@@ -466,6 +467,20 @@ class Connection(Holding):
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
             call(self.protocol, self.protocol.on_close, code, reason)
             conclude(self.protocol)
+
+    # -- in a forked child ---------------------------------------------------------------
+
+    def forked(self) -> None:
+        """The connection is the parent's: here it is over, and nobody is told."""
+        if self._phase is Phase.ATTACHED:
+            self.session.lost()
+        self._phase = Phase.OVER
+
+    def let_go(self) -> None:
+        """Close the child's copy of the socket, if there is one."""
+        stream: Stream | None = getattr(self, "stream", None)
+        if stream is not None:
+            stream.sock.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -24,6 +24,7 @@ __all__ = [
     "WebSocketConnectionClosedException",
     "WebSocketConnectionLostException",
     "WebSocketException",
+    "WebSocketForkException",
     "WebSocketHandshakeException",
     "WebSocketMessageTooBigException",
     "WebSocketPayloadException",
@@ -41,6 +42,11 @@ __all__ = [
 #: What is said of a connection that has ended without a close frame; the words are
 #: websocket-client's.
 LOST = "Connection to remote host was lost."
+
+FORKED = (
+    "this event loop and its connections belong to the process that has forked this one: "
+    "make a new Reactor here"
+)
 
 
 class CloseCode:
@@ -91,6 +97,13 @@ def _remake(kind: type[WebSocketException], args: tuple[Any, ...]) -> WebSocketE
 
 class WebSocketStateException(WebSocketException):
     """An operation does not fit the state the connection is in (for example: not open yet)."""
+
+
+class WebSocketForkException(WebSocketStateException, RuntimeError):
+    """An event loop, or a connection on it, is used in a child that its process has forked."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or FORKED)
 
 
 class WebSocketPeerException(WebSocketException):

@@ -17,6 +17,7 @@ the calls.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -54,6 +55,16 @@ CORK_LIMIT = 65536
 CALL_SIZE = 320
 
 _thread_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that is not there may hold the one there was."""
+    global _thread_lock
+    _thread_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Phase(IntEnum):
@@ -118,6 +129,17 @@ class Sending:
         outbox = self._outbox
         waiting = 0 if outbox is None else outbox.size
         return self._corked + self.stream.queued + self._from_threads + waiting
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether another thread has sent or closed, and the loop has not come to it."""
+        return self._from_threads > 0 or (self._ending and self._phase is not Phase.OVER)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something has still to leave, or a close that was asked for is not through."""
+        closing = self._phase is _ATTACHED and self.session.state is State.CLOSING
+        return closing or self.handed_over or self.buffered_amount > 0 or self._outbox is not None
 
     # -- the verbs -----------------------------------------------------------------------
 
@@ -270,6 +292,7 @@ class Sending:
     def _refuse(self) -> None:
         if self._phase is Phase.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
+        self._loop.check_process()
         raise _closed()
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:

@@ -340,6 +340,13 @@ class Listener:
         for handshake in list(self._handshakes):
             self._drop(handshake)
 
+    def let_go(self) -> None:
+        """In a forked child: close its copies of the sockets. The path is the parent's."""
+        self._closed = True
+        self.sock.close()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+
     def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
         """Stop accepting, and close all connections, by default with 1001 (going away)."""
         self.stop_accepting()

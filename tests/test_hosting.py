@@ -132,6 +132,18 @@ def test_dispatcher_has_one_reactor(dispatcher: Dispatcher) -> None:
     assert dispatcher.signals == [(2, dispatcher.abort)]
 
 
+def test_a_dispatcher_that_takes_no_signals_is_used_without(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rel, on a thread that Python does not take for its main one."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("signal only works in main thread of the main interpreter")
+
+    monkeypatch.setattr(dispatcher, "signal", refuse)
+    assert host(dispatcher) is host(dispatcher)
+
+
 def test_apps_on_a_dispatcher(dispatcher: Dispatcher) -> None:
     with ScriptedPeer(HI) as peer, ScriptedPeer(echo) as other:
         first = RecordedApp(reactor, peer.url, reactions={"message": close})

@@ -23,7 +23,7 @@ FLOORS = (
     {"exceptions", "printable"},
     {"timers", "protocols"},
     {"poller", "helpers"},
-    {"loop", "share", "tasks", "within", "transports"},
+    {"loop", "interrupts", "lifetime", "share", "tasks", "within", "transports"},
     {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
     {

@@ -130,9 +130,14 @@ class Run:
             self._closed_by_us()
 
     def interrupt(self, exc: BaseException) -> None:
-        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once."""
+        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once.
+
+        The close frame leaves now; whether anybody waits for the answer is up to the loop's owner.
+        """
         if not self.over:
-            self.connection.abort()
+            self.connection.close()
+            if self.connection.phase is Phase.ATTACHED:
+                self.connection.flush()
             try:
                 self.report(exc)
             finally:  # on_error may raise another one
@@ -296,6 +301,13 @@ class AppConnection(ClientConnection):
     __slots__ = ("app",)
 
     app: WebSocketApp
+
+    def forked(self) -> None:
+        """See Connection. The app can be run in the child, anew."""
+        super().forked()
+        run = self.app._current_run
+        if run is not None and run.connection is self:
+            run.over = run.ending = True
 
     def _new_session(
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession

@@ -578,6 +578,15 @@ class Linger:
         self._stream.abort()
         self._forget()
 
+    @property
+    def unsent(self) -> bool:
+        """Whether something has still to leave."""
+        return self._stream.queued > 0
+
+    def let_go(self) -> None:
+        """In a forked child: close its copy of the socket. The parent's goes on."""
+        self._stream.sock.close()
+
     def _forget(self) -> None:
         self._timer.cancel()
         self._loop.lingering.discard(self)
