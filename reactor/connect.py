@@ -14,7 +14,6 @@ server's head belong to the first frames, and are part of the result.
 from __future__ import annotations
 
 import os
-import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +21,12 @@ from socket import socket
 
 from .exceptions import (
     WebSocketBadStatusException,
+    WebSocketCertificateException,
     WebSocketConnectException,
     WebSocketHandshakeException,
     WebSocketProxyException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from .options import ClientOptions
 from .protocols.body import BodyParser
@@ -44,10 +45,11 @@ from .redirects import headers_for_another_origin, options_for_another_origin
 from .tasks import my_turn
 from .transports.dial import dial, dial_unix
 from .transports.exchange import read_response, read_some, send_request, sooner
-from .transports.proxy import dial_through
+from .transports.proxy import Proxy, dial_through
 from .transports.resolver import resolve
 from .transports.tls import server_hostname, speaks_tls, start_tls
-from .transports.tls_contexts import make_context
+from .transports.tls_contexts import for_proxy, make_context
+from .transports.tls_nested import AnySocket
 from .transports.tls_sessions import Resumption, session_cache
 from .url import WebSocketURL, join, parse_url, same_origin
 
@@ -64,7 +66,8 @@ class Upgraded:
     """The result: a socket on which both sides speak WebSocket.
 
     Attributes:
-        sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss.
+        sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss, or a NestedTLS through a
+            proxy that speaks TLS, too.
         url: where it leads, after redirects.
         response: the server's head.
         head: the same as it came.
@@ -73,7 +76,7 @@ class Upgraded:
         agreement: what was settled on compression, or None.
     """
 
-    sock: socket
+    sock: AnySocket
     url: WebSocketURL
     response: Response
     head: bytes
@@ -164,11 +167,12 @@ async def _attempt(
     needs_tls = url.secure and options.sock is None
     if needs_tls:
         make_context(options.sslopt)  # likewise a wrong sslopt
-    sock, early = await _dial(url, options, until)
+    dialled, early = await _dial(url, options, until)
+    sock: AnySocket = dialled
     resumption = None
     try:
         if needs_tls:
-            sock, resumption = await _add_tls(sock, early, url, options, until)
+            sock, resumption = await _add_tls(dialled, early, url, options, until)
             early = b""
         sent = await send_request(sock, request, until, url.host)
         if watch is not None:
@@ -235,14 +239,7 @@ async def _dial(
         return await dial_unix(options.unix_path, until), b""
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
     if proxy is not None:
-        return await dial_through(
-            proxy,
-            url.host,
-            url.port,
-            until=await sooner(until, options.proxy_timeout),
-            sockopt=options.sockopt,
-            source_address=options.source_address,
-        )
+        return await _dial_through(proxy, url, options, until)
     sock = await dial(
         await resolve(url.host, url.port, until),
         until=until,
@@ -253,13 +250,45 @@ async def _dial(
     return sock, b""
 
 
+async def _dial_through(
+    proxy: Proxy, url: WebSocketURL, options: ClientOptions, until: float | None
+) -> tuple[socket, bytes]:
+    until = await sooner(until, options.proxy_timeout)
+    own = options.proxy_sslopt
+    sslopt = for_proxy(options.sslopt) if own is None else own
+    while True:
+        try:
+            return await dial_through(
+                proxy,
+                url.host,
+                url.port,
+                until=until,
+                sockopt=options.sockopt,
+                source_address=options.source_address,
+                sslopt=sslopt,
+            )
+        except WebSocketCertificateException:
+            raise
+        except WebSocketTLSException as exc:
+            if not _goes_on_without_tls(proxy, options, exc):
+                raise
+            proxy = replace(proxy, kind="http")
+
+
+def _goes_on_without_tls(proxy: Proxy, options: ClientOptions, exc: WebSocketTLSException) -> bool:
+    """Whether to try a proxy of the environment again, as one that speaks plain HTTP."""
+    watch = options.watch
+    from_environment = options.proxy is True and proxy.kind == "https"
+    return from_environment and watch is not None and watch.proxy_without_tls(proxy, exc)
+
+
 async def _add_tls(
     sock: socket,
     early: bytes,
     url: WebSocketURL,
     options: ClientOptions,
     until: float | None,
-) -> tuple[ssl.SSLSocket, Resumption]:
+) -> tuple[AnySocket, Resumption]:
     """Put TLS on a socket; return it with what its session is resumed from."""
     if early:
         # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
@@ -276,7 +305,7 @@ async def _add_tls(
 
 
 async def _refused(
-    sock: socket,
+    sock: AnySocket,
     url: WebSocketURL,
     response: Response,
     leftover: bytes,

@@ -3,7 +3,7 @@
 What it is: from a proxy and a target to a connected socket on which the target is heard. It
 is the only importer of python_socks.
 
-What it must not know: which proxy is chosen and why (proxies.py), TLS, WebSocket.
+What it must not know: which proxy is chosen and why (proxies.py), TLS with the target, WebSocket.
 
 How it works. The proxy is dialled as any other host is; then it is told where to connect to.
 CONNECT is written here and its answer read with our own parser: python-socks takes one read for
@@ -12,14 +12,16 @@ the whole answer. SOCKS is spoken by python-socks: its connectors await nothing 
 asyncio. They are private names of that package; a test holds on to them.
 
 Two kinds differ in who resolves the name of the target: for socks4 and socks5 it is this
-machine, before the proxy is dialled; for http, socks4a and socks5h it is the proxy.
+machine, before the proxy is dialled; for the others it is the proxy. https is http within TLS
+with the proxy, whose certificate is verified by its own name.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,16 +33,28 @@ from ..exceptions import (
     WebSocketProxyConnectRefusedException,
     WebSocketProxyException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from ..protocols.http11 import HeadLimits, build_head
 from .dial import dial
 from .exchange import NOTHING_AMISS, read_response, read_some, send_request
 from .resolver import resolve
+from .tls import server_hostname, start_tls
+from .tls_contexts import make_context
+from .tls_sessions import Resumption, session_cache
 
 __all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
 
 #: The kinds of proxies, each with its default port.
-KINDS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+KINDS = {
+    "http": 80,
+    "https": 443,
+    "socks4": 1080,
+    "socks4a": 1080,
+    "socks5": 1080,
+    "socks5h": 1080,
+}
+HTTP = ("http", "https")
 
 #: RFC 1929 section 2: the length of a username or password is one byte.
 _MAX_SOCKS5_CREDENTIAL = 255
@@ -51,7 +65,7 @@ class Proxy:
     """Where a proxy is, and how to speak to it.
 
     Parameters:
-        kind: "http", "socks4", "socks4a", "socks5" or "socks5h".
+        kind: "http", "https", "socks4", "socks4a", "socks5" or "socks5h".
         host: name or address, an IPv6 address without brackets.
         port: 1 to 65535.
         username, password: None: none. SOCKS 4 knows no password, and does not send it.
@@ -73,7 +87,7 @@ class Proxy:
             raise ValueError("proxy is invalid: it has no host")
         if not isinstance(self.port, int) or not 0 < self.port < 65536:
             raise ValueError(f"proxy is invalid: port {self.port!r} must be 1 to 65535")
-        check = _check_basic if self.kind == "http" else _check_socks
+        check = _check_basic if self.kind in HTTP else _check_socks
         check(self)
 
     def __str__(self) -> str:
@@ -84,7 +98,7 @@ class Proxy:
 def _check_basic(proxy: Proxy) -> None:
     if ":" in (proxy.username or ""):
         # RFC 7617 section 2: what comes behind the first colon is the password.
-        raise ValueError("proxy is invalid: the username for an http proxy holds a colon")
+        raise ValueError(f"proxy is invalid: the username for an {proxy.kind} proxy holds a colon")
 
 
 def _check_socks(proxy: Proxy) -> None:
@@ -112,6 +126,7 @@ async def dial_through(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]] = (),
     source_address: tuple[Any, ...] | None = None,
+    sslopt: Mapping[str, Any] | None = None,
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
@@ -120,20 +135,29 @@ async def dial_through(
         host, port: the target, an IPv6 address without brackets.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
+        sslopt: for TLS with an https proxy, see :func:`~.tls_contexts.make_context`.
 
     Returns a connected, non-blocking socket, and what the target has already said (almost
     always b"", since clients speak first).
 
     Raises WebSocketProxyConnectRefusedException or WebSocketProxyConnectException when the
     proxy cannot be connected to, WebSocketAddressException when the target's name is to be
-    resolved here and does not, and what :func:`tunnel` raises.
+    resolved here and does not, what :func:`~.tls.start_tls` raises for the proxy, and what
+    :func:`tunnel` raises.
     """
     host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
     if proxy.kind in ("socks4", "socks5"):
         host = await _resolve_here(proxy, host, port, until)
+    if proxy.kind == "https":
+        make_context(sslopt)  # a wrong sslopt is an error before anything is connected
     sock = await _dial(proxy, until, sockopt, source_address)
     try:
-        return sock, await tunnel(sock, proxy, host, port, until)
+        if proxy.kind != "https":
+            return sock, await tunnel(sock, proxy, host, port, until)
+        sock, resumption = await _start_tls(sock, proxy, sslopt, until)
+        early = await tunnel(sock, proxy, host, port, until)
+        resumption.finish(sock)
+        return sock, early
     except BaseException:  # also when the coroutine is cancelled
         sock.close()
         raise
@@ -150,15 +174,29 @@ async def tunnel(
 
     Raises WebSocketProxyException when the proxy refuses (``status_code`` is that of an HTTP
     proxy) or answers what is no answer, WebSocketProxyConnectException when the connection to
-    it is lost, and WebSocketTimeoutException at *until*; each with the proxy in its message.
+    it is lost, WebSocketTLSException when TLS with it fails, and WebSocketTimeoutException at
+    *until*; each with the proxy in its message.
     """
     try:
-        if proxy.kind == "http":
+        if proxy.kind in HTTP:
             return await _connect_http(sock, proxy, host, port, until)
         await _connect_socks(sock, proxy, host, port, until)
         return b""  # SOCKS answers have a known length: not a byte more is read
+    except WebSocketTLSException:
+        raise
     except WebSocketConnectException as exc:
         raise WebSocketProxyConnectException(exc.errno, exc.strerror) from exc
+
+
+async def _start_tls(
+    sock: socket.socket, proxy: Proxy, sslopt: Mapping[str, Any] | None, until: float | None
+) -> tuple[ssl.SSLSocket, Resumption]:
+    """Return a socket that speaks TLS with the proxy, and what its session is resumed from."""
+    context, name = make_context(sslopt), server_hostname(sslopt, proxy.host)
+    resumption = session_cache.begin(context, name, proxy.port)
+    tls = await start_tls(sock, context, name, until, resumption.session, host=f"the proxy {proxy}")
+    assert isinstance(tls, ssl.SSLSocket)
+    return tls, resumption
 
 
 async def _resolve_here(proxy: Proxy, host: str, port: int, until: float | None) -> str:

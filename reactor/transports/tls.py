@@ -21,6 +21,7 @@ from ..exceptions import (
 )
 from ..tasks import my_turn, wait
 from .tls_contexts import reason_of
+from .tls_nested import NestedTLS
 
 __all__ = ["accept_tls", "server_hostname", "speaks_tls", "start_tls"]
 
@@ -48,26 +49,30 @@ async def start_tls(
     session: ssl.SSLSession | None = None,
     *,
     suppress_ragged_eofs: bool = True,
-) -> ssl.SSLSocket:
+    host: str | None = None,
+) -> ssl.SSLSocket | NestedTLS:
     """Do the client's side of the TLS handshake over a connected socket.
 
     Parameters:
-        sock: the socket. From here on it belongs to the SSLSocket: it is detached on success
-            and closed on failure.
+        sock: the socket; it may speak TLS already, with a proxy. From here on it belongs to the
+            result, and it is closed on failure.
         context: from :func:`make_context`.
         server_hostname: the name to send in SNI and to verify.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         session: that of a Resumption (tls_sessions.py), to be resumed if the server is willing.
         suppress_ragged_eofs: an end without close_notify reads as an end, not as an error.
+        host: how exceptions call the server; default: *server_hostname*.
 
-    Returns the SSLSocket, non-blocking. Raises WebSocketCertificateException when the
-    certificate does not verify, WebSocketTimeoutException at *until*, and
-    WebSocketTLSException for all else, with the host in each message.
+    Returns the SSLSocket, or a NestedTLS over one, non-blocking.
+
+    Raises WebSocketCertificateException when the certificate does not verify,
+    WebSocketTimeoutException at *until*, and WebSocketTLSException for all else, with the host in
+    each message.
     """
     return await _start(
         sock,
         context,
-        server_hostname or "the server",
+        host or server_hostname or "the server",
         until,
         server_hostname=server_hostname,
         session=session,
@@ -82,13 +87,19 @@ async def accept_tls(
 
     Parameters, result and errors are those of :func:`start_tls`; the peer is "the client".
     """
-    return await _start(sock, context, "the client", until, server_side=True)
+    tls = await _start(sock, context, "the client", until, server_side=True)
+    assert isinstance(tls, ssl.SSLSocket)
+    return tls
 
 
 async def _start(
-    sock: socket.socket, context: ssl.SSLContext, host: str, until: float | None, **options: Any
-) -> ssl.SSLSocket:
-    tls: socket.socket = sock  # the one that has the descriptor
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    host: str,
+    until: float | None,
+    **options: Any,
+) -> ssl.SSLSocket | NestedTLS:
+    tls: socket.socket | NestedTLS = sock  # the one that has the descriptor
     try:
         sock.setblocking(False)
         await _time_to_compute(host, until)
@@ -103,12 +114,16 @@ async def _start(
     return wrapped
 
 
-def _wrap(sock: socket.socket, context: ssl.SSLContext, **options: Any) -> ssl.SSLSocket:
-    """Return the SSLSocket that has taken the descriptor of *sock*."""
+def _wrap(
+    sock: socket.socket, context: ssl.SSLContext, **options: Any
+) -> ssl.SSLSocket | NestedTLS:
+    """Return what has taken the descriptor of *sock*."""
     # What wrap_socket would find too, but only when the descriptor is already its own: it then
     # stays open for as long as somebody keeps the exception.
     sock.getpeername()
     (options.get("server_hostname") or "").encode("idna")
+    if isinstance(sock, ssl.SSLSocket):
+        return NestedTLS(sock, context, **options)
     try:
         return context.wrap_socket(sock, do_handshake_on_connect=False, **options)
     except (OSError, ValueError) as exc:
@@ -117,7 +132,7 @@ def _wrap(sock: socket.socket, context: ssl.SSLContext, **options: Any) -> ssl.S
         raise
 
 
-async def _handshake(tls: ssl.SSLSocket, host: str, until: float | None) -> None:
+async def _handshake(tls: ssl.SSLSocket | NestedTLS, host: str, until: float | None) -> None:
     descriptor = (tls.fileno(),)
     while True:
         try:
