@@ -21,7 +21,6 @@ from socket import socket
 
 from .exceptions import (
     WebSocketBadStatusException,
-    WebSocketCertificateException,
     WebSocketConnectException,
     WebSocketHandshakeException,
     WebSocketProxyException,
@@ -47,7 +46,7 @@ from .transports.dial import dial, dial_unix
 from .transports.exchange import read_response, read_some, send_request, sooner
 from .transports.proxy import Proxy, dial_through
 from .transports.resolver import resolve
-from .transports.tls import server_hostname, speaks_tls, start_tls
+from .transports.tls import server_hostname, speaks_no_tls, speaks_tls, start_tls
 from .transports.tls_contexts import for_proxy, make_context
 from .transports.tls_nested import AnySocket
 from .transports.tls_sessions import Resumption, session_cache
@@ -253,9 +252,12 @@ async def _dial(
 async def _dial_through(
     proxy: Proxy, url: WebSocketURL, options: ClientOptions, until: float | None
 ) -> tuple[socket, bytes]:
+    """The same through a proxy."""
     until = await sooner(until, options.proxy_timeout)
     own = options.proxy_sslopt
     sslopt = for_proxy(options.sslopt) if own is None else own
+    if proxy.kind == "https":
+        make_context(sslopt)  # a wrong sslopt is an error before anything is connected
     while True:
         try:
             return await dial_through(
@@ -267,8 +269,6 @@ async def _dial_through(
                 source_address=options.source_address,
                 sslopt=sslopt,
             )
-        except WebSocketCertificateException:
-            raise
         except WebSocketTLSException as exc:
             if not _goes_on_without_tls(proxy, options, exc):
                 raise
@@ -278,8 +278,9 @@ async def _dial_through(
 def _goes_on_without_tls(proxy: Proxy, options: ClientOptions, exc: WebSocketTLSException) -> bool:
     """Whether to try a proxy of the environment again, as one that speaks plain HTTP."""
     watch = options.watch
-    from_environment = options.proxy is True and proxy.kind == "https"
-    return from_environment and watch is not None and watch.proxy_without_tls(proxy, exc)
+    if watch is None or options.proxy is not True or not speaks_no_tls(exc):
+        return False
+    return watch.proxy_without_tls(proxy, exc)
 
 
 async def _add_tls(

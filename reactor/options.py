@@ -178,10 +178,7 @@ class HandshakeWatch:
         """A response has come from a host; *head* is the same as it came."""
 
     def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
-        """Whether to speak plain HTTP to an https proxy of the environment, with which TLS failed.
-
-        Not called when it is the proxy's certificate that failed.
-        """
+        """Whether to speak plain HTTP to an https proxy of the environment that speaks no TLS."""
         return False
 
 

@@ -516,6 +516,32 @@ def test_they_do_not_if_the_certificate_is_not_the_proxys(
     assert proxy.requests == []
 
 
+def test_they_do_not_if_the_proxy_answers_in_tls(
+    serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = authority.issue("127.0.0.1")
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    proxy = serve(relay, context=old)
+    context = authority.client_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    monkeypatch.setenv("all_proxy", url_of(proxy))
+    with pytest.raises(WebSocketTLSException, match=r"the proxy .* protocol version"):
+        reactor.create_connection("ws://192.0.2.1/", sslopt={"context": context}, timeout=20)
+    assert proxy.connections == 1
+
+
+def test_they_do_not_if_the_options_are_wrong(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve(plain)
+    monkeypatch.setenv("all_proxy", url_of(proxy))
+    with pytest.raises(WebSocketTLSException, match="no/such/file"):
+        reactor.create_connection(
+            "ws://192.0.2.1/", sslopt={"ca_certs": "/no/such/file"}, timeout=20
+        )
+    assert proxy.connections == 0
+
+
 def test_the_native_face_does_not(
     serve: Serve, open_: Open, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

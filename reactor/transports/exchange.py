@@ -198,7 +198,7 @@ async def read_response(
 
 
 def _lost(exc: OSError, host: str) -> WebSocketConnectException:
-    if not isinstance(exc, ssl.SSLError):
+    if not isinstance(exc, ssl.SSLError) or isinstance(exc, AT_END):
         text = f"connection to {host} was lost in the opening handshake: {exc}"
         return WebSocketConnectException(exc.errno, text)
     # An alert, for example: in TLS 1.3 a server refuses our certificate when the handshake is over.

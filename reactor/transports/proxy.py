@@ -148,8 +148,6 @@ async def dial_through(
     host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
     if proxy.kind in ("socks4", "socks5"):
         host = await _resolve_here(proxy, host, port, until)
-    if proxy.kind == "https":
-        make_context(sslopt)  # a wrong sslopt is an error before anything is connected
     sock = await _dial(proxy, until, sockopt, source_address)
     try:
         if proxy.kind != "https":

@@ -23,7 +23,7 @@ from ..tasks import my_turn, wait
 from .tls_contexts import reason_of
 from .tls_nested import NestedTLS
 
-__all__ = ["accept_tls", "server_hostname", "speaks_tls", "start_tls"]
+__all__ = ["accept_tls", "server_hostname", "speaks_no_tls", "speaks_tls", "start_tls"]
 
 # What OpenSSL finds when the peer's first bytes are not TLS; the second name is that of 3.2+.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
@@ -39,6 +39,14 @@ def server_hostname(sslopt: Mapping[str, Any] | None, host: str) -> str:
 def speaks_tls(sock: Any) -> bool:
     """Whether what is written to a socket leaves it in TLS: also one of another library."""
     return any(hasattr(sock, name) for name in ("getpeercert", "get_peer_certificate"))
+
+
+def speaks_no_tls(error: WebSocketTLSException) -> bool:
+    """Whether the peer of a handshake that failed has shown no sign of TLS, not even an alert."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+        return cause.reason in NOT_TLS
+    return True  # it has closed, or reset the connection
 
 
 async def start_tls(
