@@ -46,10 +46,10 @@ from .transports.dial import dial, dial_unix
 from .transports.exchange import read_response, read_some, send_request, sooner
 from .transports.proxy import Proxy, dial_through
 from .transports.resolver import resolve
-from .transports.tls import server_hostname, speaks_no_tls, speaks_tls, start_tls
+from .transports.tls import connect_tls, speaks_no_tls, speaks_tls
 from .transports.tls_contexts import for_proxy, make_context
 from .transports.tls_nested import AnySocket
-from .transports.tls_sessions import Resumption, session_cache
+from .transports.tls_sessions import Resumption
 from .url import WebSocketURL, join, parse_url, same_origin
 
 __all__ = ["Upgraded", "check_sock", "connect"]
@@ -298,11 +298,7 @@ async def _add_tls(
             f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
             f"{early[:40]!r}"
         )
-    # Not before the dial: somebody may have changed the one that was right then.
-    context = make_context(options.sslopt)
-    name = server_hostname(options.sslopt, url.host)
-    resumption = session_cache.begin(context, name, url.port)
-    return await start_tls(sock, context, name, until, resumption.session), resumption
+    return await connect_tls(sock, options.sslopt, url.host, url.port, until)
 
 
 async def _refused(

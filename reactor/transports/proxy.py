@@ -39,9 +39,7 @@ from ..protocols.http11 import HeadLimits, build_head
 from .dial import dial
 from .exchange import NOTHING_AMISS, read_response, read_some, send_request
 from .resolver import resolve
-from .tls import server_hostname, start_tls
-from .tls_contexts import make_context
-from .tls_sessions import Resumption, session_cache
+from .tls import connect_tls
 
 __all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
 
@@ -142,7 +140,7 @@ async def dial_through(
 
     Raises WebSocketProxyConnectRefusedException or WebSocketProxyConnectException when the
     proxy cannot be connected to, WebSocketAddressException when the target's name is to be
-    resolved here and does not, what :func:`~.tls.start_tls` raises for the proxy, and what
+    resolved here and does not, what :func:`~.tls.connect_tls` raises for the proxy, and what
     :func:`tunnel` raises.
     """
     host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
@@ -152,7 +150,10 @@ async def dial_through(
     try:
         if proxy.kind != "https":
             return sock, await tunnel(sock, proxy, host, port, until)
-        sock, resumption = await _start_tls(sock, proxy, sslopt, until)
+        name = f"the proxy {proxy}"
+        tls, resumption = await connect_tls(sock, sslopt, proxy.host, proxy.port, until, peer=name)
+        assert isinstance(tls, ssl.SSLSocket)
+        sock = tls
         early = await tunnel(sock, proxy, host, port, until)
         resumption.finish(sock)
         return sock, early
@@ -184,17 +185,6 @@ async def tunnel(
         raise
     except WebSocketConnectException as exc:
         raise WebSocketProxyConnectException(exc.errno, exc.strerror) from exc
-
-
-async def _start_tls(
-    sock: socket.socket, proxy: Proxy, sslopt: Mapping[str, Any] | None, until: float | None
-) -> tuple[ssl.SSLSocket, Resumption]:
-    """Return a socket that speaks TLS with the proxy, and what its session is resumed from."""
-    context, name = make_context(sslopt), server_hostname(sslopt, proxy.host)
-    resumption = session_cache.begin(context, name, proxy.port)
-    tls = await start_tls(sock, context, name, until, resumption.session, host=f"the proxy {proxy}")
-    assert isinstance(tls, ssl.SSLSocket)
-    return tls, resumption
 
 
 async def _resolve_here(proxy: Proxy, host: str, port: int, until: float | None) -> str:

@@ -2,8 +2,12 @@
 
 What it is: everything between a connected socket and the first byte of HTTP.
 
-What it must not know: addresses, the event loop, HTTP, WebSocket; where its context comes from
-(tls_contexts.py), and the session that it resumes (tls_sessions.py).
+What it must not know: addresses, the event loop, HTTP, WebSocket; how a context is made
+(tls_contexts.py), and which sessions are kept (tls_sessions.py).
+
+How it works. Each step of a handshake waits until the loop has time for it. What is verified, and
+what is resumed, is settled when that has come, and the first step follows without a gap: nobody can
+change the context between the two.
 """
 
 from __future__ import annotations
@@ -20,10 +24,18 @@ from ..exceptions import (
     WebSocketTLSException,
 )
 from ..tasks import my_turn, wait
-from .tls_contexts import reason_of
+from .tls_contexts import make_context, reason_of
 from .tls_nested import NestedTLS
+from .tls_sessions import Resumption, session_cache
 
-__all__ = ["accept_tls", "server_hostname", "speaks_no_tls", "speaks_tls", "start_tls"]
+__all__ = [
+    "accept_tls",
+    "connect_tls",
+    "server_hostname",
+    "speaks_no_tls",
+    "speaks_tls",
+    "start_tls",
+]
 
 # What OpenSSL finds when the peer's first bytes are not TLS; the second name is that of 3.2+.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
@@ -47,6 +59,33 @@ def speaks_no_tls(error: WebSocketTLSException) -> bool:
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
         return cause.reason in NOT_TLS
     return True  # it has closed, or reset the connection
+
+
+async def connect_tls(
+    sock: socket.socket,
+    sslopt: Mapping[str, Any] | None,
+    host: str,
+    port: int,
+    until: float | None,
+    *,
+    peer: str | None = None,
+) -> tuple[ssl.SSLSocket | NestedTLS, Resumption]:
+    """Do the client's side of the TLS handshake, with a session to resume where there is one.
+
+    Parameters:
+        sock, until: see :func:`start_tls`.
+        sslopt: see :func:`~.tls_contexts.make_context`.
+        host, port: the server.
+        peer: how exceptions call it; default: the host.
+
+    Returns the socket that speaks TLS, and what is to be told when data has been read. Raises as
+    start_tls and make_context do; the caller closes *sock* then.
+    """
+    await _time_to_compute(peer or host, until)
+    context, name = make_context(sslopt), server_hostname(sslopt, host)
+    resumption = session_cache.begin(context, name, port)
+    tls = await start_tls(sock, context, name, until, resumption.session, host=peer)
+    return tls, resumption
 
 
 async def start_tls(
@@ -93,8 +132,10 @@ async def accept_tls(
 ) -> ssl.SSLSocket:
     """Do the server's side of the TLS handshake over an accepted socket.
 
-    Parameters, result and errors are those of :func:`start_tls`; the peer is "the client".
+    Parameters, result and errors are those of :func:`start_tls`; the peer is "the client". The
+    caller closes *sock* when an exception is raised.
     """
+    await _time_to_compute("the client", until)
     tls = await _start(sock, context, "the client", until, server_side=True)
     assert isinstance(tls, ssl.SSLSocket)
     return tls
@@ -110,7 +151,6 @@ async def _start(
     tls: socket.socket | NestedTLS = sock  # the one that has the descriptor
     try:
         sock.setblocking(False)
-        await _time_to_compute(host, until)
         tls = wrapped = _wrap(sock, context, **options)
         await _handshake(wrapped, host, until)
     except (OSError, ValueError) as exc:
