@@ -67,6 +67,8 @@ class ClientConnection(Connection):
         if isinstance(url, str) and parse_url(url).secure:
             make_context(options.sslopt)
             check_sock(parse_url(url), options)
+        if options.proxy_sslopt is not None:
+            make_context(options.proxy_sslopt)
         if not callable(options.header):
             normalize_headers(options.header)
         super().__init__(loop, registry, options, Role.CLIENT)

@@ -36,7 +36,6 @@ import random
 import threading
 from collections.abc import Callable
 from math import inf
-from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from .dispatcher import call, call_on_error, conclude, deliver
@@ -63,6 +62,7 @@ from .protocols.websocket import WebSocketProtocol
 from .sending import Phase
 from .timers import Action, KeepAlive
 from .transports.stream import Linger, describe_loss, make_stream
+from .transports.tls_nested import AnySocket
 
 if TYPE_CHECKING:
     from .loop import EventLoop
@@ -183,7 +183,7 @@ class Connection(Holding):
         return None if self._keep_alive is None else self._keep_alive.latency
 
     @property
-    def sock(self) -> socket | None:
+    def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self._phase is Phase.ATTACHED else None
 
@@ -294,7 +294,7 @@ class Connection(Holding):
 
     def _attach(
         self,
-        sock: socket,
+        sock: AnySocket,
         leftover: bytes,
         on_open: Callable[[], object],
         agreement: Agreement | None = None,

@@ -177,6 +177,10 @@ class HandshakeWatch:
     def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
         """A response has come to a request for a URL; *head* is the same as it came."""
 
+    def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
+        """Whether to speak plain HTTP to an https proxy of the environment that speaks no TLS."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(ConnectionOptions):
@@ -202,12 +206,15 @@ class ClientOptions(ConnectionOptions):
         sock: a connected stream socket to use instead, as it is: for wss:// it speaks TLS already.
             It belongs to the connection from now on. A redirect leads away from it.
         plain_sock: True: for wss:// too, ``sock`` speaks no TLS; something behind it does.
-        proxy: the URL of a proxy, ``http://user:password@host:port`` or socks4, socks4a,
+        proxy: the URL of a proxy, ``http://user:password@host:port`` or https, socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
             False: none. See ``proxies.py``.
         no_proxy: hosts that are reached directly, whatever ``proxy`` says: names with their
             subdomains, addresses, networks, "*". None: for a proxy of the environment what
             the environment says, else none.
+        proxy_sslopt: TLS options for an https proxy itself, whose certificate must be for its own
+            name; default: those of ``sslopt`` without what is for the server (``certfile`` and
+            its kin, ``server_hostname``; a ``context`` serves for both).
         proxy_timeout: seconds for reaching the proxy and for its answer, within
             ``connect_timeout``; None: no limit of its own.
         mask_key: a function that is given the number 4 and returns that many bytes (or
@@ -236,6 +243,7 @@ class ClientOptions(ConnectionOptions):
     plain_sock: bool = False
     proxy: Proxy | str | bool | None = field(default=True, repr=False)
     no_proxy: Sequence[str] | None = None
+    proxy_sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
     proxy_timeout: float | None = None
     mask_key: Callable[[int], bytes | str] | None = None
     reconnect: Backoff | float | None = None

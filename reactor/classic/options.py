@@ -16,12 +16,11 @@ from urllib.parse import quote
 from ..exceptions import WebSocketProxyException
 from ..options import ClientOptions
 from ..proxies import no_proxy_of
+from ..transports.proxy import KINDS
 from .defaults import getdefaulttimeout
 from .watch import ClassicWatch
 
 __all__ = ["app_options", "proxy_options"]
-
-PROXY_TYPES = ("http", "socks4", "socks4a", "socks5", "socks5h")
 
 #: Bytes of a message, and of what waits to be sent to a server that does not read:
 #: websocket-client has no limit, and its users have large messages.
@@ -41,7 +40,7 @@ def proxy_options(
     Parameters:
         host, port: of the proxy; without a host, the environment decides.
         auth: user and password.
-        kind: http (also for None), socks4, socks4a, socks5 or socks5h.
+        kind: http (also for None), https, socks4, socks4a, socks5 or socks5h.
         no_proxy: hosts that are reached directly.
         timeout: seconds for the proxy.
 
@@ -52,12 +51,12 @@ def proxy_options(
         return options
     options["no_proxy"] = no_proxy or no_proxy_of(os.environ)  # for a proxy of one's own too
     kind = kind or "http"
-    if kind not in PROXY_TYPES:
+    if kind not in KINDS:
         raise WebSocketProxyException(
             f"Only http, socks4, socks5 proxy protocols are supported, not {kind!r}"
         )
     try:
-        number = int(port or (80 if kind == "http" else 1080))
+        number = int(port or KINDS[kind])
     except ValueError:
         raise ValueError(f"http_proxy_port must be a number, not {port!r}") from None
     if not number:

@@ -34,13 +34,14 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 from fcntl import ioctl
-from socket import SHUT_WR, socket
+from socket import SHUT_WR
 from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
 from ..poller import bad_descriptor
 from . import memory
+from .tls_nested import AnySocket, NestedTLS, is_tls
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Stream:
     )
 
     def __init__(
-        self, loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int
+        self, loop: EventLoop, sock: AnySocket, receiver: Receiver, high: int, low: int
     ) -> None:
         self.sock = sock
         self.state = StreamState.OPEN
@@ -407,17 +408,22 @@ class Stream:
 
 
 class TLSStream(Stream):
-    """The same over an ``ssl.SSLSocket`` whose handshake is done."""
+    """The same over an ``ssl.SSLSocket``, or a NestedTLS, whose handshake is done."""
 
     __slots__ = ("_pending",)
 
     #: Reads of one readiness.
     RECORDS_PER_READ = 4
 
-    sock: ssl.SSLSocket
+    sock: ssl.SSLSocket | NestedTLS
 
     def __init__(
-        self, loop: EventLoop, sock: ssl.SSLSocket, receiver: Receiver, high: int, low: int
+        self,
+        loop: EventLoop,
+        sock: ssl.SSLSocket | NestedTLS,
+        receiver: Receiver,
+        high: int,
+        low: int,
     ) -> None:
         super().__init__(loop, sock, receiver, high, low)
         plain = type(sock) is ssl.SSLSocket and hasattr(sock, "_sslobj")
@@ -518,9 +524,11 @@ class _Engine:
         return 0 if engine is None else engine.pending()
 
 
-def make_stream(loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int) -> Stream:
-    """Return the stream for *sock*: a TLSStream for an ``ssl.SSLSocket``."""
-    if isinstance(sock, ssl.SSLSocket):
+def make_stream(
+    loop: EventLoop, sock: AnySocket, receiver: Receiver, high: int, low: int
+) -> Stream:
+    """Return the stream for *sock*: a TLSStream for one that speaks TLS."""
+    if is_tls(sock):
         return TLSStream(loop, sock, receiver, high, low)
     return Stream(loop, sock, receiver, high, low)
 
