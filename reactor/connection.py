@@ -61,8 +61,10 @@ from .protocols.session import (
 from .protocols.websocket import WebSocketProtocol
 from .sending import Phase
 from .timers import Action, KeepAlive
-from .transports.stream import Linger, describe_loss, make_stream
+from .transports.linger import Linger
+from .transports.stream import describe_loss
 from .transports.tls_nested import AnySocket
+from .transports.tls_stream import make_stream
 
 if TYPE_CHECKING:
     from .loop import EventLoop

@@ -39,6 +39,8 @@ FOR_TYPES_ONLY = {
     ("reactor.helpers", "reactor.tasks"),
     ("reactor.tasks", "reactor.loop"),
     ("reactor.transports.stream", "reactor.loop"),
+    ("reactor.transports.tls_stream", "reactor.loop"),
+    ("reactor.transports.linger", "reactor.loop"),
 }
 
 _THE_SYSTEM = {"_socket", "_ssl", "_thread", "socket", "ssl", "select", "selectors", "selectors2"}

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 import pytest
 
 from reactor.loop import EventLoop
-from reactor.transports.stream import StreamState, TLSStream, make_stream
+from reactor.transports.stream import StreamState
 from reactor.transports.tls_nested import NestedTLS
+from reactor.transports.tls_stream import TLSStream, make_stream
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
