@@ -511,10 +511,13 @@ class EventLoop:
         )
 
     def _check_thread(self) -> None:
-        if not self.debug:
-            return
-        self.check_process()
-        if self.running and threading.get_ident() != self.thread_id:
+        if self.debug:
+            self.check_process()
+            if self.running:
+                self._check_owner()
+
+    def _check_owner(self) -> None:
+        if threading.get_ident() != self.thread_id:
             raise RuntimeError(
                 "called from a thread that does not run the event loop; use call_soon_threadsafe()"
             )

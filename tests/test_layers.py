@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 #: A name stands for a module, or for a package with everything in it. Lower floors first;
 #: imports go down, or stay on the floor.
 FLOORS = (
-    {"exceptions"},
+    {"exceptions", "mistakes"},
     {"timers", "protocols"},
     {"poller"},
     {"loop", "interrupts", "lifetime", "tasks", "transports"},

@@ -14,6 +14,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..mistakes import check_number
+
 __all__ = ["Backoff"]
 
 
@@ -33,7 +35,7 @@ class Backoff:
             accepts and drops at once would otherwise be called without any backoff.
 
     Raises:
-        ValueError: a value is outside its range; the message names it.
+        ValueError: a value is outside its range; the message names it. TypeError: it is no number.
     """
 
     first: float = 1.0
@@ -44,6 +46,8 @@ class Backoff:
     reset_after: float = 60.0
 
     def __post_init__(self) -> None:
+        for name in ("first", "factor", "cap", "max_attempts", "reset_after"):
+            check_number(name, getattr(self, name), "a number")
         if not 0 < self.first < math.inf:
             raise ValueError(f"first must be more than 0 seconds and finite, not {self.first!r}")
         if not 1 <= self.factor < math.inf:
