@@ -37,6 +37,7 @@ import threading
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .dispatcher import call, call_on_error, conclude, deliver
 from .exceptions import (
@@ -46,6 +47,7 @@ from .exceptions import (
     WebSocketTimeoutException,
 )
 from .holding import Holding
+from .mistakes import check_called
 from .options import ConnectionOptions
 from .printable import printable, quoted
 from .protocols.frames import new_mask
@@ -73,23 +75,52 @@ if TYPE_CHECKING:
     from .timers import Timer
     from .transports.stream import Stream
 
-__all__ = ["Connection", "Phase", "check_protocol"]
+__all__ = ["Connection", "Phase", "check_factory", "check_protocol"]
 
 logger = logging.getLogger("reactor")
 
 #: Seconds at most that a peer which has broken the protocol is given to read why.
 FAREWELL = 1.0
+#: The handlers of a protocol object.
+HANDLERS = frozenset(name for name in vars(WebSocketProtocol) if name.startswith("on_"))
+
+#: Classes whose handlers were looked at.
+_checked: WeakSet[type[WebSocketProtocol]] = WeakSet()
 
 
 def check_protocol(handlers: object) -> None:
     """Check that *handlers* can be given to a connection.
 
-    Raises TypeError when it is no WebSocketProtocol, ValueError when it has a connection.
+    Raises TypeError when it is no WebSocketProtocol, or has a handler that nobody would await;
+    ValueError when it has a connection.
     """
     if not isinstance(handlers, WebSocketProtocol):
         raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
     if handlers.state is not State.CLOSED:
         raise ValueError(f"{handlers!r} has a connection already")
+    kind = type(handlers)
+    if kind not in _checked:
+        for name in HANDLERS:
+            check_called(f"{kind.__name__}.{name}", getattr(kind, name))
+        _checked.add(kind)
+    for name in HANDLERS & getattr(handlers, "__dict__", {}).keys():  # assigned to the object
+        check_called(f"{kind.__name__}.{name}", getattr(handlers, name))
+
+
+def check_factory(factory: object) -> None:
+    """Check that *factory* can be called for a protocol object; TypeError when it cannot."""
+    if isinstance(factory, WebSocketProtocol):
+        name = type(factory).__name__
+        raise TypeError(
+            "protocol must be a class or a function, which is called for every connection, "
+            f"not the object {factory!r} (did you mean the class, {name}?)"
+        )
+    if not callable(factory):
+        raise TypeError(
+            "protocol must be a subclass of WebSocketProtocol, or a function that returns an "
+            f"object of one, not {factory!r}"
+        )
+    check_called("protocol", factory)
 
 
 class _Undelivered:

@@ -57,6 +57,11 @@ class HostedReactor(Reactor):
         self._event: Any = None  # what it gave us for that
         self._alarm: float | None = None  # when the dispatcher will call us
 
+    def _check_usable(self) -> None:
+        super()._check_usable()
+        if self._turns:  # the dispatcher runs it between its turns as well
+            self._check_owner()
+
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """See EventLoop."""
         super().call_soon(callback, *args)

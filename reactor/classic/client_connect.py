@@ -14,6 +14,7 @@ from typing import Any
 
 from ..connect import Upgraded, connect
 from ..exceptions import WebSocketTimeoutException
+from ..mistakes import check_called, did_you_mean
 from ..options import ClientOptions
 from ..tasks import run_blocking
 from .defaults import check_timeout, sock_opt
@@ -80,11 +81,10 @@ class handshake_response:  # noqa: N801 - websocket-client's name
 
 def warn_of_unknown(names: Iterable[str], where: str) -> None:
     """Warn of options that nobody here knows; websocket-client says nothing."""
-    unknown = sorted(set(names) - CONNECT_OPTIONS - CONSTRUCTOR_OPTIONS)
+    known = CONNECT_OPTIONS | CONSTRUCTOR_OPTIONS
+    unknown = [f"{name!r}{did_you_mean(name, known)}" for name in sorted(set(names) - known)]
     if unknown:
-        warnings.warn(
-            f"{where} has no option {', '.join(map(repr, unknown))}: ignored", stacklevel=3
-        )
+        warnings.warn(f"{where} has no option {', '.join(unknown)}: ignored", stacklevel=3)
 
 
 def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
@@ -130,6 +130,8 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         ),
     )
     header, cookie = given.get("header"), given.get("cookie")
+    check_called("header", header)
+    check_called("cookie", cookie)
     header = header() if callable(header) else header
     cookie = cookie() if callable(cookie) else cookie
     return run_blocking(connect(url, options, header, cookie, exact=True))

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..exceptions import WebSocketProxyException
+from ..mistakes import check_called
 from ..options import ClientOptions
 from ..proxies import no_proxy_of
 from ..transports.proxy import KINDS
@@ -69,6 +70,13 @@ def proxy_options(
     return options
 
 
+#: The callbacks of an app.
+CALLBACKS = (
+    *("on_open", "on_reconnect", "on_message", "on_error", "on_close"),
+    *("on_ping", "on_pong", "on_cont_message", "on_data"),
+)
+
+
 def _current(app: Any, name: str) -> Any:
     """What an attribute of the app says at this moment: programs change it between attempts."""
     value = getattr(app, name)
@@ -84,8 +92,13 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
 
     Raises as :func:`proxy_options` and ClientOptions do.
     """
+    for name in ("url", "header", "cookie", *CALLBACKS):
+        check_called(name, getattr(app, name))
     sslopt = given["sslopt"]
     interval = given["ping_interval"]
+    reconnect = given["reconnect"]
+    if isinstance(reconnect, bool):  # with websocket-client, True is one second
+        reconnect = int(reconnect)
     return ClientOptions(
         header=partial(_current, app, "header"),
         cookie=partial(_current, app, "cookie"),
@@ -101,7 +114,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         plain_sock=app.plain_socket,
         mask_key=app.get_mask_key,
         # A socket that was handed in serves one connection.
-        reconnect=None if app.prepared_socket is not None else given["reconnect"],
+        reconnect=None if app.prepared_socket is not None else reconnect,
         ping_interval=interval or None,
         ping_timeout=given["ping_timeout"],
         ping_payload=given["ping_payload"],
