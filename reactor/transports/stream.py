@@ -133,9 +133,13 @@ class Stream:
 
     def start_reading(self) -> None:
         """Begin, or begin again, to read."""
-        if not self._reading and self.state is not StreamState.CLOSED:
-            self._reading = True
-            self._loop.poller.add_reader(self._fd, self._read)
+        if self._reading or self.state is StreamState.CLOSED:
+            return
+        if self.sock.fileno() != self._fd:  # closed behind our back: it may be another's number
+            self._fail(bad_descriptor())
+            return
+        self._reading = True
+        self._loop.poller.add_reader(self._fd, self._read)
 
     def pause_reading(self) -> None:
         """Leave what comes in the kernel's buffer."""
