@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from ..exceptions import WebSocketPeerException
 from .deflate import Compression
-from .events import Data, Event, Failure, Ping
+from .events import Data, Event, Failure
 from .frames import (
     OP_CLOSE,
     OP_CONT,
@@ -100,8 +100,8 @@ class Receiving:
         """Whether the peer's last word has come: nothing more will be parsed."""
         return self._ended
 
-    def _pinged(self, payload: bytes) -> None:
-        """A ping came: it is to be answered."""
+    def _answer(self, events: list[Event]) -> None:
+        """Pings and pongs came: answer the pings."""
         raise AssertionError("the session does")
 
     def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
@@ -142,27 +142,21 @@ class Receiving:
                     pos = self._receive_payload(self._frame, data, pos, events)
                     alone += FRAME_ALONE
                     continue
-                pos = self._receive_pings(data, pos, events, left)
-                if pos == start:
-                    pos = self._receive_frame(data, pos, events)
-                    alone += FRAME_ALONE
-                    if pos == start:  # it is not complete
-                        break
+                before = len(events)
+                pos = parse_pings(data, pos, events, self._masked, left)
+                if pos > start:
+                    self._answer(events[before:])
+                    continue
+                pos = self._receive_frame(data, pos, events)
+                alone += FRAME_ALONE
+                if pos == start:  # it is not complete
+                    break
             if pos < end and not self._ended:
                 self._tail = data[pos:]
         except WebSocketPeerException as exc:
             self._ended = True
             events.append(Failure(exc))
         return events
-
-    def _receive_pings(self, data: bytes, pos: int, events: list[Event], most: int) -> int:
-        """Take a run of pings and pongs, if there is one; return the position behind it."""
-        before = len(events)
-        pos = parse_pings(data, pos, events, self._masked, most)
-        for event in events[before:]:
-            if type(event) is Ping:
-                self._pinged(event.payload)
-        return pos
 
     def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
         """Take one frame off the buffer, or its beginning: no ping or pong that is complete.
