@@ -9,9 +9,9 @@ How it works. Nearly all that comes is whole messages, which ``parse_messages`` 
 when it is complete, a data frame's payload as it comes, by a MessageAssembler. Parsing ends with
 the peer's last word, a close frame or a fault.
 
-However much has come, one call of ``receive`` returns a bounded piece of it. The rest waits for the
-next call, and whoever calls does something else in between: a kilobyte of empty frames costs as
-much as a megabyte of large ones, and a compressed one may come to a megabyte by itself.
+However much has come, one call of ``receive`` returns a bounded piece of it, and the rest waits for
+the next call. Bytes would be the wrong measure: a kilobyte of empty frames costs as much to parse
+as a megabyte of large ones, and a compressed one may inflate to a megabyte.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .frames import (
 from .messages import MessageAssembler, MessageLimits
 from .rules import check_header, parse_close
 
-__all__ = ["MAX_FRAMES", "Receiving"]
+__all__ = ["MAX_FRAMES", "MAX_INFLATED", "Receiving"]
 
-#: What one call of receive() takes off what came: so many frames. As many, of 120 bytes each, make
-#: up the longest read of a stream; more of them, and smaller ones, are worth a turn of their own.
+#: Frames that one call of receive() takes. The longest read of a stream holds fewer than that,
+#: unless they have less than 120 bytes each.
 MAX_FRAMES = 1024
 
-#: And so many bytes of memory, or somewhat more, that what is inflated takes: a few milliseconds.
+#: Bytes of memory, more or less, for what one call inflates: some milliseconds of work.
 MAX_INFLATED = 1024 * 1024
 
 #: A frame that is not taken in a run costs several times as much, and counts as so many.
