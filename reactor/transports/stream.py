@@ -157,10 +157,14 @@ class Stream:
         """Begin, or begin again, to read."""
         if self._reading or self.state is StreamState.CLOSED:
             return
-        self._reading = True
         if self.state is StreamState.UNWRITABLE:
+            self._reading = True
             self._drain_soon()
+        elif self.sock.fileno() != self._fd:
+            # Closed behind our back: its number may be another socket's by now.
+            self._fail(bad_descriptor())
         else:
+            self._reading = True
             self._loop.poller.add_reader(self._fd, self._read)
 
     def pause_reading(self) -> None:
