@@ -116,7 +116,7 @@ class ServerConnection(Connection):
         try:
             super()._over(code, reason, error)
         finally:  # KeyboardInterrupt and SystemExit pass through
-            self._listener.connections.discard(self)
+            self._listener.connection_over(self)
 
     def _when_closed(self) -> Callable[[], object]:
         return partial(self._listener.leave, self._address)  # which keeps nothing else alive
@@ -308,6 +308,10 @@ class Listener:
         self._enter(address)
         self.connections.add(connection)
         connection.open(upgraded)
+
+    def connection_over(self, connection: ServerConnection) -> None:
+        """One of the connections has ended; its socket may linger."""
+        self.connections.discard(connection)
 
     # -- counting ------------------------------------------------------------------------
 

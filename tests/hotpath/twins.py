@@ -84,7 +84,9 @@ def attach(
         connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
     else:
         listener: Any = SimpleNamespace(
-            registry=loop.connections, connection_over=lambda connection: None
+            registry=loop.connections,
+            connection_over=lambda connection: None,
+            leave=lambda address: None,
         )
         request = Request("GET", "/twin", Headers([]))
         checked = ServerOptions(**options)
