@@ -43,9 +43,11 @@ from .exceptions import (
     CloseCode,
     WebSocketException,
     WebSocketPeerException,
+    WebSocketQueueFullException,
     WebSocketTimeoutException,
 )
 from .options import ConnectionOptions
+from .pacing import Pacing, deliver_paced
 from .protocols.frames import new_mask
 from .protocols.session import (
     Close,
@@ -113,10 +115,13 @@ class Connection(Sending):
     """
 
     __slots__ = (
+        "_deliver",
         "_keep_alive",
+        "_paused",
         "_registry",
         "_timer",
         "last_activity",
+        "pacing",
         "subprotocol",
     )
 
@@ -131,6 +136,12 @@ class Connection(Sending):
         self.subprotocol: str | None = None
         #: When bytes last came, by the clock of the loop's turns.
         self.last_activity = 0.0
+        self._paused = False  # whether the user wants nothing to be read
+        self.pacing = Pacing(self) if options.on_overflow == "pause" else None
+        # How events get to the handlers.
+        self._deliver: Callable[[Any, list[Event]], None] = (
+            deliver if self.pacing is None else deliver_paced
+        )
         self._registry = registry
         self._timer: Timer | None = None
         self._keep_alive: KeepAlive | None = None
@@ -196,7 +207,7 @@ class Connection(Sending):
         if session.output and not self._answer():
             return
         if events:
-            deliver(self, events)
+            self._deliver(self, events)
         if session.unfinished:
             self._receive_rest(session)
 
@@ -226,19 +237,35 @@ class Connection(Sending):
                 return
             if session.output:
                 self.cork()
-            deliver(self, events)
+            self._deliver(self, events)
 
     def eof_received(self) -> None:
         """The peer has ended its side, without a close frame of this attempt being seen."""
-        self.flush()  # a TLS stream tells of the last data and of the end in one call
-        self._lost(None)
+        self._stream_ended(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The stream has ended, without a close frame of this attempt being seen."""
-        self._lost(error)
+        self._stream_ended(error)
+
+    def _stream_ended(self, error: Exception | None) -> None:
+        session = self.session
+        try:
+            if self.pacing is not None:
+                self.pacing.end()  # which may be the end of the connection, too
+        finally:  # KeyboardInterrupt and SystemExit pass through
+            if self._phase is Phase.ATTACHED and self.session is session:
+                self.flush()  # a TLS stream tells of the last data and of the end in one call
+                self._lost(error)
+
+    def queue_filled(self) -> None:
+        """The write queue is above its high mark."""
+        if self.pacing is not None and self.pacing.behind:
+            self.stream.pause_reading()
 
     def queue_drained(self) -> None:
         """The write queue is below its low mark again."""
+        if self.pacing is not None:
+            self._loop.call_soon(self._catch_up, self.session)
         if self._outbox is not None:
             self._outbox.run()
             if self.stream.above_high:
@@ -275,13 +302,29 @@ class Connection(Sending):
         """See WebSocketProtocol."""
         self._loop._check_thread()
         if self.state is State.OPEN:  # else the peer's close frame would not be seen
+            self._paused = True
             self.stream.pause_reading()
 
     def resume_reading(self) -> None:
         """See WebSocketProtocol."""
         self._loop._check_thread()
         if self._phase is Phase.ATTACHED:
+            self._paused = False
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read, unless the user does not want it, or the peer has to take something first."""
+        if not (self._paused or (self.pacing is not None and self.pacing.behind)):
             self.stream.start_reading()
+
+    def _catch_up(self, session: WebSocketSession) -> None:
+        """There is room in the write queue: go on with what was held back, and then read."""
+        if self.pacing is None or self._phase is not Phase.ATTACHED or self.session is not session:
+            return
+        try:
+            self.pacing.go_on()
+        finally:  # KeyboardInterrupt and SystemExit pass through
+            self._read_on()
 
     # -- beginning -----------------------------------------------------------------------
 
@@ -296,9 +339,10 @@ class Connection(Sending):
         options = self.options
         self.session = self._new_session(agreement)
         self.session.opened()
-        self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
+        self.stream = make_stream(self._loop, sock, self, *options.water_marks)
         self._phase = Phase.ATTACHED
         self.last_activity = self._loop.now
+        self._paused = False
         self.stream.start_reading()
         if options.keep_alive is not None:
             self._keep_alive = KeepAlive(options.keep_alive)
@@ -346,11 +390,16 @@ class Connection(Sending):
             if stream.reading and not stream.read_now():
                 self._dead()
                 return
+            if self.pacing is not None and self.pacing.dead:
+                self._dead()
+                return
             if self.state is not State.OPEN:
                 return  # what was read, or its handler, has ended the connection
             if not stream.reading:
                 due = keep_alive.start(now, grid=keep_alive.policy.grid)
         elif action is Action.PING:
+            if self.pacing is not None:
+                self.pacing.ping_sent()
             self._send_ping(keep_alive.policy.payload)
         self._timer = self._loop.call_at(due, self._on_keep_alive)
 
@@ -366,6 +415,18 @@ class Connection(Sending):
         error = self._queue_full(self.stream.queued)
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", error)
+
+    def cut_off(self, error: WebSocketQueueFullException) -> None:
+        """See Sending."""
+        self.session.lost()  # no handler hears of what was read already
+        self._stop_timer()
+        self.stream.pause_reading()
+        self._loop.call_soon(self._cut_off, self.session, error)
+
+    def _cut_off(self, session: WebSocketSession, error: WebSocketQueueFullException) -> None:
+        if self._phase is Phase.ATTACHED and self.session is session:
+            self.stream.abort()
+            self._end(CloseCode.ABNORMAL, "", error)
 
     # -- ending --------------------------------------------------------------------------
 
@@ -395,7 +456,10 @@ class Connection(Sending):
         elif self.session.close(code, reason):
             self._drop_outbox()
             self.cork()
-            self.stream.start_reading()  # where it was paused: for the answer
+            self._paused = False
+            if self.pacing is not None:
+                self._loop.call_soon(self._catch_up, self.session)
+            self._read_on()  # for the answer
             self._stop_timer()
             if timeout is None:
                 timeout = self.options.close_timeout
@@ -424,6 +488,8 @@ class Connection(Sending):
         """The connection is over. Tell the protocol object, and see what comes next."""
         self._stop_timer()
         self._drop_outbox()
+        if self.pacing is not None:
+            self.pacing.held.clear()
         self._keep_alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()

@@ -26,7 +26,8 @@ FLOORS = (
     {"loop", "tasks", "transports"},
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
-    {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher", "errorlog"},
+    {"connection", "client_connection", "sending", "outbox", "broadcast", "pacing"}
+    | {"dispatcher", "errorlog"},
     {"server", "reactor", "hosting", "classic", "hotpath"},
     {"__init__", "__main__", "cli"},
 )

@@ -64,6 +64,9 @@ class Receiver(Protocol):
     def eof_received(self) -> None:
         """The peer will send nothing more. The stream can still write."""
 
+    def queue_filled(self) -> None:
+        """The write queue is above the high mark; ``queue_drained`` follows."""
+
     def queue_drained(self) -> None:
         """The write queue, having been above the high mark, is below the low mark."""
 
@@ -212,8 +215,9 @@ class Stream:
             self._queue = deque()
         self._queue.append(data)
         self.queued += len(data)
-        if self.queued > self._high:
+        if self.queued > self._high and not self.above_high:
             self.above_high = True
+            self._receiver.queue_filled()
 
     def _on_writable(self) -> None:
         queue = self._queue
@@ -487,6 +491,9 @@ class Linger:
 
     def eof_received(self) -> None:
         """The stream ends by itself."""
+
+    def queue_filled(self) -> None:
+        """Nobody listens."""
 
     def queue_drained(self) -> None:
         """Nobody listens."""

@@ -11,6 +11,7 @@ class Witness:
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.filled = 0  # how often the queue has passed its high mark
         self.actions: dict[str, Callable[[], object]] = {}
 
     def _note(self, *event: Any) -> None:
@@ -22,6 +23,9 @@ class Witness:
 
     def eof_received(self) -> None:
         self._note("eof")
+
+    def queue_filled(self) -> None:
+        self.filled += 1
 
     def queue_drained(self) -> None:
         self._note("drained")

@@ -1,0 +1,105 @@
+"""Pacing: a connection takes from its peer only as fast as the peer takes from it.
+
+What it is: what ``on_overflow="pause"`` adds to a connection. While the write queue is above its
+high mark, nothing is read, and what was read already is held back. When the queue has fallen to
+its low mark, what was held back is delivered first, and then reading goes on.
+
+What it must not know: sockets, what the handlers do.
+
+A peer that takes nothing is not heard meanwhile, so its pongs are not, either. Instead of them, the
+keep-alive asks whether the queue has shrunk since its ping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from .dispatcher import Owner, deliver
+from .protocols.events import OPEN
+from .protocols.session import Event, State
+
+__all__ = ["Pacing", "deliver_paced"]
+
+
+class Queue(Protocol):
+    """What there is to know of a write queue: see Stream."""
+
+    above_high: bool
+    queued: int
+
+
+class Paced(Owner, Protocol):
+    """What is needed of a connection."""
+
+    pacing: Pacing | None
+
+    @property
+    def stream(self) -> Queue:
+        """Its stream."""
+
+
+class Pacing:
+    """What a connection that is paced has in addition.
+
+    Parameters:
+        owner: the connection.
+
+    Attributes:
+        held: events that were read and wait for room in the write queue, in order.
+    """
+
+    __slots__ = ("_owner", "_queued", "held")
+
+    def __init__(self, owner: Paced) -> None:
+        self._owner = owner
+        self._queued = 0  # bytes in the write queue when the keep-alive sent its latest ping
+        self.held: list[Event] = []
+
+    @property
+    def behind(self) -> bool:
+        """Whether the peer has to take something before anything is read."""
+        if self._owner.session.state is not OPEN:
+            return False
+        return self._owner.stream.above_high or bool(self.held)
+
+    def ping_sent(self) -> None:
+        """A ping of the keep-alive is about to be sent."""
+        self._queued = self._owner.stream.queued
+
+    @property
+    def dead(self) -> bool:
+        """Whether the peer, which is not heard, has taken nothing since the ping either."""
+        return self.behind and self._owner.stream.queued >= self._queued
+
+    def go_on(self) -> None:
+        """Deliver what was held back, as far as there is room."""
+        events, self.held = self.held, []
+        deliver_paced(self._owner, events)
+
+    def end(self) -> None:
+        """Deliver all of it: the connection is at its end."""
+        events, self.held = self.held, []
+        deliver(self._owner, events)
+
+
+def deliver_paced(owner: Paced, events: list[Event]) -> None:
+    """Deliver *events* in order, as far as there is room for answers; hold the rest back."""
+    session, pacing = owner.session, owner.pacing
+    assert pacing is not None
+    waiting = iter(events)
+    try:
+        if not pacing.held:
+            deliver(owner, _while_there_is_room(owner, waiting))
+    finally:  # KeyboardInterrupt and SystemExit pass through
+        if session.state is not State.CLOSED:
+            pacing.held.extend(waiting)
+
+
+def _while_there_is_room(owner: Paced, events: Iterator[Event]) -> Iterator[Event]:
+    while not (owner.stream.above_high and owner.session.state is OPEN):
+        try:
+            event = next(events)
+        except StopIteration:
+            return
+        yield event
