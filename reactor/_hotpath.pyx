@@ -291,6 +291,7 @@ cdef bint is_alone(connection, list events) except -1:
     stream = get(connection, STREAM)
     return (
         PyList_GET_SIZE(events) == 1
+        and holds(connection, OUTBOX, None)
         and is_a(stream, Stream)
         and holds(stream, STREAM_ABOVE_HIGH, False)
     )

@@ -137,7 +137,9 @@ class Connection(Sending):
         #: When bytes last came, by the clock of the loop's turns.
         self.last_activity = 0.0
         self._paused = False  # whether the user wants nothing to be read
-        self.pacing = Pacing(self) if options.on_overflow == "pause" else None
+        self.pacing: Pacing | None = None
+        if options.on_overflow == "pause":
+            self.pacing = Pacing(self, options.water_marks[0])
         # How events get to the handlers.
         self._deliver: Callable[[Any, list[Event]], None] = (
             deliver if self.pacing is None else deliver_paced
@@ -272,6 +274,12 @@ class Connection(Sending):
                 return  # this will come again
         if self.session.state is State.OPEN:
             call(self.protocol, self.protocol.on_writable)
+
+    def outbox_empty(self) -> None:
+        """See Outbox."""
+        super().outbox_empty()
+        if self.pacing is not None:
+            self._loop.call_soon(self._catch_up, self.session)
 
     # -- what the dispatcher asks for ----------------------------------------------------
 

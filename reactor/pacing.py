@@ -6,6 +6,9 @@ its low mark, what was held back is delivered first, and then reading goes on.
 
 What it must not know: sockets, what the handlers do.
 
+A message that is sent in fragments may keep the queue full for as long as it likes. Then only what
+waits behind it counts.
+
 A peer that takes nothing is not heard meanwhile, so its pongs are not, either. Instead of them, the
 keep-alive asks whether the queue has shrunk since its ping.
 """
@@ -13,7 +16,7 @@ keep-alive asks whether the queue has shrunk since its ping.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .dispatcher import Owner, deliver
 from .protocols.events import OPEN
@@ -22,21 +25,17 @@ from .protocols.session import Event, State
 __all__ = ["Pacing", "deliver_paced"]
 
 
-class Queue(Protocol):
-    """What there is to know of a write queue: see Stream."""
-
-    above_high: bool
-    queued: int
+if TYPE_CHECKING:
+    from .outbox import Outbox
+    from .transports.stream import Stream
 
 
 class Paced(Owner, Protocol):
     """What is needed of a connection."""
 
     pacing: Pacing | None
-
-    @property
-    def stream(self) -> Queue:
-        """Its stream."""
+    stream: Stream
+    _outbox: Outbox | None
 
 
 class Pacing:
@@ -44,24 +43,34 @@ class Pacing:
 
     Parameters:
         owner: the connection.
+        high: the high mark of its write queue, in bytes.
 
     Attributes:
         held: events that were read and wait for room in the write queue, in order.
     """
 
-    __slots__ = ("_owner", "_queued", "held")
+    __slots__ = ("_high", "_owner", "_queued", "held")
 
-    def __init__(self, owner: Paced) -> None:
+    def __init__(self, owner: Paced, high: int) -> None:
         self._owner = owner
+        self._high = high
         self._queued = 0  # bytes in the write queue when the keep-alive sent its latest ping
         self.held: list[Event] = []
 
     @property
+    def full(self) -> bool:
+        """Whether the peer has to take something before more is sent."""
+        owner = self._owner
+        if owner.session.state is not OPEN:
+            return False  # nothing more is
+        if owner._outbox is not None:
+            return owner._outbox.size > self._high
+        return owner.stream.above_high
+
+    @property
     def behind(self) -> bool:
-        """Whether the peer has to take something before anything is read."""
-        if self._owner.session.state is not OPEN:
-            return False
-        return self._owner.stream.above_high or bool(self.held)
+        """Whether the peer has to take something before more is read."""
+        return self.full or (bool(self.held) and self._owner.session.state is OPEN)
 
     def ping_sent(self) -> None:
         """A ping of the keep-alive is about to be sent."""
@@ -70,7 +79,7 @@ class Pacing:
     @property
     def dead(self) -> bool:
         """Whether the peer, which is not heard, has taken nothing since the ping either."""
-        return self.behind and self._owner.stream.queued >= self._queued
+        return self.behind and self._owner.stream.queued >= self._queued > 0
 
     def go_on(self) -> None:
         """Deliver what was held back, as far as there is room."""
@@ -90,14 +99,16 @@ def deliver_paced(owner: Paced, events: list[Event]) -> None:
     waiting = iter(events)
     try:
         if not pacing.held:
-            deliver(owner, _while_there_is_room(owner, waiting))
+            deliver(owner, _while_there_is_room(pacing, waiting))
     finally:  # KeyboardInterrupt and SystemExit pass through
         if session.state is not State.CLOSED:
             pacing.held.extend(waiting)
+            if pacing.behind:
+                owner.stream.pause_reading()
 
 
-def _while_there_is_room(owner: Paced, events: Iterator[Event]) -> Iterator[Event]:
-    while not (owner.stream.above_high and owner.session.state is OPEN):
+def _while_there_is_room(pacing: Pacing, events: Iterator[Event]) -> Iterator[Event]:
+    while not pacing.full:
         try:
             event = next(events)
         except StopIteration:

@@ -242,6 +242,44 @@ def test_a_peer_that_takes_little_by_little_is_alive(scene: Scene) -> None:
     assert echoes(peer) == MESSAGES
 
 
+def test_who_takes_an_endless_message_is_read_meanwhile(scene: Scene) -> None:
+    actor = Actor()
+    peer = scene.open(actor, **PACED)
+    actor.send_fragments(iter(lambda: BODY, ""))
+    for number in range(5):
+        peer.text(f"{number}")
+        scene.turn(count=3)
+        peer.look()
+    assert actor.messages == list("01234")
+
+
+def test_answers_that_wait_behind_an_endless_message_are_not_without_bounds(scene: Scene) -> None:
+    actor = Actor(message=echo)
+    peer = scene.open(actor, **PACED)
+    actor.send_fragment("begun ")
+    peer.send(*map(text, MESSAGES))
+    scene.turn(count=3)
+    assert actor.messages == MESSAGES[:2]
+    assert scene.loop.stats().readers == 0
+    actor.send_fragment("ended", fin=True)
+    scene.turn(count=20)
+    assert actor.messages == MESSAGES
+    received = [payload.decode() for _, payload in peer.told()]
+    assert received == ["begun ", "ended", *MESSAGES]
+    assert scene.loop.stats().readers == 1
+
+
+def test_a_peer_that_has_taken_everything_is_not_found_dead(scene: Scene) -> None:
+    actor = Actor(message=echo)
+    peer = scene.open(actor, **PACED, ping_interval=20.0, ping_timeout=10.0)
+    actor.send_fragment("begun ")
+    peer.send(*map(text, MESSAGES))
+    for _ in range(5):
+        scene.turn(20.0, count=2)
+        scene.turn(11.0, count=2)
+    assert actor.closes == []
+
+
 def test_a_handler_that_sends_more_than_the_limit_at_one_go_is_told(scene: Scene) -> None:
     def flood(actor: Actor) -> None:
         for _ in range(20):
