@@ -27,8 +27,8 @@ FLOORS = (
     {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
     {
-        *("connection", "client_connection", "holding", "sending", "outbox", "broadcast"),
-        *("dispatcher", "errorlog"),
+        *("connection", "client_connection", "handlers", "holding", "pacing", "sending", "outbox"),
+        *("broadcast", "dispatcher", "errorlog"),
     },
     {"server", "reactor", "hosting", "classic", "hotpath"},
     {"__init__", "__main__", "cli"},
