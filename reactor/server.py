@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from .accept import Upgraded, accept_upgrade
 from .admission import HTTPResponse
-from .connection import Connection, check_protocol
+from .connection import Connection
 from .exceptions import CloseCode, WebSocketException
+from .handlers import check_protocol
 from .options import ServerOptions
 from .protocols.frames import OP_CLOSE, serialize
 from .protocols.session import Role, State, check_close

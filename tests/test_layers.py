@@ -26,7 +26,7 @@ FLOORS = (
     {"loop", "interrupts", "lifetime", "tasks", "transports"},
     {"options", "admission", "url", "proxies", "verbs"},
     {"connect", "accept"},
-    {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
+    {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher", "handlers"},
     {"server", "reactor", "hosting", "classic", "hotpath"},
     {"__init__", "__main__", "cli"},
 )
