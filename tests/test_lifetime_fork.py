@@ -78,6 +78,13 @@ def test_the_same_over_tls_in_both_roles(
     assert (first.messages, second.names) == (["x"], ["open"])
 
 
+def test_a_loop_that_was_closed_before_is_just_that(capfd: pytest.CaptureFixture[str]) -> None:
+    loop = Reactor()
+    loop.close()
+    assert in_child(loop.run_once) == "RuntimeError: the event loop is closed"
+    assert capfd.readouterr() == ("", "")  # Python writes there what a hook raises
+
+
 def test_the_path_of_a_listener_stays(loop: Reactor, unix_path: str) -> None:
     loop.listen(unix_path=unix_path)
     in_child(loop.close)
