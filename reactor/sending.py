@@ -17,7 +17,6 @@ the calls.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -30,6 +29,7 @@ from .exceptions import (
     WebSocketQueueFullException,
     WebSocketStateException,
 )
+from .locks import ProcessLock
 from .outbox import Fragments, Message, Outbox
 from .protocols.events import OPEN
 from .protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
@@ -54,17 +54,7 @@ CORK_LIMIT = 65536
 #: what the call takes.
 CALL_SIZE = 320
 
-_thread_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """In a forked child: a thread that is not there may hold the one there was."""
-    global _thread_lock
-    _thread_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_thread_lock = ProcessLock()
 
 
 class Phase(IntEnum):

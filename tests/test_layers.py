@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 #: A name stands for a module, or for a package with everything in it. Lower floors first;
 #: imports go down, or stay on the floor.
 FLOORS = (
-    {"exceptions", "mistakes", "printable"},
+    {"exceptions", "locks", "mistakes", "printable"},
     {"timers", "protocols"},
     {"poller", "helpers"},
     {"loop", "interrupts", "lifetime", "share", "tasks", "within", "transports"},

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor import Reactor, WebSocketForkException, sending
+from reactor import Reactor, WebSocketForkException
 
 from .support.certificates import Authority
 from .support.driving import run_until
@@ -224,11 +224,6 @@ def test_a_child_may_have_a_loop_of_its_own(loop: Reactor) -> None:
 
     assert in_child(lambda: talk(Reactor())) == "['open', 'close']"
     assert talk(loop) == ["open", "close"]
-
-
-def test_a_lock_that_another_thread_held_is_free_in_the_child() -> None:
-    with sending._thread_lock:
-        assert in_child(lambda: sending._thread_lock.locked()) == "False"
 
 
 class TestApp:
