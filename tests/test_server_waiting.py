@@ -44,8 +44,16 @@ def served() -> Served:
 def busy(no_leaks: None) -> Iterator[threading.Event]:
     """All helper threads of users are at work until this is set."""
     free = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def work() -> None:
+        begun.release()
+        free.wait(50)
+
     for _ in range(helpers._limit):
-        helpers.submit(InThread(free.wait, (20,), None, None), lambda *_: None)
+        helpers.submit(InThread(work, (), None, None), lambda *_: None)
+    for _ in range(helpers._limit):
+        assert begun.acquire(timeout=20)
     yield free
     free.set()
 
@@ -81,7 +89,6 @@ def test_of_those_that_have_left_nothing_is_begun(
     secure: bool,
 ) -> None:
     log_in = LogIn()
-    queued = len(helpers._queue)  # by others; it stays, since all places are taken
     listener = loop.listen(
         *("127.0.0.1", 0, served),
         process_request=log_in,
@@ -98,7 +105,7 @@ def test_of_those_that_have_left_nothing_is_begun(
         client.close()
     run_until(loop, lambda: log_in.waiting == {"good"})
     assert len(listener._handshakes) == 1
-    assert len(helpers._queue) == queued + 1
+    assert len(helpers._queue) == 1
     busy.set()
     run_until(loop, lambda: good.events)
     assert good.names == ["open"]
