@@ -167,7 +167,9 @@ async def _attempt(
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
             return result
-        accepted = check_response(response, key, options.subprotocols, offer, headers)
+        accepted = check_response(
+            response, key, options.subprotocols, offer, headers, options.lenient
+        )
         agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
         if isinstance(sock, ssl.SSLSocket):
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).

@@ -110,7 +110,6 @@ class WebSocket(ClientSocket):
             self._recv,
             skip_utf8_validation,
             MessageLimits(max_message_size, max_fragments),
-            masked=False,
         )
         self.cont_frame = continuous_frame(fire_cont_frame, skip_utf8_validation)
         self._decoder = codecs.getincrementaldecoder("utf-8")()  # of what recv() returns
@@ -168,6 +167,8 @@ class WebSocket(ClientSocket):
             redirect_limit: how many redirects are followed, default 3.
             compression: "deflate" or a Deflate offers permessage-deflate (RFC 7692), and
                 compresses what :meth:`send` sends, if the server agrees; None: not.
+            lenient: False: what a server must not do ends the connection, even if it harms
+                nobody; see ClientOptions.
             subprotocols: list of names to offer. The server may choose none.
             socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
                 begun. Without a time-out of ours, its own holds.
@@ -189,6 +190,7 @@ class WebSocket(ClientSocket):
             timeout = given.gettimeout()
         upgraded = open_connection(url, self.sock_opt, options)
         self.sock = upgraded.sock
+        self.frame_buffer.lenient = options.get("lenient", True)
         self._stream.settimeout(timeout)
         self.frame_buffer.recv_buffer = [upgraded.leftover] if upgraded.leftover else []
         if upgraded.agreement is not None:

@@ -35,6 +35,7 @@ CONNECT_OPTIONS = frozenset(
         "http_proxy_host",
         "http_proxy_port",
         "http_proxy_timeout",
+        "lenient",
         "origin",
         "proxy_type",
         "redirect_limit",
@@ -118,6 +119,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         sock=given.get("socket"),
         watch=ClassicWatch(),
         compression=given.get("compression"),
+        lenient=given.get("lenient", True),
         **proxy_options(
             given.get("http_proxy_host"),
             given.get("http_proxy_port"),

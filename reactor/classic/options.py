@@ -112,6 +112,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         decode_text=not given["skip_utf8_validation"],
         fragments=app.on_cont_message is not None,
         compression=app.compression,
+        lenient=app.lenient,
         watch=ClassicWatch(),
         **proxy_options(
             given["http_proxy_host"],

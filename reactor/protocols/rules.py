@@ -71,12 +71,13 @@ def parse_close(payload: bytes) -> Close:
     return Close(code, decode_text(payload[2:]))
 
 
-def check_header(header: FrameHeader, masked: bool, compression: bool) -> None:
+def check_header(header: FrameHeader, masked: bool | None, compression: bool) -> None:
     """Check a frame that came.
 
     Parameters:
         header: of the frame.
-        masked: whether it must be masked: whether it comes from a client.
+        masked: whether it must be masked: whether it comes from a client. None: either way will
+            do, and a length need not be in its shortest form.
         compression: whether permessage-deflate was agreed.
 
     Raises WebSocketProtocolException for what the peer must not send.
@@ -90,12 +91,12 @@ def check_header(header: FrameHeader, masked: bool, compression: bool) -> None:
         raise WebSocketProtocolException(f"reserved bits {header.rsv:03b} are set")
     if opcode > OP_PONG or OP_BINARY < opcode < OP_CLOSE:
         raise WebSocketProtocolException(f"unknown opcode {opcode}")
-    if (header.mask is not None) is not masked:
+    if masked is not None and (header.mask is not None) is not masked:
         # 5.1: a client MUST mask all frames, a server MUST NOT mask any.
         raise WebSocketProtocolException(
             "frame from the client is not masked" if masked else "frame from the server is masked"
         )
-    if not header.minimal or header.length >= 1 << 63:
+    if not (header.minimal or masked is None) or header.length >= 1 << 63:
         # 5.2: fewest bytes; "the most significant bit MUST be 0"
         raise WebSocketProtocolException("payload length is not encoded as it must be")
     if opcode >= OP_CLOSE:

@@ -29,6 +29,7 @@ from ..support.websocket_frames import (
     build_frame,
     close_payload,
 )
+from ..support.websocket_frames import KEY as MASK
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -421,6 +422,31 @@ def test_a_fault_of_the_server_is_raised(
     with pytest.raises(getattr(clients.library, f"WebSocket{kind}Exception")) as caught:
         getattr(ws, method)()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "form", [{"key": MASK}, {"length_bits": 16}, {"length_bits": 64}], ids=["mask", "16", "64"]
+)
+def test_frames_that_a_server_should_send_in_another_form(clients: Clients, form: Any) -> None:
+    script = Says(
+        build_frame(TEXT, b"one", **form),
+        build_frame(PING, b"ping", **form),
+        build_frame(BINARY, b"t", fin=False, **form),
+        build_frame(CONT, b"wo", **form),
+        build_frame(CLOSE, close_payload(1001), **form),
+    )
+    ws = clients.connect(script)
+    assert [ws.recv(), ws.recv(), ws.recv()] == ["one", b"two", ""]
+    assert script.said() == (PONG, b"ping")
+
+
+@pytest.mark.parametrize("name", ["Protocol", "Extensions"])
+def test_what_the_server_chooses_without_being_asked_is_ignored(
+    clients: Clients, name: str
+) -> None:
+    ws = clients.connect(Says(build_frame(TEXT, b"x"), lines=(f"Sec-WebSocket-{name}: other",)))
+    assert ws.subprotocol is None
+    assert ws.recv() == "x"
 
 
 def test_the_end_of_the_connection(clients: Clients) -> None:

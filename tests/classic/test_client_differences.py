@@ -139,7 +139,7 @@ def test_the_server_is_told_what_it_did_wrong(
     clients: Clients, frames: list[bytes], error: type[Exception], code: int
 ) -> None:
     script = Says(*frames, answer_close=False)
-    ws = clients.connect(script, max_message_size=1000, max_fragments=3)
+    ws = clients.connect(script, max_message_size=1000, max_fragments=3, lenient=False)
     with pytest.raises(error) as caught:
         ws.recv()
     assert not ws.connected
