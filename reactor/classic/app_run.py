@@ -28,6 +28,7 @@ from ..protocols.websocket import WebSocketProtocol
 from ..url import parse_url
 from .app_socket import AppSocket
 from .app_trace import TracingSession
+from .errors import public
 from .frame import ABNF
 from .trace import debug, error, info, isEnabledForTrace
 
@@ -240,6 +241,7 @@ class Bridge(WebSocketProtocol):
 
     def on_error(self, exc: Exception) -> None:
         self._forget_pings()
+        exc = public(exc)
         self.run.report(exc)
         if self.run.connection.phase is Phase.WAITING:
             info(f"{exc} - reconnect")
@@ -279,7 +281,7 @@ def _describe_close(status: int | None, text: str | None) -> WebSocketConnection
         message = f"Connection closed (code {status})"
     if text:
         message = f"{message}: {text}"
-    return WebSocketConnectionClosedException(message, status, text)
+    return WebSocketConnectionClosedException(message, status_code=status, reason=text)
 
 
 def _close_frame(close: Close) -> ABNF:

@@ -17,6 +17,7 @@ from ..exceptions import WebSocketTimeoutException
 from ..options import ClientOptions
 from ..tasks import run_blocking
 from .defaults import check_timeout, sock_opt
+from .errors import boundary
 from .options import proxy_options
 from .watch import ClassicWatch
 
@@ -95,8 +96,8 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         settings: socket and TLS options; ``timeout`` is the budget for all of it.
         given: the options of WebSocket.connect().
 
-    Raises as the connect pipeline does. A time-out of 0 leaves no time to connect:
-    WebSocketTimeoutException at once.
+    Raises as the connect pipeline does, by way of the boundary in errors.py. A time-out of 0
+    leaves no time to connect: WebSocketTimeoutException at once.
     """
     timeout = settings.timeout
     check_timeout(timeout)
@@ -132,4 +133,5 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
     header, cookie = given.get("header"), given.get("cookie")
     header = header() if callable(header) else header
     cookie = cookie() if callable(cookie) else cookie
-    return run_blocking(connect(url, options, header, cookie, exact=True))
+    with boundary():
+        return run_blocking(connect(url, options, header, cookie, exact=True))

@@ -18,7 +18,6 @@ from reactor import (
     ABNF,
     WebSocket,
     WebSocketConnectionClosedException,
-    WebSocketConnectionLostException,
     WebSocketMessageTooBigException,
     WebSocketPayloadException,
     WebSocketProtocolException,
@@ -92,7 +91,7 @@ def test_a_server_that_has_gone_need_not_hear_our_answer(clients: Clients) -> No
     assert select.select([ws.sock], [], [], 10)[0]
     try:
         assert ws.recv() == ""
-    except WebSocketConnectionLostException:
+    except ConnectionResetError:
         pass  # the reset has destroyed the close frame
     assert not ws.connected
 
@@ -181,7 +180,7 @@ def test_a_character_may_be_split_over_fragments_that_are_returned(clients: Clie
 def test_text_that_was_not_looked_at_is_when_it_is_decoded(clients: Clients) -> None:
     frames = build_frame(TEXT, b"\xff") + build_frame(TEXT, b"good")
     ws = clients.connect(Says(frames), skip_utf8_validation=True)
-    with pytest.raises(WebSocketPayloadException, match="cannot decode"):
+    with pytest.raises(UnicodeDecodeError):
         ws.recv()
     assert ws.recv() == "good"
 
@@ -370,7 +369,7 @@ def test_a_method_of_the_object_counts(name: str) -> None:
 
 def test_connecting_takes_no_longer_than_the_time_out(clients: Clients) -> None:
     peer = clients.serve(lambda talk: talk.hold())
-    with pytest.raises(WebSocketTimeoutException, match=r"handshake with 127\.0\.0\.1 timed out"):
+    with pytest.raises(WebSocketTimeoutException, match=r"^Connection timed out .* 127\.0\.0\.1$"):
         create_connection(peer.url, timeout=0.05)
 
 
@@ -695,21 +694,6 @@ def test_no_thread_is_started(clients: Clients) -> None:
     ws.ping()
     new = [thread.name for thread in set(threading.enumerate()) - before]
     assert len(new) == 1, new  # the one that plays the script
-
-
-def test_connection_lost_is_both_kinds_of_exception(clients: Clients) -> None:
-    def reset(talk: Talk) -> None:
-        talk.upgrade()
-        talk.frame()
-        talk.reset()
-
-    ws = clients.connect(reset)
-    ws.send("go on")
-    with pytest.raises(
-        WebSocketConnectionLostException, match="Connection to remote host was lost"
-    ):
-        ws.recv()
-    assert (ws.sock, ws.connected) == (None, False)
 
 
 def test_a_dispatcher_writes_in_our_place(clients: Clients) -> None:
