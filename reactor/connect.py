@@ -194,11 +194,12 @@ def _request(
         # RFC 7617; the URL is where people keep the credentials of HTTP Basic authentication.
         token = b64encode(f"{url.username}:{url.password or ''}".encode()).decode()
         headers = [*headers, ("Authorization", f"Basic {token}")]
+    origin = url.origin if options.origin is None else options.origin
     return build_request(
         None if options.suppress_host else options.host or url.host_header,
         url.resource,
         key,
-        origin=None if options.suppress_origin else options.origin or url.origin,
+        origin=None if options.suppress_origin else origin,
         subprotocols=options.subprotocols,
         extensions=extensions,
         headers=headers,

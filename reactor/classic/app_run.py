@@ -25,6 +25,7 @@ from ..options import ClientOptions
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
+from ..timers import Backoff
 from ..url import parse_url
 from .app_socket import AppSocket
 from .app_trace import TracingSession
@@ -299,6 +300,11 @@ class AppConnection(ClientConnection):
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
     ) -> WebSocketSession:
         return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
+
+    def _next_delay(self, error: Exception | None) -> float | None:
+        # A number of seconds is what it is, whatever the server asks for (Retry-After).
+        fixed = not isinstance(self.options.reconnect, Backoff)
+        return super()._next_delay(None if fixed else error)
 
     def _send_ping(self, payload: bytes) -> None:
         self.app.last_ping_tm = time.time()

@@ -38,7 +38,7 @@ from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, 
 from ..protocols.messages import MessageLimits
 from ..protocols.session import Close, Failure, State
 from .abnf import continuous_frame, frame_buffer
-from .client_connect import handshake_response, open_connection, warn_of_unknown
+from .client_connect import handshake_response, headers_of, open_connection, warn_of_unknown
 from .client_socket import ClientSocket, close_content, held
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
 from .errors import CLOSED
@@ -198,7 +198,7 @@ class WebSocket(ClientSocket):
             self.frame_buffer.compression = self._compression
         response = upgraded.response
         self.handshake_response = handshake_response(
-            response.status, response.headers.to_dict(), upgraded.subprotocol
+            response.status, headers_of(response), upgraded.subprotocol
         )
         self._session.opened()
 

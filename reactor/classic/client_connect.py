@@ -15,13 +15,14 @@ from typing import Any
 from ..connect import Upgraded, connect
 from ..exceptions import WebSocketTimeoutException
 from ..options import ClientOptions
+from ..protocols.http11 import Response
 from ..tasks import run_blocking
 from .defaults import check_timeout, sock_opt
 from .errors import boundary
-from .options import proxy_options
+from .options import header_as_utf8, proxy_options, text_as_utf8, tls_options
 from .watch import ClassicWatch
 
-__all__ = ["handshake_response", "open_connection", "warn_of_unknown"]
+__all__ = ["handshake_response", "headers_of", "open_connection", "warn_of_unknown"]
 
 #: What WebSocket.connect() takes.
 CONNECT_OPTIONS = frozenset(
@@ -79,6 +80,18 @@ class handshake_response:  # noqa: N801 - websocket-client's name
         self.subprotocol = subprotocol
 
 
+def headers_of(response: Response) -> dict[str, str]:
+    """Return the headers of an answer as websocket-client has them: read as UTF-8."""
+    return {name: _from_utf8(value) for name, value in response.headers.to_dict().items()}
+
+
+def _from_utf8(value: str) -> str:
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value  # as it was read
+
+
 def warn_of_unknown(names: Iterable[str], where: str) -> None:
     """Warn of options that nobody here knows; websocket-client says nothing."""
     unknown = sorted(set(names) - CONNECT_OPTIONS - CONSTRUCTOR_OPTIONS)
@@ -107,15 +120,15 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
             "then call settimeout(0)"
         )
     options = ClientOptions(
-        origin=given.get("origin"),
-        host=given.get("host"),
+        origin=text_as_utf8(given.get("origin")),
+        host=text_as_utf8(given.get("host")),
         suppress_origin=bool(given.get("suppress_origin")),
         suppress_host=bool(given.get("suppress_host")),
-        connection=given.get("connection"),
+        connection=text_as_utf8(given.get("connection")),
         subprotocols=given.get("subprotocols") or (),
         connect_timeout=timeout,
         redirect_limit=given.get("redirect_limit", 3),
-        sslopt=settings.sslopt or None,
+        sslopt=tls_options(settings.sslopt, 3),
         sockopt=settings.sockopt or (),
         sock=given.get("socket"),
         watch=ClassicWatch(),
@@ -131,7 +144,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         ),
     )
     header, cookie = given.get("header"), given.get("cookie")
-    header = header() if callable(header) else header
-    cookie = cookie() if callable(cookie) else cookie
+    header = header_as_utf8(header() if callable(header) else header)
+    cookie = text_as_utf8(cookie() if callable(cookie) else cookie)
     with boundary():
         return run_blocking(connect(url, options, header, cookie, exact=True))

@@ -347,7 +347,7 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
 
     Parameters:
         response: the head that came.
-        body: what there is of the body; b"" and None mean there is none.
+        body: what there is of the body; None: nobody has looked.
     """
     reason = response.reason or None
     headers = response.headers.to_dict()
@@ -357,7 +357,8 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
         response.status,
         reason,
         headers,
-        body or None,
+        # An empty body is one where the server has said that there is one.
+        body if body or "Content-Length" in response.headers else None,
     )
 
 

@@ -106,6 +106,55 @@ def test_headers_are_added(clients: Clients, header: Any) -> None:
     assert request_of(clients, header=header)[3:] == ["X-One: 1", "X-Two: a: b"]
 
 
+@pytest.mark.parametrize("text", ["é", "für €", "日本"])
+def test_text_goes_out_as_utf_8(clients: Clients, text: str) -> None:
+    sent = text.encode().decode("latin-1")  # as the lines of a head are read here
+    for header in ({"X-Name": text}, [f"X-Name: {text}"]):
+        assert f"X-Name: {sent}" in clients.request(header=header)
+    lines = clients.request(cookie=text, origin=text, host=text)
+    assert {f"Cookie: {sent}", f"Origin: {sent}", f"Host: {sent}"} <= set(lines)
+
+
+def test_an_origin_may_be_empty(clients: Clients) -> None:
+    assert "Origin: " in clients.request(origin="")
+    assert any(line.startswith("Origin: http") for line in clients.request(origin=None))
+
+
+def test_what_the_server_says_is_read_as_utf_8(clients: Clients) -> None:
+    ws = clients.connect(Says(lines=("X-Name: für €",)))
+    assert ws.headers["x-name"] == "für €"
+
+
+def test_of_a_header_that_comes_twice_the_last_one_counts(clients: Clients) -> None:
+    lines = ("X-Name: one", "x-name: two", "Set-Cookie: a=1", "Set-Cookie: b=2")
+    ws = clients.connect(Says(lines=lines))
+    assert (ws.headers["x-name"], ws.headers["set-cookie"]) == ("two", "a=1; b=2")
+    with pytest.raises(clients.library.WebSocketBadStatusException) as caught:
+        clients.connect(answer("HTTP/1.1 403 No", *lines, "Content-Length: 0"))
+    assert caught.value.resp_headers["x-name"] == "two"
+
+
+def test_a_refusal_with_an_empty_body(clients: Clients) -> None:
+    with pytest.raises(clients.library.WebSocketBadStatusException) as caught:
+        clients.connect(answer("HTTP/1.1 403 No", "Content-Length: 0"))
+    assert caught.value.resp_body == b""
+    assert str(caught.value).endswith("-+-+- None")
+    with pytest.raises(clients.library.WebSocketBadStatusException) as caught:
+        clients.connect(answer("HTTP/1.1 403 No"))
+    assert caught.value.resp_body is None
+
+
+@pytest.mark.filterwarnings("ignore:sslopt has no key")
+@pytest.mark.parametrize("key", ["ssl_context", "verify_mode", "server_side", "keyfile_password"])
+def test_a_key_of_sslopt_that_there_is_not(
+    clients: Clients, authority: Authority, key: str
+) -> None:
+    peer = clients.serve(echo, context=authority.server_context)
+    sslopt = {**authority.sslopt, key: "something"}
+    assert clients.connect_to(peer.url, sslopt=sslopt).connected
+    assert sslopt[key] == "something"
+
+
 def test_a_key_of_ones_own(clients: Clients) -> None:
     lines = clients.request(header={"Sec-WebSocket-Key": KEY})
     assert [line for line in lines if "Key" in line] == [f"Sec-WebSocket-Key: {KEY}"]

@@ -545,6 +545,18 @@ def test_an_option_that_does_not_exist_is_mentioned(
     assert len(record) == 1
 
 
+def test_a_key_of_sslopt_that_does_not_exist_is_mentioned(clients: Clients) -> None:
+    peer = clients.serve(echo)
+    options = {"sslopt": {"verify_mode": 1, "ssl_context": 2}}
+    shown = r"^sslopt has no key 'ssl_context', 'verify_mode': ignored$"
+    with pytest.warns(UserWarning, match=shown):
+        clients.connect_to(peer.url, **options)
+    app = reactor.WebSocketApp(peer.url, on_open=lambda app: app.close())
+    with pytest.warns(UserWarning, match=shown) as record:
+        app.run_forever(**options)
+    assert [warning.filename for warning in record] == [__file__]
+
+
 def test_options_that_exist_are_not_mentioned(clients: Clients) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
