@@ -248,6 +248,9 @@ class Bridge(WebSocketProtocol):
     def on_error(self, exc: Exception) -> None:
         self._forget_pings()
         exc = public(exc)
+        if self.run.ending:
+            debug(f"the closing handshake failed: {exc}")  # as WebSocket.close() does
+            return
         self.run.report(exc)
         if self.run.connection.phase is Phase.WAITING:
             info(f"{exc} - reconnect")

@@ -150,6 +150,23 @@ def test_keep_running_ends_the_run(library: Any) -> None:
     assert recorded.result is False
 
 
+@pytest.mark.parametrize("how", ["close", "keep_running"])
+def test_fault_of_the_server_after_our_close_is_no_error(library: Any, how: str) -> None:
+    def end(app: Any, _message: str) -> None:
+        if how == "close":
+            app.close()
+        else:
+            app.keep_running = False
+
+    def script(talk: Talk) -> None:
+        talk.upgrade(then=build_frame(TEXT, b"go") + build_frame(3, b"wrong"))
+        talk.until_closed()
+
+    recorded = play(library, script, reactions={"message": end})
+    assert recorded.events == [("open",), ("message", "go"), ("close", None, None)]
+    assert recorded.result is False
+
+
 def test_keep_running_in_on_error_comes_too_late_to_hide_the_code(library: Any) -> None:
     def on_error(app: Any, _exc: Exception) -> None:
         app.keep_running = False
