@@ -37,6 +37,7 @@ from .dispatcher import report
 from .loop import EventLoop
 from .protocols.events import OPEN
 from .protocols.frames import new_mask, serialize
+from .protocols.receiving import MAX_FRAMES, Receiving
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
 from .transports.stream import (
@@ -93,11 +94,14 @@ cdef void give_back(uint8_t *buffer) noexcept:
         free(buffer)
 
 
+cdef Py_ssize_t MOST = MAX_FRAMES
 cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
 cdef object STREAM_OPEN = StreamState.OPEN
 cdef object compiled_new_mask = new_mask
-cdef object descriptor_of = socket.fileno
+# eventlet's sockets have no method for it in their class: they go the Python way.
+cdef object direct_socket = socket if hasattr(socket, "fileno") else None
+cdef object descriptor_of = getattr(socket, "fileno", None)
 
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
@@ -107,19 +111,19 @@ cdef Py_ssize_t STREAM_SOCK = find_slot(Stream, "sock")
 cdef Py_ssize_t STREAM_STATE = find_slot(Stream, "state")
 cdef Py_ssize_t STREAM_QUEUED = find_slot(Stream, "queued")
 
-cdef Py_ssize_t SESSION_ASSEMBLER = find_slot(WebSocketSession, "_assembler")
-cdef Py_ssize_t SESSION_COMPRESSION = find_slot(WebSocketSession, "_compression")
-cdef Py_ssize_t SESSION_DECODE_TEXT = find_slot(WebSocketSession, "_decode_text")
-cdef Py_ssize_t SESSION_ENDED = find_slot(WebSocketSession, "_ended")
-cdef Py_ssize_t SESSION_FRAME = find_slot(WebSocketSession, "_frame")
-cdef Py_ssize_t SESSION_LONGEST = find_slot(WebSocketSession, "_longest")
-cdef Py_ssize_t SESSION_MASKED = find_slot(WebSocketSession, "_masked")
+cdef Py_ssize_t SESSION_ASSEMBLER = find_slot(Receiving, "_assembler")
+cdef Py_ssize_t SESSION_COMPRESSION = find_slot(Receiving, "_compression")
+cdef Py_ssize_t SESSION_DECODE_TEXT = find_slot(Receiving, "_decode_text")
+cdef Py_ssize_t SESSION_ENDED = find_slot(Receiving, "_ended")
+cdef Py_ssize_t SESSION_FRAME = find_slot(Receiving, "_frame")
+cdef Py_ssize_t SESSION_LONGEST = find_slot(Receiving, "_longest")
+cdef Py_ssize_t SESSION_MASKED = find_slot(Receiving, "_masked")
 cdef Py_ssize_t SESSION_NEW_MASK = find_slot(WebSocketSession, "_new_mask")
 cdef Py_ssize_t SESSION_SENDING = find_slot(WebSocketSession, "_sending")
-cdef Py_ssize_t SESSION_TAIL = find_slot(WebSocketSession, "_tail")
+cdef Py_ssize_t SESSION_TAIL = find_slot(Receiving, "_tail")
 cdef Py_ssize_t SESSION_OUTPUT = find_slot(WebSocketSession, "output")
 cdef Py_ssize_t SESSION_STATE = find_slot(WebSocketSession, "state")
-cdef Py_ssize_t SESSION_UNFINISHED = find_slot(WebSocketSession, "unfinished")
+cdef Py_ssize_t SESSION_UNFINISHED = find_slot(Receiving, "unfinished")
 
 cdef Py_ssize_t CORK_LIMIT = find_slot(Sending, "_cork_limit")
 cdef Py_ssize_t CORKED = find_slot(Sending, "_corked")
@@ -149,7 +153,7 @@ cdef object os_error(int code):
 
 cdef inline bint is_direct(stream) except -1:
     """Whether the stream's bytes are what its socket has, with nothing in between."""
-    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is socket
+    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is direct_socket
 
 
 cdef inline int descriptor(stream) except -2:
@@ -255,10 +259,10 @@ cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
     try:
         pos = parse(
             buffer, size, 0, events, holds(session, SESSION_MASKED, True),
-            get(session, SESSION_LONGEST),
+            get(session, SESSION_LONGEST), MOST,
         )
         if pos < size:
-            events += session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos))
+            session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
     except Exception as exc:
         connection._broken(exc)
         return None
@@ -272,10 +276,10 @@ cdef int handle(connection, list events) except -1:
     session = get(connection, SESSION)
     if PyList_GET_SIZE(get(session, SESSION_OUTPUT)):
         connection._answer()
+    if holds(session, SESSION_UNFINISHED, True):
+        connection.hold_back()
     if PyList_GET_SIZE(events):
         deliver(connection, session, events)
-    if holds(session, SESSION_UNFINISHED, True):
-        connection._receive_rest(session)
     return 0
 
 

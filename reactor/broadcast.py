@@ -7,7 +7,7 @@ What it must not know: the wire format; that is protocols/shared.py's.
 
 from __future__ import annotations
 
-from _thread import get_ident
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def broadcast(
         connection = protocol._connection
         if not isinstance(connection, Connection) or connection.state is not State.OPEN:
             continue
-        if get_ident() == connection.loop.thread_id:
+        if threading.get_ident() == connection.loop.thread_id:
             here.append(connection)
         else:
             elsewhere.setdefault(connection.loop, []).append(_reserve(connection, shared))

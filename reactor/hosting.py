@@ -41,7 +41,10 @@ def host(dispatcher: Any) -> HostedReactor:
     if reactor is None:
         reactor = HostedReactor(dispatcher)
         setattr(dispatcher, ATTRIBUTE, reactor)
-        dispatcher.signal(2, dispatcher.abort)
+        try:
+            dispatcher.signal(2, dispatcher.abort)
+        except ValueError:
+            pass  # Python has signals handled on its main thread only: go on without
     return reactor
 
 

@@ -17,14 +17,15 @@ from math import inf
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
+from .protocols.answers import build_response
 from .protocols.deflate import Deflate
 from .protocols.handshake import (
     HeaderSource,
-    build_response,
     check_subprotocols,
     normalize_headers,
 )
-from .protocols.http11 import HeadLimits, Request, Response, check_header
+from .protocols.headers import check_header
+from .protocols.http11 import HeadLimits, Request, Response
 from .protocols.messages import MessageLimits
 from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy
@@ -32,6 +33,7 @@ from .transports.proxy import Proxy
 
 if TYPE_CHECKING:
     from .admission import ProcessRequest
+    from .url import WebSocketURL
 
 __all__ = [
     "ClientOptions",
@@ -56,7 +58,8 @@ class ConnectionOptions:
         ping_when_idle: True: any traffic postpones the ping and counts as an answer. False:
             ping every interval, and only a pong is an answer, as websocket-client does.
         close_timeout: seconds that the peer has to answer our close frame.
-        max_message_size: bytes of a message that the peer may send (else close code 1009).
+        max_message_size: bytes of a message that the peer may send (else close code 1009). A
+            compressed text of more than 64 MiB counts what its str takes in memory.
         max_fragments: frames of such a message.
         decode_text: False: text messages go to ``on_data`` as bytes, not decoded or checked.
         fragments: True: messages in several frames go to ``on_data`` frame by frame.
@@ -64,7 +67,8 @@ class ConnectionOptions:
             ``on_data``, in pieces of about this size as they come; None: a frame is never divided.
             (``max_message_size`` holds for the sum of the pieces.)
         compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: none.
-        max_head_size, max_header_count: limits of the opening handshake.
+        max_head_size, max_header_count: bytes and header lines that the peer's part of the
+            opening handshake may have, and a proxy's answer. One line may take all of the bytes.
         write_limit: bytes in the write queue at which ``send`` raises
             WebSocketQueueFullException.
         high_water, low_water: ``on_writable`` is called when the write queue, having been
@@ -154,11 +158,7 @@ class ConnectionOptions:
     @cached_property
     def head_limits(self) -> HeadLimits:
         """The limits of the opening handshake."""
-        return HeadLimits(
-            max_head_size=self.max_head_size,
-            max_header_count=self.max_header_count,
-            max_line_size=min(self.max_head_size, 16384),
-        )
+        return HeadLimits(self.max_head_size, self.max_header_count)
 
 
 class HandshakeWatch:
@@ -168,14 +168,14 @@ class HandshakeWatch:
     the thread that connects.
     """
 
-    def cookie(self, host: str) -> str | None:
-        """Return cookies for a host, which go out before those of the options; None for none."""
+    def cookie(self, url: WebSocketURL) -> str | None:
+        """Return cookies for a URL, which go out before those of the options; None for none."""
 
     def request_sent(self, head: bytes) -> None:
         """A request has gone out."""
 
-    def response_received(self, host: str, response: Response, head: bytes) -> None:
-        """A response has come from a host; *head* is the same as it came."""
+    def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
+        """A response has come to a request for a URL; *head* is the same as it came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +199,9 @@ class ClientOptions(ConnectionOptions):
         sockopt: arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
         unix_path: connect to this unix socket instead of the URL's host, without a proxy.
-        sock: a connected stream socket to use instead, as it is: TLS, if any, is done already.
+        sock: a connected stream socket to use instead, as it is: for wss:// it speaks TLS already.
             It belongs to the connection from now on. A redirect leads away from it.
+        plain_sock: True: for wss:// too, ``sock`` speaks no TLS; something behind it does.
         proxy: the URL of a proxy, ``http://user:password@host:port`` or socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
             False: none. See ``proxies.py``.
@@ -212,21 +213,22 @@ class ClientOptions(ConnectionOptions):
         mask_key: a function that is given the number 4 and returns that many bytes (or
             characters up to U+00FF), to mask a frame with; default: unpredictable ones, as
             RFC 6455 section 5.3 demands.
-        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect.
+        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect. A server that
+            refuses with Retry-After is heeded up to the Backoff's cap, see there.
         lenient: True: what a server must not do and what harms nobody is let through: masked
             frames, lengths that are not in their shortest form, extensions that were not offered
             and a subprotocol where none was (both are ignored). False: it ends the connection.
         watch: is told of the opening handshakes; see HandshakeWatch.
     """
 
-    header: HeaderSource | Callable[[], HeaderSource] = None
-    cookie: TextSource = None
+    header: HeaderSource | Callable[[], HeaderSource] = field(default=None, repr=False)
+    cookie: TextSource = field(default=None, repr=False)
     origin: str | None = None
     host: str | None = None
     suppress_origin: bool = False
     suppress_host: bool = False
-    connection: str | None = None
-    subprotocols: Sequence[str] = ()
+    connection: str | None = field(default=None, repr=False)
+    subprotocols: Sequence[str] = field(default=(), repr=False)  # tokens are handed over there
     connect_timeout: float | None = 10.0
     redirect_limit: int = 3
     sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -234,6 +236,7 @@ class ClientOptions(ConnectionOptions):
     source_address: tuple[str, int] | None = None
     unix_path: str | None = None
     sock: Any = field(default=None, repr=False)
+    plain_sock: bool = False
     proxy: Proxy | str | bool | None = field(default=True, repr=False)
     no_proxy: Sequence[str] | None = None
     proxy_timeout: float | None = None
@@ -315,12 +318,14 @@ class ServerOptions(ConnectionOptions):
         response_headers: further headers of the answer that accepts: a dict, a list of pairs or
             of "Name: value" lines, or a function ``(request)`` that returns one.
         handshake_timeout: seconds that a client has from TCP connection to upgrade.
-        max_handshakes: clients that may be connected without having sent their request; when
-            there is one more, the one that has taken longest is dropped. None: no limit.
-        max_connections: connections beyond this number wait in the backlog; None: no limit.
-        max_connections_per_address: connections from one IP address; further ones get status
-            429, and beyond twice the number no answer. None: no limit. Clients behind one proxy
-            share its address.
+        max_handshakes: clients whose opening handshake may be going on: those that have not sent
+            their request, and those that wait for ``process_request``. When there is one more,
+            the one that has taken longest is dropped. None: no limit.
+        max_connections: connections beyond this number wait in the backlog; None: no limit. A
+            connection counts from the TCP connection until its socket is closed.
+        max_connections_per_address: connections from one IP address, counted likewise; further
+            ones get status 429, and beyond twice the number no answer. None: no limit. Clients
+            behind one proxy share its address.
         backlog: connections that the kernel may hold for us.
         reuse_port: let other processes listen on the same port; the kernel shares out the
             clients among them (SO_REUSEPORT).

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .exceptions import WebSocketProxyException
+from .transports.names import to_ascii
 from .transports.proxy import KINDS, Proxy
 from .url import WebSocketURL, parse_authority
 
@@ -165,6 +166,6 @@ def _address(text: str) -> _Address | None:
 def _to_ascii(name: str) -> str:
     """Return the name as a WebSocketURL has it."""
     try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError:
+        return to_ascii(name)
+    except ValueError:
         return name

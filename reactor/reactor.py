@@ -21,13 +21,16 @@ from .options import ClientOptions, ServerOptions
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server import Listener
-from .timers import Deadline
+from .timers import Deadline, MonotonicClock
 from .transports.bind import bind_tcp, bind_unix
 from .verbs import DispatchingLoop
 
 __all__ = ["Reactor", "ReactorStats"]
 
 P = TypeVar("P", bound=WebSocketProtocol)
+
+#: Seconds that closing handshakes have when an exception leaves the block of a Reactor.
+FAREWELL = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Reactor(DispatchingLoop):
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
     Parameters: see EventLoop. A Reactor is a context manager: leaving it closes everything.
+    When an exception leaves it, Ctrl-C for example, open connections are closed with 1001 (going
+    away) before, for which they have a second.
 
     All methods belong to the thread that runs the loop, but ``stop`` and
     ``call_soon_threadsafe``.
@@ -66,8 +71,14 @@ class Reactor(DispatchingLoop):
     def __enter__(self) -> Reactor:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None and not self._closed:
+                self._check_idle()
+                # In real time, whatever the loop's clock is: one that stands still has no end.
+                self._run(self._shut_down, Deadline(MonotonicClock(), FAREWELL))
+        finally:
+            self.close()
 
     def connect(
         self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any
@@ -147,37 +158,36 @@ class Reactor(DispatchingLoop):
         """Close every connection with 1001 (going away), and wait for the ends.
 
         Parameters:
-            timeout: seconds after which those that are left are aborted.
+            timeout: seconds after which those that are left are aborted; so does Ctrl-C.
 
         Not from within a callback: RuntimeError.
         """
         self._check_idle()
-        self._stop_listening()
-        for connection in list(self.connections):
-            connection.close(CloseCode.GOING_AWAY)
-        deadline = Deadline(self.clock, timeout)
-        while self.connections and not deadline.expired:
-            self.run_once(deadline.remaining())
-        self._abort_all()
+        self._run(self._shut_down, Deadline(self.clock, timeout))
 
-    def close(self) -> None:
-        """Abort what is left and release everything. Idempotent; not while the loop runs."""
-        if self._closed:
-            return
-        self._check_idle()
+    def _shut_down(self, deadline: Deadline) -> None:
+        try:
+            self._stop_listening()
+            for connection in list(self.connections):
+                connection.close(CloseCode.GOING_AWAY)
+            self._flush()
+            while self.connections and not deadline.expired:
+                self._turn(deadline.remaining())
+        finally:  # Ctrl-C ends the waiting, not the closing
+            self._abort_all()
+
+    def _end_all(self) -> None:
         self._closing = True
         self._stop_listening()
-        self._abort_all()
-        super().close()
+        try:
+            self._abort_all()
+        finally:
+            super()._end_all()
 
     def _check_usable(self) -> None:
         self._check_thread()
-        if self._closing:
-            raise RuntimeError("the event loop is closed")
-
-    def _check_idle(self) -> None:
-        if self.running:
-            raise RuntimeError("the event loop is running")
+        if self._closing or self._closed:
+            self._refuse()
 
     def _stop_listening(self) -> None:
         for listener in list(self.listeners):
@@ -186,8 +196,43 @@ class Reactor(DispatchingLoop):
     def _abort_all(self) -> None:
         for connection in list(self.connections):
             connection.abort()
-        # One turn for what is owed: on_close, and the ends of streams.
-        self.run_once(0)
+        # One turn for what is owed: on_close, and the ends of streams. A handler that leaves it by
+        # KeyboardInterrupt or SystemExit owes nothing to the others: they are told all the same.
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._turn(0)
+            except Exception:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - raised below
+                interrupt = exc
+            else:
+                break
+        if interrupt is not None:
+            raise interrupt
+
+    def unsent(self) -> bool:
+        """See EventLoop."""
+        return super().unsent() or any(each.unsent for each in list(self.connections))
+
+    def handed_over(self) -> bool:
+        """See EventLoop."""
+        return any(each.handed_over for each in list(self.connections))
+
+    def forked(self) -> None:
+        """See EventLoop."""
+        super().forked()
+        for connection in self.connections:
+            connection.forked()
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        for connection in self.connections:
+            connection.let_go()
+        for listener in self.listeners:
+            listener.let_go()
+        self.connections.clear()
+        self.listeners.clear()
 
     def stats(self) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second."""

@@ -17,8 +17,8 @@ the calls.
 
 from __future__ import annotations
 
+import os
 import threading
-from _thread import get_ident
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -55,6 +55,16 @@ CORK_LIMIT = 65536
 CALL_SIZE = 320
 
 _thread_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that is not there may hold the one there was."""
+    global _thread_lock
+    _thread_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Phase(IntEnum):
@@ -120,6 +130,17 @@ class Sending:
         waiting = 0 if outbox is None else outbox.size
         return self._corked + self.stream.queued + self._from_threads + waiting
 
+    @property
+    def handed_over(self) -> bool:
+        """Whether another thread has sent or closed, and the loop has not come to it."""
+        return self._from_threads > 0 or (self._ending and self._phase is not Phase.OVER)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something has still to leave, or a close that was asked for is not through."""
+        closing = self._phase is _ATTACHED and self.session.state is State.CLOSING
+        return closing or self.handed_over or self.buffered_amount > 0 or self._outbox is not None
+
     # -- the verbs -----------------------------------------------------------------------
 
     def send(
@@ -127,7 +148,7 @@ class Sending:
     ) -> int:
         """See WebSocketProtocol."""
         loop = self._loop
-        if get_ident() != loop.thread_id or self._outbox is not None:
+        if threading.get_ident() != loop.thread_id or self._outbox is not None:
             return self.send_payload(*encode(message), compress)
         # From here to the end: what _sendable() and sent() do, without the calls.
         if self._phase is not _ATTACHED:
@@ -145,7 +166,7 @@ class Sending:
 
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
         """As :meth:`send`, with the opcode (OP_TEXT, OP_BINARY) and the payload in bytes."""
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(len(payload), self._send_message, opcode, payload, compress)
         else:
@@ -180,7 +201,7 @@ class Sending:
             kind = type(fragments).__name__
             raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
         message = Fragments(iter(fragments), compress)
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(0, self._send_fragments, message)
         else:
@@ -197,7 +218,7 @@ class Sending:
         compress: bool | None = None,
     ) -> None:
         """See WebSocketProtocol."""
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             _opcode, payload = encode(data)
             self._check_from_thread(self.buffered_amount)
             # A copy of what the caller may go on to change.
@@ -225,7 +246,7 @@ class Sending:
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
         payload = bytes(payload)
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             check_frame(opcode, payload, fin)
             self._hand_over(len(payload), self._send_frame, opcode, payload, fin)
@@ -271,6 +292,7 @@ class Sending:
     def _refuse(self) -> None:
         if self._phase is Phase.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
+        self._loop.check_process()
         raise _closed()
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:

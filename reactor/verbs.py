@@ -14,7 +14,7 @@ somebody wants to watch another one of the same number, and before every turn.
 from __future__ import annotations
 
 import ssl
-from _thread import get_ident
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -103,7 +103,7 @@ class DispatchingLoop(EventLoop):
             send: returns how many bytes it has sent.
             on_disconnect: called with the exception when *send* raises one.
         """
-        if get_ident() != self.thread_id:
+        if threading.get_ident() != self.thread_id:
             self.call_soon_threadsafe(self.buffwrite, sock, data, send, on_disconnect)
             return
         fd = self._take(sock)

@@ -39,6 +39,7 @@ from reactor import (
     WebSocketTLSException,
 )
 from reactor.timers import ManualClock
+from reactor.transports.stream import READ_SIZE
 
 from .support.certificates import Authority
 from .support.descriptors import few_descriptors
@@ -632,7 +633,7 @@ def test_a_peer_that_never_reads_is_an_error_of_send(
     assert protocol.closes == [(1006, "")]
 
 
-def test_a_peer_that_pings_and_never_reads_is_dropped(day: Day, serve: Serve) -> None:
+def test_a_peer_that_pings_and_never_reads_costs_one_read_s_worth(day: Day, serve: Serve) -> None:
     def script(talk: Talk) -> None:
         talk.upgrade()
         pings = build_frame(PING, b"x" * 125) * 100
@@ -640,7 +641,12 @@ def test_a_peer_that_pings_and_never_reads_is_dropped(day: Day, serve: Serve) ->
             talk.send(pings)
 
     protocol = day.connect(serve(script).url, write_limit=100_000, sockopt=SMALL_BUFFER)
-    day.end_of(protocol, WebSocketQueueFullException, "write_limit is 100000", "127.0.0.1")
+    day.until(lambda: protocol.names.count("ping") >= 5000)
+    assert protocol.buffered_amount < 2 * READ_SIZE
+    assert protocol.closes == []
+    day.check_bystander()
+    protocol.abort()
+    day.until(lambda: protocol.closes)
 
 
 # --- one's own fault ------------------------------------------------------------------------------

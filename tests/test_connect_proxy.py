@@ -26,7 +26,8 @@ from reactor.options import ClientOptions
 from reactor.tasks import Task, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.proxy import KINDS, Proxy
-from reactor.transports.tls import make_context, session_cache
+from reactor.transports.tls_contexts import make_context
+from reactor.transports.tls_sessions import session_cache
 
 from .support.certificates import Authority
 from .support.driving import run_until
@@ -156,6 +157,21 @@ def test_what_came_behind_the_proxys_head_is_read_as_the_servers(serve: Serve, o
 
     upgraded = open_(TARGET, proxy=url_of(serve(script)))
     assert upgraded.response.headers["X-Early"] == "yes"
+
+
+@pytest.mark.parametrize(("size", "options"), [(20_000, {}), (200_000, {"max_head_size": 1 << 18})])
+def test_the_limits_of_heads_hold_for_the_proxys_as_well(
+    serve: Serve, open_: Open, size: int, options: dict[str, int]
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.head()
+        talk.send(http("HTTP/1.1 200 OK", f"Proxy-Info: {'x' * size}"))
+        greet(talk)
+
+    peer = serve(script)
+    open_(TARGET, proxy=f"http://127.0.0.1:{peer.port}", **options)
+    with pytest.raises(WebSocketProxyException, match=r"max_head_size \(1000 bytes\)"):
+        open_(TARGET, proxy=f"http://127.0.0.1:{peer.port}", max_head_size=1000)
 
 
 def test_a_whole_answer_behind_the_proxys_head(serve: Serve, open_: Open) -> None:
@@ -310,7 +326,7 @@ def test_sessions_of_tls_are_kept_for_the_server_not_for_the_proxy(
         open_(f"wss://127.0.0.1:{port}", **options)
     assert reused == [False, True, False]
     context = make_context(authority.sslopt)
-    assert session_cache.get(context, "127.0.0.1", proxy.port) is None
+    assert session_cache.begin(context, "127.0.0.1", proxy.port).session is None
     session_cache.clear()
 
 
@@ -326,6 +342,19 @@ def test_a_refusal_is_reported(serve: Serve, loop: Reactor) -> None:
     assert isinstance(error, WebSocketProxyException)
     assert str(error).startswith("failed CONNECT via proxy status: 407 ")
     assert error.status_code == 407
+
+
+def test_a_refusal_of_the_proxy_before_the_request_is_wholly_written(
+    serve: Serve, open_: Open
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.exactly(10)
+        talk.send(http("HTTP/1.1 407 Proxy Authentication Required", "Content-Length: 0"))
+        talk.reset()
+
+    url = f"http://{'u' * (1 << 20)}:p@127.0.0.1:{serve(script).port}"
+    with pytest.raises(WebSocketProxyException, match="status: 407"):
+        open_(TARGET, proxy=url, sockopt=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)])
 
 
 def test_reconnecting_through_a_proxy_that_comes_back(serve: Serve, loop: Reactor) -> None:

@@ -410,7 +410,7 @@ class TestFaultsOfOurs:
 
         broken, other = Recorder(), Recorder()
         peer, fine = scene.open(broken), scene.open(other)
-        monkeypatch.setattr("reactor.protocols.session.parse_header", receive)
+        monkeypatch.setattr("reactor.protocols.receiving.parse_pings", receive)
         peer.send(build_frame(PING, b"never seen"))
         scene.turn(count=2)
         monkeypatch.undo()

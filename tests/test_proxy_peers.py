@@ -17,6 +17,7 @@ from reactor import WebSocketProxyException as ProxyException
 from reactor.connect import connect
 from reactor.options import ClientOptions
 from reactor.tasks import run_blocking
+from reactor.transports import proxy as transport
 
 from .support.certificates import Authority
 from .support.driving import run_until
@@ -60,15 +61,15 @@ def credentials_for(name: str, kind: str) -> str:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that this process has resolved."""
+    """The targets that this process has resolved."""
     asked: list[str] = []
-    getaddrinfo = socket.getaddrinfo
+    look_up = transport.look_up
 
-    def noting(host: Any, *args: Any, **kwargs: Any) -> Any:
+    async def noting(host: str, *args: Any) -> Any:
         asked.append(host)
-        return getaddrinfo(host, *args, **kwargs)
+        return await look_up(host, *args)
 
-    monkeypatch.setattr(socket, "getaddrinfo", noting)
+    monkeypatch.setattr(transport, "look_up", noting)
     return asked
 
 

@@ -14,14 +14,16 @@ While connected, ``app.sock`` is an AppSocket (app_socket.py), which has what pr
 
 from __future__ import annotations
 
-from _thread import get_ident
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting import host as host_reactor
 from ..options import ClientOptions
+from ..printable import printable
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
@@ -58,8 +60,9 @@ class WebSocketApp:
         cookie: value of the Cookie header, or a function that returns it.
         subprotocols: list of names to offer.
         on_data(app, data, opcode, fin): called before on_message and on_cont_message.
-        socket: a connected socket to use instead of connecting.
+        socket: a connected socket to use instead of connecting; for wss:// it speaks TLS already.
         compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
+        plain_socket: True: for wss:// too, ``socket`` speaks no TLS; something behind it does.
         lenient: False: not even what harms nobody is let through; see ClientOptions.
 
     All callbacks may be assigned later, or be methods of a subclass, which get no ``app``. One
@@ -99,6 +102,7 @@ class WebSocketApp:
         on_data: Callable[..., Any] | None = None,
         socket: Any = None,
         compression: Deflate | str | None = None,
+        plain_socket: bool = False,
         lenient: bool = True,
     ) -> None:
         self.url = url
@@ -120,6 +124,7 @@ class WebSocketApp:
         self.get_mask_key = get_mask_key
         self.subprotocols = subprotocols
         self.prepared_socket = socket
+        self.plain_socket = plain_socket
         self.compression = compression
         self.lenient = lenient
         self.sock: Any = None
@@ -292,7 +297,8 @@ class WebSocketApp:
         try:
             call(self, callback, *args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            logger.error("error from callback %s: %s", callback, exc, exc_info=exc)
+            log = ErrorLog(logger) if self._current_run is None else self._current_run.errors
+            log.error(exc, "error from callback %s: %s", callback, printable(str(exc)))
             if self.on_error and callback != self.on_error:
                 call(self, self.on_error, exc)
 
@@ -304,7 +310,11 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     before = app._current_run
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif before is not None and before.loop.running and before.loop.thread_id == get_ident():
+    elif (
+        before is not None
+        and before.loop.running
+        and before.loop.thread_id == threading.get_ident()
+    ):
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
         loop = before.loop

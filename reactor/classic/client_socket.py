@@ -14,11 +14,11 @@ number may be another connection's a moment later.
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
-from threading import RLock
 from typing import Any
 
 from ..exceptions import (
@@ -133,9 +133,9 @@ class ClientSocket:
         self.sock_opt = settings
         self.dispatcher = dispatcher
         # Reentrant: a signal handler may close a connection that its own thread uses.
-        self.lock: Any = RLock() if threads else NoLock()
-        self.readlock: Any = RLock() if threads else NoLock()
-        self._ending = RLock()  # held while the socket is taken away
+        self.lock: Any = threading.RLock() if threads else NoLock()
+        self.readlock: Any = threading.RLock() if threads else NoLock()
+        self._ending = threading.RLock()  # held while the socket is taken away
         # What counts for the closing handshake in place of the time-out; only set by whoever
         # holds ``lock``, or ``readlock``.
         self._write_until: float | None = None

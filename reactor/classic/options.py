@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ..exceptions import WebSocketProxyException
 from ..options import ClientOptions
 from ..proxies import no_proxy_of
-from ..transports.tls import CONTEXT_KEYS, OTHER_KEYS
+from ..transports.tls_contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
 from .watch import ClassicWatch
 
@@ -138,6 +138,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         sslopt=tls_options(given["sslopt"], 3),
         sockopt=given["sockopt"] or (),
         sock=app.prepared_socket,
+        plain_sock=app.plain_socket,
         mask_key=app.get_mask_key,
         # A socket that was handed in serves one connection.
         reconnect=None if app.prepared_socket is not None else given["reconnect"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..options import HandshakeWatch
 from ..protocols.http11 import Response
+from ..url import WebSocketURL
 from .cookies import CookieJar
 from .trace import dump, isEnabledForTrace, trace
 
@@ -18,21 +19,21 @@ __all__ = ["ClassicWatch"]
 class ClassicWatch(HandshakeWatch):
     """What websocket-client does beside the opening handshake: the trace, and the cookie jar."""
 
-    def cookie(self, host: str) -> str | None:
-        """Return what the jar of the process has for a host."""
-        return CookieJar.get(host)
+    def cookie(self, url: WebSocketURL) -> str | None:
+        """Return what the jar of the process has for a URL."""
+        return CookieJar.get(url.host, url.resource.partition("?")[0], url.secure)
 
     def request_sent(self, head: bytes) -> None:
         """Trace a request."""
         if isEnabledForTrace():
             dump("request header", head.decode(errors="replace"))
 
-    def response_received(self, host: str, response: Response, head: bytes) -> None:
+    def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
         """Trace a response, and keep its cookies."""
         if isEnabledForTrace():
             trace("--- response header ---")
-            for line in head.decode(errors="replace").split("\r\n")[:-2]:
-                trace(line)
+            for line in head.decode(errors="replace").split("\n")[:-2]:  # the last one is empty
+                trace(line.removesuffix("\r"))
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):
-            CookieJar.add(value, host)
+            CookieJar.add(value, url.host)

@@ -32,10 +32,12 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
-from ..protocols.http11 import HeadLimits, build_head
-from .dial import dial
-from .exchange import read_response, read_some, write_all
-from .resolver import resolve
+from ..printable import printable
+from ..protocols.headers import build_head
+from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits
+from .exchange import NOTHING_AMISS, read_response, read_some, send_request
+from .reach import reach
+from .resolver import Answer, forget, look_up
 
 __all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
 
@@ -112,6 +114,7 @@ async def dial_through(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]] = (),
     source_address: tuple[Any, ...] | None = None,
+    limits: HeadLimits = DEFAULT_LIMITS,
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
@@ -120,6 +123,7 @@ async def dial_through(
         host, port: the target, an IPv6 address without brackets.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
+        limits: how large the answer of an HTTP proxy may be.
 
     Returns a connected, non-blocking socket, and what the target has already said (almost
     always b"", since clients speak first).
@@ -129,18 +133,32 @@ async def dial_through(
     resolved here and does not, and what :func:`tunnel` raises.
     """
     host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
+    answers = []
     if proxy.kind in ("socks4", "socks5"):
-        host = await _resolve_here(proxy, host, port, until)
-    sock = await _dial(proxy, until, sockopt, source_address)
+        answer = await look_up(host, port, until, socket.AF_INET if proxy.kind == "socks4" else 0)
+        host = _best(answer)
+        answers.append(answer)
+    sock, answer = await _dial(proxy, until, sockopt, source_address)
+    answers.append(answer)
     try:
-        return sock, await tunnel(sock, proxy, host, port, until)
+        return sock, await tunnel(sock, proxy, host, port, until, limits)
+    except WebSocketException:
+        sock.close()
+        for answer in answers:  # the next attempt asks where the two are by then
+            forget(answer)
+        raise
     except BaseException:  # also when the coroutine is cancelled
         sock.close()
         raise
 
 
 async def tunnel(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits = DEFAULT_LIMITS,
 ) -> bytes:
     """Have a proxy that *sock* is connected to connect to a target. The socket is not closed.
 
@@ -154,19 +172,17 @@ async def tunnel(
     """
     try:
         if proxy.kind == "http":
-            return await _connect_http(sock, proxy, host, port, until)
+            return await _connect_http(sock, proxy, host, port, until, limits)
         await _connect_socks(sock, proxy, host, port, until)
         return b""  # SOCKS answers have a known length: not a byte more is read
     except WebSocketConnectException as exc:
         raise WebSocketProxyConnectException(exc.errno, exc.strerror) from exc
 
 
-async def _resolve_here(proxy: Proxy, host: str, port: int, until: float | None) -> str:
+def _best(answer: Answer) -> str:
     """Return the address to give to a proxy that is not to resolve the name."""
-    family = socket.AF_INET if proxy.kind == "socks4" else 0
-    addresses = await resolve(host, port, until, family)
     # There is one attempt only: IPv4, where there is a choice, is what most proxies can reach.
-    best = min(addresses, key=lambda address: address.family != socket.AF_INET)
+    best = min(answer.addresses, key=lambda address: address.family != socket.AF_INET)
     return str(best.sockaddr[0])
 
 
@@ -175,15 +191,13 @@ async def _dial(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]],
     source_address: tuple[Any, ...] | None,
-) -> socket.socket:
-    """Return a socket that is connected to the proxy itself."""
+) -> tuple[socket.socket, Answer]:
+    """Return a socket that is connected to the proxy itself, and where that was found to be."""
     words = f"cannot reach the proxy {proxy}"
     try:
-        addresses = await resolve(proxy.host, proxy.port, until)
-        return await dial(
-            addresses,
+        return await reach(
+            *(proxy.host, proxy.port),
             until=until,
-            host_name_for_errors=proxy.host,
             sockopt=sockopt,
             source_address=source_address,
         )
@@ -201,16 +215,21 @@ async def _dial(
 
 
 async def _connect_http(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits,
 ) -> bytes:
     name = f"the proxy {proxy}"
-    await write_all(sock, _connect_request(proxy, host, port), until, name)
+    sent = await send_request(sock, _connect_request(proxy, host, port), until, name)
     try:
-        response, parser = await read_response(sock, until, name, HeadLimits())
+        response, parser = await read_response(sock, until, name, limits, sent=sent)
     except WebSocketHandshakeException as exc:
         raise WebSocketProxyException(f"{name} did not answer CONNECT in HTTP: {exc}") from exc
     if not 200 <= response.status < 300:
-        status = f"{response.status} {response.reason}".strip()
+        status = f"{response.status} {printable(response.reason)}".strip()
         error = WebSocketProxyException(f"failed CONNECT via proxy status: {status} ({proxy})")
         error.status_code = response.status
         raise error
@@ -245,7 +264,7 @@ async def _connect_socks(
         raise
     except Exception as exc:  # python-socks' own, and what garbage makes it trip over
         raise WebSocketProxyException(
-            f"the proxy {proxy} did not connect to {_authority(host, port)}: {exc}"
+            f"the proxy {proxy} did not connect to {_authority(host, port)}: {printable(str(exc))}"
         ) from exc
 
 
@@ -273,28 +292,40 @@ def _make_connector(proxy: Proxy) -> Any:
 class _Stream:
     """What python-socks' connectors read from and write to."""
 
-    __slots__ = ("_name", "_sock", "_until")
+    __slots__ = ("_name", "_sent", "_sock", "_until")
 
     def __init__(self, sock: socket.socket, proxy: Proxy, until: float | None) -> None:
         self._sock = sock
         self._name = f"the proxy {proxy}"
         self._until = until
+        self._sent = NOTHING_AMISS
 
     async def write(self, data: bytes) -> None:
-        """Send all of *data*."""
-        await write_all(self._sock, data, self._until, self._name)
+        """Send all of *data*. If that fails, the next read raises it, or has the reason."""
+        self._sent = await send_request(self._sock, data, self._until, self._name)
 
     async def read_exactly(self, size: int) -> bytes:
         """Return the next *size* bytes."""
-        data = b""
+        (data, failure), self._sent = self._sent, NOTHING_AMISS
         while len(data) < size:
-            more = await read_some(self._sock, self._until, self._name, size - len(data))
+            more = await self._read(size - len(data), failure)
             if not more:
                 raise WebSocketProxyException(
                     f"{self._name} closed the connection in place of an answer: "
                     f"{len(data)} of {size} bytes came"
                 )
             data += more
+        return data
+
+    async def _read(self, size: int, failure: WebSocketConnectException | None) -> bytes:
+        try:
+            data = await read_some(self._sock, self._until, self._name, size)
+        except WebSocketConnectException as exc:
+            if failure is None:
+                raise
+            raise failure from exc
+        if not data and failure is not None:
+            raise failure
         return data
 
     # Their names in version 2.

@@ -315,7 +315,7 @@ class Stream:
             return
         self.queued = queue.size
         if not queue:
-            self._drop_queue()
+            self._free_queue()
             self._loop.poller.remove_writer(self._fd)
             if self.state is StreamState.CLOSING:
                 self._shut_down()
@@ -324,7 +324,13 @@ class Stream:
             self.above_high = False
             self._receiver.queue_drained()
 
-    def _drop_queue(self) -> None:
+    def drop_queue(self) -> None:
+        """Forget what is queued, but for the piece that comes first: it may have begun."""
+        if self._queue is not None:
+            self._queue.keep_first()
+            self.queued = self._queue.size
+
+    def _free_queue(self) -> None:
         self._ahead = None
         if self._queue is not None:
             most = self._queue.most
@@ -338,7 +344,7 @@ class Stream:
             return
         self.state = StreamState.UNWRITABLE
         self._error = error
-        self._drop_queue()
+        self._free_queue()
         self._loop.poller.remove(self._fd)
         if self._reading:
             self._drain_soon()
@@ -395,7 +401,7 @@ class Stream:
             self._loop.poller.remove(self._fd)  # before the close: see poller.py
         self.state = StreamState.CLOSED
         self._reading = False
-        self._drop_queue()
+        self._free_queue()
         self.queued = 0
         self.sock.close()
 
@@ -540,13 +546,26 @@ class Linger:
 
     The close frame may still be queued, and the peer may still be sending: the socket is
     closed when both are through, after *timeout* seconds, or with the loop.
+
+    Parameters:
+        loop: the event loop.
+        stream: the stream.
+        timeout: seconds.
+        when_closed: called once when the socket is closed; at once if it is already.
     """
 
-    __slots__ = ("_loop", "_stream", "_timer")
+    __slots__ = ("_loop", "_stream", "_timer", "_when_closed")
 
-    def __init__(self, loop: EventLoop, stream: Stream, timeout: float) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        stream: Stream,
+        timeout: float,
+        when_closed: Callable[[], object] | None = None,
+    ) -> None:
         self._loop = loop
         self._stream = stream
+        self._when_closed = when_closed
         self._timer = loop.call_later(timeout, stream.abort)
         loop.lingering.add(self)
         stream.set_receiver(self)
@@ -559,9 +578,21 @@ class Linger:
         self._stream.abort()
         self._forget()
 
+    @property
+    def unsent(self) -> bool:
+        """Whether something has still to leave."""
+        return self._stream.queued > 0
+
+    def let_go(self) -> None:
+        """In a forked child: close its copy of the socket. The parent's goes on."""
+        self._stream.sock.close()
+
     def _forget(self) -> None:
         self._timer.cancel()
         self._loop.lingering.discard(self)
+        when_closed, self._when_closed = self._when_closed, None
+        if when_closed is not None:
+            when_closed()
 
     def data_received(self, data: bytes) -> None:
         """Nobody listens."""

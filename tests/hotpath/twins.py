@@ -25,7 +25,8 @@ from reactor.loop import EventLoop
 from reactor.options import ClientOptions, ServerOptions
 from reactor.poller import Selector
 from reactor.protocols.deflate import Agreement
-from reactor.protocols.http11 import Headers, Request, Response
+from reactor.protocols.headers import Headers
+from reactor.protocols.http11 import Request, Response
 from reactor.protocols.session import Role
 from reactor.sending import Sending
 from reactor.server import ServerConnection
@@ -84,7 +85,7 @@ def attach(
         connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
     else:
         listener: Any = SimpleNamespace(
-            registry=loop.connections, connection_over=lambda connection: None
+            registry=loop.connections, connections=set(), leave=lambda address: None
         )
         request = Request("GET", "/twin", Headers([]))
         checked = ServerOptions(**options)

@@ -34,7 +34,7 @@ class TLSPeer:
                     done.add(end)
                 except ssl.SSLWantReadError:
                     pass
-                self._push()
+                self.push()
                 self._pull()
 
     def _pull(self) -> None:
@@ -45,7 +45,8 @@ class TLSPeer:
         except BlockingIOError:
             pass
 
-    def _push(self) -> None:
+    def push(self) -> None:
+        """Send what TLS has to say."""
         if self._outgoing.pending:
             self.send_raw(self._outgoing.read())
 
@@ -83,7 +84,7 @@ class TLSPeer:
             self._tls.unwrap()
         except ssl.SSLWantReadError:
             pass
-        self._push()
+        self.push()
 
     def close(self) -> None:
         """Close the socket, without a word."""

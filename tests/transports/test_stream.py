@@ -303,6 +303,25 @@ class TestWriting:
         assert witness.events == [("lost", error)]
         assert case.stream.queued == 0
 
+    def test_a_dropped_queue_leaves_a_write_whole_that_has_begun(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.stream.drop_queue()
+        case.sock.room = 3
+        first = b"1" * SHARED_SIZE
+        for data in (first, b"2" * SHARED_SIZE, b"3"):
+            case.stream.write(data)
+        case.sock.room = 1
+        case.turn()
+        case.stream.drop_queue()
+        assert case.stream.queued == SHARED_SIZE - 4
+        case.stream.write(b"last")
+        case.sock.room = None
+        case.turn()
+        assert case.peer.look() == first + b"last"
+        assert case.stream.queued == 0
+        assert not case.loop.poller.writers
+
     def test_an_error_while_the_queue_goes_out(self, case: Case, witness: Witness) -> None:
         case.sock.room = 0
         case.stream.write(bytes(HIGH + 1))
@@ -616,6 +635,31 @@ class TestLinger:
         assert case.sock.fileno() == -1
         assert loop.stats().timers == 0
         assert witness.events == []
+
+    def test_it_tells_once_when_the_socket_is_closed(self, case: Case, loop: EventLoop) -> None:
+        closed: list[int] = []
+        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno()))
+        case.turn()
+        assert closed == []
+        case.peer.end()
+        case.turn(2)
+        loop.close()
+        assert closed == [-1]
+
+    @pytest.mark.parametrize("how", ["patience", "loop", "before"])
+    def test_it_tells_however_it_ends(
+        self, case: Case, loop: EventLoop, clock: ManualClock, how: str
+    ) -> None:
+        closed: list[int] = []
+        if how == "before":
+            case.stream.abort()
+        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno()))
+        if how == "loop":
+            loop.close()
+        else:
+            clock.advance(5.0)
+            case.turn(2)
+        assert closed == [-1]
 
     def test_its_patience_has_an_end(self, case: Case, clock: ManualClock, loop: EventLoop) -> None:
         Linger(loop, case.stream, 5.0)
@@ -936,6 +980,22 @@ class TestTLSWriting:
         assert tls.peer.received == data + b"and more"
         assert witness.names == ["drained"]
         assert not tls.loop.poller.writers
+
+    def test_a_dropped_queue_leaves_what_openssl_has_begun(
+        self, tls: TLSCase, witness: Witness
+    ) -> None:
+        block = bytes(1 << 20)
+        for _ in range(4):
+            tls.stream.write(block)
+        tls.stream.drop_queue()
+        tls.stream.write(b"last")
+        received = b""
+        while tls.stream.queued:
+            received += tls.peer.look()
+            tls.turn()
+        received += tls.peer.look()
+        assert len(received) % len(block) == len(b"last")
+        assert received.endswith(b"\0last")
 
     @pytest.mark.parametrize("fault", [ssl.SSLWantWriteError(), ssl.SSLWantReadError()])
     def test_what_openssl_cannot_take_now_is_queued(
