@@ -40,9 +40,8 @@ from .protocols.frames import new_mask, serialize
 from .protocols.receiving import MAX_FRAMES, Receiving
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
-from .transports.stream import (
-    MAX_RECORD, READ_SIZE, WOULD_BLOCK, Stream, StreamState, TLSStream,
-)
+from .transports.stream import READ_SIZE, WOULD_BLOCK, Stream, StreamState
+from .transports.tls_stream import MAX_RECORD, TLSStream
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()

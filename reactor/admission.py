@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from .mistakes import check_called, did_you_mean
 from .options import ConnectionOptions, ServerOptions, plain_origin
 from .printable import quoted
 from .protocols.answers import RejectedUpgrade, build_rejection
@@ -105,7 +106,10 @@ class Accept:
         if not usable:
             raise TypeError(f"protocol must be a function or a protocol object, not {protocol!r}")
         if unknown := options.keys() - _CHANGEABLE:
-            raise TypeError(f"a client has no option {min(unknown)!r} of its own")
+            name = min(unknown)
+            hint = did_you_mean(name, _CHANGEABLE)
+            raise TypeError(f"a client has no option {name!r} of its own{hint}")
+        check_called("protocol", protocol)
         self.protocol = protocol
         self.headers = normalize_headers(headers)
         self.options = options

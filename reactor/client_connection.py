@@ -14,6 +14,7 @@ handler may still give up.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from .connect import Upgraded, check_sock, connect
 from .connection import Connection, Phase
 from .exceptions import CloseCode, WebSocketBadStatusException
+from .mistakes import check_called
 from .options import ClientOptions
 from .protocols.frames import new_mask
 from .protocols.handshake import normalize_headers
@@ -64,9 +66,12 @@ class ClientConnection(Connection):
         # What can be wrong already is an error of this call, not of an attempt.
         if not isinstance(url, str) and not callable(url):
             raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
+        check_called("url", url)
         if isinstance(url, str) and parse_url(url).secure:
             make_context(options.sslopt)
             check_sock(parse_url(url), options)
+        if options.proxy_sslopt is not None:
+            make_context(options.proxy_sslopt)
         if not callable(options.header):
             normalize_headers(options.header)
         super().__init__(loop, registry, options, Role.CLIENT)
@@ -81,6 +86,8 @@ class ClientConnection(Connection):
         self._head = b""  # of the response to the latest upgrade
         self._task: Task[Upgraded] | None = None
         loop.call_soon(self._connect)
+        if threading.get_ident() != loop.thread_id:
+            loop._wake_up()  # another thread may have begun to run it meanwhile
 
     @property
     def url(self) -> str:

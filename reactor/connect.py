@@ -14,7 +14,6 @@ server's head belong to the first frames, and are part of the result.
 from __future__ import annotations
 
 import os
-import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from .exceptions import (
     WebSocketHandshakeException,
     WebSocketProxyException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from .options import ClientOptions
 from .printable import printable
@@ -45,13 +45,13 @@ from .redirects import headers_for_another_origin, options_for_another_origin
 from .tasks import my_turn
 from .transports.dial import dial_unix
 from .transports.exchange import read_more, read_response, send_request, sooner
-from .transports.names import server_hostname
-from .transports.proxy import dial_through
+from .transports.proxy import Proxy, dial_through
 from .transports.reach import reach
 from .transports.resolver import Answer, forget
-from .transports.tls import speaks_tls, start_tls
-from .transports.tls_contexts import make_context
-from .transports.tls_sessions import Resumption, session_cache
+from .transports.tls import connect_tls, speaks_no_tls, speaks_tls
+from .transports.tls_contexts import for_proxy, make_context
+from .transports.tls_nested import AnySocket
+from .transports.tls_sessions import Resumption
 from .url import WebSocketURL, join, parse_url, same_origin
 
 __all__ = ["Upgraded", "check_sock", "connect"]
@@ -71,7 +71,8 @@ class Upgraded:
     """The result: a socket on which both sides speak WebSocket.
 
     Attributes:
-        sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss.
+        sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss, or a NestedTLS through a
+            proxy that speaks TLS, too.
         url: where it leads, after redirects.
         response: the server's head.
         head: the same as it came.
@@ -80,7 +81,7 @@ class Upgraded:
         agreement: what was settled on compression, or None.
     """
 
-    sock: socket
+    sock: AnySocket
     url: WebSocketURL
     response: Response
     head: bytes
@@ -172,11 +173,12 @@ async def _attempt(
     needs_tls = url.secure and options.sock is None
     if needs_tls:
         make_context(options.sslopt)  # likewise a wrong sslopt
-    sock, early, answer = await _dial(url, options, until)
+    dialled, early, answer = await _dial(url, options, until)
+    sock: AnySocket = dialled
     resumption = None
     try:
         if needs_tls:
-            sock, resumption = await _add_tls(sock, early, url, options, until)
+            sock, resumption = await _add_tls(dialled, early, url, options, until)
             early = b""
         sent = await send_request(sock, request, until, url.host)
         if watch is not None:
@@ -250,16 +252,7 @@ async def _dial(
         return await dial_unix(options.unix_path, until), b"", None
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
     if proxy is not None:
-        through = await dial_through(
-            proxy,
-            url.host,
-            url.port,
-            until=await sooner(until, options.proxy_timeout),
-            sockopt=options.sockopt,
-            source_address=options.source_address,
-            limits=options.head_limits,
-        )
-        return *through, None
+        return *await _dial_through(proxy, url, options, until), None
     sock, answer = await reach(
         url.host,
         url.port,
@@ -270,13 +263,48 @@ async def _dial(
     return sock, b"", answer
 
 
+async def _dial_through(
+    proxy: Proxy, url: WebSocketURL, options: ClientOptions, until: float | None
+) -> tuple[socket, bytes]:
+    """The same through a proxy."""
+    until = await sooner(until, options.proxy_timeout)
+    own = options.proxy_sslopt
+    sslopt = for_proxy(options.sslopt) if own is None else own
+    if proxy.kind == "https":
+        make_context(sslopt)  # a wrong sslopt is an error before anything is connected
+    while True:
+        try:
+            return await dial_through(
+                proxy,
+                url.host,
+                url.port,
+                until=until,
+                sockopt=options.sockopt,
+                source_address=options.source_address,
+                limits=options.head_limits,
+                sslopt=sslopt,
+            )
+        except WebSocketTLSException as exc:
+            if not _goes_on_without_tls(proxy, options, exc):
+                raise
+            proxy = replace(proxy, kind="http")
+
+
+def _goes_on_without_tls(proxy: Proxy, options: ClientOptions, exc: WebSocketTLSException) -> bool:
+    """Whether to try a proxy of the environment again, as one that speaks plain HTTP."""
+    watch = options.watch
+    if watch is None or options.proxy is not True or not speaks_no_tls(exc):
+        return False
+    return watch.proxy_without_tls(proxy, exc)
+
+
 async def _add_tls(
     sock: socket,
     early: bytes,
     url: WebSocketURL,
     options: ClientOptions,
     until: float | None,
-) -> tuple[ssl.SSLSocket, Resumption]:
+) -> tuple[AnySocket, Resumption]:
     """Put TLS on a socket; return it with what its session is resumed from."""
     if early:
         # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
@@ -285,15 +313,11 @@ async def _add_tls(
             f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
             f"{early[:40]!r}"
         )
-    # Not before the dial: somebody may have changed the one that was right then.
-    context = make_context(options.sslopt)
-    name = server_hostname(options.sslopt, url.host)
-    resumption = session_cache.begin(context, name, url.port)
-    return await start_tls(sock, context, name, until, resumption.session), resumption
+    return await connect_tls(sock, options.sslopt, url.host, url.port, until)
 
 
 async def _refused(
-    sock: socket,
+    sock: AnySocket,
     url: WebSocketURL,
     response: Response,
     leftover: bytes,

@@ -36,8 +36,8 @@ import random
 import threading
 from collections.abc import Callable
 from math import inf
-from socket import socket
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .dispatcher import call, call_on_error, conclude, deliver
 from .exceptions import (
@@ -47,6 +47,7 @@ from .exceptions import (
     WebSocketTimeoutException,
 )
 from .holding import Holding
+from .mistakes import check_called
 from .options import ConnectionOptions
 from .printable import printable, quoted
 from .protocols.frames import new_mask
@@ -62,7 +63,10 @@ from .protocols.session import (
 from .protocols.websocket import WebSocketProtocol
 from .sending import Phase
 from .timers import Action, KeepAlive
-from .transports.stream import Linger, describe_loss, make_stream
+from .transports.linger import Linger
+from .transports.stream import describe_loss
+from .transports.tls_nested import AnySocket
+from .transports.tls_stream import make_stream
 
 if TYPE_CHECKING:
     from .loop import EventLoop
@@ -71,23 +75,52 @@ if TYPE_CHECKING:
     from .timers import Timer
     from .transports.stream import Stream
 
-__all__ = ["Connection", "Phase", "check_protocol"]
+__all__ = ["Connection", "Phase", "check_factory", "check_protocol"]
 
 logger = logging.getLogger("reactor")
 
 #: Seconds at most that a peer which has broken the protocol is given to read why.
 FAREWELL = 1.0
+#: The handlers of a protocol object.
+HANDLERS = frozenset(name for name in vars(WebSocketProtocol) if name.startswith("on_"))
+
+#: Classes whose handlers were looked at.
+_checked: WeakSet[type[WebSocketProtocol]] = WeakSet()
 
 
 def check_protocol(handlers: object) -> None:
     """Check that *handlers* can be given to a connection.
 
-    Raises TypeError when it is no WebSocketProtocol, ValueError when it has a connection.
+    Raises TypeError when it is no WebSocketProtocol, or has a handler that nobody would await;
+    ValueError when it has a connection.
     """
     if not isinstance(handlers, WebSocketProtocol):
         raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
     if handlers.state is not State.CLOSED:
         raise ValueError(f"{handlers!r} has a connection already")
+    kind = type(handlers)
+    if kind not in _checked:
+        for name in HANDLERS:
+            check_called(f"{kind.__name__}.{name}", getattr(kind, name))
+        _checked.add(kind)
+    for name in HANDLERS & getattr(handlers, "__dict__", {}).keys():  # assigned to the object
+        check_called(f"{kind.__name__}.{name}", getattr(handlers, name))
+
+
+def check_factory(factory: object) -> None:
+    """Check that *factory* can be called for a protocol object; TypeError when it cannot."""
+    if isinstance(factory, WebSocketProtocol):
+        name = type(factory).__name__
+        raise TypeError(
+            "protocol must be a class or a function, which is called for every connection, "
+            f"not the object {factory!r} (did you mean the class, {name}?)"
+        )
+    if not callable(factory):
+        raise TypeError(
+            "protocol must be a subclass of WebSocketProtocol, or a function that returns an "
+            f"object of one, not {factory!r}"
+        )
+    check_called("protocol", factory)
 
 
 class _Undelivered:
@@ -183,7 +216,7 @@ class Connection(Holding):
         return None if self._keep_alive is None else self._keep_alive.latency
 
     @property
-    def sock(self) -> socket | None:
+    def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self._phase is Phase.ATTACHED else None
 
@@ -294,7 +327,7 @@ class Connection(Holding):
 
     def _attach(
         self,
-        sock: socket,
+        sock: AnySocket,
         leftover: bytes,
         on_open: Callable[[], object],
         agreement: Agreement | None = None,

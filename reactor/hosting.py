@@ -59,6 +59,11 @@ class HostedReactor(Reactor):
         self._alarm: float | None = None  # when the dispatcher will call us
         self._bell: threading.Timer | None = None  # in place of a dispatcher without timers
 
+    def _check_usable(self) -> None:
+        super()._check_usable()
+        if self._turns:  # the dispatcher runs it between its turns as well
+            self._check_owner()
+
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """See EventLoop."""
         super().call_soon(callback, *args)
@@ -75,6 +80,11 @@ class HostedReactor(Reactor):
         timer = super().call_later(delay, callback, *args)
         self._nudge()
         return timer
+
+    def close(self) -> None:
+        """See EventLoop."""
+        self._stop_bell()
+        super().close()
 
     def _nudge(self) -> None:
         """Something was asked for: outside of a turn, have the dispatcher run one."""

@@ -17,7 +17,8 @@ from .loop import EventLoop
 from .protocols import frames
 from .protocols.websocket import WebSocketProtocol
 from .sending import Sending
-from .transports.stream import Stream, TLSStream
+from .transports.stream import Stream
+from .transports.tls_stream import TLSStream
 
 __all__ = ["compiled"]
 

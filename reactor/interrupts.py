@@ -69,7 +69,8 @@ CALLS_USER_CODE: dict[str, frozenset[str]] = {
         # those of the loop and of the reactor that run turns.
         "connection": "_attach",
         "holding": "_receive_rest",
-        "transports.stream": "read_now _read_pending _drain",
+        "transports.stream": "read_now _drain",
+        "transports.tls_stream": "_read_pending",
     }.items()
 }
 

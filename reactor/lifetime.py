@@ -1,9 +1,9 @@
 """The process and its event loops: what becomes of them when it ends, and when it forks.
 
-What it is: the list of the loops that there are, and two hooks that Python calls: at the end of
-the interpreter, and in a forked child.
+What it is: the list of the loops that there are; two hooks that Python calls: at the end of the
+interpreter, and in a forked child; and what a loop does then, :class:`Forkable`.
 
-What it must not know: what a loop does.
+What it must not know: turns, connections.
 
 How it works. Loops are held weakly: the list keeps none of them alive.
 
@@ -25,12 +25,19 @@ import atexit
 import os
 import threading
 from _thread import get_ident
+from collections import deque
 from collections.abc import Callable
+from socket import socket
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
-__all__ = ["take_note"]
+from .exceptions import WebSocketForkException
+from .interrupts import Interrupts
+from .poller import Poller
+from .timers import Timer, TimerWheel
+
+__all__ = ["Forkable", "take_note"]
 
 #: Seconds that all loops together have at the end of the interpreter.
 LAST_MOMENT = 1.0
@@ -39,35 +46,97 @@ LAST_MOMENT = 1.0
 PAUSE = 0.01
 
 
-class Loop(Protocol):
-    """What is asked of an event loop."""
+class Forkable:
+    """What an event loop does at the end of its process, and in a child that this has forked.
 
+    The base class of EventLoop, whose attributes these are.
+    """
+
+    debug: bool
+    dirty: list[Any]
+    lingering: set[Any]
+    now: float
+    poller: Poller
     running: bool
     thread_id: int
+    wheel: TimerWheel
+    _calls: deque[tuple[Callable[..., object], tuple[Any, ...]]]
+    _closed: bool
+    _due: deque[Timer]
+    _forked: bool  # this is a child's copy of its parent's loop
+    _interrupted: bool
+    _interrupts: Interrupts
+    _wakeup_reader: socket
+    _wakeup_writer: socket
 
-    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None: ...
-    def run_once(self, timeout: float | None = None) -> None: ...
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+        """See EventLoop."""
+        raise NotImplementedError
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """See EventLoop."""
+        raise NotImplementedError
 
     def unsent(self) -> bool:
         """Whether something has still to leave, or a close that was asked for is not through."""
+        return any(transport.unsent for transport in self.lingering)
 
     def handed_over(self) -> bool:
         """Whether other threads have sent or closed something that the loop has not looked at."""
+        return False
+
+    def check_process(self) -> None:
+        """Raise WebSocketForkException in a child that was forked from the loop's process."""
+        if self._forked:
+            raise WebSocketForkException
+
+    def _refuse(self) -> NoReturn:
+        self.check_process()
+        raise RuntimeError("the event loop is closed")
 
     def forked(self) -> None:
-        """This is a forked child, and the loop is its parent's."""
+        """This is a child's copy of the loop: forget everything, and touch nothing of the parent's.
+
+        Called before anything else runs there; even by a handler that has forked, in the middle of
+        a turn, which ends with an error.
+        """
+        self._forked = self._closed = True
+        self.debug = True  # every call is checked from now on, and refused
+        self.running = False
+        self._interrupted = True
+        self._interrupts.forget_all()
+        self._interrupts.end()
+        self._wakeup_reader.close()
+        self._wakeup_writer.close()
+        self.poller.close()  # closes a descriptor; what the kernel watches is as it was
+        self.dirty.clear()
+        self._due.clear()
+        self.wheel = TimerWheel(self.wheel.now)
+        # A turn that runs its calls has counted them.
+        for place in range(len(self._calls)):
+            self._calls[place] = (_nothing, ())
+
+    def _let_go(self) -> None:
+        """Close the child's copies of the sockets. The connections stay, in the parent."""
+        for transport in self.lingering:
+            transport.let_go()
+        self.lingering.clear()
+
+
+def _nothing() -> None:
+    """What is left of a call in a forked child."""
 
 
 # By id(): to list the values of a dict is one step, in which no other thread can come between.
-_loops: WeakValueDictionary[int, Loop] = WeakValueDictionary()
+_loops: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
 
 
-def take_note(loop: Loop) -> None:
+def take_note(loop: Forkable) -> None:
     """There is a new event loop in this process."""
     _loops[id(loop)] = loop
 
 
-def _living() -> list[Loop]:
+def _living() -> list[Forkable]:
     return [loop for reference in _loops.valuerefs() if (loop := reference()) is not None]
 
 
@@ -86,7 +155,7 @@ def _at_exit() -> None:
         pass  # whoever does not want to wait; or one of the last handlers
 
 
-def _wait_for(loop: Loop, until: float) -> None:
+def _wait_for(loop: Forkable, until: float) -> None:
     """Wait for a loop that another thread runs."""
     done = threading.Event()
 
@@ -102,7 +171,7 @@ def _wait_for(loop: Loop, until: float) -> None:
         done.wait(PAUSE)
 
 
-def _run(loop: Loop, until: float) -> None:
+def _run(loop: Forkable, until: float) -> None:
     """Run a loop that nobody runs, if somebody has handed something over to it."""
     wanted = loop.handed_over()
     while wanted and monotonic() < until:

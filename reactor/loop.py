@@ -35,11 +35,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
-from . import lifetime
-from .exceptions import WebSocketForkException
 from .interrupts import Interrupts
+from .lifetime import Forkable, take_note
 from .poller import Selector, make_poller
 from .share import TurnShare
 from .timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
@@ -85,7 +84,7 @@ class LoopStats:
     calls: int
 
 
-class EventLoop:
+class EventLoop(Forkable):
     """One thread's event loop.
 
     Parameters:
@@ -98,8 +97,6 @@ class EventLoop:
 
     # What every message looks at; the rest is in the dict.
     __slots__ = (
-        "__dict__",
-        "__weakref__",
         "_before_turn",
         "_calls",
         "_due",
@@ -165,7 +162,7 @@ class EventLoop:
         self._wakeup_writer.setblocking(False)
         self.poller.add_reader(self._wakeup_reader.fileno(), self._on_wakeup)
         self._interrupts = Interrupts(self)  # and other signals
-        lifetime.take_note(self)
+        take_note(self)
 
     # -- descriptors ---------------------------------------------------------------------
 
@@ -347,15 +344,6 @@ class EventLoop:
         if self._interrupted:
             self._raise_interrupt()  # one that came after the last turn had looked
 
-    def check_process(self) -> None:
-        """Raise WebSocketForkException in a child that was forked from the loop's process."""
-        if self._forked:
-            raise WebSocketForkException
-
-    def _refuse(self) -> NoReturn:
-        self.check_process()
-        raise RuntimeError("the event loop is closed")
-
     def _check_idle(self) -> None:
         if self.running:
             raise RuntimeError("the event loop is running")
@@ -519,52 +507,13 @@ class EventLoop:
         )
 
     def _check_thread(self) -> None:
-        if not self.debug:
-            return
-        self.check_process()
-        if self.running and threading.get_ident() != self.thread_id:
+        if self.debug:
+            self.check_process()
+            if self.running:
+                self._check_owner()
+
+    def _check_owner(self) -> None:
+        if threading.get_ident() != self.thread_id:
             raise RuntimeError(
                 "called from a thread that does not run the event loop; use call_soon_threadsafe()"
             )
-
-    def unsent(self) -> bool:
-        """Whether something has still to leave, or a close that was asked for is not through."""
-        return any(transport.unsent for transport in self.lingering)
-
-    def handed_over(self) -> bool:
-        """Whether other threads have sent or closed something that the loop has not looked at."""
-        return False
-
-    # -- in a forked child ---------------------------------------------------------------
-
-    def forked(self) -> None:
-        """This is a child's copy of the loop: forget everything, and touch nothing of the parent's.
-
-        Called before anything else runs there; even by a handler that has forked, in the middle of
-        a turn, which ends with an error.
-        """
-        self._forked = self._closed = True
-        self.debug = True  # every call is checked from now on, and refused
-        self.running = False
-        self._interrupted = True
-        self._interrupts.forget_all()
-        self._interrupts.end()
-        self._wakeup_reader.close()
-        self._wakeup_writer.close()
-        self.poller.close()  # closes a descriptor; what the kernel watches is as it was
-        self.dirty.clear()
-        self._due.clear()
-        self.wheel = TimerWheel(to_ticks_early(self.now))
-        # A turn that runs its calls has counted them.
-        for place in range(len(self._calls)):
-            self._calls[place] = (_nothing, ())
-
-    def _let_go(self) -> None:
-        """Close the child's copies of the sockets. The connections stay, in the parent."""
-        for transport in self.lingering:
-            transport.let_go()
-        self.lingering.clear()
-
-
-def _nothing() -> None:
-    """What is left of a call in a forked child."""

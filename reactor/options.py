@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache, partial
 from math import inf
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .mistakes import check_called, check_names, check_number
 from .protocols.answers import build_response
 from .protocols.deflate import Deflate
 from .protocols.handshake import (
@@ -45,6 +46,8 @@ __all__ = [
 
 #: A value, or a function that is called before every attempt.
 TextSource = str | Callable[[], str] | None
+
+O = TypeVar("O", bound="ConnectionOptions")  # noqa: E741 - options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +122,9 @@ class ConnectionOptions:
         _ = self.keep_alive, self.message_limits, self.head_limits, self.deflate
 
     def _check(self, name: str, valid: Callable[[Any], bool], expected: str) -> None:
-        """Raise ValueError, or TypeError where values of that type cannot be compared."""
+        """Raise ValueError for a number, TypeError for what is none."""
         value = getattr(self, name)
+        check_number(name, value, expected)
         kind: type[Exception] = ValueError
         try:
             if valid(value):
@@ -128,6 +132,15 @@ class ConnectionOptions:
         except TypeError:
             kind = TypeError
         raise kind(f"{name} must be {expected}, not {value!r}")
+
+    @classmethod
+    def of(cls: type[O], given: Mapping[str, Any], where: str) -> O:
+        """Return the options of these names and values.
+
+        Raises TypeError for an unknown name, saying *where* it is unknown; and as the class does.
+        """
+        check_names(given, [option.name for option in fields(cls)], where)
+        return cls(**given)
 
     @cached_property
     def keep_alive(self) -> KeepAlivePolicy | None:
@@ -177,6 +190,10 @@ class HandshakeWatch:
     def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
         """A response has come to a request for a URL; *head* is the same as it came."""
 
+    def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
+        """Whether to speak plain HTTP to an https proxy of the environment that speaks no TLS."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(ConnectionOptions):
@@ -202,12 +219,15 @@ class ClientOptions(ConnectionOptions):
         sock: a connected stream socket to use instead, as it is: for wss:// it speaks TLS already.
             It belongs to the connection from now on. A redirect leads away from it.
         plain_sock: True: for wss:// too, ``sock`` speaks no TLS; something behind it does.
-        proxy: the URL of a proxy, ``http://user:password@host:port`` or socks4, socks4a,
+        proxy: the URL of a proxy, ``http://user:password@host:port`` or https, socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
             False: none. See ``proxies.py``.
         no_proxy: hosts that are reached directly, whatever ``proxy`` says: names with their
             subdomains, addresses, networks, "*". None: for a proxy of the environment what
             the environment says, else none.
+        proxy_sslopt: TLS options for an https proxy itself, whose certificate must be for its own
+            name; default: those of ``sslopt`` without what is for the server (``certfile`` and
+            its kin, ``server_hostname``; a ``context`` serves for both).
         proxy_timeout: seconds for reaching the proxy and for its answer, within
             ``connect_timeout``; None: no limit of its own.
         mask_key: a function that is given the number 4 and returns that many bytes (or
@@ -239,6 +259,7 @@ class ClientOptions(ConnectionOptions):
     plain_sock: bool = False
     proxy: Proxy | str | bool | None = field(default=True, repr=False)
     no_proxy: Sequence[str] | None = None
+    proxy_sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
     proxy_timeout: float | None = None
     mask_key: Callable[[int], bytes | str] | None = None
     reconnect: Backoff | float | None = None
@@ -257,7 +278,7 @@ class ClientOptions(ConnectionOptions):
         self._check(
             "reconnect",
             lambda value: value is None or isinstance(value, Backoff) or 0 <= value < inf,
-            "None, a Backoff, or 0 or more seconds",
+            "None, a Backoff (as Backoff()), or 0 or more seconds",
         )
         if isinstance(self.no_proxy, str):
             raise TypeError("no_proxy is a list of hosts, not a str")
@@ -269,6 +290,8 @@ class ClientOptions(ConnectionOptions):
 
     def _check_request(self) -> None:
         """Check what goes into the request; what a function will give cannot be known yet."""
+        for name in ("header", "cookie", "mask_key"):
+            check_called(name, getattr(self, name))
         for name in ("origin", "host", "connection", "cookie"):
             value = getattr(self, name)
             if isinstance(value, str):
@@ -363,6 +386,8 @@ class ServerOptions(ConnectionOptions):
         hook = self.process_request
         if hook is not None and not callable(hook):
             raise TypeError(f"process_request must be a function, not {type(hook).__name__}")
+        for name in ("subprotocols", "response_headers"):
+            check_called(name, getattr(self, name))
         if not callable(self.subprotocols):
             check_subprotocols(self.subprotocols)
         if not callable(self.response_headers):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .client_connection import ClientConnection
-from .connection import Connection, Phase, check_protocol
+from .connection import Connection, Phase, check_factory, check_protocol
 from .exceptions import CloseCode
 from .loop import LoopStats
 from .options import ClientOptions, ServerOptions
@@ -93,11 +93,15 @@ class Reactor(DispatchingLoop):
 
         Returns the protocol object. Raises ValueError for a URL that cannot be used, TypeError
         for an unknown option, ValueError or TypeError for a wrong one, and RuntimeError when
-        the reactor is closed.
+        the reactor is closed, or another thread runs it: see ``call_soon_threadsafe``.
         """
         self._check_usable()
         checked = self._client_options(options)
-        handlers = protocol if isinstance(protocol, WebSocketProtocol) else protocol()
+        if isinstance(protocol, WebSocketProtocol):
+            handlers = protocol
+        else:
+            check_factory(protocol)
+            handlers = protocol()
         check_protocol(handlers)
         ClientConnection(self, self.connections, url, handlers, checked)
         return handlers
@@ -106,7 +110,7 @@ class Reactor(DispatchingLoop):
         """Return options that are shared by connections that were opened alike in a row."""
         before, options = self._latest_options
         if options is None or given != before:
-            options = ClientOptions(**given)
+            options = ClientOptions.of(given, "Reactor.connect()")
             self._latest_options = given, options
         return options
 
@@ -133,11 +137,11 @@ class Reactor(DispatchingLoop):
             options: see ServerOptions.
 
         Returns the listener. Raises OSError when the address cannot be used, TypeError and
-        ValueError for options as :meth:`connect` does, and RuntimeError when the reactor is
-        closed.
+        ValueError for options as :meth:`connect` does, and RuntimeError as there.
         """
         self._check_usable()
-        checked = ServerOptions(**options)
+        check_factory(protocol)
+        checked = ServerOptions.of(options, "Reactor.listen()")
         bound, unlink = sock, None
         if bound is None and unix_path is not None:
             bound, unlink = bind_unix(unix_path, checked.unix_mode)
@@ -185,7 +189,8 @@ class Reactor(DispatchingLoop):
             super()._end_all()
 
     def _check_usable(self) -> None:
-        self._check_thread()
+        if self.running:  # else whoever runs it next will find what was asked for
+            self._check_owner()
         if self._closing or self._closed:
             self._refuse()
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .loop import EventLoop
+from .transports.tls_nested import is_tls
 
 __all__ = ["DispatchingLoop"]
 
@@ -41,7 +42,7 @@ class DispatchingLoop(EventLoop):
         """
         fd = self._take(sock)
         self.add_reader(fd, self._on_readable, sock, fd, callback, args)
-        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        if is_tls(sock) and sock.pending():
             self.call_soon(self._read_pending, sock, fd)
 
     def _read_pending(self, sock: Any, fd: int) -> None:
@@ -57,7 +58,7 @@ class DispatchingLoop(EventLoop):
         try:
             again = callback(*args)
             # OpenSSL may hold bytes that the poller does not see.
-            while again and isinstance(sock, ssl.SSLSocket) and _is_open(sock, fd):
+            while again and is_tls(sock) and _is_open(sock, fd):
                 if not sock.pending():
                     break
                 again = callback(*args)

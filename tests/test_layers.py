@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 #: A name stands for a module, or for a package with everything in it. Lower floors first;
 #: imports go down, or stay on the floor.
 FLOORS = (
-    {"exceptions", "printable"},
+    {"exceptions", "mistakes", "printable"},
     {"timers", "protocols"},
     {"poller", "helpers"},
     {"loop", "interrupts", "lifetime", "share", "tasks", "within", "transports"},
@@ -39,6 +39,8 @@ FOR_TYPES_ONLY = {
     ("reactor.helpers", "reactor.tasks"),
     ("reactor.tasks", "reactor.loop"),
     ("reactor.transports.stream", "reactor.loop"),
+    ("reactor.transports.tls_stream", "reactor.loop"),
+    ("reactor.transports.linger", "reactor.loop"),
 }
 
 _THE_SYSTEM = {"_socket", "_ssl", "_thread", "socket", "ssl", "select", "selectors", "selectors2"}

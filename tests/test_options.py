@@ -35,7 +35,7 @@ WRONG_FOR_CLIENTS: dict[str, list[Any]] = {
     "redirect_limit": [-1, None, "3"],
     "reconnect": [-1, -0.5, nan, inf, "5", [1]],
     "subprotocols": ["chat"],
-    "proxy": ["gopher://proxy:80", "https://proxy:443", 7],
+    "proxy": ["gopher://proxy:80", "ftp://proxy:21", 7],
     "no_proxy": ["localhost"],
     "proxy_timeout": [0, -1, nan, inf, "10"],
 }

@@ -22,6 +22,7 @@ from typing import Any
 from ..errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting import host as host_reactor
+from ..mistakes import check_number
 from ..options import ClientOptions
 from ..printable import printable
 from ..protocols.deflate import Deflate
@@ -350,6 +351,8 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
 
 
 def _check_pings(interval: float, timeout: float | None) -> None:
+    check_number("ping_interval", interval, "a number of seconds")
+    check_number("ping_timeout", timeout, "None, or a number of seconds")
     if timeout is not None and timeout <= 0:
         raise WebSocketException("Ensure ping_timeout > 0")
     if interval is not None and interval < 0:

@@ -162,8 +162,9 @@ class WebSocket(ClientSocket):
             host: value of the Host header.
             timeout: as for :meth:`settimeout`; here it is the budget for all of it.
             http_proxy_host, http_proxy_port, http_proxy_auth (user and password),
-            http_no_proxy (list of hosts), http_proxy_timeout, proxy_type ("http", "socks4",
-            "socks4a", "socks5", "socks5h"): a proxy. Without a host the environment decides.
+            http_no_proxy (list of hosts), http_proxy_timeout, proxy_type ("http", "https",
+            "socks4", "socks4a", "socks5", "socks5h"): a proxy. Without a host the environment
+            decides.
             redirect_limit: how many redirects are followed, default 3.
             compression: "deflate" or a Deflate offers permessage-deflate (RFC 7692), and
                 compresses what :meth:`send` sends, if the server agrees; None: not.

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..connect import Upgraded, connect
 from ..exceptions import WebSocketTimeoutException
+from ..mistakes import check_called, did_you_mean
 from ..options import ClientOptions
 from ..protocols.http11 import Response
 from ..tasks import run_blocking
@@ -95,11 +96,10 @@ def _from_utf8(value: str) -> str:
 
 def warn_of_unknown(names: Iterable[str], where: str) -> None:
     """Warn of options that nobody here knows; websocket-client says nothing."""
-    unknown = sorted(set(names) - CONNECT_OPTIONS - CONSTRUCTOR_OPTIONS)
+    known = CONNECT_OPTIONS | CONSTRUCTOR_OPTIONS
+    unknown = [f"{name!r}{did_you_mean(name, known)}" for name in sorted(set(names) - known)]
     if unknown:
-        warnings.warn(
-            f"{where} has no option {', '.join(map(repr, unknown))}: ignored", stacklevel=3
-        )
+        warnings.warn(f"{where} has no option {', '.join(unknown)}: ignored", stacklevel=3)
 
 
 def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
@@ -146,6 +146,8 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         ),
     )
     header, cookie = given.get("header"), given.get("cookie")
+    check_called("header", header)
+    check_called("cookie", cookie)
     header = header_as_utf8(header() if callable(header) else header)
     cookie = text_as_utf8(cookie() if callable(cookie) else cookie)
     with boundary():

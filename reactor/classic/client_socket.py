@@ -13,7 +13,6 @@ number may be another connection's a moment later.
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from ..exceptions import (
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
+from ..transports.tls_nested import is_tls
 from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
 from .errors import CLOSED, TIMED_OUT
@@ -162,7 +162,7 @@ class ClientSocket:
         self._sock = sock
         # What is read and written: the socket itself, or TLS in a form that is safe for threads.
         self._stream: Any = sock
-        if isinstance(sock, ssl.SSLSocket):
+        if is_tls(sock):
             timeout = self.sock_opt.timeout
             self._stream = TLSDuplex(sock, sock.gettimeout() if timeout is None else timeout)
         self._session = self._new_session()
@@ -193,7 +193,7 @@ class ClientSocket:
 
     def is_ssl(self) -> bool:
         """Whether the connection is over TLS."""
-        return isinstance(self.sock, ssl.SSLSocket)
+        return is_tls(self.sock)
 
     def gettimeout(self) -> float | None:
         """Return the time-out in seconds, or None."""

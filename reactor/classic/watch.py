@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from ..options import HandshakeWatch
 from ..protocols.http11 import Response
+from ..transports.proxy import Proxy
 from ..url import WebSocketURL
 from .cookies import CookieJar
-from .trace import dump, isEnabledForTrace, trace
+from .trace import dump, isEnabledForTrace, trace, warning
 
 __all__ = ["ClassicWatch"]
 
@@ -37,3 +38,8 @@ class ClassicWatch(HandshakeWatch):
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):
             CookieJar.add(value, url.host)
+
+    def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
+        """Warn, and go on: websocket-client speaks TLS to no proxy, whatever its URL says."""
+        warning(f"{error}; plain HTTP is spoken to it, as if its URL began with http://")
+        return True

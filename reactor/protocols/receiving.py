@@ -9,9 +9,9 @@ How it works. Nearly all that comes is whole messages, which ``parse_messages`` 
 when it is complete, a data frame's payload as it comes, by a MessageAssembler. Parsing ends with
 the peer's last word, a close frame or a fault.
 
-However much has come, one call of ``receive`` returns a bounded piece of it. The rest waits for the
-next call, and whoever calls does something else in between: a kilobyte of empty frames costs as
-much as a megabyte of large ones, and a compressed one may come to a megabyte by itself.
+However much has come, one call of ``receive`` returns a bounded piece of it, and the rest waits for
+the next call. Bytes would be the wrong measure: a kilobyte of empty frames costs as much to parse
+as a megabyte of large ones, and a compressed one may inflate to a megabyte.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from .frames import (
 from .messages import MessageAssembler, MessageLimits
 from .rules import check_header, parse_close
 
-__all__ = ["MAX_FRAMES", "Receiving"]
+__all__ = ["MAX_FRAMES", "MAX_INFLATED", "Receiving"]
 
-#: What one call of receive() takes off what came: so many frames. As many, of 120 bytes each, make
-#: up the longest read of a stream; more of them, and smaller ones, are worth a turn of their own.
+#: Frames that one call of receive() takes. The longest read of a stream holds fewer than that,
+#: unless they have less than 120 bytes each.
 MAX_FRAMES = 1024
 
-#: And so many bytes of memory, or somewhat more, that what is inflated takes: a few milliseconds.
+#: Bytes of memory, more or less, for what one call inflates: some milliseconds of work.
 MAX_INFLATED = 1024 * 1024
 
 #: A frame that is not taken in a run costs several times as much, and counts as so many.
@@ -106,8 +106,8 @@ class Receiving:
         """Whether a frame has begun to come, and has not ended."""
         return self._frame is not None or (bool(self._tail) and not self.unfinished)
 
-    def _pinged(self, payload: bytes) -> None:
-        """A ping came: it is to be answered."""
+    def _answer(self, events: list[Event]) -> None:
+        """Pings and pongs came: answer the pings."""
         raise AssertionError("the session does")
 
     def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
@@ -149,27 +149,21 @@ class Receiving:
                     pos = self._receive_payload(self._frame, data, pos, events)
                     alone += FRAME_ALONE
                     continue
-                pos = self._receive_pings(data, pos, events, left)
-                if pos == start:
-                    pos = self._receive_frame(data, pos, events)
-                    alone += FRAME_ALONE
-                    if pos == start:  # it is not complete
-                        break
+                before = len(events)
+                pos = parse_pings(data, pos, events, masked, left)
+                if pos > start:
+                    self._answer(events[before:])
+                    continue
+                pos = self._receive_frame(data, pos, events)
+                alone += FRAME_ALONE
+                if pos == start:  # it is not complete
+                    break
             if pos < end and not self._ended:
                 self._tail = data[pos:]
         except WebSocketPeerException as exc:
             self._ended = True
             events.append(Failure(exc))
         return events
-
-    def _receive_pings(self, data: bytes, pos: int, events: list[Event], most: int) -> int:
-        """Take a run of pings and pongs, if there is one; return the position behind it."""
-        before = len(events)
-        pos = parse_pings(data, pos, events, bool(self._masked), most)
-        for event in events[before:]:
-            if type(event) is Ping:
-                self._pinged(event.payload)
-        return pos
 
     def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
         """Take one frame off the buffer, or its beginning; no ping or pong that is as it should be.
@@ -190,11 +184,9 @@ class Receiving:
             if header.opcode == OP_CLOSE:
                 events.append(parse_close(payload))
                 self._ended = True
-            elif header.opcode == OP_PING:
-                events.append(Ping(payload))
-                self._pinged(payload)
             else:
-                events.append(Pong(payload))
+                events.append(Ping(payload) if header.opcode == OP_PING else Pong(payload))
+                self._answer(events[-1:])
             return stop
         if self._assembler is None:
             self._assembler = MessageAssembler(self._limits, self._decode_text)

@@ -167,11 +167,13 @@ class WebSocketSession(Receiving):
 
     # -- receiving -----------------------------------------------------------------------
 
-    def _pinged(self, payload: bytes) -> None:
+    def _answer(self, events: list[Event]) -> None:
         # 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"
         # frame: then we are not here. Behind our own close frame, 5.5.1 forbids only data.
         if self.state is State.OPEN or self.state is State.CLOSING:
-            self._write(OP_PONG, payload)
+            for event in events:
+                if type(event) is Ping:
+                    self._write(OP_PONG, event.payload)
 
     def accept(self, last: Close | Failure) -> None:
         """Let the peer's last word take effect: answer a close frame, or report a fault.

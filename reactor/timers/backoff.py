@@ -17,6 +17,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..mistakes import check_number
+
 __all__ = ["Backoff"]
 
 
@@ -39,7 +41,7 @@ class Backoff:
             With `jitter`, up to half of the wait is added to it.
 
     Raises:
-        ValueError: a value is outside its range; the message names it.
+        ValueError: a value is outside its range; the message names it. TypeError: it is no number.
     """
 
     first: float = 1.0
@@ -51,6 +53,8 @@ class Backoff:
     retry_after_cap: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("first", "factor", "cap", "max_attempts", "reset_after"):
+            check_number(name, getattr(self, name), "a number")
         if not 0 < self.first < math.inf:
             raise ValueError(f"first must be more than 0 seconds and finite, not {self.first!r}")
         if not 1 <= self.factor < math.inf:

@@ -5,7 +5,7 @@ with a proxy, on either side of the connection.
 
 What it must not know: what is asked and answered, who drives it.
 
-A socket here is a TCP socket or an ``ssl.SSLSocket``; *host* is how the exceptions call
+A socket here is a TCP socket or one that speaks TLS; *host* is how the exceptions call
 whoever is at its other end; *until* is a point in time (seconds of the driver's clock), or None.
 
 Whoever refuses may say so before the request was wholly written, and close: the write fails, and
@@ -15,7 +15,7 @@ the reason lies in the kernel. So a failed write is not the end, and what came m
 from __future__ import annotations
 
 import ssl
-from socket import MSG_PEEK, socket
+from socket import MSG_PEEK
 from typing import NamedTuple
 
 from ..exceptions import (
@@ -27,6 +27,7 @@ from ..exceptions import (
 from ..protocols.http11 import HeadLimits, HeadParser, Response
 from ..tasks import now, wait
 from .tls_contexts import reason_of
+from .tls_nested import AnySocket, is_tls
 
 __all__ = [
     "Sent",
@@ -54,7 +55,7 @@ async def sooner(until: float | None, seconds: float | None) -> float | None:
 
 
 async def read_some(
-    sock: socket, until: float | None, host: str, max_size: int = 65536, flags: int = 0
+    sock: AnySocket, until: float | None, host: str, max_size: int = 65536, flags: int = 0
 ) -> bytes:
     """Return the next bytes, at most *max_size* of them, b"" at the end.
 
@@ -76,7 +77,9 @@ async def read_some(
             raise _timeout(host)
 
 
-async def read_more(sock: socket, until: float | None, host: str, max_size: int = 65536) -> bytes:
+async def read_more(
+    sock: AnySocket, until: float | None, host: str, max_size: int = 65536
+) -> bytes:
     """Return the next bytes as :func:`read_some` does, in a later turn of the loop.
 
     For what comes in several pieces: their number is the peer's choice, and a peer that is
@@ -90,7 +93,7 @@ async def read_more(sock: socket, until: float | None, host: str, max_size: int 
     return await read_some(sock, until, host, max_size)
 
 
-async def write_all(sock: socket, data: bytes, until: float | None, host: str) -> None:
+async def write_all(sock: AnySocket, data: bytes, until: float | None, host: str) -> None:
     """Send all of *data*. Raises as :func:`read_some` does."""
     rest = memoryview(data)
     while rest:
@@ -122,7 +125,7 @@ class Sent(NamedTuple):
 NOTHING_AMISS = Sent()
 
 
-async def send_request(sock: socket, data: bytes, until: float | None, host: str) -> Sent:
+async def send_request(sock: AnySocket, data: bytes, until: float | None, host: str) -> Sent:
     """Send *data*, to be answered: for :func:`read_response`, which is given the result.
 
     Raises WebSocketTimeoutException at *until*.
@@ -149,12 +152,12 @@ async def send_request(sock: socket, data: bytes, until: float | None, host: str
     return Sent()
 
 
-async def read_line_piece(sock: socket, until: float | None, host: str) -> bytes:
+async def read_line_piece(sock: AnySocket, until: float | None, host: str) -> bytes:
     """Return the next bytes of a line; what comes behind its end stays in the socket.
 
     Raises as :func:`read_some` does.
     """
-    if isinstance(sock, ssl.SSLSocket):
+    if is_tls(sock):
         # OpenSSL has the whole record already: this is no system call for each byte.
         return await read_some(sock, until, host, 1)
     there = await read_some(sock, until, host, flags=MSG_PEEK)
@@ -163,7 +166,7 @@ async def read_line_piece(sock: socket, until: float | None, host: str) -> bytes
 
 
 async def read_response(
-    sock: socket,
+    sock: AnySocket,
     until: float | None,
     host: str,
     limits: HeadLimits,
@@ -188,7 +191,7 @@ async def read_response(
     # The peer was asked only now: an attempt to read would find nothing. But OpenSSL may hold bytes
     # that no wait() sees, and of a socket that somebody has closed meanwhile the read will tell.
     data += sent.early
-    there = data or isinstance(sock, ssl.SSLSocket) or sock.fileno() < 0
+    there = data or is_tls(sock) or sock.fileno() < 0
     if not there and not await wait(reads=[sock.fileno()], until=until):
         raise _timeout(host)
     try:
@@ -219,7 +222,7 @@ async def read_response(
 
 
 def _lost(exc: OSError, host: str) -> WebSocketConnectException:
-    if not isinstance(exc, ssl.SSLError):
+    if not isinstance(exc, ssl.SSLError) or isinstance(exc, AT_END):
         text = f"connection to {host} was lost in the opening handshake: {exc}"
         return WebSocketConnectException(exc.errno, text)
     # An alert, for example: in TLS 1.3 a server refuses our certificate when the handshake is over.

@@ -3,7 +3,7 @@
 What it is: from a proxy and a target to a connected socket on which the target is heard. It
 is the only importer of python_socks.
 
-What it must not know: which proxy is chosen and why (proxies.py), TLS, WebSocket.
+What it must not know: which proxy is chosen and why (proxies.py), TLS with the target, WebSocket.
 
 How it works. The proxy is dialled as any other host is; then it is told where to connect to.
 CONNECT is written here and its answer read with our own parser: python-socks takes one read for
@@ -12,14 +12,16 @@ the whole answer. SOCKS is spoken by python-socks: its connectors await nothing 
 asyncio. They are private names of that package; a test holds on to them.
 
 Two kinds differ in who resolves the name of the target: for socks4 and socks5 it is this
-machine, before the proxy is dialled; for http, socks4a and socks5h it is the proxy.
+machine, before the proxy is dialled; for the others it is the proxy. https is http within TLS
+with the proxy, whose certificate is verified by its own name.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +33,7 @@ from ..exceptions import (
     WebSocketProxyConnectRefusedException,
     WebSocketProxyException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from ..printable import printable
 from ..protocols.headers import build_head
@@ -38,11 +41,20 @@ from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits
 from .exchange import NOTHING_AMISS, read_response, read_some, send_request
 from .reach import reach
 from .resolver import Answer, forget, look_up
+from .tls import connect_tls
 
 __all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
 
 #: The kinds of proxies, each with its default port.
-KINDS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+KINDS = {
+    "http": 80,
+    "https": 443,
+    "socks4": 1080,
+    "socks4a": 1080,
+    "socks5": 1080,
+    "socks5h": 1080,
+}
+HTTP = ("http", "https")
 
 #: RFC 1929 section 2: the length of a username or password is one byte.
 _MAX_SOCKS5_CREDENTIAL = 255
@@ -53,7 +65,7 @@ class Proxy:
     """Where a proxy is, and how to speak to it.
 
     Parameters:
-        kind: "http", "socks4", "socks4a", "socks5" or "socks5h".
+        kind: "http", "https", "socks4", "socks4a", "socks5" or "socks5h".
         host: name or address, an IPv6 address without brackets.
         port: 1 to 65535.
         username, password: None: none. SOCKS 4 knows no password, and does not send it.
@@ -75,7 +87,7 @@ class Proxy:
             raise ValueError("proxy is invalid: it has no host")
         if not isinstance(self.port, int) or not 0 < self.port < 65536:
             raise ValueError(f"proxy is invalid: port {self.port!r} must be 1 to 65535")
-        check = _check_basic if self.kind == "http" else _check_socks
+        check = _check_basic if self.kind in HTTP else _check_socks
         check(self)
 
     def __str__(self) -> str:
@@ -86,7 +98,7 @@ class Proxy:
 def _check_basic(proxy: Proxy) -> None:
     if ":" in (proxy.username or ""):
         # RFC 7617 section 2: what comes behind the first colon is the password.
-        raise ValueError("proxy is invalid: the username for an http proxy holds a colon")
+        raise ValueError(f"proxy is invalid: the username for an {proxy.kind} proxy holds a colon")
 
 
 def _check_socks(proxy: Proxy) -> None:
@@ -115,6 +127,7 @@ async def dial_through(
     sockopt: Iterable[tuple[Any, ...]] = (),
     source_address: tuple[Any, ...] | None = None,
     limits: HeadLimits = DEFAULT_LIMITS,
+    sslopt: Mapping[str, Any] | None = None,
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
@@ -124,13 +137,15 @@ async def dial_through(
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
         limits: how large the answer of an HTTP proxy may be.
+        sslopt: for TLS with an https proxy, see :func:`~.tls_contexts.make_context`.
 
     Returns a connected, non-blocking socket, and what the target has already said (almost
     always b"", since clients speak first).
 
     Raises WebSocketProxyConnectRefusedException or WebSocketProxyConnectException when the
     proxy cannot be connected to, WebSocketAddressException when the target's name is to be
-    resolved here and does not, and what :func:`tunnel` raises.
+    resolved here and does not, what :func:`~.tls.connect_tls` raises for the proxy, and what
+    :func:`tunnel` raises.
     """
     host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
     answers = []
@@ -141,7 +156,15 @@ async def dial_through(
     sock, answer = await _dial(proxy, until, sockopt, source_address)
     answers.append(answer)
     try:
-        return sock, await tunnel(sock, proxy, host, port, until, limits)
+        if proxy.kind != "https":
+            return sock, await tunnel(sock, proxy, host, port, until, limits)
+        name = f"the proxy {proxy}"
+        tls, resumption = await connect_tls(sock, sslopt, proxy.host, proxy.port, until, peer=name)
+        assert isinstance(tls, ssl.SSLSocket)
+        sock = tls
+        early = await tunnel(sock, proxy, host, port, until, limits)
+        resumption.finish(sock)
+        return sock, early
     except WebSocketException:
         sock.close()
         for answer in answers:  # the next attempt asks where the two are by then
@@ -168,13 +191,16 @@ async def tunnel(
 
     Raises WebSocketProxyException when the proxy refuses (``status_code`` is that of an HTTP
     proxy) or answers what is no answer, WebSocketProxyConnectException when the connection to
-    it is lost, and WebSocketTimeoutException at *until*; each with the proxy in its message.
+    it is lost, WebSocketTLSException when TLS with it fails, and WebSocketTimeoutException at
+    *until*; each with the proxy in its message.
     """
     try:
-        if proxy.kind == "http":
+        if proxy.kind in HTTP:
             return await _connect_http(sock, proxy, host, port, until, limits)
         await _connect_socks(sock, proxy, host, port, until)
         return b""  # SOCKS answers have a known length: not a byte more is read
+    except WebSocketTLSException:
+        raise
     except WebSocketConnectException as exc:
         raise WebSocketProxyConnectException(exc.errno, exc.strerror) from exc
 

@@ -2,8 +2,12 @@
 
 What it is: everything between a connected socket and the first byte of HTTP.
 
-What it must not know: addresses, the event loop, HTTP, WebSocket; where its context comes from
-(tls_contexts.py), and the session that it resumes (tls_sessions.py).
+What it must not know: addresses, the event loop, HTTP, WebSocket; how a context is made
+(tls_contexts.py), and which sessions are kept (tls_sessions.py).
+
+How it works. Each step of a handshake waits until the loop has time for it. What is verified, and
+what is resumed, is settled when that has come, and the first step follows without a gap: nobody can
+change the context between the two.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import socket
 import ssl
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from ..exceptions import (
@@ -19,9 +24,12 @@ from ..exceptions import (
     WebSocketTLSException,
 )
 from ..tasks import my_turn, wait
-from .tls_contexts import reason_of
+from .names import server_hostname as name_to_verify
+from .tls_contexts import make_context, reason_of
+from .tls_nested import NestedTLS
+from .tls_sessions import Resumption, session_cache
 
-__all__ = ["accept_tls", "speaks_tls", "start_tls"]
+__all__ = ["accept_tls", "connect_tls", "speaks_no_tls", "speaks_tls", "start_tls"]
 
 # What OpenSSL finds when the peer's first bytes are not TLS; the second name is that of 3.2+.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
@@ -32,6 +40,41 @@ def speaks_tls(sock: Any) -> bool:
     return any(hasattr(sock, name) for name in ("getpeercert", "get_peer_certificate"))
 
 
+def speaks_no_tls(error: WebSocketTLSException) -> bool:
+    """Whether the peer of a handshake that failed has shown no sign of TLS, not even an alert."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+        return cause.reason in NOT_TLS
+    return True  # it has closed, or reset the connection
+
+
+async def connect_tls(
+    sock: socket.socket,
+    sslopt: Mapping[str, Any] | None,
+    host: str,
+    port: int,
+    until: float | None,
+    *,
+    peer: str | None = None,
+) -> tuple[ssl.SSLSocket | NestedTLS, Resumption]:
+    """Do the client's side of the TLS handshake, with a session to resume where there is one.
+
+    Parameters:
+        sock, until: see :func:`start_tls`.
+        sslopt: see :func:`~.tls_contexts.make_context`.
+        host, port: the server.
+        peer: how exceptions call it; default: the host.
+
+    Returns the socket that speaks TLS, and what is to be told when data has been read. Raises as
+    start_tls and make_context do; the caller closes *sock* then.
+    """
+    await _time_to_compute(peer or host, until)
+    context, name = make_context(sslopt), name_to_verify(sslopt, host)
+    resumption = session_cache.begin(context, name, port)
+    tls = await start_tls(sock, context, name, until, resumption.session, host=peer)
+    return tls, resumption
+
+
 async def start_tls(
     sock: socket.socket,
     context: ssl.SSLContext,
@@ -40,26 +83,30 @@ async def start_tls(
     session: ssl.SSLSession | None = None,
     *,
     suppress_ragged_eofs: bool = True,
-) -> ssl.SSLSocket:
+    host: str | None = None,
+) -> ssl.SSLSocket | NestedTLS:
     """Do the client's side of the TLS handshake over a connected socket.
 
     Parameters:
-        sock: the socket. From here on it belongs to the SSLSocket: it is detached on success
-            and closed on failure.
+        sock: the socket; it may speak TLS already, with a proxy. From here on it belongs to the
+            result, and it is closed on failure.
         context: from :func:`make_context`.
         server_hostname: the name to send in SNI and to verify.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         session: that of a Resumption (tls_sessions.py), to be resumed if the server is willing.
         suppress_ragged_eofs: an end without close_notify reads as an end, not as an error.
+        host: how exceptions call the server; default: *server_hostname*.
 
-    Returns the SSLSocket, non-blocking. Raises WebSocketCertificateException when the
-    certificate does not verify, WebSocketTimeoutException at *until*, and
-    WebSocketTLSException for all else, with the host in each message.
+    Returns the SSLSocket, or a NestedTLS over one, non-blocking.
+
+    Raises WebSocketCertificateException when the certificate does not verify,
+    WebSocketTimeoutException at *until*, and WebSocketTLSException for all else, with the host in
+    each message.
     """
     return await _start(
         sock,
         context,
-        server_hostname or "the server",
+        host or server_hostname or "the server",
         until,
         server_hostname=server_hostname,
         session=session,
@@ -72,18 +119,25 @@ async def accept_tls(
 ) -> ssl.SSLSocket:
     """Do the server's side of the TLS handshake over an accepted socket.
 
-    Parameters, result and errors are those of :func:`start_tls`; the peer is "the client".
+    Parameters, result and errors are those of :func:`start_tls`; the peer is "the client". The
+    caller closes *sock* when an exception is raised.
     """
-    return await _start(sock, context, "the client", until, server_side=True)
+    await _time_to_compute("the client", until)
+    tls = await _start(sock, context, "the client", until, server_side=True)
+    assert isinstance(tls, ssl.SSLSocket)
+    return tls
 
 
 async def _start(
-    sock: socket.socket, context: ssl.SSLContext, host: str, until: float | None, **options: Any
-) -> ssl.SSLSocket:
-    tls: socket.socket = sock  # the one that has the descriptor
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    host: str,
+    until: float | None,
+    **options: Any,
+) -> ssl.SSLSocket | NestedTLS:
+    tls: socket.socket | NestedTLS = sock  # the one that has the descriptor
     try:
         sock.setblocking(False)
-        await _time_to_compute(host, until)
         tls = wrapped = _wrap(sock, context, **options)
         await _handshake(wrapped, host, until)
     except (OSError, ValueError) as exc:
@@ -95,12 +149,16 @@ async def _start(
     return wrapped
 
 
-def _wrap(sock: socket.socket, context: ssl.SSLContext, **options: Any) -> ssl.SSLSocket:
-    """Return the SSLSocket that has taken the descriptor of *sock*."""
+def _wrap(
+    sock: socket.socket, context: ssl.SSLContext, **options: Any
+) -> ssl.SSLSocket | NestedTLS:
+    """Return what has taken the descriptor of *sock*."""
     # What wrap_socket would find too, but only when the descriptor is already its own: it then
     # stays open for as long as somebody keeps the exception.
     sock.getpeername()
     (options.get("server_hostname") or "").encode("idna")
+    if isinstance(sock, ssl.SSLSocket):
+        return NestedTLS(sock, context, **options)
     try:
         wrapped = context.wrap_socket(sock, do_handshake_on_connect=False, **options)
     except (OSError, ValueError) as exc:
@@ -112,7 +170,7 @@ def _wrap(sock: socket.socket, context: ssl.SSLContext, **options: Any) -> ssl.S
     return wrapped
 
 
-async def _handshake(tls: ssl.SSLSocket, host: str, until: float | None) -> None:
+async def _handshake(tls: ssl.SSLSocket | NestedTLS, host: str, until: float | None) -> None:
     descriptor = (tls.fileno(),)
     while True:
         try:

@@ -29,7 +29,14 @@ from weakref import WeakKeyDictionary
 from ..exceptions import WebSocketException, WebSocketTLSOptionException
 from .names import server_hostname
 
-__all__ = ["for_another_host", "make_context", "make_server_context", "reason_of", "strictness"]
+__all__ = [
+    "for_another_host",
+    "for_proxy",
+    "make_context",
+    "make_server_context",
+    "reason_of",
+    "strictness",
+]
 
 #: RFC 7301: what we speak inside TLS. (WebSocket over HTTP/2 is another protocol, RFC 8441.)
 ALPN_PROTOCOLS = ["http/1.1"]
@@ -172,14 +179,19 @@ def for_another_host(sslopt: Mapping[str, Any] | None) -> dict[str, Any] | None:
     ready-made ``context`` may have a certificate loaded, and nobody can take it away or see it: in
     its place there is a copy, which trusts the CAs that the context has loaded.
     """
-    options = {
+    options = for_proxy(sslopt)
+    if isinstance(options.get("context"), ssl.SSLContext):
+        options["context"] = _without_certificate(options["context"])
+    return options or None
+
+
+def for_proxy(sslopt: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options of *sslopt* for a proxy: the same, but for a ready-made context."""
+    return {
         key: value
         for key, value in (sslopt or {}).items()
         if value is not None and key not in OF_ONE_HOST
     }
-    if isinstance(options.get("context"), ssl.SSLContext):
-        options["context"] = _without_certificate(options["context"])
-    return options or None
 
 
 def _without_certificate(context: ssl.SSLContext) -> ssl.SSLContext:

@@ -331,7 +331,7 @@ def test_input_from_a_file_is_sent(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-p", "https://127.0.0.1:1", "ws://127.0.0.1:1/"]) == 2
+    assert main(["-p", "ftp://127.0.0.1:1", "ws://127.0.0.1:1/"]) == 2
     message = capsys.readouterr().err
-    assert "https" in message
+    assert "its scheme must be one of http, https, socks4" in message
     assert "Traceback" not in message

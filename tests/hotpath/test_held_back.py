@@ -115,3 +115,18 @@ def test_a_loop_of_its_own_kind_of_socket(loop: Reactor, sockets: Sockets) -> No
     far.send(texts_of(*NUMBERS))
     run_until(loop, lambda: len(protocol.messages) == COUNT)
     assert protocol.messages == NUMBERS
+
+
+def test_a_socket_closed_behind_our_back_is_not_read_again(loop: Reactor, sockets: Sockets) -> None:
+    def close(_: object) -> None:
+        sock = protocol.sock
+        if sock is not None:
+            sock.close()
+
+    protocol = Act(close)
+    far = as_client(loop, protocol, sockets)
+    far.send(texts_of(*NUMBERS))
+    run_until(loop, lambda: protocol.closes)
+    assert protocol.messages == NUMBERS
+    assert protocol.closes == [(1006, "")]
+    assert "Bad file descriptor" in str(protocol.errors[0])

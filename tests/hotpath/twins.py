@@ -31,7 +31,8 @@ from reactor.protocols.session import Role
 from reactor.sending import Sending
 from reactor.server import ServerConnection
 from reactor.timers import ManualClock
-from reactor.transports.stream import Stream, TLSStream
+from reactor.transports.stream import Stream
+from reactor.transports.tls_stream import TLSStream
 from reactor.url import parse_url
 
 from ..support.threads import Background

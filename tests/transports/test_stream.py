@@ -13,17 +13,10 @@ import pytest
 from reactor.exceptions import WebSocketConnectionClosedException
 from reactor.loop import EventLoop
 from reactor.timers import ManualClock
-from reactor.transports import stream as stream_module
-from reactor.transports.stream import (
-    READ_SIZE,
-    WRITE_SIZE,
-    Linger,
-    Stream,
-    StreamState,
-    TLSStream,
-    describe_loss,
-    make_stream,
-)
+from reactor.transports import tls_stream
+from reactor.transports.linger import Linger
+from reactor.transports.stream import READ_SIZE, WRITE_SIZE, Stream, StreamState, describe_loss
+from reactor.transports.tls_stream import TLSStream, make_stream
 from reactor.transports.write_queue import SHARED_SIZE
 
 from ..support.certificates import Authority
@@ -859,7 +852,7 @@ class TestTLSReading:
     def test_bytes_that_openssl_holds_are_not_forgotten(
         self, tls: TLSCase, witness: Witness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stream_module, "READ_SIZE", 100)
+        monkeypatch.setattr(tls_stream, "READ_SIZE", 100)
         tls.peer.send(bytes(range(250)) * 4)  # one record: the kernel is empty after it
         tls.turn(6)
         assert witness.data == bytes(range(250)) * 4
@@ -867,7 +860,7 @@ class TestTLSReading:
     def test_they_wait_while_reading_is_paused(
         self, tls: TLSCase, witness: Witness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stream_module, "READ_SIZE", 100)
+        monkeypatch.setattr(tls_stream, "READ_SIZE", 100)
         witness.actions["data"] = tls.stream.pause_reading
         tls.peer.send(bytes(1000))
         tls.turn(3)
@@ -880,7 +873,7 @@ class TestTLSReading:
     def test_they_are_dropped_with_the_stream(
         self, tls: TLSCase, witness: Witness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stream_module, "READ_SIZE", 100)
+        monkeypatch.setattr(tls_stream, "READ_SIZE", 100)
         tls.peer.send(bytes(1000))
         tls.loop.call_soon(tls.stream.abort)  # runs before the rest is read
         tls.turn(4)

@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from reactor.exceptions import (
 from reactor.poller import wait_for
 from reactor.tasks import Turn, Wait, run_blocking
 from reactor.transports.names import server_hostname
-from reactor.transports.tls import start_tls
+from reactor.transports.tls import connect_tls, start_tls
 from reactor.transports.tls_contexts import make_context, make_server_context
 
 from ..support.sockets import reset as reset_now
@@ -209,19 +208,11 @@ def test_no_version_in_common(files: Files) -> None:
     assert "_ssl.c" not in str(caught.value)
 
 
-def send(coroutine: Any, value: object) -> Any:
-    """Go on; return the next request that is not for the time to compute, which there is."""
-    request = coroutine.send(value)
-    while isinstance(request, Turn):
-        request = coroutine.send(True)
-    return request
-
-
 def test_a_silent_server_is_a_timeout(files: Files) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         coroutine = start_tls(ours, make_context(), HOST, 7.5)
-        request = send(coroutine, None)
+        request = coroutine.send(None)
         assert isinstance(request, Wait)
         assert (len(request.reads), request.writes, request.until) == (1, (), 7.5)
         with pytest.raises(WebSocketTimeoutException) as caught:
@@ -233,28 +224,56 @@ def test_a_silent_server_is_a_timeout(files: Files) -> None:
 
 def test_no_time_to_compute_is_a_timeout(files: Files) -> None:
     ours, theirs = socket.socketpair()
-    with theirs:
-        coroutine = start_tls(ours, make_context(), HOST, 7.5)
+    with ours, theirs:
+        coroutine = connect_tls(ours, None, HOST, 443, 7.5)
         assert coroutine.send(None) == Turn(7.5)
         with pytest.raises(WebSocketTimeoutException, match="timed out in the TLS handshake"):
             coroutine.send(set())
-    assert ours.fileno() == -1
 
 
 def test_each_step_of_the_handshake_waits_for_time_to_compute() -> None:
     ours, theirs = socket.socketpair()
-    with theirs, contextlib.closing(start_tls(ours, make_context(), HOST, 7.5)) as coroutine:
+    with theirs, contextlib.closing(connect_tls(ours, None, HOST, 443, 7.5)) as coroutine:
         assert coroutine.send(None) == Turn(7.5)
         request = coroutine.send(True)
         assert isinstance(request, Wait)
         assert coroutine.send(set(request.reads)) == Turn(7.5)
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_what_counts_is_the_context_of_the_moment_when_there_is_time(
+    files: Files, resumed: bool
+) -> None:
+    """Somebody may change it before: it, and what was resumed with it, verify in another way."""
+    context = ssl.create_default_context(cafile=files.ca)
+    sslopt = {"context": context}
+    with Server(greeter(make_server_context(files.cert, files.key))) as server:
+        tls, resumption = run_blocking(connect_tls(server.connect(), sslopt, HOST, 443, None))
+        assert isinstance(tls, ssl.SSLSocket)
+        with tls:
+            hello(tls)
+            resumption.finish(tls)
+        sock = server.connect()
+        coroutine = connect_tls(sock, sslopt, HOST, 443, None)
+        assert coroutine.send(None) == Turn(None)
+        if not resumed:
+            context.options |= ssl.OP_NO_TICKET
+        value: object = True
+        try:
+            while True:
+                request = coroutine.send(value)
+                value = isinstance(request, Turn) or wait_for(request.reads, request.writes, 30)
+        except StopIteration as stop:
+            tls, _ = stop.value
+        with tls:
+            assert tls.session_reused is resumed
+
+
 def test_cancelling_closes_the_socket() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         coroutine = start_tls(ours, make_context(), HOST, None)
-        (descriptor,) = send(coroutine, None).reads
+        (descriptor,) = coroutine.send(None).reads
         coroutine.close()
         with pytest.raises(OSError):
             os.fstat(descriptor)
@@ -274,11 +293,12 @@ def test_a_full_send_buffer_is_waited_for(files: Files) -> None:
             except BlockingIOError:
                 break
         coroutine = start_tls(ours, make_context(), HOST, None)
-        request = send(coroutine, None)
+        request = coroutine.send(None)
         assert (request.reads, len(request.writes)) == ((), 1)
         while stuffing:
             stuffing -= len(theirs.recv(stuffing))
-        request = send(coroutine, set(request.writes))
+        assert coroutine.send(set(request.writes)) == Turn(None)
+        request = coroutine.send(True)
         assert (len(request.reads), request.writes) == (1, ())
         coroutine.close()
 
