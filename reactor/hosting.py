@@ -81,6 +81,11 @@ class HostedReactor(Reactor):
         self._nudge()
         return timer
 
+    def close(self) -> None:
+        """See EventLoop."""
+        self._stop_bell()
+        super().close()
+
     def _nudge(self) -> None:
         """Something was asked for: outside of a turn, have the dispatcher run one."""
         if self.running:

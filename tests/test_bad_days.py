@@ -426,6 +426,35 @@ def test_a_frame_that_must_not_come(
     assert script.answer.payload[:2] == close_payload(code)
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+def test_frames_in_a_form_that_harms_nobody(
+    day: Day, serve: Serve, authority: Authority, secure: bool
+) -> None:
+    frames = [
+        build_frame(opcode, b"%d" % number, **form)
+        for number, form in enumerate(({}, {"key": KEY}, {}, {"length_bits": 64}, {}))
+        for opcode in (TEXT, PING, BINARY)
+    ]
+
+    def script(talk: Talk) -> None:
+        lines = ("Sec-WebSocket-Protocol: unasked", "Sec-WebSocket-Extensions: unasked")
+        talk.upgrade(*lines, then=b"".join(frames))
+        pongs.extend(talk.frame().payload for _ in range(5))
+        talk.send(build_frame(CLOSE, close_payload(4000), key=KEY))
+        talk.end()
+
+    pongs: list[bytes] = []
+    peer = serve(script, context=authority.server_context if secure else None)
+    protocol = day.connect(peer.url, lenient=True, sslopt=authority.sslopt)
+    day.until(lambda: protocol.closes)
+    numbers = [b"%d" % number for number in range(5)]
+    assert protocol.messages == [kind for n in numbers for kind in (n.decode(), n)]
+    assert [args[0] for args in protocol.of("ping")] == numbers
+    assert pongs == numbers
+    assert protocol.closes == [(4000, "")]
+    assert protocol.subprotocol is None
+
+
 def test_a_message_as_large_as_the_limit(day: Day, serve: Serve) -> None:
     def script(talk: Talk) -> None:
         talk.upgrade(then=build_frame(BINARY, b"x" * 1000))

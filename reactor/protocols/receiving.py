@@ -186,7 +186,12 @@ class Receiving:
             payload = data[header.start : stop]
             if header.mask is not None:
                 payload = apply_mask(payload, header.mask)
-            self._receive_control(header.opcode, payload, events)
+            if header.opcode == OP_CLOSE:
+                events.append(parse_close(payload))
+                self._ended = True
+            else:
+                events.append(Ping(payload) if header.opcode == OP_PING else Pong(payload))
+                self._answer(events[-1:])
             return stop
         if self._assembler is None:
             self._assembler = MessageAssembler(self._limits, self._decode_text)
@@ -196,14 +201,6 @@ class Receiving:
         self._frame = header
         self._received = 0
         return self._receive_payload(header, data, header.start, events)
-
-    def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
-        if opcode == OP_CLOSE:
-            events.append(parse_close(payload))
-            self._ended = True
-            return
-        events.append(Ping(payload) if opcode == OP_PING else Pong(payload))
-        self._answer(events[-1:])
 
     def _receive_payload(
         self, header: FrameHeader, data: bytes, pos: int, events: list[Event]
