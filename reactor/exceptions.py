@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from typing import Any
 
 __all__ = [
     "CloseCode",
@@ -125,6 +126,9 @@ class WebSocketConnectionLostException(
         super().__init__(message)
         self.errno = errno
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.errno), self.__dict__
+
 
 class WebSocketQueueFullException(WebSocketException):
     """The write queue of a connection has reached its limit: the peer reads too slowly."""
@@ -175,6 +179,10 @@ class WebSocketBadStatusException(WebSocketHandshakeException):
         self.status_message = status_message
         self.resp_headers = resp_headers
         self.resp_body = resp_body
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled with ``args``, which are the message alone.
+        return type(self), (*self.args, self.status_code), self.__dict__
 
 
 class WebSocketConnectException(WebSocketException, OSError):

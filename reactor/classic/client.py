@@ -40,11 +40,12 @@ from ..protocols.messages import MessageLimits
 from ..protocols.session import Close, Failure, State
 from .abnf import continuous_frame, frame_buffer
 from .blocking import CLOSED
-from .client_connect import handshake_response, open_connection, warn_of_unknown
+from .client_connect import handshake_response, warn_of_unknown
 from .client_socket import ClientSocket, close_content, held
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
 from .frame import ABNF, STATUS_NORMAL, to_bytes
 from .options import MAX_MESSAGE_SIZE
+from .steps import open_connection
 from .trace import debug, error, isEnabledForTrace, trace
 
 __all__ = ["WebSocket", "create_connection"]

@@ -27,19 +27,18 @@ __all__ = [
     "warning",
 ]
 
-logger = logging.getLogger("websocket")
+_logger = logger = logging.getLogger("websocket")
 logger.addHandler(logging.NullHandler())
 
 RULE = "-----------------------"
 
-
-class _State:
-    """What :func:`enableTrace` has done."""
-
-    #: The handler that was added; None while the trace is off.
-    handler: logging.Handler | None = None
-    #: The logger's level from before.
-    level: int = logging.NOTSET
+# What enableTrace() has done, under the names that websocket-client has for it.
+#: Whether the trace is on.
+_traceEnabled = False  # noqa: N816
+#: The handler that was added; None while the trace is off.
+_trace_handler: logging.Handler | None = None
+#: The logger's level without the trace.
+_default_level = logging.NOTSET
 
 
 def enableTrace(  # noqa: N802 - websocket-client's name
@@ -54,62 +53,72 @@ def enableTrace(  # noqa: N802 - websocket-client's name
 
     Raises ValueError for a level that does not exist.
     """
-    if _State.handler is not None:
-        logger.removeHandler(_State.handler)
-        logger.setLevel(_State.level)
-        _State.handler = None
+    global _traceEnabled, _trace_handler, _default_level
+    if _trace_handler is not None:
+        _logger.removeHandler(_trace_handler)
+        _logger.setLevel(_default_level)
+        _trace_handler = None
+    _traceEnabled = False
     if traceable:
-        before = logger.level
-        logger.setLevel(level)
-        _State.level = before
-        _State.handler = logging.StreamHandler() if handler is None else handler
-        logger.addHandler(_State.handler)
+        before = _logger.level
+        _logger.setLevel(level)
+        _default_level = before
+        _trace_handler = logging.StreamHandler() if handler is None else handler
+        _logger.addHandler(_trace_handler)
+        _traceEnabled = True
+
+
+def forget() -> None:
+    """Begin anew: what the logger is like now is what it is like without the trace."""
+    global _traceEnabled, _trace_handler
+    _traceEnabled = False
+    _trace_handler = None
 
 
 def dump(title: str, message: str) -> None:
     """Write a message of several lines under a title, if the trace is on."""
-    if _State.handler is not None:
-        logger.debug("--- %s ---", title)
-        logger.debug("%s", message)
-        logger.debug(RULE)
+    if _traceEnabled:
+        _logger.debug(f"--- {title} ---")
+        _logger.debug(message)
+        _logger.debug(RULE)
 
 
 def trace(msg: str) -> None:
     """Write a line, if the trace is on."""
-    if _State.handler is not None:
-        logger.debug("%s", msg)
+    if _traceEnabled:
+        _logger.debug(msg)
 
 
 def error(msg: str) -> None:
     """Write a line of level ERROR."""
-    logger.error("%s", msg)
+    _logger.error(msg)
 
 
 def warning(msg: str) -> None:
     """Write a line of level WARNING."""
-    logger.warning("%s", msg)
+    _logger.warning(msg)
 
 
 def info(msg: str) -> None:
     """Write a line of level INFO."""
-    logger.info("%s", msg)
+    _logger.info(msg)
 
 
 def debug(msg: str) -> None:
     """Write a line of level DEBUG."""
-    logger.debug("%s", msg)
+    _logger.debug(msg)
 
 
 def isEnabledForError() -> bool:  # noqa: N802 - websocket-client's name
     """Whether lines of level ERROR are written."""
-    return logger.isEnabledFor(logging.ERROR)
+    return _logger.isEnabledFor(logging.ERROR)
 
 
 def isEnabledForDebug() -> bool:  # noqa: N802 - websocket-client's name
     """Whether lines of level DEBUG are written."""
-    return logger.isEnabledFor(logging.DEBUG)
+    return _logger.isEnabledFor(logging.DEBUG)
 
 
 def isEnabledForTrace() -> bool:  # noqa: N802 - websocket-client's name
     """Whether the trace is on."""
-    return _State.handler is not None
+    return _traceEnabled
