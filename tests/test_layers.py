@@ -28,7 +28,7 @@ FLOORS = (
     {"connect", "accept"},
     {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
     {"server", "reactor", "hosting", "classic", "hotpath"},
-    {"__init__", "__main__", "cli", "websocket"},
+    {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.

@@ -51,7 +51,14 @@ class _Finder(MetaPathFinder):
         """Return where ``websocket`` is; None for any other module."""
         if fullname != "websocket":
             return None
-        return PathFinder.find_spec(fullname, list(sys.modules[_PACKAGE].__path__), target)
+        spec = PathFinder.find_spec(fullname, list(sys.modules[_PACKAGE].__path__), target)
+        if spec is None:  # not the genuine one in its place, without a word
+            raise ModuleNotFoundError(
+                f"{_PACKAGE}.websocket is not there: a packager has to take all modules of "
+                f"{_PACKAGE} along",
+                name=fullname,
+            )
+        return spec
 
 
 def private_module(name: str) -> ModuleType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -151,3 +152,36 @@ def test_functions_have_the_parameters_of_theirs() -> None:
         theirs = inspect.signature(getattr(genuine._handshake, name))
         ours = inspect.signature(getattr(private_module("_handshake"), name))
         assert list(ours.parameters) == list(theirs.parameters), name
+
+
+def test_a_package_that_was_left_behind_is_an_error_not_the_genuine_one() -> None:
+    """As in a frozen program whose packager was not told of it."""
+    code = """
+import reactor
+reactor.__path__ = []
+try: reactor.install_as_websocket()
+except ModuleNotFoundError as exc: print(exc.name, "packager" in str(exc))
+"""
+    result = run_python("-c", code)
+    assert result.stdout == "websocket True\n", result.stderr
+
+
+def test_pyinstaller_is_told_of_every_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hook is run with something in PyInstaller's place."""
+    import runpy
+    import sys
+
+    from reactor.__pyinstaller import get_hook_dirs
+
+    settings = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert 'hook-dirs = "reactor.__pyinstaller:get_hook_dirs"' in settings
+    (folder,) = get_hook_dirs()
+    hooks = ModuleType("PyInstaller.utils.hooks")
+    hooks.collect_submodules = lambda package, chosen: [  # type: ignore[attr-defined]
+        name for name in (f"{package}.websocket._core", f"{package}.__pyinstaller") if chosen(name)
+    ]
+    for name in ("PyInstaller", "PyInstaller.utils"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, hooks.__name__, hooks)
+    told = runpy.run_path(f"{folder}/hook-reactor.py")
+    assert told["hiddenimports"] == ["reactor.websocket._core"]
