@@ -84,3 +84,26 @@ def test_get_proxy_info_answers_as_theirs(monkeypatch: pytest.MonkeyPatch) -> No
     assert ours("a.example", False) == theirs("a.example", False)
     assert ours("a.example", True) == theirs("a.example", True)
     assert ours("a.example", False, no_proxy=["a.example"])[0] is None
+
+
+@pytest.mark.parametrize("host", ["a.example", "b.a.example", "xa.example", "192.0.2.7", "::1"])
+@pytest.mark.parametrize(
+    "entries", [["*"], ["a.example"], [".a.example"], ["192.0.2.0/24", "::/64"], ["192.0.2.7"], []]
+)
+def test_who_needs_no_proxy_is_said_as_theirs(
+    host: str, entries: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = reactor._url, importlib.import_module("websocket._url")
+    # ".a.example" is the end of xa.example for theirs, and its parent domain for nobody.
+    if (host, entries) != ("xa.example", [".a.example"]):
+        expected = theirs._is_no_proxy_host(host, entries)
+        assert ours._is_no_proxy_host(host, entries) is expected
+        monkeypatch.setenv("no_proxy", ", ".join(entries))
+        assert ours._is_no_proxy_host(host, None) is expected
+    for entry in entries:
+        assert ours._is_subnet_address(entry) is theirs._is_subnet_address(entry)
+        expected = theirs._is_address_in_network(host, entry)
+        assert ours._is_address_in_network(host, entry) is expected
+    assert ours._is_ip_address(host) is theirs._is_ip_address(host)
+    with pytest.raises(TypeError):
+        ours._is_ip_address(7)
