@@ -37,6 +37,9 @@ __all__ = ["continuous_frame", "frame_buffer"]
 #: The largest single read of a payload, in bytes.
 MAX_READ = 65536
 
+#: What recv_strict() asks for at once: what a record of TLS holds (RFC 8446 section 5.1).
+MAX_RECORD = 16384
+
 #: The least length that is to be encoded with these seven bits (RFC 6455 section 5.2).
 SHORTEST = {126: 126, 127: 65536}
 
@@ -260,7 +263,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         there = sum(map(len, self.recv_buffer)) if self.recv_buffer else 0
         while there < bufsize:
             missing = bufsize - there
-            piece = self.recv(missing if missing < MAX_READ else MAX_READ)
+            piece = self.recv(missing if missing < MAX_RECORD else MAX_RECORD)
             if not isinstance(piece, bytes):
                 break
             if len(piece) == bufsize and not self.recv_buffer:

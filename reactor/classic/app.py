@@ -26,10 +26,11 @@ from ..options import ClientOptions
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
+from .app_pings import has_own_pings, send_pings, start_pings, stop_pings
 from .app_run import Run
 from .app_socket import AppSocket
 from .defaults import get_reconnect
-from .frame import ABNF
+from .frame import ABNF, to_bytes
 from .options import app_options
 from .trace import logger
 
@@ -175,9 +176,13 @@ class WebSocketApp:
 
         Raises ValueError for a code or a reason that may not be sent.
         """
-        run = self._current_run
+        run, sock = self._current_run, self.sock
         if run is not None and not run.over:
             run.close(**kwargs)
+            self.sock = None
+        elif sock:  # a program has put it there
+            sock.close(**kwargs)
+            self.last_close_frame = getattr(sock, "close_frame", None) or self.last_close_frame
             self.sock = None
 
     def ready(self) -> bool:
@@ -219,14 +224,15 @@ class WebSocketApp:
         app is running already. KeyboardInterrupt and SystemExit pass through.
         """
         _check_pings(ping_interval, ping_timeout)
-        if self._current_run is not None and not self._current_run.ending:
+        running = self._current_run is not None and not self._current_run.ending
+        if running or (self.sock and not isinstance(self.sock, AppSocket)):
             raise WebSocketException("socket is already opened")
         dispatcher = self.create_dispatcher(ping_timeout, dispatcher)
         options = app_options(
             self,
             sockopt=sockopt,
             sslopt=sslopt,
-            ping_interval=ping_interval,
+            ping_interval=0 if has_own_pings(self) else ping_interval,
             ping_timeout=ping_timeout,
             ping_payload=ping_payload,
             http_proxy_host=http_proxy_host,
@@ -258,7 +264,23 @@ class WebSocketApp:
         """
         return dispatcher
 
+    # What subclasses override: to send something else than pings, by a thread (app_pings.py).
+    _send_ping = send_pings
+    _start_ping_thread = start_pings
+    _stop_ping_thread = stop_pings
+
     # -- callbacks -----------------------------------------------------------------------
+
+    def _get_close_args(self, close_frame: ABNF | None) -> list[Any]:
+        """Return the code and the reason that on_close gets; subclasses may return others."""
+        return list(self._parse_close_frame(close_frame) if self.on_close else (None, None))
+
+    def _parse_close_frame(self, close_frame: ABNF | None) -> tuple[int | None, str | None]:
+        """Return the code and the reason in a close frame, each None where there is none."""
+        data = to_bytes(close_frame.data) if close_frame else b""
+        if len(data) < 2:
+            return None, None
+        return int.from_bytes(data[:2], "big"), data[2:].decode(errors="replace") or None
 
     def _callback(self, callback: Any, *args: Any) -> None:
         """Call one of the callbacks. What it raises is logged and given to on_error.

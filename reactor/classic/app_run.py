@@ -15,7 +15,7 @@ loop meanwhile, as it does when a callback calls run_forever() again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..client_connection import ClientConnection
@@ -26,6 +26,7 @@ from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
 from ..url import parse_url
+from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
 from .frame import ABNF
@@ -54,6 +55,7 @@ class Run:
     Attributes:
         ending: somebody has asked for the end, or it has come.
         over: on_close has been called for the last time, or is being called.
+        own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
 
     Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
     when the loop is closed.
@@ -74,6 +76,7 @@ class Run:
         self.when_over = when_over
         self.ending = False
         self.over = False
+        self.own_pings = bool(app.ping_interval) and has_own_pings(app)
         self._silent = False  # on_close gets no code
         app.last_close_frame = None
         self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
@@ -202,9 +205,11 @@ class Bridge(WebSocketProtocol):
         if not self.run.ending:
             self.app.sock = AppSocket(connection)
         self._forget_pings()
+        if self.run.own_pings:
+            start_pings(self.app)
 
     def _forget_pings(self) -> None:
-        self.app.last_ping_tm = self.app.last_pong_tm = 0.0
+        stop_pings(self.app)
 
     def on_open(self) -> None:
         self._begin()
@@ -252,16 +257,17 @@ class Bridge(WebSocketProtocol):
             return
         self._forget_pings()
         session, self.session = self.session, None
-        status = text = None
+        told: Sequence[Any] = (None, None)
         # Not the code of our own complaint about the server, nor one that stands for none.
         if session is not None and session.received_close is not None:
             text = reason or None
             status = None if code == CloseCode.NO_STATUS else code
-            app.last_close_frame = _close_frame(session.received_close)
+            app.last_close_frame = frame = _close_frame(session.received_close)
             if session.closed_by_peer:
                 self._closed_by_server(_describe_close(status, text))
+            told = app._get_close_args(frame)
         # on_error, above, may have closed the connection while it waited for its next attempt.
-        run.close_with(status, text, last=run.connection.phase is Phase.OVER)
+        run.close_with(*told, last=run.connection.phase is Phase.OVER)
 
     def _closed_by_server(self, exc: WebSocketConnectionClosedException) -> None:
         waiting = self.run.connection.phase is Phase.WAITING

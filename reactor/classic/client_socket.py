@@ -13,6 +13,7 @@ number may be another connection's a moment later.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -73,8 +74,8 @@ class NoLock:
     def release(self) -> None:
         """There is nothing to release."""
 
-    def __enter__(self) -> bool:
-        return True
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(self, *args: object) -> None:
         pass
@@ -154,7 +155,7 @@ class ClientSocket:
         self._sock = sock
         # What is read and written: the socket itself, or TLS in a form that is safe for threads.
         self._stream: Any = sock
-        if isinstance(sock, ssl.SSLSocket):
+        if isinstance(sock, socket.socket) and isinstance(sock, ssl.SSLSocket):
             timeout = self.sock_opt.timeout
             self._stream = TLSDuplex(sock, sock.gettimeout() if timeout is None else timeout)
         self._session = self._new_session()
@@ -279,7 +280,8 @@ class ClientSocket:
         # The number of a descriptor that a thread still waits for must not become another's.
         free = self.readlock.acquire(timeout=PATIENCE)
         try:
-            sock.close()
+            if getattr(sock, "_closed", False) is not True:  # somebody else may have closed it
+                sock.close()
         except OSError as exc:
             debug(f"the socket could not be closed: {exc}")
         finally:
