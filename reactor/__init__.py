@@ -74,6 +74,7 @@ from .exceptions import (
     WebSocketStateException,
     WebSocketTimeoutException,
     WebSocketTLSException,
+    WebSocketTLSOptionException,
 )
 from .hotpath import compiled
 from .protocols.deflate import Deflate
@@ -134,6 +135,7 @@ __all__ = [
     "WebSocketQueueFullException",
     "WebSocketStateException",
     "WebSocketTLSException",
+    "WebSocketTLSOptionException",
     "WebSocketTimeoutException",
     "broadcast",
     "compiled",

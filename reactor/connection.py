@@ -318,9 +318,14 @@ class Connection(Sending):
             decode_text=options.decode_text,
             fragments=options.fragments,
             fragment_size=options.fragment_size,
+            lenient=self._lenient,
             new_mask=self._new_mask(),
             agreement=agreement,
         )
+
+    @property
+    def _lenient(self) -> bool:
+        return False
 
     def _new_mask(self) -> Callable[[], bytes]:
         return new_mask

@@ -191,7 +191,9 @@ def test_a_host_that_accepts_and_says_nothing(day: Day, serve: Serve) -> None:
     day.until(lambda: peer.connections)
     day.turn()
     day.clock.advance(30.1)
-    day.end_of(protocol, WebSocketTimeoutException, "opening handshake with 127.0.0.1 timed out")
+    day.end_of(
+        protocol, WebSocketTimeoutException, "timed out in the opening handshake with 127.0.0.1"
+    )
 
 
 def test_a_name_that_does_not_resolve(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,24 +347,24 @@ BAD_FRAMES: dict[str, tuple[bytes, type[WebSocketException], int, str]] = {
         1002,
         "frame from the server is masked",
     ),
-    "an unknown opcode": (build_frame(3), WebSocketProtocolException, 1002, "unknown opcode 3"),
+    "an unknown opcode": (build_frame(3), WebSocketProtocolException, 1002, "Invalid opcode 3"),
     "a fragment of nothing": (
         build_frame(CONT, b"x"),
         WebSocketProtocolException,
         1002,
-        "without a message to continue",
+        "a continuation without a message",
     ),
     "a long ping": (
         build_frame(PING, b"x" * 126),
         WebSocketProtocolException,
         1002,
-        "control frame with a payload of 126 bytes",
+        "at most 125 bytes, not 126",
     ),
     "a close code that is none": (
         build_frame(CLOSE, close_payload(1006)),
         WebSocketProtocolException,
         1002,
-        "invalid close code 1006",
+        "Invalid close opcode 1006",
     ),
     "text that is not UTF-8": (
         build_frame(TEXT, b"\xc3\x28"),

@@ -57,6 +57,7 @@ class WebSocketApp:
         on_data(app, data, opcode, fin): called before on_message and on_cont_message.
         socket: a connected socket to use instead of connecting.
         compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
+        lenient: False: not even what harms nobody is let through; see ClientOptions.
 
     All callbacks may be assigned later, or be methods of a subclass, which get no ``app``.
     """
@@ -94,6 +95,7 @@ class WebSocketApp:
         on_data: Callable[..., Any] | None = None,
         socket: Any = None,
         compression: Deflate | str | None = None,
+        lenient: bool = True,
     ) -> None:
         self.url = url
         self.header = [] if header is None else header
@@ -115,6 +117,7 @@ class WebSocketApp:
         self.subprotocols = subprotocols
         self.prepared_socket = socket
         self.compression = compression
+        self.lenient = lenient
         self.sock: Any = None
         self.last_ping_tm = 0.0  # wall clock, as programs print it
         self.last_pong_tm = 0.0

@@ -25,10 +25,12 @@ from ..options import ClientOptions
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
+from ..timers import Backoff
 from ..url import parse_url
 from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
+from .errors import public
 from .frame import ABNF
 from .trace import debug, error, info, isEnabledForTrace
 
@@ -245,6 +247,7 @@ class Bridge(WebSocketProtocol):
 
     def on_error(self, exc: Exception) -> None:
         self._forget_pings()
+        exc = public(exc)
         self.run.report(exc)
         if self.run.connection.phase is Phase.WAITING:
             info(f"{exc} - reconnect")
@@ -285,7 +288,7 @@ def _describe_close(status: int | None, text: str | None) -> WebSocketConnection
         message = f"Connection closed (code {status})"
     if text:
         message = f"{message}: {text}"
-    return WebSocketConnectionClosedException(message, status, text)
+    return WebSocketConnectionClosedException(message, status_code=status, reason=text)
 
 
 def _close_frame(close: Close) -> ABNF:
@@ -303,6 +306,11 @@ class AppConnection(ClientConnection):
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
     ) -> WebSocketSession:
         return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
+
+    def _next_delay(self, error: Exception | None) -> float | None:
+        # A number of seconds is what it is, whatever the server asks for (Retry-After).
+        fixed = not isinstance(self.options.reconnect, Backoff)
+        return super()._next_delay(None if fixed else error)
 
     def _send_ping(self, payload: bytes) -> None:
         self.app.last_ping_tm = time.time()

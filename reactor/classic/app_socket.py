@@ -18,6 +18,7 @@ from ..exceptions import (
 )
 from ..protocols.frames import OP_BINARY, OP_TEXT
 from ..protocols.session import State
+from .client_connect import headers_of
 from .frame import ABNF, to_bytes
 
 __all__ = ["AppSocket"]
@@ -59,7 +60,7 @@ class AppSocket:
     def headers(self) -> dict[str, str] | None:
         """The headers of the server's answer, in lower case, or None."""
         response = self._connection.response
-        return None if response is None else response.headers.to_dict()
+        return None if response is None else headers_of(response)
 
     def getsubprotocol(self) -> str | None:
         """See :attr:`subprotocol`."""

@@ -7,7 +7,8 @@ What it must not know: WebSocket; the event loop.
 
 How it works. A socket is used in the mode it is in: with a time-out, blocking without one, or
 non-blocking; ``gettimeout()`` says which. Where the call itself does not wait, as with TLS, the
-descriptor is waited for as long as that. Whatever a socket raises becomes one of our exceptions.
+descriptor is waited for as long as that. What a socket raises is raised as it is, but for the few
+errors of errors.of_socket.
 """
 
 from __future__ import annotations
@@ -24,17 +25,13 @@ from typing import Any
 from ..exceptions import (
     LOST,
     WebSocketConnectionClosedException,
-    WebSocketConnectionLostException,
     WebSocketException,
     WebSocketTimeoutException,
-    WebSocketTLSException,
 )
 from ..poller import wait_for
+from .errors import CLOSED, TIMED_OUT, of_socket
 
 __all__ = ["TLSDuplex", "recv", "recv_line", "send", "shut_down"]
-
-CLOSED = "socket is already closed."
-TIMED_OUT = "Connection timed out"
 
 #: Bytes of a write that has a point in time: a blocking socket that is writable has room for
 #: them, while for more it would wait until all of them are gone.
@@ -53,8 +50,8 @@ def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
         until: point in time (of time.monotonic()) that counts in place of the time-out.
 
     Raises WebSocketTimeoutException when nothing came in time, at once for a time-out of 0;
-    WebSocketConnectionClosedException at the end, WebSocketConnectionLostException (which is
-    one) when the connection broke, WebSocketTLSException when TLS did.
+    WebSocketConnectionClosedException at the end, and what the socket raises when the connection
+    broke: ConnectionResetError, BrokenPipeError, ``ssl.SSLError``.
     """
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
@@ -73,7 +70,10 @@ def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         data = None
     except OSError as exc:
-        raise _public(exc) from exc
+        error = of_socket(exc)
+        if error is None:
+            raise
+        raise error from exc
     if not data:
         raise WebSocketConnectionClosedException(LOST)
     return data
@@ -121,7 +121,10 @@ def send(sock: Any, data: bytes | bytearray | memoryview | str, until: float | N
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
         raise WebSocketConnectionClosedException(CLOSED) from exc
     except OSError as exc:
-        raise _public(exc) from exc
+        error = of_socket(exc)
+        if error is None:
+            raise
+        raise error from exc
 
 
 def _would_block(exc: OSError) -> bool:
@@ -144,22 +147,6 @@ def _wait(sock: Any, writing: bool, until: float | None) -> float:
     if not (wait_for([], [fd], timeout) if writing else wait_for([fd], [], timeout)):
         raise WebSocketTimeoutException(TIMED_OUT)
     return until
-
-
-def _public(exc: OSError) -> WebSocketException:
-    """Return the exception of ours for what a socket has raised."""
-    if isinstance(exc, TimeoutError) and exc.errno != errno.ETIMEDOUT:
-        # ETIMEDOUT is another matter: the kernel has given up on the peer.
-        return WebSocketTimeoutException(TIMED_OUT)
-    if isinstance(exc, ssl.SSLError):
-        text = str(exc.args[0]) if exc.args else ""
-        if "timed out" in text:  # a wrapper around OpenSSL that is not the standard library's
-            return WebSocketTimeoutException(text)
-        reason = getattr(exc, "reason", None) or exc
-        return WebSocketTLSException(exc.errno, f"TLS failed: {reason}")
-    if exc.errno == errno.EBADF:
-        return WebSocketConnectionClosedException(CLOSED)
-    return WebSocketConnectionLostException(f"{LOST} ({exc.strerror or exc})", exc.errno)
 
 
 def shut_down(sock: Any) -> None:

@@ -28,13 +28,13 @@ from ..exceptions import (
     WebSocketConnectionClosedException,
     WebSocketException,
     WebSocketTimeoutException,
-    WebSocketTLSException,
 )
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
-from .blocking import CLOSED, TIMED_OUT, TLSDuplex, recv, send, shut_down
+from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
+from .errors import CLOSED, TIMED_OUT
 from .trace import debug
 
 __all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held"]
@@ -246,14 +246,17 @@ class ClientSocket:
         if session.state is not OPEN and session.ended:
             self.shutdown()
             last = session.received_close or session.sent_close or Close(CloseCode.ABNORMAL, "")
-            raise WebSocketConnectionClosedException(LOST, last.code, last.reason)
+            raise WebSocketConnectionClosedException(
+                LOST, status_code=last.code, reason=last.reason
+            )
         try:
             return recv(stream, bufsize, self._read_until)
-        except (WebSocketConnectionClosedException, WebSocketTLSException) as exc:
+        except (WebSocketConnectionClosedException, OSError) as exc:
             if self._stream is None:  # another thread has closed it
                 raise WebSocketConnectionClosedException("Connection is closed") from exc
-            self.shutdown()
-            raise
+            if not isinstance(exc, OSError):
+                self.shutdown()
+            raise  # a reset leaves the socket where it is: sending says what the system says
 
     # -- the end -------------------------------------------------------------------------
 

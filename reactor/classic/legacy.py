@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..exceptions import WebSocketProxyException
 from ..proxies import choose_proxy, no_proxy_of
@@ -121,8 +122,12 @@ def get_proxy_info(
     proxy_auth: tuple[str, str] | None = None,
     no_proxy: Sequence[str] | None = None,
     proxy_type: str = "http",
-) -> tuple[str | None, int, tuple[str, str] | None]:
-    """Return host, port and credentials of the proxy for a host; (None, 0, None) for none."""
+) -> tuple[str | None, int | None, tuple[str, str] | None]:
+    """Return host, port and credentials of the proxy for a host; (None, 0, None) for none.
+
+    The port is None where the environment does not say one. Raises WebSocketProxyException for a
+    *proxy_host* without a port.
+    """
     options: dict[str, Any] = proxy_options(
         proxy_host, proxy_port or None, proxy_auth, proxy_type, list(no_proxy or ()), None
     )
@@ -131,5 +136,15 @@ def get_proxy_info(
     proxy = choose_proxy(url, options.get("proxy", True), options["no_proxy"], os.environ)
     if proxy is None:
         return None, 0, None
+    if proxy_host and not proxy_port:
+        raise WebSocketProxyException("Cannot use port 0 when proxy_host specified")
     auth = (proxy.username, proxy.password or "") if proxy.username else None
-    return proxy.host, proxy.port, auth
+    return proxy.host, proxy.port if proxy_host or _says_port(is_secure) else None, auth
+
+
+def _says_port(is_secure: bool) -> bool:
+    """Whether the environment says the port of the proxy."""
+    own = "https_proxy" if is_secure else "http_proxy"
+    names = (own, own.upper(), "all_proxy", "ALL_PROXY")
+    value = next(filter(None, map(os.environ.get, names)), "").strip()
+    return urlsplit(value if "://" in value else f"//{value}").port is not None

@@ -22,6 +22,7 @@ from .client_connect import handshake_response
 from .cookies import CookieJar
 from .legacy import SUCCESS_STATUSES, SUPPORTED_REDIRECT_STATUSES
 from .legacy_http import read_headers
+from .options import header_as_utf8, text_as_utf8
 from .trace import dump, error
 
 __all__ = ["handshake"]
@@ -76,23 +77,23 @@ def _get_handshake_headers(
     if origin is None:
         origin = f"{'https' if url.startswith('wss') else 'http'}://{place}"
     given = options.get("header")
-    headers = normalize_headers(given() if callable(given) else given)
+    headers = normalize_headers(header_as_utf8(given() if callable(given) else given))
     key = _create_sec_websocket_key()
     for name, value in headers:
         if name.lower() == "sec-websocket-key":
             key = value
     cookies = [CookieJar.get(host), options.get("cookie")]
     head = build_request(
-        None if options.get("suppress_host") else options.get("host") or place,
+        None if options.get("suppress_host") else text_as_utf8(options.get("host") or place),
         resource,
         key,
-        origin=None if options.get("suppress_origin") else origin,
+        origin=None if options.get("suppress_origin") else text_as_utf8(origin),
         subprotocols=options.get("subprotocols") or (),
         headers=headers,
-        cookie="; ".join(filter(None, cookies)),
-        connection=options.get("connection"),
+        cookie=text_as_utf8("; ".join(filter(None, cookies))),
+        connection=text_as_utf8(options.get("connection")),
     )
-    return head.decode("latin-1").split("\r\n"), key
+    return head.decode().split("\r\n"), key
 
 
 def _get_resp_headers(

@@ -32,8 +32,9 @@ from ..transports.proxy import dial_through
 from ..transports.resolver import Address
 from ..transports.tls import make_context, server_hostname
 from .blocking import recv_line, send
+from .errors import boundary
 from .legacy import HAVE_PYTHON_SOCKS, ProxyError, get_proxy_info, parse_url
-from .options import PROXY_TYPES
+from .options import PROXY_TYPES, tls_options
 from .trace import debug, dump, trace
 
 __all__ = ["connect", "proxy_info", "read_headers"]
@@ -118,7 +119,8 @@ def _start_proxied_socket(url: str, options: Any, proxy: Any) -> Connected:
     )
     until = time.monotonic() + (proxy.proxy_timeout or PROXY_TIMEOUT)
     sock: Any
-    sock, _ = run_blocking(dial_through(there, host, port, until=until))
+    with boundary():
+        sock, _ = run_blocking(dial_through(there, host, port, until=until))
     try:
         sock.settimeout(getattr(options, "timeout", None))
         return (_ssl_socket(sock, options.sslopt, host) if secure else sock), (host, port, resource)
@@ -157,14 +159,14 @@ def _open_socket(
         timeout: seconds, or None; the socket has it afterwards.
     """
     addresses = [Address(entry[0], entry[4]) for entry in addrinfo_list]
-    sock = run_blocking(
-        dial(
-            addresses,
-            until=None if timeout is None else time.monotonic() + timeout,
-            host_name_for_errors=str(addresses[0].sockaddr[0]),
-            sockopt=sockopt or (),
-        )
+    dialling = dial(
+        addresses,
+        until=None if timeout is None else time.monotonic() + timeout,
+        host_name_for_errors=str(addresses[0].sockaddr[0]),
+        sockopt=sockopt or (),
     )
+    with boundary():
+        sock = run_blocking(dialling)
     sock.settimeout(timeout)
     return sock
 
@@ -182,7 +184,9 @@ def _wrap_sni_socket(
 
     ``check_hostname`` of *sslopt* counts.
     """
-    return make_context(sslopt).wrap_socket(
+    with boundary():
+        context = make_context(tls_options(sslopt, 2))
+    return context.wrap_socket(
         sock,
         do_handshake_on_connect=sslopt.get("do_handshake_on_connect", True),
         suppress_ragged_eofs=sslopt.get("suppress_ragged_eofs", True),

@@ -25,13 +25,13 @@ class ClassicWatch(HandshakeWatch):
     def request_sent(self, head: bytes) -> None:
         """Trace a request."""
         if isEnabledForTrace():
-            dump("request header", head.decode("latin-1"))
+            dump("request header", head.decode(errors="replace"))
 
     def response_received(self, host: str, response: Response, head: bytes) -> None:
         """Trace a response, and keep its cookies."""
         if isEnabledForTrace():
             trace("--- response header ---")
-            for line in head.decode("latin-1").splitlines()[:-1]:
+            for line in head.decode(errors="replace").split("\r\n")[:-2]:
                 trace(line)
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):

@@ -273,6 +273,7 @@ def check_response(
     subprotocols: Sequence[str] = (),
     extensions: str | None = None,
     headers: Sequence[tuple[str, str]] = (),
+    lenient: bool = False,
 ) -> Accepted:
     """Check the answer to a request (RFC 6455 section 4.1, page 19).
 
@@ -283,6 +284,7 @@ def check_response(
         key, subprotocols, extensions, headers: as :func:`build_request` got them. A key, or
             further subprotocols, may stand among the custom headers. An extension there doesn't
             count as offered: nobody here would know how to speak it.
+        lenient: extensions that were not offered, and a subprotocol where none was, are ignored.
 
     Raises:
         WebSocketBadStatusException: the status is not 101 (the caller, who can read the body,
@@ -295,8 +297,8 @@ def check_response(
     _check_upgraded(response.headers, custom.get("Sec-WebSocket-Key") or key)
     offered = [*subprotocols, *custom.tokens("Sec-WebSocket-Protocol")]
     return Accepted(
-        _chosen_subprotocol(response.headers, offered),
-        _chosen_extensions(response.headers, extensions or ""),
+        None if lenient and not offered else _chosen_subprotocol(response.headers, offered),
+        _chosen_extensions(response.headers, extensions or "", lenient),
     )
 
 
@@ -319,11 +321,13 @@ def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
     return chosen or None
 
 
-def _chosen_extensions(headers: Headers, offered: str) -> tuple[str, ...]:
+def _chosen_extensions(headers: Headers, offered: str, lenient: bool) -> tuple[str, ...]:
     chosen = tuple(headers.tokens("Sec-WebSocket-Extensions"))
     if not chosen:
         return ()
     names = {_extension_name(element) for element in tokens(offered)}
+    if lenient:
+        return tuple(element for element in chosen if _extension_name(element) in names)
     for element in chosen:
         if _extension_name(element) not in names:
             raise _invalid(f"Sec-WebSocket-Extensions has {element!r}, which was not offered")
@@ -343,7 +347,7 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
 
     Parameters:
         response: the head that came.
-        body: what there is of the body; b"" and None mean there is none.
+        body: what there is of the body; None: nobody has looked.
     """
     reason = response.reason or None
     headers = response.headers.to_dict()
@@ -353,7 +357,8 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
         response.status,
         reason,
         headers,
-        body or None,
+        # An empty body is one where the server has said that there is one.
+        body if body or "Content-Length" in response.headers else None,
     )
 
 

@@ -24,6 +24,7 @@ from typing import Generic, Literal, NoReturn, TypeVar, cast, overload
 from ..exceptions import WebSocketHandshakeException
 
 __all__ = [
+    "HeadCutOff",
     "HeadError",
     "HeadLimits",
     "HeadParser",
@@ -62,6 +63,10 @@ class HeadError(WebSocketHandshakeException):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+class HeadCutOff(HeadError):
+    """The connection ended before the head was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +143,10 @@ class Headers:
     def to_dict(self) -> dict[str, str]:
         """Return lower-case names -> values, as websocket-client shows headers to its users.
 
-        Repeated lines are joined by ", ", but those of Set-Cookie, whose values may hold
-        commas, by "; ".
+        Of repeated lines the last one counts, but those of Set-Cookie are joined by "; ".
         """
         return {
-            name: ("; " if name == "set-cookie" else ", ").join(values)
+            name: "; ".join(values) if name == "set-cookie" else values[-1]
             for name, values in self._values.items()
         }
 
@@ -338,12 +342,12 @@ class HeadParser(Generic[_Head]):
         """Take the end of the connection, before the head was complete.
 
         Raises:
-            HeadError: always; it says how many bytes came.
+            HeadCutOff: always; it says how many bytes came.
             RuntimeError: the head was complete, or had failed, before.
         """
         self._check_unfinished()
         self._state = _FAILED
-        raise HeadError(
+        raise HeadCutOff(
             f"the connection ended before the head of the {self._kind} was complete: "
             f"{len(self._buffer)} bytes came: {_shown(bytes(self._buffer))}"
         )

@@ -101,6 +101,7 @@ class WebSocketSession:
         fragments: True: a fragmented message comes as Data, fragment by fragment.
         fragment_size: with *fragments*: a message of more bytes than this comes as Data, too, and
             what has come of it is an event as soon as it is more. None: frames are not divided.
+        lenient: a client takes masked frames, and lengths that are not in their shortest form.
         new_mask: a client's source of masking keys.
         agreement: what both sides have settled on permessage-deflate; None: no compression.
 
@@ -142,6 +143,7 @@ class WebSocketSession:
         decode_text: bool = True,
         fragments: bool = False,
         fragment_size: int | None = None,
+        lenient: bool = False,
         new_mask: Callable[[], bytes] = new_mask,
         agreement: Agreement | None = None,
     ) -> None:
@@ -160,7 +162,8 @@ class WebSocketSession:
         self._compression = None if agreement is None else Compression(agreement)
         # The message that we send in fragments: its opcode, and whether it is compressed.
         self._sending: tuple[int, bool] | None = None
-        self._masked = role is Role.SERVER  # whether the peer's frames must be masked
+        # Whether the peer's frames must be masked; None: either way will do.
+        self._masked: bool | None = role is Role.SERVER or (None if lenient else False)
         # Gives the keys to mask our frames with; None: we do not mask (RFC 6455 section 5.1).
         self._new_mask = None if role is Role.SERVER else new_mask
         self._tail = b""  # bytes of a header or control frame that is not complete
@@ -203,7 +206,7 @@ class WebSocketSession:
             while pos < end and not self._ended and not self.unfinished:
                 assembler = self._assembler
                 if self._decode_text and (assembler is None or not assembler.in_progress):
-                    pos = parse_messages(data, pos, events, self._masked, self._longest)
+                    pos = parse_messages(data, pos, events, bool(self._masked), self._longest)
                     if pos == end:
                         break
                 next_pos = self._receive_frame(data, pos, events)

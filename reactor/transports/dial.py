@@ -293,7 +293,9 @@ def _timeout(
     name, port = host
     details = [f"{_name(address)}: no answer" for address in silent] + _list(failures)
     tried = f" ({'; '.join(details)})" if details else ""
-    return WebSocketTimeoutException(f"timed out connecting to {name}:{port}{tried}")
+    error = WebSocketTimeoutException(f"timed out connecting to {name}:{port}{tried}")
+    error.connecting = True
+    return error
 
 
 def _failed(host: tuple[str, int], failures: Sequence[Failure]) -> WebSocketConnectException:

@@ -31,6 +31,7 @@ from ..exceptions import (
     WebSocketException,
     WebSocketTimeoutException,
     WebSocketTLSException,
+    WebSocketTLSOptionException,
 )
 from ..tasks import wait
 
@@ -106,9 +107,10 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
             - ``suppress_ragged_eofs``: for :func:`start_tls`
             - ``do_handshake_on_connect``: accepted without effect
 
-    Raises ValueError for an unknown key, TypeError for a ``context`` that is none,
-    WebSocketException for CERT_NONE together with ``check_hostname=True``, and
-    WebSocketTLSException naming the key whose file or value OpenSSL refuses.
+    Raises ValueError for an unknown key and a ``cert_chain`` that is no tuple of three, TypeError
+    for a ``context`` that is none, WebSocketException for CERT_NONE together with
+    ``check_hostname=True``, and WebSocketTLSOptionException naming the key whose file or value
+    OpenSSL refuses.
     """
     options = {key: value for key, value in (sslopt or {}).items() if value is not None}
     unknown = sorted(map(str, options.keys() - CONTEXT_KEYS - OTHER_KEYS))
@@ -146,7 +148,7 @@ def make_server_context(
         keyfile: PEM file with the private key; None when it is in *certfile*.
         password: of the private key.
 
-    Raises WebSocketTLSException naming the file that can't be used.
+    Raises WebSocketTLSOptionException naming the file that can't be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _require_tls_1_2(context)
@@ -280,11 +282,13 @@ def _load_client_certificate(context: ssl.SSLContext, options: Mapping[str, Any]
             context, options["certfile"], options.get("keyfile"), options.get("password")
         )
     elif "keyfile" in options:
-        raise WebSocketTLSException(None, "sslopt has a keyfile, but no certfile")
+        raise WebSocketTLSOptionException(None, "sslopt has a keyfile, but no certfile")
     if "cert_chain" in options:
-        with _naming("sslopt['cert_chain'] (wanted: certfile, keyfile, password)"):
-            certfile, keyfile, password = options["cert_chain"]
-        _load_cert_chain(context, certfile, keyfile, password)
+        chain = options["cert_chain"]
+        if not isinstance(chain, (tuple, list)) or len(chain) != 3:
+            # What it holds is not shown: one of them may be the password.
+            raise ValueError("cert_chain must be a tuple/list of (certfile, keyfile, password)")
+        _load_cert_chain(context, *chain)
 
 
 def _load_cert_chain(context: ssl.SSLContext, certfile: Any, keyfile: Any, password: Any) -> None:
@@ -303,7 +307,7 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except (OSError, TypeError, ValueError) as exc:
         number = exc.errno if isinstance(exc, OSError) else None
-        raise WebSocketTLSException(number, f"{what}: {_reason(exc)}") from exc
+        raise WebSocketTLSOptionException(number, f"{what}: {_reason(exc)}") from exc
 
 
 def _reason(exc: Exception) -> str:
@@ -408,7 +412,9 @@ async def _handshake(tls: ssl.SSLSocket, host: str, until: float | None) -> None
         else:
             ready = await wait(reads=descriptor, until=until)
         if not ready:
-            raise WebSocketTimeoutException(f"timed out in the TLS handshake with {host}")
+            error = WebSocketTimeoutException(f"timed out in the TLS handshake with {host}")
+            error.connecting = True
+            raise error
 
 
 def _handshake_error(exc: OSError | ValueError, host: str) -> WebSocketTLSException:

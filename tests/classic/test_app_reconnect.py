@@ -83,6 +83,14 @@ def test_server_that_closes_is_connected_to_again(library: Any) -> None:
     assert recorded.result is False
 
 
+def test_number_of_seconds_holds_whatever_the_server_asks_for(library: Any) -> None:
+    busy = answer("HTTP/1.1 503 Busy", "Retry-After: 600", "Content-Length: 0")
+    with ScriptedPeer(busy, HI) as peer:
+        recorded = RecordedApp(library, peer.url, ("message",), {"message": close})
+        recorded.run(reconnect=SOON)
+    assert recorded.events == [("message", "hi")]
+
+
 def test_zero_is_no_reconnect(library: Any) -> None:
     library.set_reconnect(5)
     try:

@@ -84,6 +84,18 @@ def test_get_proxy_info_answers_as_theirs(monkeypatch: pytest.MonkeyPatch) -> No
     assert ours("a.example", False) == theirs("a.example", False)
     assert ours("a.example", True) == theirs("a.example", True)
     assert ours("a.example", False, no_proxy=["a.example"])[0] is None
+    monkeypatch.setenv("http_proxy", "http://q.example")
+    assert ours("a.example", False) == theirs("a.example", False) == ("q.example", None, None)
+
+
+def test_get_proxy_info_needs_a_port() -> None:
+    for library in (reactor, websocket):
+        with pytest.raises(library.WebSocketProxyException) as caught:
+            library._url.get_proxy_info("a.example", False, proxy_host="p.example")
+        assert str(caught.value) == "Cannot use port 0 when proxy_host specified"
+        assert library._url.get_proxy_info(
+            "a.example", False, proxy_host="p.example", no_proxy=["a.example"]
+        ) == (None, 0, None)
 
 
 @pytest.mark.parametrize("host", ["a.example", "b.a.example", "xa.example", "192.0.2.7", "::1"])

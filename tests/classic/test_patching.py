@@ -156,3 +156,11 @@ def test_a_class_of_a_test_in_the_place_of_ssl_socket(library: Any) -> None:
 def test_no_lock_gives_nothing(library: Any) -> None:
     with library._utils.NoLock() as given:
         assert given is None
+
+
+def test_closing_what_only_looks_like_a_socket_raises_nothing(library: Any) -> None:
+    connection = library.WebSocket()
+    connection.sock = mock.Mock()
+    connection.connected = True
+    connection.close()
+    assert not connection.connected

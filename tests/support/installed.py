@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 #: What the process does first.
 INSTALL = "import reactor; reactor.install_as_websocket()\n"
 
 
-def run_python(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def run_python(
+    *arguments: str, patience: float = 50, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments, warnings as errors; return what came of it."""
     command = [sys.executable, "-W", "error", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=50, check=False, **options
+        command, capture_output=True, text=True, timeout=patience, check=False, **options
     )
 
 
