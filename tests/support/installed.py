@@ -11,17 +11,22 @@ INSTALL = "import reactor; reactor.install_as_websocket()\n"
 
 
 def run_python(
-    *arguments: str, patience: float = 50, **options: Any
+    *arguments: str, patience: float = 50, warnings: str = "error", **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments, warnings as errors; return what came of it."""
-    command = [sys.executable, "-W", "error", *arguments]
+    """Run Python with these arguments; return what came of it.
+
+    Parameters:
+        patience: seconds that it may take.
+        warnings: what is done with warnings.
+    """
+    command = [sys.executable, "-W", warnings, *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=patience, check=False, **options
     )
 
 
-def run_installed(code: str, *arguments: str) -> str:
+def run_installed(code: str, *arguments: str, warnings: str = "error") -> str:
     """Run *code* in a process where this package is ``websocket``; return what it printed."""
-    result = run_python("-c", INSTALL + code, *arguments)
+    result = run_python("-c", INSTALL + code, *arguments, warnings=warnings)
     assert result.returncode == 0, result.stderr
     return result.stdout
