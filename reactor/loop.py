@@ -57,7 +57,7 @@ CALLS_USER_CODE = frozenset(
         *("loop", "timers.wheel", "dispatcher", "verbs"),
         *("client_connection", "server"),  # functions for URLs and headers; factories
         *("accept", "admission", "outbox"),  # what judges requests; iterators
-        *("classic.app", "classic.app_run"),
+        *("classic.app", "classic.app_run", "classic.callbacks"),
     )
 )
 

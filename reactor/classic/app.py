@@ -6,18 +6,17 @@ of its own, on a shared one, and hosted by somebody else's dispatcher (``rel``).
 What it must not know: sockets, frames, timers; a ClientConnection does the work.
 
 How it works. ``run_forever`` makes a Run (app_run.py), whose connection calls the callbacks. A
-callback is what the user has assigned (called with the app first, whatever it is), or else a
-method of a subclass (called as a method).
+callback is what the user has assigned, or else a method of a subclass; callbacks.py knows how each
+is called.
 
 While connected, ``app.sock`` is an AppSocket (app_socket.py), which has what programs look at.
 """
 
 from __future__ import annotations
 
-import inspect
 from _thread import get_ident
 from collections.abc import Callable
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
@@ -26,15 +25,20 @@ from ..options import ClientOptions
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
+from ..url import parse_url
 from .app_pings import has_own_pings, send_pings, start_pings, stop_pings
 from .app_run import Run
 from .app_socket import AppSocket
+from .callbacks import Fit, call
 from .defaults import get_reconnect
 from .frame import ABNF, to_bytes
 from .options import app_options
 from .trace import logger
 
 __all__ = ["AppSocket", "WebSocketApp", "run_forever"]
+
+#: What WebSocketApp.close() takes.
+CLOSE_PARAMETERS = frozenset({"status", "reason", "timeout"})
 
 
 class WebSocketApp:
@@ -59,7 +63,8 @@ class WebSocketApp:
         compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
         lenient: False: not even what harms nobody is let through; see ClientOptions.
 
-    All callbacks may be assigned later, or be methods of a subclass, which get no ``app``.
+    All callbacks may be assigned later, or be methods of a subclass, which get no ``app``. One
+    that takes fewer parameters (``def on_close(app)``) is given those that it takes.
     """
 
     #: Whether on_error hears of it when the server closes the connection, as in
@@ -121,7 +126,7 @@ class WebSocketApp:
         self.sock: Any = None
         self.last_ping_tm = 0.0  # wall clock, as programs print it
         self.last_pong_tm = 0.0
-        self.ping_interval: float = 0
+        self.ping_interval = 0.0
         self.ping_timeout: float | None = None
         self.ping_payload: str | bytes = ""
         self.ping_thread = None  # there is none, nor an event to stop it; programs ask
@@ -129,6 +134,7 @@ class WebSocketApp:
         self.has_errored = False
         self.last_close_frame: Any = None
         self._current_run: Run | None = None
+        self._fits: dict[Any, Fit] = {}  # see callbacks.py
 
     # -- verbs ---------------------------------------------------------------------------
 
@@ -177,10 +183,13 @@ class WebSocketApp:
             reason: str or bytes.
             timeout: seconds that the server has to answer, default 3; None: no limit.
 
-        Raises ValueError for a code or a reason that may not be sent.
+        Raises ValueError for a code or a reason that may not be sent, TypeError for another
+        parameter.
         """
         run, sock = self._current_run, self.sock
         if run is not None and not run.over:
+            for name in kwargs.keys() - CLOSE_PARAMETERS:
+                raise TypeError(f"WebSocket.close() got an unexpected keyword argument {name!r}")
             run.close(**kwargs)
             self.sock = None
         elif sock:  # a program has put it there
@@ -188,9 +197,9 @@ class WebSocketApp:
             self.last_close_frame = getattr(sock, "close_frame", None) or self.last_close_frame
             self.sock = None
 
-    def ready(self) -> bool:
-        """Whether the connection is open."""
-        return bool(self.sock and self.sock.connected)
+    def ready(self) -> bool | None:
+        """Whether the connection is open; None when there is none."""
+        return self.sock and self.sock.connected  # type: ignore[no-any-return]
 
     # -- running -------------------------------------------------------------------------
 
@@ -230,7 +239,8 @@ class WebSocketApp:
         running = self._current_run is not None and not self._current_run.ending
         if running or (self.sock and not isinstance(self.sock, AppSocket)):
             raise WebSocketException("socket is already opened")
-        dispatcher = self.create_dispatcher(ping_timeout, dispatcher)
+        secure = isinstance(self.url, str) and parse_url(self.url).secure
+        dispatcher = self.create_dispatcher(ping_timeout, dispatcher, secure, partial(_lose, self))
         options = app_options(
             self,
             sockopt=sockopt,
@@ -259,11 +269,20 @@ class WebSocketApp:
         return _start(self, options, dispatcher)
 
     def create_dispatcher(
-        self, ping_timeout: float | None, dispatcher: Any = None, *args: Any, **kwargs: Any
+        self,
+        ping_timeout: float | None,
+        dispatcher: Any = None,
+        is_ssl: bool = False,
+        handleDisconnect: Callable[..., Any] | None = None,  # noqa: N803 - the name in use
     ) -> Any:
         """Return the dispatcher to run on, None for a reactor of the app's own.
 
         Called by run_forever() with what it was given; subclasses may return another one.
+
+        Parameters:
+            is_ssl: whether the URL is wss://.
+            handleDisconnect: to be called, with an exception or without, when the connection is
+                lost.
         """
         return dispatcher
 
@@ -293,11 +312,11 @@ class WebSocketApp:
         if not callback:
             return
         try:
-            _call(self, callback, *args)
+            call(self, callback, *args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             logger.error("error from callback %s: %s", callback, exc, exc_info=exc)
             if self.on_error and callback != self.on_error:
-                _call(self, self.on_error, exc)
+                call(self, self.on_error, exc)
 
 
 # What follows is not in the class, whose names belong to those who derive from it.
@@ -318,8 +337,20 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     return False
 
 
+def _lose(app: WebSocketApp, *_: Any) -> None:
+    if app._current_run is not None:
+        app._current_run.connection.lose()
+
+
 def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
-    with Reactor() as loop:
+    try:
+        loop = Reactor()
+    except OSError as exc:  # no descriptor is left
+        app.has_errored = True
+        app._callback(app.on_error, exc)
+        app._callback(app.on_close, None, None)
+        return True
+    with loop:
         run = app._current_run = Run(app, loop, options, loop.stop)
         try:
             loop.run_forever()
@@ -328,30 +359,6 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
             (latest if latest is not None and latest.loop is loop else run).interrupt(exc)
             raise
     return app.has_errored
-
-
-def _call(app: WebSocketApp, callback: Any, *args: Any) -> None:
-    if _is_own_method(app, callback) and _takes(callback.__func__, len(args)):
-        callback(*args)
-    else:  # also a method that has websocket-client's parameters
-        callback(app, *args)
-
-
-def _is_own_method(app: WebSocketApp, callback: Any) -> bool:
-    """Whether *callback* is a method of a subclass; one that was assigned is none."""
-    return inspect.ismethod(callback) and (
-        callback.__self__ is app and all(callback is not value for value in app.__dict__.values())
-    )
-
-
-@lru_cache(maxsize=256)
-def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether a method can be called with *count* parameters, besides self."""
-    try:
-        inspect.signature(function).bind(None, *[None] * count)
-    except TypeError:
-        return False
-    return True
 
 
 def _check_pings(interval: float, timeout: float | None) -> None:

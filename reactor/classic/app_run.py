@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..client_connection import ClientConnection
-from ..connection import Phase
+from ..connection import Connection, Phase
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
 from ..options import ClientOptions
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
@@ -30,6 +30,7 @@ from ..url import parse_url
 from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
+from .client_socket import log_close_status
 from .errors import public
 from .frame import ABNF
 from .trace import debug, error, info, isEnabledForTrace
@@ -58,6 +59,7 @@ class Run:
         ending: somebody has asked for the end, or it has come.
         over: on_close has been called for the last time, or is being called.
         own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
+        silent: on_close gets no code.
 
     Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
     when the loop is closed.
@@ -79,7 +81,7 @@ class Run:
         self.ending = False
         self.over = False
         self.own_pings = bool(app.ping_interval) and has_own_pings(app)
-        self._silent = False  # on_close gets no code
+        self.silent = False
         app.last_close_frame = None
         self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
         self.connection.app = app
@@ -111,7 +113,7 @@ class Run:
 
     def leave(self) -> None:
         """keep_running was set to False: the same, but on_close gets no code. Any thread."""
-        self._silent = True
+        self.silent = True
         self.close()
 
     def _closed_by_us(self) -> None:
@@ -160,12 +162,15 @@ class Run:
         if last:
             self.over = self.ending = True
         try:
-            app._callback(app.on_close, *((None, None) if self._silent else (code, reason)))
+            app._callback(app.on_close, *((None, None) if self.silent else (code, reason)))
         except Exception as exc:  # noqa: BLE001 - on_error has raised it, for on_close
             if last:
                 error(f"error from callback {app.on_error}: {exc}")
             else:
                 self.fail(exc)
+        except BaseException as exc:  # about to leave the loop
+            self.report(exc)
+            raise
         finally:
             if last:
                 self._finish()
@@ -248,6 +253,9 @@ class Bridge(WebSocketProtocol):
     def on_error(self, exc: Exception) -> None:
         self._forget_pings()
         exc = public(exc)
+        if self.run.ending:
+            debug(f"the closing handshake failed: {exc}")  # as WebSocket.close() does
+            return
         self.run.report(exc)
         if self.run.connection.phase is Phase.WAITING:
             info(f"{exc} - reconnect")
@@ -268,6 +276,9 @@ class Bridge(WebSocketProtocol):
             app.last_close_frame = frame = _close_frame(session.received_close)
             if session.closed_by_peer:
                 self._closed_by_server(_describe_close(status, text))
+                run.silent = False  # keep_running = False in on_error comes too late for that
+            else:
+                log_close_status(code)
             told = app._get_close_args(frame)
         # on_error, above, may have closed the connection while it waited for its next attempt.
         run.close_with(*told, last=run.connection.phase is Phase.OVER)
@@ -296,7 +307,11 @@ def _close_frame(close: Close) -> ABNF:
 
 
 class AppConnection(ClientConnection):
-    """A connection that keeps an app's time stamps, and writes the trace."""
+    """A connection that keeps an app's time stamps, and writes the trace.
+
+    ``drop`` and ``lose`` are what the user can do to the socket alone: the connection ends as by
+    the server, and comes back if there is a reconnect policy. Any thread.
+    """
 
     __slots__ = ("app",)
 
@@ -306,6 +321,25 @@ class AppConnection(ClientConnection):
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
     ) -> WebSocketSession:
         return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
+
+    def drop(self, code: int, reason: str, timeout: float | None) -> None:
+        """End it with a closing handshake. Raises as close() does."""
+        check_close(code, reason)
+        self._on_loop(self._drop, code, reason, timeout)
+
+    def _drop(self, code: int, reason: str, timeout: float | None) -> None:
+        self._ending = False  # there may be a next connection to send on
+        if self.phase is Phase.ATTACHED:
+            Connection._close(self, code, reason, timeout)  # not ours, which gives up
+
+    def lose(self) -> None:
+        """End it at once, without a word."""
+        self._on_loop(self._lose)
+
+    def _lose(self) -> None:
+        self._ending = False
+        if self.phase is Phase.ATTACHED:
+            self.stream.abort()  # connection_lost() follows
 
     def _next_delay(self, error: Exception | None) -> float | None:
         # A number of seconds is what it is, whatever the server asks for (Retry-After).

@@ -39,13 +39,13 @@ from ..protocols.messages import MessageLimits
 from ..protocols.session import Close, Failure, State
 from .abnf import continuous_frame, frame_buffer
 from .client_connect import handshake_response, headers_of, warn_of_unknown
-from .client_socket import ClientSocket, close_content, held
+from .client_socket import ClientSocket, close_content, held, log_close_status
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
 from .errors import CLOSED
 from .frame import ABNF, STATUS_NORMAL, to_bytes
 from .options import MAX_MESSAGE_SIZE
 from .steps import open_connection
-from .trace import debug, error, isEnabledForTrace, trace
+from .trace import debug, isEnabledForTrace, trace
 
 __all__ = ["WebSocket", "create_connection"]
 
@@ -472,13 +472,8 @@ class WebSocket(ClientSocket):
                     self._read_until = None
                 if frame.opcode == OP_CLOSE:
                     self._take_close(frame)
-        if session.received_close is None:
-            return
-        status = session.received_close.code
-        if 3000 <= status <= 4999:
-            debug(f"close status: {status!r}")
-        elif status not in (STATUS_NORMAL, CloseCode.NO_STATUS):
-            error(f"close status: {status!r}")
+        if session.received_close is not None:
+            log_close_status(session.received_close.code)
 
     def __enter__(self: W) -> W:
         return self

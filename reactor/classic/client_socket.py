@@ -35,9 +35,9 @@ from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSes
 from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
 from .errors import CLOSED, TIMED_OUT
-from .trace import debug
+from .trace import debug, error
 
-__all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held"]
+__all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held", "log_close_status"]
 
 #: Seconds that shutdown() waits for a thread that reads to let go of the descriptor.
 PATIENCE = 1.0
@@ -62,6 +62,14 @@ def close_content(status: int, reason: str | bytes | None) -> bytes:
     content = reason.encode() if isinstance(reason, str) else bytes(reason or b"")
     most = MAX_CONTROL_PAYLOAD - 2
     return content if len(content) <= most else content[:most].decode(errors="ignore").encode()
+
+
+def log_close_status(status: int) -> None:
+    """Log the code that the server has answered our close frame with, unless that is usual."""
+    if 3000 <= status <= 4999:
+        debug(f"close status: {status!r}")
+    elif status not in (CloseCode.NORMAL, CloseCode.NO_STATUS):
+        error(f"close status: {status!r}")
 
 
 class NoLock:

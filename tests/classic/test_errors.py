@@ -104,6 +104,7 @@ def test_a_host_that_refuses(clients: Clients, nobody: int, error_of: Any, host:
     assert str(error) == "[Errno 111] Connection refused"
     assert error.args == (errno.ECONNREFUSED, "Connection refused")
     assert (error.errno, error.strerror) == (errno.ECONNREFUSED, "Connection refused")
+    assert error.remote_ip in ("127.0.0.1", "::1")
 
 
 @FACES
