@@ -29,6 +29,7 @@ from ..url import parse_url
 from .app_pings import has_own_pings, send_pings, start_pings, stop_pings
 from .app_run import Run
 from .app_socket import AppSocket
+from .app_steps import SteppedRun, is_wanted, run_in_steps
 from .callbacks import Fit, call
 from .defaults import get_reconnect
 from .frame import ABNF, to_bytes
@@ -133,7 +134,7 @@ class WebSocketApp:
         self.stop_ping = None
         self.has_errored = False
         self.last_close_frame: Any = None
-        self._current_run: Run | None = None
+        self._current_run: Run | SteppedRun | None = None
         self._fits: dict[Any, Fit] = {}  # see callbacks.py
 
     # -- verbs ---------------------------------------------------------------------------
@@ -240,32 +241,38 @@ class WebSocketApp:
         if running or (self.sock and not isinstance(self.sock, AppSocket)):
             raise WebSocketException("socket is already opened")
         secure = isinstance(self.url, str) and parse_url(self.url).secure
+        custom = bool(dispatcher)
         dispatcher = self.create_dispatcher(ping_timeout, dispatcher, secure, partial(_lose, self))
-        options = app_options(
-            self,
-            sockopt=sockopt,
-            sslopt=sslopt,
-            ping_interval=0 if has_own_pings(self) else ping_interval,
-            ping_timeout=ping_timeout,
-            ping_payload=ping_payload,
-            http_proxy_host=http_proxy_host,
-            http_proxy_port=http_proxy_port,
-            http_no_proxy=http_no_proxy,
-            http_proxy_auth=http_proxy_auth,
-            http_proxy_timeout=http_proxy_timeout,
-            skip_utf8_validation=skip_utf8_validation,
-            host=host,
-            origin=origin,
-            suppress_origin=suppress_origin,
-            suppress_host=suppress_host,
-            proxy_type=proxy_type,
-            reconnect=get_reconnect() if reconnect is None else reconnect,
-        )
+        given = {
+            "sockopt": sockopt,
+            "sslopt": sslopt,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "ping_payload": ping_payload,
+            "http_proxy_host": http_proxy_host,
+            "http_proxy_port": http_proxy_port,
+            "http_no_proxy": http_no_proxy,
+            "http_proxy_auth": http_proxy_auth,
+            "http_proxy_timeout": http_proxy_timeout,
+            "skip_utf8_validation": skip_utf8_validation,
+            "host": host,
+            "origin": origin,
+            "suppress_origin": suppress_origin,
+            "suppress_host": suppress_host,
+            "proxy_type": proxy_type,
+            "reconnect": get_reconnect() if reconnect is None else reconnect,
+        }
+        stepped = is_wanted(dispatcher)
+        if not stepped:
+            own = {"ping_interval": 0} if has_own_pings(self) else {}
+            options = app_options(self, **{**given, **own})
         self.ping_interval = ping_interval
         self.ping_timeout = ping_timeout
         self.ping_payload = ping_payload
         self.has_errored = False
         self.last_ping_tm = self.last_pong_tm = 0.0
+        if stepped:
+            return run_in_steps(self, dispatcher, given, custom=custom, secure=secure)
         return _start(self, options, dispatcher)
 
     def create_dispatcher(
@@ -324,12 +331,13 @@ class WebSocketApp:
 
 def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     before = app._current_run
+    earlier = None if before is None else before.loop
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif before is not None and before.loop.running and before.loop.thread_id == get_ident():
+    elif earlier is not None and earlier.running and earlier.thread_id == get_ident():
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
-        loop = before.loop
+        loop = earlier
     else:
         return _run_alone(app, options)
     when_over = before.when_over if before is not None and before.loop is loop else None
@@ -337,9 +345,11 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     return False
 
 
-def _lose(app: WebSocketApp, *_: Any) -> None:
-    if app._current_run is not None:
-        app._current_run.connection.lose()
+def _lose(app: WebSocketApp, *args: Any) -> Any:
+    run = app._current_run
+    if isinstance(run, SteppedRun):
+        return run.closed(*args)
+    return None if run is None else run.connection.lose()
 
 
 def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..reactor import Reactor
     from .app import WebSocketApp
 
-__all__ = ["Run"]
+__all__ = ["Run", "describe_close"]
 
 #: What close(timeout=None) means: a year.
 NO_LIMIT = 365 * 86400.0
@@ -275,7 +275,7 @@ class Bridge(WebSocketProtocol):
             status = None if code == CloseCode.NO_STATUS else code
             app.last_close_frame = frame = _close_frame(session.received_close)
             if session.closed_by_peer:
-                self._closed_by_server(_describe_close(status, text))
+                self._closed_by_server(describe_close(status, text))
                 run.silent = False  # keep_running = False in on_error comes too late for that
             else:
                 log_close_status(code)
@@ -290,7 +290,8 @@ class Bridge(WebSocketProtocol):
         info(f"{exc} - {'reconnect' if waiting else 'goodbye'}")
 
 
-def _describe_close(status: int | None, text: str | None) -> WebSocketConnectionClosedException:
+def describe_close(status: int | None, text: str | None) -> WebSocketConnectionClosedException:
+    """Return the exception that on_error gets for the server's close frame."""
     if status is None:
         message = "Connection closed"
     elif status == CloseCode.NORMAL:

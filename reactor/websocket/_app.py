@@ -10,7 +10,7 @@ import threading
 import time
 from ssl import SSLError
 
-from reactor.classic import app, app_run, app_socket, defaults, options
+from reactor.classic import app, app_run, app_socket, app_steps, defaults, options
 from reactor.classic.app import WebSocketApp
 from reactor.classic.client import WebSocket
 from reactor.classic.defaults import getdefaulttimeout, set_reconnect
@@ -32,4 +32,4 @@ from reactor.exceptions import (
 
 __all__ = ["WebSocketApp"]
 
-follow(__name__, app, app_run, app_socket, options, state={"RECONNECT": defaults})
+follow(__name__, app, app_run, app_socket, app_steps, options, state={"RECONNECT": defaults})
