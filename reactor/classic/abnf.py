@@ -40,6 +40,8 @@ MAX_READ = 65536
 
 #: Bytes that are inflated at a time.
 MAX_INFLATED = 1024 * 1024
+#: What recv_strict() asks for at once: what a record of TLS holds (RFC 8446 section 5.1).
+MAX_RECORD = 16384
 
 #: The least length that is to be encoded with these seven bits (RFC 6455 section 5.2).
 SHORTEST = {126: 126, 127: 65536}
@@ -276,7 +278,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         there = sum(map(len, self.recv_buffer)) if self.recv_buffer else 0
         while there < bufsize:
             missing = bufsize - there
-            piece = self.recv(missing if missing < MAX_READ else MAX_READ)
+            piece = self.recv(missing if missing < MAX_RECORD else MAX_RECORD)
             if not isinstance(piece, bytes):
                 break
             if len(piece) == bufsize and not self.recv_buffer:

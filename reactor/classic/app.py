@@ -29,11 +29,13 @@ from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
 from ..url import parse_url
+from .app_pings import has_own_pings, send_pings, start_pings, stop_pings
 from .app_run import Run
 from .app_socket import AppSocket
+from .app_steps import SteppedRun, is_wanted, run_in_steps
 from .callbacks import Fit, call
 from .defaults import get_reconnect
-from .frame import ABNF
+from .frame import ABNF, to_bytes
 from .options import app_options
 from .trace import logger
 
@@ -138,7 +140,7 @@ class WebSocketApp:
         self.stop_ping = None
         self.has_errored = False
         self.last_close_frame: Any = None
-        self._current_run: Run | None = None
+        self._current_run: Run | SteppedRun | None = None
         self._fits: dict[Any, Fit] = {}  # see callbacks.py
 
     # -- verbs ---------------------------------------------------------------------------
@@ -191,11 +193,15 @@ class WebSocketApp:
         Raises ValueError for a code or a reason that may not be sent, TypeError for another
         parameter.
         """
-        run = self._current_run
+        run, sock = self._current_run, self.sock
         if run is not None and not run.over:
             for name in kwargs.keys() - CLOSE_PARAMETERS:
                 raise TypeError(f"WebSocket.close() got an unexpected keyword argument {name!r}")
             run.close(**kwargs)
+            self.sock = None
+        elif sock:  # a program has put it there
+            sock.close(**kwargs)
+            self.last_close_frame = getattr(sock, "close_frame", None) or self.last_close_frame
             self.sock = None
 
     def ready(self) -> bool | None:
@@ -237,35 +243,42 @@ class WebSocketApp:
         app is running already. KeyboardInterrupt and SystemExit pass through.
         """
         _check_pings(ping_interval, ping_timeout)
-        if self._current_run is not None and not self._current_run.ending:
+        running = self._current_run is not None and not self._current_run.ending
+        if running or (self.sock and not isinstance(self.sock, AppSocket)):
             raise WebSocketException("socket is already opened")
         secure = isinstance(self.url, str) and parse_url(self.url).secure
+        custom = bool(dispatcher)
         dispatcher = self.create_dispatcher(ping_timeout, dispatcher, secure, partial(_lose, self))
-        options = app_options(
-            self,
-            sockopt=sockopt,
-            sslopt=sslopt,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            ping_payload=ping_payload,
-            http_proxy_host=http_proxy_host,
-            http_proxy_port=http_proxy_port,
-            http_no_proxy=http_no_proxy,
-            http_proxy_auth=http_proxy_auth,
-            http_proxy_timeout=http_proxy_timeout,
-            skip_utf8_validation=skip_utf8_validation,
-            host=host,
-            origin=origin,
-            suppress_origin=suppress_origin,
-            suppress_host=suppress_host,
-            proxy_type=proxy_type,
-            reconnect=get_reconnect() if reconnect is None else reconnect,
-        )
+        given = {
+            "sockopt": sockopt,
+            "sslopt": sslopt,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "ping_payload": ping_payload,
+            "http_proxy_host": http_proxy_host,
+            "http_proxy_port": http_proxy_port,
+            "http_no_proxy": http_no_proxy,
+            "http_proxy_auth": http_proxy_auth,
+            "http_proxy_timeout": http_proxy_timeout,
+            "skip_utf8_validation": skip_utf8_validation,
+            "host": host,
+            "origin": origin,
+            "suppress_origin": suppress_origin,
+            "suppress_host": suppress_host,
+            "proxy_type": proxy_type,
+            "reconnect": get_reconnect() if reconnect is None else reconnect,
+        }
+        stepped = is_wanted(dispatcher)
+        if not stepped:
+            own = {"ping_interval": 0} if has_own_pings(self) else {}
+            options = app_options(self, **{**given, **own})
         self.ping_interval = ping_interval
         self.ping_timeout = ping_timeout
         self.ping_payload = ping_payload
         self.has_errored = False
         self.last_ping_tm = self.last_pong_tm = 0.0
+        if stepped:
+            return run_in_steps(self, dispatcher, given, custom=custom, secure=secure)
         return _start(self, options, dispatcher)
 
     def create_dispatcher(
@@ -286,7 +299,23 @@ class WebSocketApp:
         """
         return dispatcher
 
+    # What subclasses override: to send something else than pings, by a thread (app_pings.py).
+    _send_ping = send_pings
+    _start_ping_thread = start_pings
+    _stop_ping_thread = stop_pings
+
     # -- callbacks -----------------------------------------------------------------------
+
+    def _get_close_args(self, close_frame: ABNF | None) -> list[Any]:
+        """Return the code and the reason that on_close gets; subclasses may return others."""
+        return list(self._parse_close_frame(close_frame) if self.on_close else (None, None))
+
+    def _parse_close_frame(self, close_frame: ABNF | None) -> tuple[int | None, str | None]:
+        """Return the code and the reason in a close frame, each None where there is none."""
+        data = to_bytes(close_frame.data) if close_frame else b""
+        if len(data) < 2:
+            return None, None
+        return int.from_bytes(data[:2], "big"), data[2:].decode(errors="replace") or None
 
     def _callback(self, callback: Any, *args: Any) -> None:
         """Call one of the callbacks. What it raises is logged and given to on_error.
@@ -309,16 +338,13 @@ class WebSocketApp:
 
 def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     before = app._current_run
+    earlier = None if before is None else before.loop
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif (
-        before is not None
-        and before.loop.running
-        and before.loop.thread_id == threading.get_ident()
-    ):
+    elif earlier is not None and earlier.running and earlier.thread_id == threading.get_ident():
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
-        loop = before.loop
+        loop = earlier
     else:
         return _run_alone(app, options)
     when_over = before.when_over if before is not None and before.loop is loop else None
@@ -326,9 +352,11 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     return False
 
 
-def _lose(app: WebSocketApp, *_: Any) -> None:
-    if app._current_run is not None:
-        app._current_run.connection.lose()
+def _lose(app: WebSocketApp, *args: Any) -> Any:
+    run = app._current_run
+    if isinstance(run, SteppedRun):
+        return run.closed(*args)
+    return None if run is None else run.connection.lose()
 
 
 def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:

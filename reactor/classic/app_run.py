@@ -15,7 +15,7 @@ loop meanwhile, as it does when a callback calls run_forever() again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..client_connection import ClientConnection
@@ -29,6 +29,7 @@ from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
 from ..timers import Backoff
 from ..url import parse_url
+from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
 from .client_socket import log_close_status
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from ..reactor import Reactor
     from .app import WebSocketApp
 
-__all__ = ["Run"]
+__all__ = ["Run", "describe_close"]
 
 #: What close(timeout=None) means: a year.
 NO_LIMIT = 365 * 86400.0
@@ -59,6 +60,7 @@ class Run:
     Attributes:
         ending: somebody has asked for the end, or it has come.
         over: on_close has been called for the last time, or is being called.
+        own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
         silent: on_close gets no code.
 
     Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
@@ -80,6 +82,7 @@ class Run:
         self.when_over = when_over
         self.ending = False
         self.over = False
+        self.own_pings = bool(app.ping_interval) and has_own_pings(app)
         self.silent = False
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
@@ -218,9 +221,11 @@ class Bridge(WebSocketProtocol):
         if not self.run.ending:
             self.app.sock = AppSocket(connection)
         self._forget_pings()
+        if self.run.own_pings:
+            start_pings(self.app)
 
     def _forget_pings(self) -> None:
-        self.app.last_ping_tm = self.app.last_pong_tm = 0.0
+        stop_pings(self.app)
 
     def on_open(self) -> None:
         self._begin()
@@ -272,19 +277,20 @@ class Bridge(WebSocketProtocol):
             return
         self._forget_pings()
         session, self.session = self.session, None
-        status = text = None
+        told: Sequence[Any] = (None, None)
         # Not the code of our own complaint about the server, nor one that stands for none.
         if session is not None and session.received_close is not None:
             text = reason or None
             status = None if code == CloseCode.NO_STATUS else code
-            app.last_close_frame = _close_frame(session.received_close)
+            app.last_close_frame = frame = _close_frame(session.received_close)
             if session.closed_by_peer:
-                self._closed_by_server(_describe_close(status, text))
+                self._closed_by_server(describe_close(status, text))
                 run.silent = False  # keep_running = False in on_error comes too late for that
             else:
                 log_close_status(code)
+            told = app._get_close_args(frame)
         # on_error, above, may have closed the connection while it waited for its next attempt.
-        run.close_with(status, text, last=run.connection.phase is Phase.OVER)
+        run.close_with(*told, last=run.connection.phase is Phase.OVER)
 
     def _closed_by_server(self, exc: WebSocketConnectionClosedException) -> None:
         waiting = self.run.connection.phase is Phase.WAITING
@@ -293,7 +299,8 @@ class Bridge(WebSocketProtocol):
         info(f"{exc} - {'reconnect' if waiting else 'goodbye'}")
 
 
-def _describe_close(status: int | None, text: str | None) -> WebSocketConnectionClosedException:
+def describe_close(status: int | None, text: str | None) -> WebSocketConnectionClosedException:
+    """Return the exception that on_error gets for the server's close frame."""
     if status is None:
         message = "Connection closed"
     elif status == CloseCode.NORMAL:
@@ -324,7 +331,7 @@ class AppConnection(ClientConnection):
         """See Connection. The app can be run in the child, anew."""
         super().forked()
         run = self.app._current_run
-        if run is not None and run.connection is self:
+        if isinstance(run, Run) and run.connection is self:
             run.over = run.ending = True
 
     def _new_session(

@@ -18,6 +18,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -169,28 +170,51 @@ class TLSDuplex:
     """An ``ssl.SSLSocket``, or a NestedTLS, that one thread may read while another one writes.
 
     OpenSSL must not be called for one connection by two threads at a time. So there is a lock
-    around each call, and the socket is non-blocking: nobody waits while he holds it.
+    around each call, and the socket is non-blocking: nobody waits while he holds it. It becomes
+    so when it is used through here for the first time: a program that has attached a socket may
+    still do the opening handshake on the socket itself.
 
     Parameters:
-        sock: the socket; it is non-blocking from now on.
+        sock: the socket.
         timeout: seconds, or None, that :meth:`gettimeout` answers.
+
+    Attributes:
+        recv, send: as those of the socket.
     """
 
-    __slots__ = ("_lock", "_timeout", "sock")
+    __slots__ = ("_lock", "_timeout", "recv", "send", "sock")
 
     def __init__(self, sock: ssl.SSLSocket | NestedTLS, timeout: float | None) -> None:
         self.sock = sock
         self._lock = threading.Lock()
         self._timeout = timeout
-        sock.setblocking(False)
+        self.recv: Callable[[int], bytes] = self._first_recv
+        self.send: Callable[[Any], int] = self._first_send
+        if sock.gettimeout() == 0:
+            self._begin()
+        else:
+            sock.settimeout(timeout)
 
-    def recv(self, bufsize: int) -> bytes:
-        """As that of the socket."""
+    def _begin(self) -> None:
+        own = self.sock.gettimeout()
+        if own != 0:  # as it is now
+            self._timeout = own
+            self.sock.setblocking(False)
+        self.recv, self.send = self._recv, self._send
+
+    def _first_recv(self, bufsize: int) -> bytes:
+        self._begin()
+        return self._recv(bufsize)
+
+    def _first_send(self, data: Any) -> int:
+        self._begin()
+        return self._send(data)
+
+    def _recv(self, bufsize: int) -> bytes:
         with self._lock:
             return self.sock.recv(bufsize)
 
-    def send(self, data: Any) -> int:
-        """As that of the socket."""
+    def _send(self, data: Any) -> int:
         with self._lock:
             return self.sock.send(data)
 
@@ -206,9 +230,9 @@ class TLSDuplex:
         return self._timeout
 
     def settimeout(self, timeout: float | None) -> None:
-        """Set how long to wait. The socket stays non-blocking."""
+        """Set how long to wait. A non-blocking socket stays so."""
         self._timeout = timeout
-        self.sock.setblocking(False)
+        self.sock.settimeout(timeout if self.recv == self._first_recv else 0)
 
     def say_goodbye(self) -> None:
         """Send close_notify (RFC 8446 section 6.1), if that goes at once."""

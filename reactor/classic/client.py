@@ -38,12 +38,13 @@ from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, 
 from ..protocols.messages import MessageLimits
 from ..protocols.session import Close, Failure, State
 from .abnf import continuous_frame, frame_buffer
-from .client_connect import handshake_response, headers_of, open_connection, warn_of_unknown
+from .client_connect import handshake_response, headers_of, warn_of_unknown
 from .client_socket import ClientSocket, close_content, held, log_close_status
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
 from .errors import CLOSED
 from .frame import ABNF, STATUS_NORMAL, to_bytes
 from .options import MAX_MESSAGE_SIZE
+from .steps import open_connection
 from .trace import debug, isEnabledForTrace, trace
 
 __all__ = ["WebSocket", "create_connection"]
@@ -455,7 +456,7 @@ class WebSocket(ClientSocket):
                 finally:
                     self._write_until = None
             self._await_close(until)
-        except (WebSocketException, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - also of what only looks like a socket
             debug(f"the closing handshake failed: {exc}")
         finally:
             self.shutdown()

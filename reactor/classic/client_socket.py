@@ -13,6 +13,7 @@ number may be another connection's a moment later.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from ..exceptions import (
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
-from ..transports.tls_nested import is_tls
+from ..transports.tls_nested import NestedTLS, is_tls
 from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
 from .errors import CLOSED, TIMED_OUT
@@ -81,8 +82,8 @@ class NoLock:
     def release(self) -> None:
         """There is nothing to release."""
 
-    def __enter__(self) -> bool:
-        return True
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(self, *args: object) -> None:
         pass
@@ -162,7 +163,7 @@ class ClientSocket:
         self._sock = sock
         # What is read and written: the socket itself, or TLS in a form that is safe for threads.
         self._stream: Any = sock
-        if is_tls(sock):
+        if isinstance(sock, (socket.socket, NestedTLS)) and is_tls(sock):
             timeout = self.sock_opt.timeout
             self._stream = TLSDuplex(sock, sock.gettimeout() if timeout is None else timeout)
         self._session = self._new_session()
@@ -290,7 +291,8 @@ class ClientSocket:
         # The number of a descriptor that a thread still waits for must not become another's.
         free = self.readlock.acquire(timeout=PATIENCE)
         try:
-            sock.close()
+            if getattr(sock, "_closed", False) is not True:  # somebody else may have closed it
+                sock.close()
         except OSError as exc:
             debug(f"the socket could not be closed: {exc}")
         finally:

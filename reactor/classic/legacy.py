@@ -7,15 +7,16 @@ What it must not know: anything of ours but URLs and proxies.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..exceptions import WebSocketProxyException
-from ..proxies import choose_proxy
+from ..proxies import choose_proxy, no_proxy_of
 from ..url import WebSocketURL
 from ..url import parse_url as _parse_url
 from .client_socket import NoLock
@@ -79,6 +80,38 @@ def parse_url(url: str) -> tuple[str, int, str, bool]:
     """Return host, port, resource, and whether it is wss. ValueError for other URLs."""
     parsed = _parse_url(url)
     return parsed.host, parsed.port, parsed.resource, parsed.secure
+
+
+def _is_no_proxy_host(hostname: str, no_proxy: Sequence[str] | None) -> bool:
+    """Whether a host is reached without a proxy; None: as the environment says."""
+    proxy = "http://proxy"  # any: the question is whether it is passed by
+    entries = list(no_proxy or no_proxy_of(os.environ))
+    return choose_proxy(WebSocketURL("ws", hostname, 80, "/"), proxy, entries, {}) is None
+
+
+def _is_address_in_network(ip: str, net: str) -> bool:
+    """Whether an IP address is in a network in CIDR notation."""
+    return _is_subnet_address(net) and _is_ip_address(ip) and _is_no_proxy_host(ip, [net])
+
+
+def _is_ip_address(addr: str) -> bool:
+    """Whether this is an IP address."""
+    if not isinstance(addr, str):
+        raise TypeError(f"an address is a str, not {type(addr).__name__}")
+    return _parses(ipaddress.ip_address, addr)
+
+
+def _is_subnet_address(hostname: str) -> bool:
+    """Whether this is an IP network in CIDR notation, or an address."""
+    return _parses(ipaddress.ip_network, hostname)
+
+
+def _parses(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def get_proxy_info(

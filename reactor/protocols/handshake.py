@@ -34,6 +34,7 @@ __all__ = [
     "make_key",
     "names_of",
     "normalize_headers",
+    "refusal_text",
 ]
 
 VERSION = "13"  # RFC 6455 section 4.1, of the header Sec-WebSocket-Version
@@ -338,9 +339,7 @@ def _invalid(fault: str) -> WebSocketHandshakeException:
 
 
 def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusException:
-    """Return the exception for a status other than 101. Its text is that of websocket-client.
-
-    In the text, what the server has said is escaped and cut; the attributes have all of it.
+    """Return the exception for a status other than 101, with the text of :func:`refusal_text`.
 
     Parameters:
         response: the head that came.
@@ -348,18 +347,28 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
     """
     reason = response.reason or None
     headers = response.headers.to_dict()
-    text = body.decode("utf-8", errors="replace") if body else None
     return WebSocketBadStatusException(
-        " -+-+- ".join(
-            [
-                f"Handshake status {response.status} {printable(str(reason))}",
-                printable(str(headers), _REFUSAL_SHOWN),
-                printable(str(text), _REFUSAL_SHOWN),
-            ]
-        ),
+        refusal_text(response.status, reason, headers, body),
         response.status,
         reason,
         headers,
         # An empty body is one where the server has said that there is one.
         body if body or "Content-Length" in response.headers else None,
+    )
+
+
+def refusal_text(
+    status: int, reason: str | None, headers: Mapping[str, str], body: bytes | None
+) -> str:
+    """Return what an exception says of a status other than 101, in websocket-client's form.
+
+    What the server has said is escaped and cut; the attributes of the exception have all of it.
+    """
+    text = body.decode("utf-8", errors="replace") if body else None
+    return " -+-+- ".join(
+        [
+            f"Handshake status {status} {printable(str(reason))}",
+            printable(str(headers), _REFUSAL_SHOWN),
+            printable(str(text), _REFUSAL_SHOWN),
+        ]
     )

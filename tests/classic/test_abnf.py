@@ -786,3 +786,19 @@ def test_fragments_are_appended_and_not_copied_together_again_and_again() -> Non
     collect(assembler, frames(reactor, (CONT, b"c", 0)))
     assert assembler.cont_data[1] is growing
     assert collect(assembler, frames(reactor, (CONT, b"d", 1))) == [(BINARY, b"abcd")]
+
+
+def test_a_masking_key_and_what_is_masked_with_it(library: Any) -> None:
+    frame = library.ABNF(opcode=library.ABNF.OPCODE_TEXT, data="ab")
+    assert frame._get_masked(b"\x01\x02\x03\x04") == b"\x01\x02\x03\x04\x60\x60"
+
+
+def test_recv_strict_asks_for_no_more_than_a_record_of_tls(library: Any) -> None:
+    asked: list[int] = []
+
+    def recv(size: int) -> bytes:
+        asked.append(size)
+        return bytes(size)
+
+    assert library.frame_buffer(recv, True).recv_strict(40_000) == bytes(40_000)
+    assert max(asked) <= 16384

@@ -285,11 +285,11 @@ def test_tls_is_read_and_written(tls_pair: TLSPair) -> None:
 
 def test_tls_is_not_blocking_and_has_a_time_out_all_the_same(tls_pair: TLSPair) -> None:
     duplex, server = tls_pair
-    assert duplex.sock.gettimeout() == 0
     assert duplex.gettimeout() == 10
     duplex.settimeout(0.01)
     with pytest.raises(WebSocketTimeoutException, match=r"^Connection timed out$"):
         recv(duplex, 1)
+    assert duplex.sock.gettimeout() == 0
     duplex.settimeout(0)
     with pytest.raises(WebSocketTimeoutException, match=r"^Connection timed out$"):
         recv(duplex, 1)
@@ -297,6 +297,19 @@ def test_tls_is_not_blocking_and_has_a_time_out_all_the_same(tls_pair: TLSPair) 
     waiting = Background(recv, duplex, 1)
     server.send(b"x")
     assert waiting.result() == b"x"
+
+
+def test_a_tls_socket_blocks_until_it_is_used(tls_pair: TLSPair) -> None:
+    """For a program that attaches it and does the opening handshake itself."""
+    duplex, server = tls_pair
+    assert duplex.sock.gettimeout() == duplex.gettimeout() == 10
+    duplex.settimeout(9)
+    assert duplex.sock.gettimeout() == 9
+    waiting = Background(duplex.sock.recv, 1)
+    server.send(b"xy")
+    assert waiting.result() == b"x"
+    assert recv(duplex, 1) == b"y"
+    assert (duplex.sock.gettimeout(), duplex.gettimeout()) == (0, 9)
 
 
 def test_a_time_out_set_at_the_socket_itself_counts(tls_pair: TLSPair) -> None:
