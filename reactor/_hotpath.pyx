@@ -34,6 +34,7 @@ from ssl import SSLEOFError, SSLSocket
 from .connection import Connection
 from .dispatcher import deliver as python_deliver
 from .dispatcher import report
+from .holding import Holding
 from .loop import EventLoop
 from .protocols.events import OPEN
 from .protocols.frames import new_mask, serialize
@@ -105,6 +106,7 @@ cdef object descriptor_of = getattr(socket, "fileno", None)
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
 cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
+cdef Py_ssize_t STREAM_ABOVE_HIGH = find_slot(Stream, "above_high")
 cdef Py_ssize_t STREAM_RECEIVER = find_slot(Stream, "_receiver")
 cdef Py_ssize_t STREAM_SOCK = find_slot(Stream, "sock")
 cdef Py_ssize_t STREAM_STATE = find_slot(Stream, "state")
@@ -133,6 +135,7 @@ cdef Py_ssize_t PROTOCOL = find_slot(Sending, "protocol")
 cdef Py_ssize_t SESSION = find_slot(Sending, "session")
 cdef Py_ssize_t STREAM = find_slot(Sending, "stream")
 cdef Py_ssize_t WRITE_LIMIT = find_slot(Sending, "_write_limit")
+cdef Py_ssize_t DELIVER = find_slot(Holding, "_deliver")
 cdef Py_ssize_t LAST_ACTIVITY = find_slot(Connection, "last_activity")
 
 
@@ -278,8 +281,22 @@ cdef int handle(connection, list events) except -1:
     if holds(session, SESSION_UNFINISHED, True):
         connection.hold_back()
     if PyList_GET_SIZE(events):
-        deliver(connection, session, events)
+        if holds(connection, DELIVER, python_deliver) or is_alone(connection, events):
+            deliver(connection, session, events)
+        else:
+            get(connection, DELIVER)(connection, events)
     return 0
+
+
+cdef bint is_alone(connection, list events) except -1:
+    """Whether pacing.py would hold nothing back: one event, and room for an answer."""
+    stream = get(connection, STREAM)
+    return (
+        PyList_GET_SIZE(events) == 1
+        and holds(connection, OUTBOX, None)
+        and is_a(stream, Stream)
+        and holds(stream, STREAM_ABOVE_HIGH, False)
+    )
 
 
 cdef bint is_between_messages(session) except -1:

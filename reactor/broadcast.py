@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 from .connection import Connection
 from .dispatcher import call_on_error
-from .exceptions import WebSocketException, WebSocketQueueFullException
+from .exceptions import (
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketQueueFullException,
+)
 from .protocols.session import State, WebSocketSession
 from .protocols.shared import SharedMessage
 from .protocols.websocket import WebSocketProtocol
@@ -88,3 +92,5 @@ def _send(connection: Connection, send: Callable[..., None], *args: object) -> N
         send(*args)
     except WebSocketQueueFullException as exc:
         call_on_error(connection.protocol, exc)
+    except WebSocketConnectionClosedException:
+        pass  # its queue was full, and that was the end of it: see on_overflow

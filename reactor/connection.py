@@ -37,17 +37,16 @@ import threading
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from .dispatcher import call, call_on_error, conclude, deliver
 from .exceptions import (
     CloseCode,
     WebSocketException,
     WebSocketPeerException,
+    WebSocketQueueFullException,
     WebSocketTimeoutException,
 )
 from .holding import Holding
-from .mistakes import check_called
 from .options import ConnectionOptions
 from .printable import printable, quoted
 from .protocols.frames import new_mask
@@ -60,7 +59,6 @@ from .protocols.session import (
     WebSocketSession,
     check_close,
 )
-from .protocols.websocket import WebSocketProtocol
 from .sending import Phase
 from .timers import Action, KeepAlive
 from .transports.linger import Linger
@@ -75,52 +73,12 @@ if TYPE_CHECKING:
     from .timers import Timer
     from .transports.stream import Stream
 
-__all__ = ["Connection", "Phase", "check_factory", "check_protocol"]
+__all__ = ["Connection", "Phase"]
 
 logger = logging.getLogger("reactor")
 
 #: Seconds at most that a peer which has broken the protocol is given to read why.
 FAREWELL = 1.0
-#: The handlers of a protocol object.
-HANDLERS = frozenset(name for name in vars(WebSocketProtocol) if name.startswith("on_"))
-
-#: Classes whose handlers were looked at.
-_checked: WeakSet[type[WebSocketProtocol]] = WeakSet()
-
-
-def check_protocol(handlers: object) -> None:
-    """Check that *handlers* can be given to a connection.
-
-    Raises TypeError when it is no WebSocketProtocol, or has a handler that nobody would await;
-    ValueError when it has a connection.
-    """
-    if not isinstance(handlers, WebSocketProtocol):
-        raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
-    if handlers.state is not State.CLOSED:
-        raise ValueError(f"{handlers!r} has a connection already")
-    kind = type(handlers)
-    if kind not in _checked:
-        for name in HANDLERS:
-            check_called(f"{kind.__name__}.{name}", getattr(kind, name))
-        _checked.add(kind)
-    for name in HANDLERS & getattr(handlers, "__dict__", {}).keys():  # assigned to the object
-        check_called(f"{kind.__name__}.{name}", getattr(handlers, name))
-
-
-def check_factory(factory: object) -> None:
-    """Check that *factory* can be called for a protocol object; TypeError when it cannot."""
-    if isinstance(factory, WebSocketProtocol):
-        name = type(factory).__name__
-        raise TypeError(
-            "protocol must be a class or a function, which is called for every connection, "
-            f"not the object {factory!r} (did you mean the class, {name}?)"
-        )
-    if not callable(factory):
-        raise TypeError(
-            "protocol must be a subclass of WebSocketProtocol, or a function that returns an "
-            f"object of one, not {factory!r}"
-        )
-    check_called("protocol", factory)
 
 
 class _Undelivered:
@@ -150,7 +108,6 @@ class Connection(Holding):
 
     __slots__ = (
         "_keep_alive",
-        "_paused",
         "_registry",
         "_timer",
         "last_activity",
@@ -168,7 +125,6 @@ class Connection(Holding):
         self.subprotocol: str | None = None
         #: When bytes last came, by the clock of the loop's turns.
         self.last_activity = 0.0
-        self._paused = False  # whether the user wants nothing to be read
         self._registry = registry
         self._timer: Timer | None = None
         self._keep_alive: KeepAlive | None = None
@@ -236,7 +192,7 @@ class Connection(Holding):
         if session.unfinished:
             self.hold_back()
         if events:
-            deliver(self, events)
+            self._deliver(self, events)
 
     def _answer(self) -> None:
         """The session has put out pongs."""
@@ -260,10 +216,9 @@ class Connection(Holding):
 
     def eof_received(self) -> None:
         """The peer has ended its side, without a close frame of this attempt being seen."""
-        if self.comes_later(self.eof_received):
-            return
-        self.flush()  # a TLS stream tells of the last data and of the end in one call
-        self._lost(None)
+        if not self.comes_later(self.eof_received):
+            self.flush()  # a TLS stream tells of the last data and of the end in one call
+            self._lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The stream has ended, without a close frame of this attempt being seen."""
@@ -272,6 +227,7 @@ class Connection(Holding):
 
     def queue_drained(self) -> None:
         """The write queue is below its low mark again."""
+        self._catch_up_soon()
         if self._outbox is not None:
             self._outbox.run()
             if self.stream.above_high:
@@ -302,27 +258,6 @@ class Connection(Holding):
         else:
             self._end(event.error.close_code, str(event.error), event.error)
 
-    # -- reading, and not ----------------------------------------------------------------
-
-    def pause_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self.state is State.OPEN:  # else the peer's close frame would not be seen
-            self._paused = True
-            self.stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self._phase is Phase.ATTACHED:
-            self._paused = False
-            self._read_on()
-
-    def _read_on(self) -> None:
-        """Read, unless the user does not want it, or something is held back."""
-        if not (self._paused or self.session.unfinished):
-            self.stream.start_reading()
-
     # -- beginning -----------------------------------------------------------------------
 
     def _attach(
@@ -336,10 +271,10 @@ class Connection(Holding):
         options = self.options
         self.session = self._new_session(agreement)
         self.session.opened()
-        self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
+        self.stream = make_stream(self._loop, sock, self, *options.water_marks)
         self._phase = Phase.ATTACHED
         self.last_activity = self._loop.now
-        self._paused = False
+        self._forget_what_was_held()
         self.stream.start_reading()
         if options.keep_alive is not None:
             self._keep_alive = KeepAlive(options.keep_alive)
@@ -393,6 +328,8 @@ class Connection(Holding):
             # is not told.
             stream = self.stream
             silent = stream.reading and not stream.read_now()
+            if self._behind:  # it is not heard until it has taken something
+                silent = stream.queued > 0 and not self._paused
             if silent and not keep_alive.on_backlog(now, stream.backlog()):
                 self._dead()
                 return
@@ -421,6 +358,18 @@ class Connection(Holding):
     def _dead(self) -> None:
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", WebSocketTimeoutException("ping/pong timed out"))
+
+    def cut_off(self, error: WebSocketQueueFullException) -> None:
+        """See Sending."""
+        self.session.lost()  # no handler hears of what was read already
+        self._stop_timer()
+        self.stream.pause_reading()
+        self._loop.call_soon(self._cut_off, self.session, error)
+
+    def _cut_off(self, session: WebSocketSession, error: WebSocketQueueFullException) -> None:
+        if self._phase is Phase.ATTACHED and self.session is session:
+            self.stream.abort()
+            self._end(CloseCode.ABNORMAL, "", error)
 
     # -- ending --------------------------------------------------------------------------
 
@@ -451,6 +400,7 @@ class Connection(Holding):
             self._drop_outbox()
             self.cork()
             self._paused = False
+            self._catch_up_soon()
             self._read_on()  # for the answer
             self._stop_timer()
             if timeout is None:
@@ -480,6 +430,8 @@ class Connection(Holding):
         """The connection is over. Tell the protocol object, and see what comes next."""
         self._stop_timer()
         self._drop_outbox()
+        if self.pacing is not None:
+            self.pacing.held.clear()
         self._keep_alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()

@@ -100,6 +100,8 @@ class Forkable:
         Called before anything else runs there; even by a handler that has forked, in the middle of
         a turn, which ends with an error.
         """
+        if self._closed:
+            return
         self._forked = self._closed = True
         self.debug = True  # every call is checked from now on, and refused
         self.running = False

@@ -72,8 +72,14 @@ class ConnectionOptions:
         compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: none.
         max_head_size, max_header_count: bytes and header lines that the peer's part of the
             opening handshake may have, and a proxy's answer. One line may take all of the bytes.
-        write_limit: bytes in the write queue at which ``send`` raises
-            WebSocketQueueFullException.
+        write_limit: bytes in the write queue at which ``on_overflow`` applies.
+        on_overflow: what becomes of a peer that takes less than it is sent. "raise": at
+            ``write_limit``, ``send`` raises WebSocketQueueFullException. "close": it returns 0,
+            and the connection ends: ``on_error`` hears of that exception, ``on_close`` of 1006.
+            (Other verbs, and other threads, get WebSocketConnectionClosedException.) "pause":
+            while the queue is above its high mark, nothing is read, and what was read is not
+            delivered; so who answers what comes never gets to the limit. Who sends more than
+            that at one go does, and then ``send`` raises.
         high_water, low_water: ``on_writable`` is called when the write queue, having been
             above the first, falls to the second.
     """
@@ -92,6 +98,7 @@ class ConnectionOptions:
     max_head_size: int = 65536
     max_header_count: int = 128
     write_limit: int = 16 * 1024 * 1024
+    on_overflow: str = "raise"
     high_water: int = 65536
     low_water: int = 16384
 
@@ -118,6 +125,9 @@ class ConnectionOptions:
             lambda value: 0 <= value <= self.high_water,
             f"between 0 and high_water={self.high_water}",
         )
+        policies = ("raise", "close", "pause")
+        if self.on_overflow not in policies:
+            raise ValueError(f"on_overflow must be one of {policies}, not {self.on_overflow!r}")
         # Made now, so that a wrong value is an error of the call that gave it.
         _ = self.keep_alive, self.message_limits, self.head_limits, self.deflate
 
@@ -141,6 +151,16 @@ class ConnectionOptions:
         """
         check_names(given, [option.name for option in fields(cls)], where)
         return cls(**given)
+
+    @cached_property
+    def water_marks(self) -> tuple[int, int]:
+        """The marks of the write queue. Where reading is paused at the first, it must not be so
+        near to the limit that one answer more is too much.
+        """
+        high = self.high_water
+        if self.on_overflow == "pause":
+            high = min(high, self.write_limit // 2)
+        return high, min(self.low_water, high)
 
     @cached_property
     def keep_alive(self) -> KeepAlivePolicy | None:

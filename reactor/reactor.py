@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .client_connection import ClientConnection
-from .connection import Connection, Phase, check_factory, check_protocol
+from .connection import Connection, Phase
 from .exceptions import CloseCode
+from .handlers import check_factory, check_protocol
 from .loop import LoopStats
 from .options import ClientOptions, ServerOptions
 from .protocols.session import State

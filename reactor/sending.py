@@ -17,7 +17,6 @@ the calls.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -30,6 +29,7 @@ from .exceptions import (
     WebSocketQueueFullException,
     WebSocketStateException,
 )
+from .locks import ProcessLock
 from .outbox import Fragments, Message, Outbox
 from .protocols.events import OPEN
 from .protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
@@ -54,17 +54,7 @@ CORK_LIMIT = 65536
 #: what the call takes.
 CALL_SIZE = 320
 
-_thread_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """In a forked child: a thread that is not there may hold the one there was."""
-    global _thread_lock
-    _thread_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_thread_lock = ProcessLock()
 
 
 class Phase(IntEnum):
@@ -108,7 +98,7 @@ class Sending:
         self._role = role
         self._phase = Phase.CONNECTING
         self._write_limit = options.write_limit
-        self._cork_limit = min(CORK_LIMIT, options.high_water)
+        self._cork_limit = min(CORK_LIMIT, options.water_marks[0])
         self._corked = 0  # bytes in the session's output
         self._from_threads = 0  # bytes on their way from other threads to the loop
         self._outbox: Outbox | None = None  # while there is a message in fragments
@@ -154,7 +144,8 @@ class Sending:
         if self._phase is not _ATTACHED:
             self._refuse()
         if self.stream.queued >= self._write_limit:
-            raise self._queue_full(self.stream.queued)
+            self._overflowed(self.stream.queued)
+            return 0
         session = self.session
         size = session.send(message, compress)
         self._corked += size
@@ -282,7 +273,7 @@ class Sending:
         if self._outbox is not None:
             queued += self._outbox.size
         if queued >= self._write_limit:
-            raise self._queue_full(queued)
+            self._overflowed(queued)
         return self.session
 
     def _check_open(self) -> None:
@@ -294,6 +285,19 @@ class Sending:
             raise WebSocketStateException("the connection is not open yet")
         self._loop.check_process()
         raise _closed()
+
+    def _overflowed(self, queued: int) -> None:
+        """The write queue has reached its limit: an error, or the end of the connection."""
+        error = self._queue_full(queued)
+        if self.options.on_overflow != "close":
+            raise error
+        if self.session.state is not OPEN:
+            raise _closed()
+        self.cut_off(error)
+
+    def cut_off(self, error: WebSocketQueueFullException) -> None:
+        """End the connection, but not from within the verb that was called."""
+        raise AssertionError("the connection does")
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:
         return WebSocketQueueFullException(
@@ -372,7 +376,10 @@ class Sending:
         if self._ending or self.state is not OPEN:
             self._refuse()
         if buffered >= self._write_limit:
-            raise self._queue_full(buffered)
+            if self.options.on_overflow != "close":
+                raise self._queue_full(buffered)
+            self._hand_over(0, self._overflowed, buffered)
+            raise _closed()
 
     def _hand_over(self, size: int, method: Callable[..., None], *args: Any) -> None:
         """Have the loop call *method*, unless the connection has ended by then."""

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 from .accept import Upgraded, accept_upgrade
 from .admission import HTTPResponse
-from .connection import Connection, check_protocol
+from .connection import Connection
 from .exceptions import CloseCode, WebSocketException
+from .handlers import check_protocol
 from .options import ServerOptions
 from .protocols.frames import OP_CLOSE, serialize
 from .protocols.http11 import parse_again
@@ -120,7 +121,7 @@ class ServerConnection(Connection):
         try:
             super()._over(code, reason, error)
         finally:  # KeyboardInterrupt and SystemExit pass through
-            self._listener.connections.discard(self)
+            self._listener.connection_over(self)
 
     def _when_closed(self) -> Callable[[], object]:
         return partial(self._listener.leave, self._address)  # which keeps nothing else alive
@@ -305,6 +306,10 @@ class Listener:
         self._enter(address)
         self.connections.add(connection)
         connection.open(upgraded)
+
+    def connection_over(self, connection: ServerConnection) -> None:
+        """One of the connections has ended; its socket may linger."""
+        self.connections.discard(connection)
 
     # -- counting ------------------------------------------------------------------------
 

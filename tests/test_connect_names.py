@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from reactor import Reactor, create_connection
+from reactor import (
+    Reactor,
+    create_connection,
+)
 from reactor.helpers import look_ups
 from reactor.tasks import run_blocking
 from reactor.transports import dial, hosts

@@ -23,7 +23,8 @@ from reactor import (
     WebSocketProtocolException,
     WebSocketQueueFullException,
 )
-from reactor.connection import Connection, Phase, check_protocol
+from reactor.connection import Connection, Phase
+from reactor.handlers import check_protocol
 from reactor.options import ServerOptions
 from reactor.protocols.session import Role
 

@@ -20,15 +20,15 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 #: A name stands for a module, or for a package with everything in it. Lower floors first;
 #: imports go down, or stay on the floor.
 FLOORS = (
-    {"exceptions", "mistakes", "printable"},
+    {"exceptions", "locks", "mistakes", "printable"},
     {"timers", "protocols"},
     {"poller", "helpers"},
     {"loop", "interrupts", "lifetime", "share", "tasks", "within", "transports"},
     {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
     {
-        *("connection", "client_connection", "holding", "sending", "outbox", "broadcast"),
-        *("dispatcher", "errorlog"),
+        *("connection", "client_connection", "handlers", "holding", "pacing", "sending", "outbox"),
+        *("broadcast", "dispatcher", "errorlog"),
     },
     {"server", "reactor", "hosting", "classic", "hotpath"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},

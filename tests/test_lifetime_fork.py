@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor import Reactor, WebSocketForkException, sending
+from reactor import Reactor, WebSocketForkException
 
 from .support.certificates import Authority
 from .support.driving import run_until
@@ -76,6 +76,13 @@ def test_the_same_over_tls_in_both_roles(
     second = loop.connect(url, Recorder, sslopt=authority.sslopt)
     run_until(loop, lambda: first.messages and second.names)
     assert (first.messages, second.names) == (["x"], ["open"])
+
+
+def test_a_loop_that_was_closed_before_is_just_that(capfd: pytest.CaptureFixture[str]) -> None:
+    loop = Reactor()
+    loop.close()
+    assert in_child(loop.run_once) == "RuntimeError: the event loop is closed"
+    assert capfd.readouterr() == ("", "")  # Python writes there what a hook raises
 
 
 def test_the_path_of_a_listener_stays(loop: Reactor, unix_path: str) -> None:
@@ -217,11 +224,6 @@ def test_a_child_may_have_a_loop_of_its_own(loop: Reactor) -> None:
 
     assert in_child(lambda: talk(Reactor())) == "['open', 'close']"
     assert talk(loop) == ["open", "close"]
-
-
-def test_a_lock_that_another_thread_held_is_free_in_the_child() -> None:
-    with sending._thread_lock:
-        assert in_child(lambda: sending._thread_lock.locked()) == "False"
 
 
 class TestApp:

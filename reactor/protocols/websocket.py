@@ -163,7 +163,8 @@ class WebSocketProtocol:
         message has to wait). Raises TypeError for another type of message,
         WebSocketStateException before the connection is open,
         WebSocketConnectionClosedException once it is closing or closed, and
-        WebSocketQueueFullException when the write queue has reached its limit.
+        WebSocketQueueFullException when the write queue has reached its limit, unless the
+        option ``on_overflow`` says something else.
         """
         return self._connection.send(message, compress)
 

@@ -77,7 +77,13 @@ class Linger:
     def eof_received(self) -> None:
         """The stream ends by itself."""
 
+    def queue_filled(self) -> None:
+        """Nobody listens."""
+
     def queue_drained(self) -> None:
+        """Nobody listens."""
+
+    def write_failed(self) -> None:
         """Nobody listens."""
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -18,7 +18,6 @@ between the address families, as RFC 8305 section 4 asks.
 from __future__ import annotations
 
 import socket
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import chain, zip_longest
@@ -27,6 +26,7 @@ from typing import Any, NamedTuple
 
 from ..exceptions import WebSocketAddressException, WebSocketTimeoutException
 from ..helpers import look_ups
+from ..locks import ProcessLock
 from ..tasks import in_thread, now
 from .hosts import known_addresses
 from .names import canonical_host
@@ -62,7 +62,7 @@ class Answer(NamedTuple):
 
 
 _cache: OrderedDict[tuple[str, int, int], Answer] = OrderedDict()  # the oldest first
-_cache_lock = threading.Lock()
+_cache_lock = ProcessLock()
 
 
 async def resolve(

@@ -69,8 +69,14 @@ class Receiver(Protocol):
     def eof_received(self) -> None:
         """The peer will send nothing more. The stream can still write."""
 
+    def queue_filled(self) -> None:
+        """The write queue is above the high mark; ``queue_drained`` follows."""
+
     def queue_drained(self) -> None:
         """The write queue, having been above the high mark, is below the low mark."""
+
+    def write_failed(self) -> None:
+        """The stream can write nothing more; what has come already is still handed up."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """The stream is closed; *error* is what ended it, None for an orderly end."""
@@ -290,8 +296,9 @@ class Stream:
     def _count(self) -> None:
         assert self._queue is not None
         self.queued = self._queue.size
-        if self.queued > self._high:
+        if self.queued > self._high and not self.above_high:
             self.above_high = True
+            self._receiver.queue_filled()
 
     def _on_writable(self) -> None:
         queue = self._queue
@@ -344,6 +351,11 @@ class Stream:
         self._loop.poller.remove(self._fd)
         if self._reading:
             self._drain_soon()
+        self._loop.call_soon(self._tell_unwritable)
+
+    def _tell_unwritable(self) -> None:
+        if self.state is StreamState.UNWRITABLE:
+            self._receiver.write_failed()
 
     # -- ending --------------------------------------------------------------------------
 

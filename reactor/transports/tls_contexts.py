@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..exceptions import WebSocketException, WebSocketTLSOptionException
+from ..locks import ProcessLock
 from .names import server_hostname
 
 __all__ = [
@@ -90,7 +91,7 @@ VARIABLES = (CA_BUNDLE_VARIABLE, KEYLOG_VARIABLE, "SSL_CERT_FILE", "SSL_CERT_DIR
 
 _contexts: OrderedDict[Hashable, _SharedContext] = OrderedDict()
 _SECRET_KEY = os.urandom(16)
-_contexts_lock = threading.RLock()  # reentrant: a password may be a function of the user
+_contexts_lock = ProcessLock(threading.RLock)  # reentrant: a password may be a function of the user
 
 
 def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:

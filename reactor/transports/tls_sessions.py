@@ -22,11 +22,11 @@ never resume: see :class:`_Reads`.
 from __future__ import annotations
 
 import ssl
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+from ..locks import ProcessLock
 from .tls_contexts import strictness
 
 __all__ = ["Resumption", "SessionCache", "session_cache"]
@@ -108,7 +108,7 @@ class SessionCache:
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._reads = _Reads(limit)
 

@@ -162,6 +162,7 @@ def scripts(draw: st.DrawFn) -> Script:
         "max_message_size": draw(st.sampled_from([1 << 24] * 4 + [5, 1000])),
         "write_limit": draw(st.sampled_from([1 << 24] * 4 + [1, 1000, 100000])),
         "high_water": draw(st.sampled_from([65536] * 3 + [0, 1, 1000])),
+        "on_overflow": draw(st.sampled_from(["raise"] * 3 + ["pause", "close"])),
     }
     options["low_water"] = options["high_water"] // 4
     if options["fragments"]:

@@ -86,7 +86,10 @@ def attach(
         connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
     else:
         listener: Any = SimpleNamespace(
-            registry=loop.connections, connections=set(), leave=lambda address: None
+            registry=loop.connections,
+            connections=set(),
+            connection_over=lambda connection: None,
+            leave=lambda address: None,
         )
         request = Request("GET", "/twin", Headers([]))
         checked = ServerOptions(**options)

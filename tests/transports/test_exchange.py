@@ -118,9 +118,7 @@ def test_more_that_does_not_come_by_the_deadline(
 ) -> None:
     coroutine = read_more(pair[0], 5.0, "host")
     coroutine.send(None)
-    with pytest.raises(
-        WebSocketTimeoutException, match="timed out in the opening handshake with host"
-    ):
+    with pytest.raises(WebSocketTimeoutException, match=r"timed out in the opening .* host$"):
         coroutine.send(set())
 
 
@@ -215,9 +213,7 @@ def test_a_request_that_nobody_reads_is_given_up_at_the_deadline(
 ) -> None:
     coroutine = send_request(pair[0], LARGE, 5.0, "host")
     coroutine.send(None)
-    with pytest.raises(
-        WebSocketTimeoutException, match="timed out in the opening handshake with host"
-    ):
+    with pytest.raises(WebSocketTimeoutException, match=r"timed out in the opening .* host$"):
         coroutine.send(set())
 
 
