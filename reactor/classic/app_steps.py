@@ -6,9 +6,9 @@ WebSocket that blocks, and a dispatcher that waits for its socket.
 What it must not know: the loop of a reactor.
 
 How it works. As a rule an app is a connection on the reactor. But tests of programs put a class
-of their own in the place of the WebSocket that websocket-client makes, or of a step of connecting
-(steps.py), or have ``create_dispatcher`` return a loop. So when one of these is not ours, the app
-is run with them, in the calling thread.
+of their own in the place of the WebSocket that websocket-client makes, or of its methods, or of a
+step of connecting (steps.py), or have ``create_dispatcher`` return a loop. So when one of these is
+not ours, the app is run with them, in the calling thread.
 """
 
 from __future__ import annotations
@@ -32,14 +32,38 @@ __all__ = ["is_wanted", "run_in_steps"]
 
 _OWN = WebSocket
 
+#: What programs replace in the class itself.
+_METHODS = [
+    (name, getattr(WebSocket, name))
+    for name in (
+        "_recv",
+        "_send",
+        "close",
+        "connect",
+        "ping",
+        "pong",
+        "recv",
+        "recv_data",
+        "recv_data_frame",
+        "recv_frame",
+        "send",
+        "send_frame",
+        "shutdown",
+    )
+]
+
 #: Seconds of one wait without a ping_timeout, as in websocket-client.
 WAIT = 10
 
 
 def is_wanted(dispatcher: Any) -> bool:
     """Whether a program has put something of its own in a place that matters here."""
-    loops = (DispatcherBase, WrappedDispatcher)
-    return WebSocket is not _OWN or isinstance(dispatcher, loops) or is_replaced()
+    return (
+        WebSocket is not _OWN
+        or isinstance(dispatcher, (DispatcherBase, WrappedDispatcher))
+        or any(getattr(WebSocket, name) is not original for name, original in _METHODS)
+        or is_replaced()
+    )
 
 
 def run_in_steps(

@@ -12,6 +12,9 @@ import sys
 
 from reactor import install_as_websocket
 
+#: Where processes that multiprocessing spawns find ``websocket``: they are given ``sys.path``.
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_path")
+
 USAGE = "usage: python -m reactor.websocket SCRIPT [ARGUMENTS] | -m MODULE [ARGUMENTS]"
 
 
@@ -22,6 +25,7 @@ def main() -> int:
         print(USAGE, file=sys.stdout if arguments[:1] in (["-h"], ["--help"]) else sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     install_as_websocket()
+    sys.path.insert(1, PATH)
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

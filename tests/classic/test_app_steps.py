@@ -204,6 +204,34 @@ def test_an_app_on_an_address_that_a_program_chooses(library: Any, serve: Serve)
     assert peer.requests[0].headers["host"] == "host.invalid"
 
 
+def test_a_method_that_a_program_puts_around_another(library: Any, serve: Serve) -> None:
+    sent, original = [], library.WebSocket.send
+
+    def send(self: Any, payload: Any, opcode: int = TEXT) -> Any:
+        sent.append((payload, opcode))
+        return original(self, payload, opcode)
+
+    with mock.patch.object(library.WebSocket, "send", send):
+        recorded = RecordedApp(
+            library,
+            serve(echo).url,
+            reactions={
+                "open": lambda app: app.send("hello"),
+                "message": lambda app, text: app.close(),
+            },
+        )
+        events = recorded.run()
+    assert events == [("open",), ("message", "hello"), ("close", 1000, None)]
+    assert sent == [("hello", TEXT), (b"\x03\xe8", CLOSE)]
+
+
+def test_methods_of_a_test_that_connect_to_nothing(library: Any) -> None:
+    with mock.patch.object(library.WebSocket, "connect") as connect:
+        recorded = RecordedApp(library, "ws://host.invalid/")
+        assert recorded.run() == [("open",), ("close", None, None)]
+    assert connect.call_args.args == ("ws://host.invalid/",)
+
+
 # --- on ours only -------------------------------------------------------------------------------
 
 

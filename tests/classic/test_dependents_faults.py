@@ -518,6 +518,7 @@ def test_robot_framework_talks_and_is_reset(serve: Serve, tmp_path: Path) -> Non
         chat.next(BINARY, CLOSE)
         chat.reset()
 
+    need("robot")
     need("WebSocketClient")
     (tmp_path / "talk.robot").write_text(
         """

@@ -53,3 +53,25 @@ def test_its_exit_status_is_that_of_the_script(folder: Path) -> None:
 def test_without_a_script_it_says_how_it_is_used(arguments: tuple[str, ...], status: int) -> None:
     result = run_python("-m", "reactor.websocket", *arguments)
     assert (result.returncode, result.stdout + result.stderr) == (status, USAGE + "\n")
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_processes_that_it_starts_have_it_too(tmp_path: Path, method: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import multiprocessing
+import websocket, websocket._core
+
+def work(queue):
+    queue.put((websocket.__version__, websocket.WebSocket.__module__))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+    queue = context.SimpleQueue()
+    process = context.Process(target=work, args=(queue,))
+    process.start()
+    print(*queue.get())
+    process.join()
+""")
+    result = run_python("-m", "reactor.websocket", str(program), warnings="default")
+    assert result.stdout == "1.9.2 reactor.classic.client\n", result.stderr
