@@ -75,6 +75,7 @@ from .exceptions import (
     WebSocketStateException,
     WebSocketTimeoutException,
     WebSocketTLSException,
+    WebSocketTLSOptionException,
 )
 from .hotpath import compiled
 from .protocols.deflate import Deflate
@@ -136,6 +137,7 @@ __all__ = [
     "WebSocketQueueFullException",
     "WebSocketStateException",
     "WebSocketTLSException",
+    "WebSocketTLSOptionException",
     "WebSocketTimeoutException",
     "broadcast",
     "compiled",

@@ -151,6 +151,10 @@ class ClientConnection(Connection):
             upgraded.agreement,
         )
 
+    @property
+    def _lenient(self) -> bool:
+        return self.options.lenient
+
     def _new_mask(self) -> Callable[[], bytes | str]:
         source = self.options.mask_key
         return new_mask if source is None else lambda: source(4)

@@ -193,7 +193,9 @@ async def _attempt(
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
             return result
-        accepted = check_response(response, key, options.subprotocols, offer, headers)
+        accepted = check_response(
+            response, key, options.subprotocols, offer, headers, options.lenient
+        )
         agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
         if resumption is not None:
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
@@ -220,11 +222,12 @@ def _request(
         # RFC 7617; the URL is where people keep the credentials of HTTP Basic authentication.
         token = b64encode(f"{url.username}:{url.password or ''}".encode()).decode()
         headers = [*headers, ("Authorization", f"Basic {token}")]
+    origin = url.origin if options.origin is None else options.origin
     return build_request(
         None if options.suppress_host else options.host or url.host_header,
         url.resource,
         key,
-        origin=None if options.suppress_origin else options.origin or url.origin,
+        origin=None if options.suppress_origin else origin,
         subprotocols=options.subprotocols,
         extensions=extensions,
         headers=headers,

@@ -302,9 +302,14 @@ class Connection(Holding):
             decode_text=options.decode_text,
             fragments=options.fragments,
             fragment_size=options.fragment_size,
+            lenient=self._lenient,
             new_mask=self._new_mask(),
             agreement=agreement,
         )
+
+    @property
+    def _lenient(self) -> bool:
+        return False
 
     def _new_mask(self) -> Callable[[], bytes | str]:
         return new_mask

@@ -36,6 +36,7 @@ __all__ = [
     "WebSocketQueueFullException",
     "WebSocketStateException",
     "WebSocketTLSException",
+    "WebSocketTLSOptionException",
     "WebSocketTimeoutException",
 ]
 
@@ -120,8 +121,11 @@ class WebSocketProtocolException(WebSocketPeerException):
     """The peer broke RFC 6455."""
 
 
-class WebSocketPayloadException(WebSocketPeerException):
-    """A text message, or the reason of a close frame, is not UTF-8 (RFC 6455 section 8.1)."""
+class WebSocketPayloadException(WebSocketPeerException, ValueError):
+    """A text message, or the reason of a close frame, is not UTF-8 (RFC 6455 section 8.1).
+
+    It is a ValueError, as UnicodeDecodeError is.
+    """
 
     close_code = CloseCode.INVALID_PAYLOAD
 
@@ -141,9 +145,9 @@ class WebSocketConnectionClosedException(WebSocketException):
     """
 
     def __init__(
-        self, message: str = "", status_code: int | None = None, reason: str | None = None
+        self, *args: object, status_code: int | None = None, reason: str | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(*args)
         self.status_code = status_code
         self.reason = reason
 
@@ -167,7 +171,13 @@ class WebSocketQueueFullException(WebSocketException):
 
 
 class WebSocketTimeoutException(WebSocketException):
-    """An operation took longer than its time budget."""
+    """An operation took longer than its time budget.
+
+    Attributes:
+        connecting: whether that was TCP or TLS, so that nothing was said yet (bool).
+    """
+
+    connecting = False
 
 
 class WebSocketAddressException(WebSocketException):
@@ -233,6 +243,10 @@ class WebSocketProxyConnectRefusedException(
 
 class WebSocketTLSException(WebSocketConnectException, ssl.SSLError):
     """The TLS handshake failed."""
+
+
+class WebSocketTLSOptionException(WebSocketTLSException):
+    """An option for TLS, a file of certificates for example, cannot be used."""
 
 
 class WebSocketCertificateException(WebSocketTLSException, ssl.SSLCertVerificationError):

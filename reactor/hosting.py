@@ -12,6 +12,7 @@ connection, a message sent by a callback of the dispatcher) wakes it through its
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -28,12 +29,12 @@ def host(dispatcher: Any) -> HostedReactor:
     """Return the reactor that lives in *dispatcher*; always the same one for the same object.
 
     Parameters:
-        dispatcher: has ``read(sock, callback)``, ``timeout(seconds, callback)``,
-            ``signal(signum, callback)`` and ``abort``.
+        dispatcher: has ``read(sock, callback)``, ``signal(signum, callback)`` and ``abort``, and
+            by right ``timeout(seconds, callback)``; without, a thread keeps the time.
 
     Raises TypeError naming the method that is missing.
     """
-    for name in ("read", "timeout", "signal", "abort"):
+    for name in ("read", "signal", "abort"):
         if not callable(getattr(dispatcher, name, None)):
             raise TypeError(f"the dispatcher {dispatcher!r} has no {name}()")
     reactor: HostedReactor | None = getattr(dispatcher, ATTRIBUTE, None)
@@ -56,6 +57,7 @@ class HostedReactor(Reactor):
         self._watched = False  # the dispatcher was given our descriptor, and not told to drop it
         self._event: Any = None  # what it gave us for that
         self._alarm: float | None = None  # when the dispatcher will call us
+        self._bell: threading.Timer | None = None  # in place of a dispatcher without timers
 
     def _check_usable(self) -> None:
         super()._check_usable()
@@ -79,6 +81,11 @@ class HostedReactor(Reactor):
         self._nudge()
         return timer
 
+    def close(self) -> None:
+        """See EventLoop."""
+        self._stop_bell()
+        super().close()
+
     def _nudge(self) -> None:
         """Something was asked for: outside of a turn, have the dispatcher run one."""
         if self.running:
@@ -101,6 +108,7 @@ class HostedReactor(Reactor):
             raise
         if not self._busy():
             self._watched = False  # the dispatcher may end when nobody waits for anything
+            self._stop_bell()
             return False
         self._set_alarm()
         return True
@@ -114,7 +122,22 @@ class HostedReactor(Reactor):
         # One that is past was forgotten by the dispatcher, as by rel.init().
         if self._alarm is None or self._alarm < now or now + timeout < self._alarm:
             self._alarm = due = now + timeout
-            self._dispatcher.timeout(timeout, self._on_alarm, due)
+            if callable(getattr(self._dispatcher, "timeout", None)):
+                self._dispatcher.timeout(timeout, self._on_alarm, due)
+            else:
+                self._ring_in(timeout, due)
+
+    def _ring_in(self, timeout: float, due: float) -> None:
+        """The same for a dispatcher that has no timers: a thread sleeps in its place."""
+        self._stop_bell()
+        self._bell = threading.Timer(timeout, self._on_alarm, (due,))
+        self._bell.daemon = True
+        self._bell.start()
+
+    def _stop_bell(self) -> None:
+        if self._bell is not None:
+            self._bell.cancel()
+            self._bell = None
 
     def _on_alarm(self, due: float) -> None:
         if self._alarm == due:  # else an earlier one has taken its place

@@ -62,9 +62,9 @@ CALLS_USER_CODE: dict[str, frozenset[str]] = {
         "server": "_upgraded",
         "accept": "_ask",
         "admission": "choose_subprotocol further_headers",
-        "classic.app": "_call",
-        "classic.app_run": "_url",
-        "classic.options": "_current",
+        "classic.callbacks": "call",
+        "classic.app_run": "_url on_close",
+        "classic.options": "_current_header _current_cookie",
         # They call what may be compiled, and leaves no frame between them and user code; as do
         # those of the loop and of the reactor that run turns.
         "connection": "_attach",

@@ -255,6 +255,9 @@ class ClientOptions(ConnectionOptions):
             RFC 6455 section 5.3 demands.
         reconnect: a Backoff, a fixed number of seconds, or None: never reconnect. A server that
             refuses with Retry-After is heeded up to the Backoff's cap, see there.
+        lenient: True: what a server must not do and what harms nobody is let through: masked
+            frames, lengths that are not in their shortest form, extensions that were not offered
+            and a subprotocol where none was (both are ignored). False: it ends the connection.
         watch: is told of the opening handshakes; see HandshakeWatch.
     """
 
@@ -280,6 +283,7 @@ class ClientOptions(ConnectionOptions):
     proxy_timeout: float | None = None
     mask_key: Callable[[int], bytes | str] | None = None
     reconnect: Backoff | float | None = None
+    lenient: bool = False
     watch: HandshakeWatch | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -121,5 +121,5 @@ def sockets_of_websocket_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
     monkeypatch.setattr(app_module, "WebSocket", Remembering)
     yield
-    for sock in sockets:
+    for sock in filter(None, sockets):
         sock.close()

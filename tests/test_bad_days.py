@@ -192,7 +192,9 @@ def test_a_host_that_accepts_and_says_nothing(day: Day, serve: Serve) -> None:
     day.until(lambda: peer.connections)
     day.turn()
     day.clock.advance(30.1)
-    day.end_of(protocol, WebSocketTimeoutException, "opening handshake with 127.0.0.1 timed out")
+    day.end_of(
+        protocol, WebSocketTimeoutException, "timed out in the opening handshake with 127.0.0.1"
+    )
 
 
 def test_a_name_that_does_not_resolve(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,24 +348,24 @@ BAD_FRAMES: dict[str, tuple[bytes, type[WebSocketException], int, str]] = {
         1002,
         "frame from the server is masked",
     ),
-    "an unknown opcode": (build_frame(3), WebSocketProtocolException, 1002, "unknown opcode 3"),
+    "an unknown opcode": (build_frame(3), WebSocketProtocolException, 1002, "Invalid opcode 3"),
     "a fragment of nothing": (
         build_frame(CONT, b"x"),
         WebSocketProtocolException,
         1002,
-        "without a message to continue",
+        "a continuation without a message",
     ),
     "a long ping": (
         build_frame(PING, b"x" * 126),
         WebSocketProtocolException,
         1002,
-        "control frame with a payload of 126 bytes",
+        "at most 125 bytes, not 126",
     ),
     "a close code that is none": (
         build_frame(CLOSE, close_payload(1006)),
         WebSocketProtocolException,
         1002,
-        "invalid close code 1006",
+        "Invalid close opcode 1006",
     ),
     "text that is not UTF-8": (
         build_frame(TEXT, b"\xc3\x28"),
@@ -422,6 +424,35 @@ def test_a_frame_that_must_not_come(
     assert script.answer is not None
     assert script.answer.opcode == CLOSE
     assert script.answer.payload[:2] == close_payload(code)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+def test_frames_in_a_form_that_harms_nobody(
+    day: Day, serve: Serve, authority: Authority, secure: bool
+) -> None:
+    frames = [
+        build_frame(opcode, b"%d" % number, **form)
+        for number, form in enumerate(({}, {"key": KEY}, {}, {"length_bits": 64}, {}))
+        for opcode in (TEXT, PING, BINARY)
+    ]
+
+    def script(talk: Talk) -> None:
+        lines = ("Sec-WebSocket-Protocol: unasked", "Sec-WebSocket-Extensions: unasked")
+        talk.upgrade(*lines, then=b"".join(frames))
+        pongs.extend(talk.frame().payload for _ in range(5))
+        talk.send(build_frame(CLOSE, close_payload(4000), key=KEY))
+        talk.end()
+
+    pongs: list[bytes] = []
+    peer = serve(script, context=authority.server_context if secure else None)
+    protocol = day.connect(peer.url, lenient=True, sslopt=authority.sslopt)
+    day.until(lambda: protocol.closes)
+    numbers = [b"%d" % number for number in range(5)]
+    assert protocol.messages == [kind for n in numbers for kind in (n.decode(), n)]
+    assert [args[0] for args in protocol.of("ping")] == numbers
+    assert pongs == numbers
+    assert protocol.closes == [(4000, "")]
+    assert protocol.subprotocol is None
 
 
 def test_a_message_as_large_as_the_limit(day: Day, serve: Serve) -> None:

@@ -15,8 +15,6 @@ import pytest
 
 from reactor import (
     Reactor,
-    WebSocketConnectRefusedException,
-    WebSocketTimeoutException,
     create_connection,
 )
 from reactor.helpers import look_ups
@@ -180,7 +178,7 @@ def test_where_asking_again_tells_nothing_new_the_error_is_that_of_the_dial(
 ) -> None:
     names.remember("feed.example", [dead])
     names.places["feed.example"] = [dead]
-    with pytest.raises(WebSocketConnectRefusedException):
+    with pytest.raises(ConnectionRefusedError):
         create_connection("ws://feed.example/")
     assert len(names.asked) == 1
 
@@ -188,7 +186,7 @@ def test_where_asking_again_tells_nothing_new_the_error_is_that_of_the_dial(
 def test_where_asking_again_fails_the_error_is_that_of_the_dial(names: Names, dead: Place) -> None:
     names.remember("feed.example", [dead])
     names.end.set()
-    with pytest.raises(WebSocketConnectRefusedException):
+    with pytest.raises(ConnectionRefusedError):
         create_connection("ws://feed.example/")
     assert len(names.asked) == 1
 
@@ -197,7 +195,7 @@ def test_an_address_that_says_nothing_is_forgotten_too(
     names: Names, serve: Serve, silent: Place
 ) -> None:
     names.places["feed.example"] = [silent]
-    with pytest.raises(WebSocketTimeoutException):
+    with pytest.raises(TimeoutError):
         create_connection("ws://feed.example/", timeout=0.01)
     peer = serve(accepting)
     names.places["feed.example"] = [at(peer)]

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -115,7 +116,7 @@ def close(app: Any, *_: object) -> None:
 # --- a dispatcher of our own ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["read", "timeout", "signal", "abort"])
+@pytest.mark.parametrize("name", ["read", "signal", "abort"])
 def test_dispatcher_that_lacks_a_method(name: str) -> None:
     class Lacking(Dispatcher):
         pass
@@ -247,6 +248,42 @@ def test_ping_timeout_on_a_dispatcher_is_reported(dispatcher: Dispatcher) -> Non
         ("error", "WebSocketTimeoutException", "ping/pong timed out"),
         ("close", None, None),
     ]
+
+
+@pytest.fixture
+def timeless() -> Iterator[Dispatcher]:
+    """A dispatcher that has no timeout()."""
+
+    class Timeless(Dispatcher):
+        timeout = None  # type: ignore[assignment]
+
+    made = Timeless()
+    yield made
+    host(made).close()
+
+
+def test_dispatcher_without_timers_drives_an_app(timeless: Dispatcher) -> None:
+    with ScriptedPeer(HI, HI) as peer:
+        drops = iter([lambda app, _: app.sock.abort(), close])
+        recorded = RecordedApp(
+            reactor, peer.url, reactions={"message": lambda *args: next(drops)(*args)}
+        )
+        recorded.run(dispatcher=timeless, reconnect=0.01)
+        timeless.dispatch()
+        assert peer.connections == 2
+    assert recorded.events[-1] == ("close", 1000, None)
+
+
+def test_dispatcher_without_timers_finds_a_dead_server(timeless: Dispatcher) -> None:
+    before = set(threading.enumerate())
+    with ScriptedPeer(mute()) as peer:
+        recorded = RecordedApp(reactor, peer.url)
+        recorded.run(dispatcher=timeless, ping_interval=0.03, ping_timeout=0.02)
+        timeless.dispatch()
+    assert ("error", "WebSocketTimeoutException", "ping/pong timed out") in recorded.events
+    for thread in set(threading.enumerate()) - before:  # its time has been called off
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_backoff_that_gives_up_lets_the_dispatcher_end(dispatcher: Dispatcher) -> None:

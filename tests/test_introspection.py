@@ -37,7 +37,8 @@ from .support.recorder import Recorder
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(reactor.__path__, "reactor.")
-    if not info.name.endswith("__main__")  # it runs when it is imported
+    # What runs when it is imported, and what PyInstaller runs.
+    if not info.name.endswith(("__main__", "hook-reactor"))
 ]
 
 CLASSES = {name: value for name, value in vars(reactor).items() if inspect.isclass(value)}

@@ -31,7 +31,7 @@ FLOORS = (
         *("broadcast", "dispatcher", "errorlog"),
     },
     {"server", "reactor", "hosting", "classic", "hotpath"},
-    {"__init__", "__main__", "cli"},
+    {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.

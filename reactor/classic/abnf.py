@@ -40,6 +40,8 @@ MAX_READ = 65536
 
 #: Bytes that are inflated at a time.
 MAX_INFLATED = 1024 * 1024
+#: What recv_strict() asks for at once: what a record of TLS holds (RFC 8446 section 5.1).
+MAX_RECORD = 16384
 
 #: The least length that is to be encoded with these seven bits (RFC 6455 section 5.2).
 SHORTEST = {126: 126, 127: 65536}
@@ -59,8 +61,6 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             where it is, and the next call goes on from there.
         skip_utf8_validation: do not look whether text is UTF-8.
         limits: the size of messages, and the number of their fragments.
-        masked: whether frames must be masked; None: either way is right. A client passes
-            False (RFC 6455 section 5.1: "A server MUST NOT mask any frames").
         compression: inflates compressed messages, where permessage-deflate was agreed.
 
     Attributes:
@@ -68,6 +68,8 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             mask bit, and the seven bits of the length; None before it has come.
         length, mask_value: likewise; None before they have come.
         recv_buffer: list of the bytes that were read and not used yet.
+        lenient: take masked frames (RFC 6455 section 5.1: "A server MUST NOT mask any frames") and
+            lengths that are not in their shortest form (5.2). It is True at first.
         lock: held while a frame is read.
     """
 
@@ -76,7 +78,6 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         recv_fn: Callable[[int], bytes],
         skip_utf8_validation: bool,
         limits: MessageLimits = DEFAULT_LIMITS,
-        masked: bool | None = None,
         compression: Compression | None = None,
     ) -> None:
         self.recv: Callable[[int], Any] = recv_fn
@@ -84,7 +85,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self.recv_buffer: list[bytes]
         # Reentrant, because a signal handler may close a connection that is being read.
         self.lock = threading.RLock()
-        self._masked = masked
+        self.lenient = True
         self.compression = compression
         self._limits = limits
         # The longest frame that is surely within the limits.
@@ -189,19 +190,24 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         compressed = rsv == RSV1 and self.compression is not None and 0 < opcode < OP_CLOSE
         if rsv or opcode > OP_BINARY:
             check_frame(bool(fin), bool(rsv) and not compressed, opcode, length)
-        if self._masked is not None and has_mask != self._masked:
-            fault = "must be masked" if self._masked else "must not be masked"
-            raise WebSocketProtocolException(f"Illegal frame: it {fault} (RFC 6455 section 5.1)")
-        if bits >= 126 and not SHORTEST[bits] <= length < ABNF.LENGTH_63:
+        if has_mask and not self.lenient:
             raise WebSocketProtocolException(
-                "Illegal frame: the length is not in its shortest form (RFC 6455 section 5.2)"
+                "Illegal frame: it must not be masked (RFC 6455 section 5.1)"
             )
+        if bits >= 126:
+            self._check_length(bits, length)
         if opcode >= OP_CLOSE or self._checker.in_progress is not (opcode == OP_CONT):
             return  # a fragment out of order is a matter of continuous_frame
         if fin and opcode != OP_CONT and not (rsv or has_mask) and 0 < length <= self._longest:
             self._at_once = True
         else:
             self._begin_checking(opcode, length, self.compression if compressed else None)
+
+    def _check_length(self, bits: int, length: int) -> None:
+        if length >= ABNF.LENGTH_63 or (length < SHORTEST[bits] and not self.lenient):
+            raise WebSocketProtocolException(
+                "Illegal frame: the length is not in its shortest form (RFC 6455 section 5.2)"
+            )
 
     def _begin_checking(self, opcode: int, length: int, compression: Compression | None) -> None:
         self._checking = True
@@ -272,7 +278,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         there = sum(map(len, self.recv_buffer)) if self.recv_buffer else 0
         while there < bufsize:
             missing = bufsize - there
-            piece = self.recv(missing if missing < MAX_READ else MAX_READ)
+            piece = self.recv(missing if missing < MAX_RECORD else MAX_RECORD)
             if not isinstance(piece, bytes):
                 break
             if len(piece) == bufsize and not self.recv_buffer:

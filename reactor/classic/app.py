@@ -6,18 +6,17 @@ of its own, on a shared one, and hosted by somebody else's dispatcher (``rel``).
 What it must not know: sockets, frames, timers; a ClientConnection does the work.
 
 How it works. ``run_forever`` makes a Run (app_run.py), whose connection calls the callbacks. A
-callback is what the user has assigned (called with the app first, whatever it is), or else a
-method of a subclass (called as a method).
+callback is what the user has assigned, or else a method of a subclass; callbacks.py knows how each
+is called.
 
 While connected, ``app.sock`` is an AppSocket (app_socket.py), which has what programs look at.
 """
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 from ..errorlog import ErrorLog
@@ -29,14 +28,21 @@ from ..printable import printable
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
+from ..url import parse_url
+from .app_pings import has_own_pings, send_pings, start_pings, stop_pings
 from .app_run import Run
 from .app_socket import AppSocket
+from .app_steps import SteppedRun, is_wanted, run_in_steps
+from .callbacks import Fit, call
 from .defaults import get_reconnect
-from .frame import ABNF
+from .frame import ABNF, to_bytes
 from .options import app_options
 from .trace import logger
 
 __all__ = ["AppSocket", "WebSocketApp", "run_forever"]
+
+#: What WebSocketApp.close() takes.
+CLOSE_PARAMETERS = frozenset({"status", "reason", "timeout"})
 
 
 class WebSocketApp:
@@ -60,8 +66,10 @@ class WebSocketApp:
         socket: a connected socket to use instead of connecting; for wss:// it speaks TLS already.
         compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
         plain_socket: True: for wss:// too, ``socket`` speaks no TLS; something behind it does.
+        lenient: False: not even what harms nobody is let through; see ClientOptions.
 
-    All callbacks may be assigned later, or be methods of a subclass, which get no ``app``.
+    All callbacks may be assigned later, or be methods of a subclass, which get no ``app``. One
+    that takes fewer parameters (``def on_close(app)``) is given those that it takes.
     """
 
     #: Whether on_error hears of it when the server closes the connection, as in
@@ -98,6 +106,7 @@ class WebSocketApp:
         socket: Any = None,
         compression: Deflate | str | None = None,
         plain_socket: bool = False,
+        lenient: bool = True,
     ) -> None:
         self.url = url
         self.header = [] if header is None else header
@@ -120,17 +129,19 @@ class WebSocketApp:
         self.prepared_socket = socket
         self.plain_socket = plain_socket
         self.compression = compression
+        self.lenient = lenient
         self.sock: Any = None
         self.last_ping_tm = 0.0  # wall clock, as programs print it
         self.last_pong_tm = 0.0
-        self.ping_interval: float = 0
+        self.ping_interval = 0.0
         self.ping_timeout: float | None = None
         self.ping_payload: str | bytes = ""
         self.ping_thread = None  # there is none, nor an event to stop it; programs ask
         self.stop_ping = None
         self.has_errored = False
         self.last_close_frame: Any = None
-        self._current_run: Run | None = None
+        self._current_run: Run | SteppedRun | None = None
+        self._fits: dict[Any, Fit] = {}  # see callbacks.py
 
     # -- verbs ---------------------------------------------------------------------------
 
@@ -179,16 +190,23 @@ class WebSocketApp:
             reason: str or bytes.
             timeout: seconds that the server has to answer, default 3; None: no limit.
 
-        Raises ValueError for a code or a reason that may not be sent.
+        Raises ValueError for a code or a reason that may not be sent, TypeError for another
+        parameter.
         """
-        run = self._current_run
+        run, sock = self._current_run, self.sock
         if run is not None and not run.over:
+            for name in kwargs.keys() - CLOSE_PARAMETERS:
+                raise TypeError(f"WebSocket.close() got an unexpected keyword argument {name!r}")
             run.close(**kwargs)
             self.sock = None
+        elif sock:  # a program has put it there
+            sock.close(**kwargs)
+            self.last_close_frame = getattr(sock, "close_frame", None) or self.last_close_frame
+            self.sock = None
 
-    def ready(self) -> bool:
-        """Whether the connection is open."""
-        return bool(self.sock and self.sock.connected)
+    def ready(self) -> bool | None:
+        """Whether the connection is open; None when there is none."""
+        return self.sock and self.sock.connected  # type: ignore[no-any-return]
 
     # -- running -------------------------------------------------------------------------
 
@@ -225,46 +243,79 @@ class WebSocketApp:
         app is running already. KeyboardInterrupt and SystemExit pass through.
         """
         _check_pings(ping_interval, ping_timeout)
-        if self._current_run is not None and not self._current_run.ending:
+        running = self._current_run is not None and not self._current_run.ending
+        if running or (self.sock and not isinstance(self.sock, AppSocket)):
             raise WebSocketException("socket is already opened")
-        dispatcher = self.create_dispatcher(ping_timeout, dispatcher)
-        options = app_options(
-            self,
-            sockopt=sockopt,
-            sslopt=sslopt,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            ping_payload=ping_payload,
-            http_proxy_host=http_proxy_host,
-            http_proxy_port=http_proxy_port,
-            http_no_proxy=http_no_proxy,
-            http_proxy_auth=http_proxy_auth,
-            http_proxy_timeout=http_proxy_timeout,
-            skip_utf8_validation=skip_utf8_validation,
-            host=host,
-            origin=origin,
-            suppress_origin=suppress_origin,
-            suppress_host=suppress_host,
-            proxy_type=proxy_type,
-            reconnect=get_reconnect() if reconnect is None else reconnect,
-        )
+        secure = isinstance(self.url, str) and parse_url(self.url).secure
+        custom = bool(dispatcher)
+        dispatcher = self.create_dispatcher(ping_timeout, dispatcher, secure, partial(_lose, self))
+        given = {
+            "sockopt": sockopt,
+            "sslopt": sslopt,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "ping_payload": ping_payload,
+            "http_proxy_host": http_proxy_host,
+            "http_proxy_port": http_proxy_port,
+            "http_no_proxy": http_no_proxy,
+            "http_proxy_auth": http_proxy_auth,
+            "http_proxy_timeout": http_proxy_timeout,
+            "skip_utf8_validation": skip_utf8_validation,
+            "host": host,
+            "origin": origin,
+            "suppress_origin": suppress_origin,
+            "suppress_host": suppress_host,
+            "proxy_type": proxy_type,
+            "reconnect": get_reconnect() if reconnect is None else reconnect,
+        }
+        stepped = is_wanted(dispatcher)
+        if not stepped:
+            own = {"ping_interval": 0} if has_own_pings(self) else {}
+            options = app_options(self, **{**given, **own})
         self.ping_interval = ping_interval
         self.ping_timeout = ping_timeout
         self.ping_payload = ping_payload
         self.has_errored = False
         self.last_ping_tm = self.last_pong_tm = 0.0
+        if stepped:
+            return run_in_steps(self, dispatcher, given, custom=custom, secure=secure)
         return _start(self, options, dispatcher)
 
     def create_dispatcher(
-        self, ping_timeout: float | None, dispatcher: Any = None, *args: Any, **kwargs: Any
+        self,
+        ping_timeout: float | None,
+        dispatcher: Any = None,
+        is_ssl: bool = False,
+        handleDisconnect: Callable[..., Any] | None = None,  # noqa: N803 - the name in use
     ) -> Any:
         """Return the dispatcher to run on, None for a reactor of the app's own.
 
         Called by run_forever() with what it was given; subclasses may return another one.
+
+        Parameters:
+            is_ssl: whether the URL is wss://.
+            handleDisconnect: to be called, with an exception or without, when the connection is
+                lost.
         """
         return dispatcher
 
+    # What subclasses override: to send something else than pings, by a thread (app_pings.py).
+    _send_ping = send_pings
+    _start_ping_thread = start_pings
+    _stop_ping_thread = stop_pings
+
     # -- callbacks -----------------------------------------------------------------------
+
+    def _get_close_args(self, close_frame: ABNF | None) -> list[Any]:
+        """Return the code and the reason that on_close gets; subclasses may return others."""
+        return list(self._parse_close_frame(close_frame) if self.on_close else (None, None))
+
+    def _parse_close_frame(self, close_frame: ABNF | None) -> tuple[int | None, str | None]:
+        """Return the code and the reason in a close frame, each None where there is none."""
+        data = to_bytes(close_frame.data) if close_frame else b""
+        if len(data) < 2:
+            return None, None
+        return int.from_bytes(data[:2], "big"), data[2:].decode(errors="replace") or None
 
     def _callback(self, callback: Any, *args: Any) -> None:
         """Call one of the callbacks. What it raises is logged and given to on_error.
@@ -274,12 +325,12 @@ class WebSocketApp:
         if not callback:
             return
         try:
-            _call(self, callback, *args)
+            call(self, callback, *args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             log = ErrorLog(logger) if self._current_run is None else self._current_run.errors
             log.error(exc, "error from callback %s: %s", callback, printable(str(exc)))
             if self.on_error and callback != self.on_error:
-                _call(self, self.on_error, exc)
+                call(self, self.on_error, exc)
 
 
 # What follows is not in the class, whose names belong to those who derive from it.
@@ -287,16 +338,13 @@ class WebSocketApp:
 
 def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     before = app._current_run
+    earlier = None if before is None else before.loop
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif (
-        before is not None
-        and before.loop.running
-        and before.loop.thread_id == threading.get_ident()
-    ):
+    elif earlier is not None and earlier.running and earlier.thread_id == threading.get_ident():
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
-        loop = before.loop
+        loop = earlier
     else:
         return _run_alone(app, options)
     when_over = before.when_over if before is not None and before.loop is loop else None
@@ -304,8 +352,22 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     return False
 
 
+def _lose(app: WebSocketApp, *args: Any) -> Any:
+    run = app._current_run
+    if isinstance(run, SteppedRun):
+        return run.closed(*args)
+    return None if run is None else run.connection.lose()
+
+
 def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
-    with Reactor() as loop:
+    try:
+        loop = Reactor()
+    except OSError as exc:  # no descriptor is left
+        app.has_errored = True
+        app._callback(app.on_error, exc)
+        app._callback(app.on_close, None, None)
+        return True
+    with loop:
         run = app._current_run = Run(app, loop, options, loop.stop)
         try:
             loop.run_forever()
@@ -314,30 +376,6 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
             (latest if latest is not None and latest.loop is loop else run).interrupt(exc)
             raise
     return app.has_errored
-
-
-def _call(app: WebSocketApp, callback: Any, *args: Any) -> None:
-    if _is_own_method(app, callback) and _takes(callback.__func__, len(args)):
-        callback(*args)
-    else:  # also a method that has websocket-client's parameters
-        callback(app, *args)
-
-
-def _is_own_method(app: WebSocketApp, callback: Any) -> bool:
-    """Whether *callback* is a method of a subclass; one that was assigned is none."""
-    return inspect.ismethod(callback) and (
-        callback.__self__ is app and all(callback is not value for value in app.__dict__.values())
-    )
-
-
-@lru_cache(maxsize=256)
-def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether a method can be called with *count* parameters, besides self."""
-    try:
-        inspect.signature(function).bind(None, *[None] * count)
-    except TypeError:
-        return False
-    return True
 
 
 def _check_pings(interval: float, timeout: float | None) -> None:

@@ -15,11 +15,11 @@ loop meanwhile, as it does when a callback calls run_forever() again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..client_connection import ClientConnection
-from ..connection import Phase
+from ..connection import Connection, Phase
 from ..errorlog import ErrorLog
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
 from ..options import ClientOptions
@@ -27,9 +27,13 @@ from ..printable import printable
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
+from ..timers import Backoff
 from ..url import parse_url
+from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
+from .client_socket import log_close_status
+from .errors import public
 from .frame import ABNF
 from .trace import debug, error, info, isEnabledForTrace, logger
 
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from ..reactor import Reactor
     from .app import WebSocketApp
 
-__all__ = ["Run"]
+__all__ = ["Run", "describe_close"]
 
 #: What close(timeout=None) means: a year.
 NO_LIMIT = 365 * 86400.0
@@ -56,6 +60,8 @@ class Run:
     Attributes:
         ending: somebody has asked for the end, or it has come.
         over: on_close has been called for the last time, or is being called.
+        own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
+        silent: on_close gets no code.
 
     Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
     when the loop is closed.
@@ -76,8 +82,9 @@ class Run:
         self.when_over = when_over
         self.ending = False
         self.over = False
+        self.own_pings = bool(app.ping_interval) and has_own_pings(app)
+        self.silent = False
         self.errors = ErrorLog(logger)  # of the callbacks
-        self._silent = False  # on_close gets no code
         app.last_close_frame = None
         self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
         self.connection.app = app
@@ -109,7 +116,7 @@ class Run:
 
     def leave(self) -> None:
         """keep_running was set to False: the same, but on_close gets no code. Any thread."""
-        self._silent = True
+        self.silent = True
         self.close()
 
     def _closed_by_us(self) -> None:
@@ -163,12 +170,15 @@ class Run:
         if last:
             self.over = self.ending = True
         try:
-            app._callback(app.on_close, *((None, None) if self._silent else (code, reason)))
+            app._callback(app.on_close, *((None, None) if self.silent else (code, reason)))
         except Exception as exc:  # noqa: BLE001 - on_error has raised it, for on_close
             if last:
                 error(f"error from callback {app.on_error}: {printable(str(exc))}")
             else:
                 self.fail(exc)
+        except BaseException as exc:  # about to leave the loop
+            self.report(exc)
+            raise
         finally:
             self.errors.conclude()
             if last:
@@ -211,9 +221,11 @@ class Bridge(WebSocketProtocol):
         if not self.run.ending:
             self.app.sock = AppSocket(connection)
         self._forget_pings()
+        if self.run.own_pings:
+            start_pings(self.app)
 
     def _forget_pings(self) -> None:
-        self.app.last_ping_tm = self.app.last_pong_tm = 0.0
+        stop_pings(self.app)
 
     def on_open(self) -> None:
         self._begin()
@@ -249,6 +261,10 @@ class Bridge(WebSocketProtocol):
 
     def on_error(self, exc: Exception) -> None:
         self._forget_pings()
+        exc = public(exc)
+        if self.run.ending:
+            debug(f"the closing handshake failed: {exc}")  # as WebSocket.close() does
+            return
         self.run.report(exc)
         if self.run.connection.phase is Phase.WAITING:
             info(f"{exc} - reconnect")
@@ -261,16 +277,20 @@ class Bridge(WebSocketProtocol):
             return
         self._forget_pings()
         session, self.session = self.session, None
-        status = text = None
+        told: Sequence[Any] = (None, None)
         # Not the code of our own complaint about the server, nor one that stands for none.
         if session is not None and session.received_close is not None:
             text = reason or None
             status = None if code == CloseCode.NO_STATUS else code
-            app.last_close_frame = _close_frame(session.received_close)
+            app.last_close_frame = frame = _close_frame(session.received_close)
             if session.closed_by_peer:
-                self._closed_by_server(_describe_close(status, text))
+                self._closed_by_server(describe_close(status, text))
+                run.silent = False  # keep_running = False in on_error comes too late for that
+            else:
+                log_close_status(code)
+            told = app._get_close_args(frame)
         # on_error, above, may have closed the connection while it waited for its next attempt.
-        run.close_with(status, text, last=run.connection.phase is Phase.OVER)
+        run.close_with(*told, last=run.connection.phase is Phase.OVER)
 
     def _closed_by_server(self, exc: WebSocketConnectionClosedException) -> None:
         waiting = self.run.connection.phase is Phase.WAITING
@@ -279,7 +299,8 @@ class Bridge(WebSocketProtocol):
         info(f"{exc} - {'reconnect' if waiting else 'goodbye'}")
 
 
-def _describe_close(status: int | None, text: str | None) -> WebSocketConnectionClosedException:
+def describe_close(status: int | None, text: str | None) -> WebSocketConnectionClosedException:
+    """Return the exception that on_error gets for the server's close frame."""
     if status is None:
         message = "Connection closed"
     elif status == CloseCode.NORMAL:
@@ -288,7 +309,7 @@ def _describe_close(status: int | None, text: str | None) -> WebSocketConnection
         message = f"Connection closed (code {status})"
     if text:
         message = f"{message}: {printable(text)}"
-    return WebSocketConnectionClosedException(message, status, text)
+    return WebSocketConnectionClosedException(message, status_code=status, reason=text)
 
 
 def _close_frame(close: Close) -> ABNF:
@@ -296,7 +317,11 @@ def _close_frame(close: Close) -> ABNF:
 
 
 class AppConnection(ClientConnection):
-    """A connection that keeps an app's time stamps, and writes the trace."""
+    """A connection that keeps an app's time stamps, and writes the trace.
+
+    ``drop`` and ``lose`` are what the user can do to the socket alone: the connection ends as by
+    the server, and comes back if there is a reconnect policy. Any thread.
+    """
 
     __slots__ = ("app",)
 
@@ -306,13 +331,37 @@ class AppConnection(ClientConnection):
         """See Connection. The app can be run in the child, anew."""
         super().forked()
         run = self.app._current_run
-        if run is not None and run.connection is self:
+        if isinstance(run, Run) and run.connection is self:
             run.over = run.ending = True
 
     def _new_session(
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
     ) -> WebSocketSession:
         return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
+
+    def drop(self, code: int, reason: str, timeout: float | None) -> None:
+        """End it with a closing handshake. Raises as close() does."""
+        check_close(code, reason)
+        self._on_loop(self._drop, code, reason, timeout)
+
+    def _drop(self, code: int, reason: str, timeout: float | None) -> None:
+        self._ending = False  # there may be a next connection to send on
+        if self.phase is Phase.ATTACHED:
+            Connection._close(self, code, reason, timeout)  # not ours, which gives up
+
+    def lose(self) -> None:
+        """End it at once, without a word."""
+        self._on_loop(self._lose)
+
+    def _lose(self) -> None:
+        self._ending = False
+        if self.phase is Phase.ATTACHED:
+            self.stream.abort()  # connection_lost() follows
+
+    def _next_delay(self, error: Exception | None) -> float | None:
+        # A number of seconds is what it is, whatever the server asks for (Retry-After).
+        fixed = not isinstance(self.options.reconnect, Backoff)
+        return super()._next_delay(None if fixed else error)
 
     def _send_ping(self, payload: bytes) -> None:
         self.app.last_ping_tm = time.time()

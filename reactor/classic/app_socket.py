@@ -3,13 +3,15 @@
 What it is: the part of websocket-client's WebSocket that makes sense on a reactor.
 
 What it must not know: the app.
+
+How it works. It stands for the connection, not for the app: what ends it here is followed by the
+next attempt, if there is a reconnect policy, as what the server does is.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..connection import Connection
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
@@ -18,8 +20,13 @@ from ..exceptions import (
     WebSocketStateException,
 )
 from ..protocols.frames import OP_BINARY, OP_TEXT
-from ..protocols.session import State
+from ..protocols.session import State, check_close
+from .client_connect import handshake_response, headers_of
+from .defaults import sock_opt
 from .frame import ABNF, to_bytes
+
+if TYPE_CHECKING:
+    from .app_run import AppConnection
 
 __all__ = ["AppSocket"]
 
@@ -31,9 +38,9 @@ class AppSocket:
         connection: what it stands for.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AppConnection) -> None:
         self._connection = connection
-        self._timeout: float | None = None
+        self._sock_opt: sock_opt | None = None
 
     @property
     def sock(self) -> Any:
@@ -44,6 +51,34 @@ class AppSocket:
     def connected(self) -> bool:
         """Whether the connection is open."""
         return self._connection.state is State.OPEN
+
+    @property
+    def handshake_response(self) -> handshake_response | None:
+        """The server's answer, with status, headers, subprotocol; or None."""
+        connection = self._connection
+        response = connection.response
+        if response is None:
+            return None
+        return handshake_response(response.status, headers_of(response), connection.subprotocol)
+
+    @property
+    def close_frame(self) -> ABNF | None:
+        """The server's close frame, once it has come; or None."""
+        connection = self._connection
+        if connection.response is None:
+            return None
+        close = connection.session.received_close
+        if close is None:
+            return None
+        return ABNF(1, 0, 0, 0, ABNF.OPCODE_CLOSE, 0, check_close(close.code, close.reason))
+
+    @property
+    def sock_opt(self) -> sock_opt:
+        """Socket options and time-out: what there is to look at, without effect."""
+        if self._sock_opt is None:
+            options = self._connection.options
+            self._sock_opt = sock_opt(list(options.sockopt), dict(options.sslopt or {}))
+        return self._sock_opt
 
     @property
     def subprotocol(self) -> str | None:
@@ -60,7 +95,7 @@ class AppSocket:
     def headers(self) -> dict[str, str] | None:
         """The headers of the server's answer, in lower case, or None."""
         response = self._connection.response
-        return None if response is None else response.headers.to_dict()
+        return None if response is None else headers_of(response)
 
     def getsubprotocol(self) -> str | None:
         """See :attr:`subprotocol`."""
@@ -130,27 +165,30 @@ class AppSocket:
     def close(
         self, status: int = CloseCode.NORMAL, reason: str | bytes = b"", timeout: float = 3
     ) -> None:
-        """Close the connection; a run with reconnect ends as well. As WebSocketApp.close()."""
+        """Close the connection; a run with reconnect goes on. Any thread; returns at once.
+
+        Parameters: those of WebSocketApp.close(), which ends the run as well.
+        """
         text = reason if isinstance(reason, str) else bytes(reason).decode()
-        self._connection.close(status, text, timeout)
+        self._connection.drop(status, text, timeout)
 
     def send_close(self, status: int = CloseCode.NORMAL, reason: str | bytes = b"") -> None:
         """Begin the closing handshake; the same as :meth:`close`."""
         self.close(status, reason)
 
     def abort(self) -> None:
-        """End the connection without a closing handshake."""
-        self._connection.abort()
+        """End the connection without a closing handshake: it is lost. Any thread."""
+        self._connection.lose()
 
     shutdown = abort
 
     def settimeout(self, timeout: float | None) -> None:
         """Kept for :meth:`gettimeout`, without effect: nothing here waits."""
-        self._timeout = timeout
+        self.sock_opt.timeout = timeout
 
     def gettimeout(self) -> float | None:
         """Return what :meth:`settimeout` was given, else None."""
-        return self._timeout
+        return None if self._sock_opt is None else self._sock_opt.timeout
 
     timeout = property(gettimeout, settimeout)
 

@@ -7,7 +7,8 @@ What it must not know: WebSocket; the event loop.
 
 How it works. A socket is used in the mode it is in: with a time-out, blocking without one, or
 non-blocking; ``gettimeout()`` says which. Where the call itself does not wait, as with TLS, the
-descriptor is waited for as long as that. Whatever a socket raises becomes one of our exceptions.
+descriptor is waited for as long as that. What a socket raises is raised as it is, but for the few
+errors of errors.of_socket.
 """
 
 from __future__ import annotations
@@ -17,24 +18,21 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
 from ..exceptions import (
     LOST,
     WebSocketConnectionClosedException,
-    WebSocketConnectionLostException,
     WebSocketException,
     WebSocketTimeoutException,
-    WebSocketTLSException,
 )
 from ..poller import wait_for
 from ..transports.tls_nested import NestedTLS
+from .errors import CLOSED, TIMED_OUT, of_socket
 
 __all__ = ["TLSDuplex", "recv", "recv_line", "send", "shut_down"]
-
-CLOSED = "socket is already closed."
-TIMED_OUT = "Connection timed out"
 
 #: Bytes of a write that has a point in time: a blocking socket that is writable has room for
 #: them, while for more it would wait until all of them are gone.
@@ -53,8 +51,8 @@ def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
         until: point in time (of time.monotonic()) that counts in place of the time-out.
 
     Raises WebSocketTimeoutException when nothing came in time, at once for a time-out of 0;
-    WebSocketConnectionClosedException at the end, WebSocketConnectionLostException (which is
-    one) when the connection broke, WebSocketTLSException when TLS did.
+    WebSocketConnectionClosedException at the end, and what the socket raises when the connection
+    broke: ConnectionResetError, BrokenPipeError, ``ssl.SSLError``.
     """
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
@@ -73,7 +71,10 @@ def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         data = None
     except OSError as exc:
-        raise _public(exc) from exc
+        error = of_socket(exc)
+        if error is None:
+            raise
+        raise error from exc
     if not data:
         raise WebSocketConnectionClosedException(LOST)
     return data
@@ -121,7 +122,10 @@ def send(sock: Any, data: bytes | bytearray | memoryview | str, until: float | N
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
         raise WebSocketConnectionClosedException(CLOSED) from exc
     except OSError as exc:
-        raise _public(exc) from exc
+        error = of_socket(exc)
+        if error is None:
+            raise
+        raise error from exc
 
 
 def _would_block(exc: OSError) -> bool:
@@ -146,22 +150,6 @@ def _wait(sock: Any, writing: bool, until: float | None) -> float:
     return until
 
 
-def _public(exc: OSError) -> WebSocketException:
-    """Return the exception of ours for what a socket has raised."""
-    if isinstance(exc, TimeoutError) and exc.errno != errno.ETIMEDOUT:
-        # ETIMEDOUT is another matter: the kernel has given up on the peer.
-        return WebSocketTimeoutException(TIMED_OUT)
-    if isinstance(exc, ssl.SSLError):
-        text = str(exc.args[0]) if exc.args else ""
-        if "timed out" in text:  # a wrapper around OpenSSL that is not the standard library's
-            return WebSocketTimeoutException(text)
-        reason = getattr(exc, "reason", None) or exc
-        return WebSocketTLSException(exc.errno, f"TLS failed: {reason}")
-    if exc.errno == errno.EBADF:
-        return WebSocketConnectionClosedException(CLOSED)
-    return WebSocketConnectionLostException(f"{LOST} ({exc.strerror or exc})", exc.errno)
-
-
 def shut_down(sock: Any) -> None:
     """End both directions of a connection, so that whoever waits for it wakes up; any thread.
 
@@ -182,28 +170,51 @@ class TLSDuplex:
     """An ``ssl.SSLSocket``, or a NestedTLS, that one thread may read while another one writes.
 
     OpenSSL must not be called for one connection by two threads at a time. So there is a lock
-    around each call, and the socket is non-blocking: nobody waits while he holds it.
+    around each call, and the socket is non-blocking: nobody waits while he holds it. It becomes
+    so when it is used through here for the first time: a program that has attached a socket may
+    still do the opening handshake on the socket itself.
 
     Parameters:
-        sock: the socket; it is non-blocking from now on.
+        sock: the socket.
         timeout: seconds, or None, that :meth:`gettimeout` answers.
+
+    Attributes:
+        recv, send: as those of the socket.
     """
 
-    __slots__ = ("_lock", "_timeout", "sock")
+    __slots__ = ("_lock", "_timeout", "recv", "send", "sock")
 
     def __init__(self, sock: ssl.SSLSocket | NestedTLS, timeout: float | None) -> None:
         self.sock = sock
         self._lock = threading.Lock()
         self._timeout = timeout
-        sock.setblocking(False)
+        self.recv: Callable[[int], bytes] = self._first_recv
+        self.send: Callable[[Any], int] = self._first_send
+        if sock.gettimeout() == 0:
+            self._begin()
+        else:
+            sock.settimeout(timeout)
 
-    def recv(self, bufsize: int) -> bytes:
-        """As that of the socket."""
+    def _begin(self) -> None:
+        own = self.sock.gettimeout()
+        if own != 0:  # as it is now
+            self._timeout = own
+            self.sock.setblocking(False)
+        self.recv, self.send = self._recv, self._send
+
+    def _first_recv(self, bufsize: int) -> bytes:
+        self._begin()
+        return self._recv(bufsize)
+
+    def _first_send(self, data: Any) -> int:
+        self._begin()
+        return self._send(data)
+
+    def _recv(self, bufsize: int) -> bytes:
         with self._lock:
             return self.sock.recv(bufsize)
 
-    def send(self, data: Any) -> int:
-        """As that of the socket."""
+    def _send(self, data: Any) -> int:
         with self._lock:
             return self.sock.send(data)
 
@@ -219,9 +230,9 @@ class TLSDuplex:
         return self._timeout
 
     def settimeout(self, timeout: float | None) -> None:
-        """Set how long to wait. The socket stays non-blocking."""
+        """Set how long to wait. A non-blocking socket stays so."""
         self._timeout = timeout
-        self.sock.setblocking(False)
+        self.sock.settimeout(timeout if self.recv == self._first_recv else 0)
 
     def say_goodbye(self) -> None:
         """Send close_notify (RFC 8446 section 6.1), if that goes at once."""

@@ -29,24 +29,23 @@ from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketException,
-    WebSocketPayloadException,
     WebSocketPeerException,
     WebSocketProtocolException,
 )
-from ..printable import quoted
 from ..protocols.deflate import Compression
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
 from ..protocols.messages import MessageLimits
 from ..protocols.session import Close, Failure, State
 from .abnf import continuous_frame, frame_buffer
-from .blocking import CLOSED
-from .client_connect import handshake_response, open_connection, warn_of_unknown
-from .client_socket import ClientSocket, close_content, held
+from .client_connect import handshake_response, headers_of, warn_of_unknown
+from .client_socket import ClientSocket, close_content, held, log_close_status
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
+from .errors import CLOSED
 from .frame import ABNF, STATUS_NORMAL, to_bytes
 from .options import MAX_MESSAGE_SIZE
-from .trace import debug, error, isEnabledForTrace, trace
+from .steps import open_connection
+from .trace import debug, isEnabledForTrace, trace
 
 __all__ = ["WebSocket", "create_connection"]
 
@@ -112,7 +111,6 @@ class WebSocket(ClientSocket):
             self._recv,
             skip_utf8_validation,
             MessageLimits(max_message_size, max_fragments),
-            masked=False,
         )
         self.cont_frame = continuous_frame(fire_cont_frame, skip_utf8_validation)
         self._decoder = codecs.getincrementaldecoder("utf-8")()  # of what recv() returns
@@ -171,15 +169,18 @@ class WebSocket(ClientSocket):
             redirect_limit: how many redirects are followed, default 3.
             compression: "deflate" or a Deflate offers permessage-deflate (RFC 7692), and
                 compresses what :meth:`send` sends, if the server agrees; None: not.
+            lenient: False: what a server must not do ends the connection, even if it harms
+                nobody; see ClientOptions.
             subprotocols: list of names to offer. The server may choose none.
             socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
                 begun. Without a time-out of ours, its own holds. For wss:// it must speak TLS
                 already, unless plain_socket is True.
 
-        Raises ValueError for a URL or an option that cannot be used, and members of the
-        exception tree for the rest; those for connecting and TLS are OSError and
-        ``ssl.SSLError`` as well. With a time-out of 0: WebSocketTimeoutException. Nothing is
-        left open then. Another keyword argument is ignored with a UserWarning.
+        Raises ValueError for a URL or an option that cannot be used; what the system or ``ssl``
+        raises when there is no connection, such as ConnectionRefusedError or
+        ``ssl.SSLCertVerificationError``; and members of the exception tree for the rest. With a
+        time-out of 0: WebSocketTimeoutException. Nothing is left open then. Another keyword
+        argument is ignored with a UserWarning.
         """
         warn_of_unknown(set(options) - self._known, "WebSocket.connect()")
         if "timeout" in options:
@@ -193,6 +194,7 @@ class WebSocket(ClientSocket):
             timeout = given.gettimeout()
         upgraded = open_connection(url, self.sock_opt, options)
         self.sock = upgraded.sock
+        self.frame_buffer.lenient = options.get("lenient", True)
         self._stream.settimeout(timeout)
         self.frame_buffer.recv_buffer = [upgraded.leftover] if upgraded.leftover else []
         if upgraded.agreement is not None:
@@ -200,7 +202,7 @@ class WebSocket(ClientSocket):
             self.frame_buffer.compression = self._compression
         response = upgraded.response
         self.handshake_response = handshake_response(
-            response.status, response.headers.to_dict(), upgraded.subprotocol
+            response.status, headers_of(response), upgraded.subprotocol
         )
         self._session.opened()
 
@@ -286,8 +288,9 @@ class WebSocket(ClientSocket):
         WebSocketConnectionClosedException when the connection is closed, or ended without a
         close frame; WebSocketProtocolException, WebSocketPayloadException or
         WebSocketMessageTooBigException for what the server must not send, after telling it so
-        with the close code 1002, 1007 or 1009. WebSocketConnectionLostException and
-        WebSocketTLSException, when the connection broke, are OSError, too.
+        with the close code 1002, 1007 or 1009; UnicodeDecodeError for a text that nobody has
+        looked at (skip_utf8_validation); and what the system or ``ssl`` raises when the
+        connection broke, such as ConnectionResetError.
         """
         with self.readlock:
             opcode, data = self.recv_data()
@@ -298,14 +301,14 @@ class WebSocket(ClientSocket):
             if not self._text:
                 return data
             complete = self.cont_frame.recving_frames is None
+            if complete and opcode != OP_CONT:
+                return str(data, "utf-8")
             try:
-                if complete and opcode != OP_CONT:
-                    return str(data, "utf-8")
                 # A character may be split over two fragments.
                 return self._decoder.decode(data, complete)
-            except UnicodeDecodeError as exc:
+            except UnicodeDecodeError:
                 self._decoder.reset()
-                raise WebSocketPayloadException(f"cannot decode: {quoted(data)}") from exc
+                raise
 
     def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
         """Wait for a message, and return its opcode and its data, always bytes.
@@ -354,7 +357,7 @@ class WebSocket(ClientSocket):
                 raise WebSocketProtocolException("Ping message is too long")
             try:
                 self.pong(frame.data)
-            except WebSocketConnectionClosedException:
+            except (WebSocketConnectionClosedException, OSError):
                 pass  # there may still be something to read
         return (frame.opcode, frame) if control_frame else None
 
@@ -376,7 +379,7 @@ class WebSocket(ClientSocket):
         try:
             with self.lock:
                 self._session.end(last)
-        except WebSocketException as exc:
+        except (WebSocketException, OSError) as exc:
             debug(f"the close frame could not be sent: {exc}")
         self._forget_input()
 
@@ -453,7 +456,7 @@ class WebSocket(ClientSocket):
                 finally:
                     self._write_until = None
             self._await_close(until)
-        except (WebSocketException, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - also of what only looks like a socket
             debug(f"the closing handshake failed: {exc}")
         finally:
             self.shutdown()
@@ -472,13 +475,8 @@ class WebSocket(ClientSocket):
                     self._read_until = None
                 if frame.opcode == OP_CLOSE:
                     self._take_close(frame)
-        if session.received_close is None:
-            return
-        status = session.received_close.code
-        if 3000 <= status <= 4999:
-            debug(f"close status: {status!r}")
-        elif status not in (STATUS_NORMAL, CloseCode.NO_STATUS):
-            error(f"close status: {status!r}")
+        if session.received_close is not None:
+            log_close_status(session.received_close.code)
 
     def __enter__(self: W) -> W:
         return self

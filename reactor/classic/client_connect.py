@@ -16,12 +16,14 @@ from ..connect import Upgraded, connect
 from ..exceptions import WebSocketTimeoutException
 from ..mistakes import check_called, did_you_mean
 from ..options import ClientOptions
+from ..protocols.http11 import Response
 from ..tasks import run_blocking
 from .defaults import check_timeout, sock_opt
-from .options import proxy_options
+from .errors import boundary
+from .options import header_as_utf8, proxy_options, text_as_utf8, tls_options
 from .watch import ClassicWatch
 
-__all__ = ["handshake_response", "open_connection", "warn_of_unknown"]
+__all__ = ["handshake_response", "headers_of", "open_connection", "warn_of_unknown"]
 
 #: What WebSocket.connect() takes.
 CONNECT_OPTIONS = frozenset(
@@ -36,6 +38,7 @@ CONNECT_OPTIONS = frozenset(
         "http_proxy_host",
         "http_proxy_port",
         "http_proxy_timeout",
+        "lenient",
         "origin",
         "plain_socket",
         "proxy_type",
@@ -79,6 +82,18 @@ class handshake_response:  # noqa: N801 - websocket-client's name
         self.subprotocol = subprotocol
 
 
+def headers_of(response: Response) -> dict[str, str]:
+    """Return the headers of an answer as websocket-client has them: read as UTF-8."""
+    return {name: _from_utf8(value) for name, value in response.headers.to_dict().items()}
+
+
+def _from_utf8(value: str) -> str:
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value  # as it was read
+
+
 def warn_of_unknown(names: Iterable[str], where: str) -> None:
     """Warn of options that nobody here knows; websocket-client says nothing."""
     known = CONNECT_OPTIONS | CONSTRUCTOR_OPTIONS
@@ -95,8 +110,8 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         settings: socket and TLS options; ``timeout`` is the budget for all of it.
         given: the options of WebSocket.connect().
 
-    Raises as the connect pipeline does. A time-out of 0 leaves no time to connect:
-    WebSocketTimeoutException at once.
+    Raises as the connect pipeline does, by way of the boundary in errors.py. A time-out of 0
+    leaves no time to connect: WebSocketTimeoutException at once.
     """
     timeout = settings.timeout
     check_timeout(timeout)
@@ -106,20 +121,21 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
             "then call settimeout(0)"
         )
     options = ClientOptions(
-        origin=given.get("origin"),
-        host=given.get("host"),
+        origin=text_as_utf8(given.get("origin")),
+        host=text_as_utf8(given.get("host")),
         suppress_origin=bool(given.get("suppress_origin")),
         suppress_host=bool(given.get("suppress_host")),
-        connection=given.get("connection"),
+        connection=text_as_utf8(given.get("connection")),
         subprotocols=given.get("subprotocols") or (),
         connect_timeout=timeout,
         redirect_limit=given.get("redirect_limit", 3),
-        sslopt=settings.sslopt or None,
+        sslopt=tls_options(settings.sslopt, 3),
         sockopt=settings.sockopt or (),
         sock=given.get("socket"),
         plain_sock=bool(given.get("plain_socket")),
         watch=ClassicWatch(),
         compression=given.get("compression"),
+        lenient=given.get("lenient", True),
         **proxy_options(
             given.get("http_proxy_host"),
             given.get("http_proxy_port"),
@@ -132,6 +148,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
     header, cookie = given.get("header"), given.get("cookie")
     check_called("header", header)
     check_called("cookie", cookie)
-    header = header() if callable(header) else header
-    cookie = cookie() if callable(cookie) else cookie
-    return run_blocking(connect(url, options, header, cookie, exact=True))
+    header = header_as_utf8(header() if callable(header) else header)
+    cookie = text_as_utf8(cookie() if callable(cookie) else cookie)
+    with boundary():
+        return run_blocking(connect(url, options, header, cookie, exact=True))

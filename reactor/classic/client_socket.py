@@ -13,6 +13,7 @@ number may be another connection's a moment later.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,17 +27,17 @@ from ..exceptions import (
     WebSocketConnectionClosedException,
     WebSocketException,
     WebSocketTimeoutException,
-    WebSocketTLSException,
 )
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
-from ..transports.tls_nested import is_tls
-from .blocking import CLOSED, TIMED_OUT, TLSDuplex, recv, send, shut_down
+from ..transports.tls_nested import NestedTLS, is_tls
+from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
-from .trace import debug
+from .errors import CLOSED, TIMED_OUT
+from .trace import debug, error
 
-__all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held"]
+__all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held", "log_close_status"]
 
 #: Seconds that shutdown() waits for a thread that reads to let go of the descriptor.
 PATIENCE = 1.0
@@ -63,6 +64,14 @@ def close_content(status: int, reason: str | bytes | None) -> bytes:
     return content if len(content) <= most else content[:most].decode(errors="ignore").encode()
 
 
+def log_close_status(status: int) -> None:
+    """Log the code that the server has answered our close frame with, unless that is usual."""
+    if 3000 <= status <= 4999:
+        debug(f"close status: {status!r}")
+    elif status not in (CloseCode.NORMAL, CloseCode.NO_STATUS):
+        error(f"close status: {status!r}")
+
+
 class NoLock:
     """What takes the place of a lock with ``enable_multithread=False``."""
 
@@ -73,8 +82,8 @@ class NoLock:
     def release(self) -> None:
         """There is nothing to release."""
 
-    def __enter__(self) -> bool:
-        return True
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(self, *args: object) -> None:
         pass
@@ -154,7 +163,7 @@ class ClientSocket:
         self._sock = sock
         # What is read and written: the socket itself, or TLS in a form that is safe for threads.
         self._stream: Any = sock
-        if is_tls(sock):
+        if isinstance(sock, (socket.socket, NestedTLS)) and is_tls(sock):
             timeout = self.sock_opt.timeout
             self._stream = TLSDuplex(sock, sock.gettimeout() if timeout is None else timeout)
         self._session = self._new_session()
@@ -245,14 +254,17 @@ class ClientSocket:
         if session.state is not OPEN and session.ended:
             self.shutdown()
             last = session.received_close or session.sent_close or Close(CloseCode.ABNORMAL, "")
-            raise WebSocketConnectionClosedException(LOST, last.code, last.reason)
+            raise WebSocketConnectionClosedException(
+                LOST, status_code=last.code, reason=last.reason
+            )
         try:
             return recv(stream, bufsize, self._read_until)
-        except (WebSocketConnectionClosedException, WebSocketTLSException) as exc:
+        except (WebSocketConnectionClosedException, OSError) as exc:
             if self._stream is None:  # another thread has closed it
                 raise WebSocketConnectionClosedException("Connection is closed") from exc
-            self.shutdown()
-            raise
+            if not isinstance(exc, OSError):
+                self.shutdown()
+            raise  # a reset leaves the socket where it is: sending says what the system says
 
     # -- the end -------------------------------------------------------------------------
 
@@ -279,7 +291,8 @@ class ClientSocket:
         # The number of a descriptor that a thread still waits for must not become another's.
         free = self.readlock.acquire(timeout=PATIENCE)
         try:
-            sock.close()
+            if getattr(sock, "_closed", False) is not True:  # somebody else may have closed it
+                sock.close()
         except OSError as exc:
             debug(f"the socket could not be closed: {exc}")
         finally:

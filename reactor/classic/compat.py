@@ -1,66 +1,64 @@
-"""The names of websocket-client's private modules, which programs import all the same.
+"""websocket-client's package in the place of the genuine one, and its private modules.
 
-What it is: :func:`private_module`, which makes ``websocket._exceptions``, ``websocket._abnf`` and
-the others on demand, and :func:`install_as_websocket`, which puts this package in the place of
-``websocket`` for code that says ``import websocket``.
+What it is: :func:`install_as_websocket`, which has ``import websocket`` find ours, and
+:func:`private_module`, for ``reactor._exceptions`` and the like.
 
-What it must not know: what the names do.
+What it must not know: what the names do; that package (reactor/websocket) has them.
 
-How it works. Each private module is a list of names and of the module of ours that has them. The
-modules are made when they are asked for, so that nobody pays for them who does not.
+How it works. Our package becomes ``websocket`` the way any package does: a finder tells the import
+system that it is in our folder. So its modules have the names, specifications and files that
+importlib, inspect, pkgutil and pickle look for. Nobody pays for it who does not ask for it.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 __all__ = ["PRIVATE_MODULES", "install_as_websocket", "private_module"]
 
-_EXCEPTIONS = """WebSocketException WebSocketProtocolException WebSocketPayloadException
-    WebSocketConnectionClosedException WebSocketTimeoutException WebSocketProxyException
-    WebSocketBadStatusException WebSocketAddressException"""
+#: websocket-client's private modules.
+PRIVATE_MODULES = (
+    "_abnf",
+    "_app",
+    "_cookiejar",
+    "_core",
+    "_dispatcher",
+    "_exceptions",
+    "_handshake",
+    "_http",
+    "_logging",
+    "_socket",
+    "_ssl_compat",
+    "_url",
+    "_utils",
+    "_wsdump",
+)
 
-_STATUSES = """STATUS_NORMAL STATUS_GOING_AWAY STATUS_PROTOCOL_ERROR STATUS_UNSUPPORTED_DATA_TYPE
-    STATUS_STATUS_NOT_AVAILABLE STATUS_ABNORMAL_CLOSED STATUS_INVALID_PAYLOAD
-    STATUS_POLICY_VIOLATION STATUS_MESSAGE_TOO_BIG STATUS_INVALID_EXTENSION
-    STATUS_UNEXPECTED_CONDITION STATUS_SERVICE_RESTART STATUS_TRY_AGAIN_LATER STATUS_BAD_GATEWAY
-    STATUS_TLS_HANDSHAKE_ERROR VALID_CLOSE_STATUS"""
+_PACKAGE = __package__.rpartition(".")[0]
 
-#: websocket-client's private modules: our module -> the names that it has of them.
-PRIVATE_MODULES: dict[str, dict[str, str]] = {
-    "_abnf": {
-        "classic.frame": f"ABNF {_STATUSES}",
-        "classic.abnf": "continuous_frame frame_buffer",
-    },
-    "_app": {"classic.app": "WebSocketApp", "classic.defaults": "set_reconnect"},
-    "_cookiejar": {"classic.cookies": "SimpleCookieJar"},
-    "_core": {"classic.client": "WebSocket create_connection"},
-    "_exceptions": {"exceptions": _EXCEPTIONS},
-    "_handshake": {
-        "classic.cookies": "CookieJar",
-        "classic.client": "handshake_response",
-        "classic.legacy": "SUPPORTED_REDIRECT_STATUSES SUCCESS_STATUSES VERSION",
-    },
-    "_http": {
-        "classic.legacy": "HAVE_PYTHON_SOCKS ProxyError ProxyTimeoutError ProxyConnectionError",
-    },
-    "_logging": {
-        "classic.trace": """enableTrace dump error warning info debug trace isEnabledForError
-        isEnabledForDebug isEnabledForTrace"""
-    },
-    "_socket": {
-        "classic.defaults": "setdefaulttimeout getdefaulttimeout sock_opt",
-        "classic.blocking": "recv recv_line send",
-        "transports.dial": "DEFAULT_SOCKET_OPTION",
-    },
-    "_ssl_compat": {
-        "classic.legacy": "HAVE_SSL ssl SSLError SSLEOFError SSLWantReadError SSLWantWriteError"
-    },
-    "_url": {"classic.legacy": "parse_url get_proxy_info"},
-    "_utils": {"classic.legacy": "NoLock validate_utf8 extract_err_message extract_error_code"},
-}
+
+class _Finder(MetaPathFinder):
+    """Finds ``websocket`` in our folder."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where ``websocket`` is; None for any other module."""
+        if fullname != "websocket":
+            return None
+        spec = PathFinder.find_spec(fullname, list(sys.modules[_PACKAGE].__path__), target)
+        if spec is None:  # not the genuine one in its place, without a word
+            raise ModuleNotFoundError(
+                f"{_PACKAGE}.websocket is not there: a packager has to take all modules of "
+                f"{_PACKAGE} along",
+                name=fullname,
+            )
+        return spec
 
 
 def private_module(name: str) -> ModuleType:
@@ -71,30 +69,20 @@ def private_module(name: str) -> ModuleType:
 
     Raises AttributeError for a name that is no such module.
     """
-    package = __package__.rpartition(".")[0]
-    try:
-        sources = PRIVATE_MODULES[name]
-    except KeyError:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
-    full_name = f"{package}.{name}"
-    module = sys.modules.get(full_name)
-    if module is None:
-        module = ModuleType(full_name, f"What websocket-client's {name} has.")
-        for source, names in sources.items():
-            ours = import_module(f"{package}.{source}")
-            for each in names.split():
-                setattr(module, each, getattr(ours, each))
-        sys.modules[full_name] = module
-    return module
+    if name not in PRIVATE_MODULES:
+        raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
+    return import_module(f"{_PACKAGE}.websocket.{name}")
 
 
 def install_as_websocket() -> None:
-    """Have ``import websocket`` give this package, in the whole process.
+    """Have ``import websocket`` give our package of that name, in the whole process.
 
     To be called before any code that imports ``websocket``; what has imported websocket-client
-    already keeps it.
+    already keeps it. Once more has no effect.
     """
-    package = sys.modules[__package__.rpartition(".")[0]]
-    sys.modules["websocket"] = package
-    for name in PRIVATE_MODULES:
-        sys.modules[f"websocket.{name}"] = private_module(name)
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    for name in [name for name in sys.modules if name.partition(".")[0] == "websocket"]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Finder())
+    import_module("websocket")

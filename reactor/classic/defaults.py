@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 
-class _Defaults:
-    timeout: float | None = None
-    reconnect: float | Backoff = 0
+# Under the names that websocket-client has for them.
+_default_timeout: float | None = None
+RECONNECT: float | Backoff = 0
 
 
 def setdefaulttimeout(timeout: float | None) -> None:
@@ -36,13 +36,14 @@ def setdefaulttimeout(timeout: float | None) -> None:
 
     Raises ValueError for a negative number, TypeError for what is no number.
     """
+    global _default_timeout
     check_timeout(timeout)
-    _Defaults.timeout = timeout
+    _default_timeout = timeout
 
 
 def getdefaulttimeout() -> float | None:
     """Return the time-out of connections that are given none, in seconds; None for no limit."""
-    return _Defaults.timeout
+    return _default_timeout
 
 
 def set_reconnect(reconnectInterval: float | Backoff) -> None:  # noqa: N803 - the name in use
@@ -51,12 +52,13 @@ def set_reconnect(reconnectInterval: float | Backoff) -> None:  # noqa: N803 - t
     Parameters:
         reconnectInterval: seconds between attempts, 0 for none, or a Backoff.
     """
-    _Defaults.reconnect = reconnectInterval
+    global RECONNECT
+    RECONNECT = reconnectInterval
 
 
 def get_reconnect() -> float | Backoff:
     """Return what :func:`set_reconnect` was given, else 0."""
-    return _Defaults.reconnect
+    return RECONNECT
 
 
 def check_timeout(timeout: float | None) -> None:

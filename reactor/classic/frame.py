@@ -219,6 +219,10 @@ class ABNF:
             mask = check_mask(self.get_mask_key(4))
         return serialize(self.opcode, data, mask, bool(fin), rsv1 << 2 | rsv2 << 1 | rsv3)
 
+    def _get_masked(self, mask_key: str | bytes) -> bytes:
+        """Return a masking key, and the payload masked with it, as they follow one another."""
+        return check_mask(mask_key) + self.mask(mask_key, self.data)
+
     @staticmethod
     def mask(mask_key: str | bytes, data: Payload | None) -> bytes:
         """Return *data* masked, or unmasked, with a key of four bytes (RFC 6455 section 5.3)."""

@@ -7,14 +7,16 @@ What it must not know: anything of ours but URLs and proxies.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..exceptions import WebSocketProxyException
-from ..proxies import choose_proxy
+from ..proxies import choose_proxy, no_proxy_of
 from ..url import WebSocketURL
 from ..url import parse_url as _parse_url
 from .client_socket import NoLock
@@ -80,6 +82,38 @@ def parse_url(url: str) -> tuple[str, int, str, bool]:
     return parsed.host, parsed.port, parsed.resource, parsed.secure
 
 
+def _is_no_proxy_host(hostname: str, no_proxy: Sequence[str] | None) -> bool:
+    """Whether a host is reached without a proxy; None: as the environment says."""
+    proxy = "http://proxy"  # any: the question is whether it is passed by
+    entries = list(no_proxy or no_proxy_of(os.environ))
+    return choose_proxy(WebSocketURL("ws", hostname, 80, "/"), proxy, entries, {}) is None
+
+
+def _is_address_in_network(ip: str, net: str) -> bool:
+    """Whether an IP address is in a network in CIDR notation."""
+    return _is_subnet_address(net) and _is_ip_address(ip) and _is_no_proxy_host(ip, [net])
+
+
+def _is_ip_address(addr: str) -> bool:
+    """Whether this is an IP address."""
+    if not isinstance(addr, str):
+        raise TypeError(f"an address is a str, not {type(addr).__name__}")
+    return _parses(ipaddress.ip_address, addr)
+
+
+def _is_subnet_address(hostname: str) -> bool:
+    """Whether this is an IP network in CIDR notation, or an address."""
+    return _parses(ipaddress.ip_network, hostname)
+
+
+def _parses(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 def get_proxy_info(
     hostname: str,
     is_secure: bool,
@@ -88,8 +122,12 @@ def get_proxy_info(
     proxy_auth: tuple[str, str] | None = None,
     no_proxy: Sequence[str] | None = None,
     proxy_type: str = "http",
-) -> tuple[str | None, int, tuple[str, str] | None]:
-    """Return host, port and credentials of the proxy for a host; (None, 0, None) for none."""
+) -> tuple[str | None, int | None, tuple[str, str] | None]:
+    """Return host, port and credentials of the proxy for a host; (None, 0, None) for none.
+
+    The port is None where the environment does not say one. Raises WebSocketProxyException for a
+    *proxy_host* without a port.
+    """
     options: dict[str, Any] = proxy_options(
         proxy_host, proxy_port or None, proxy_auth, proxy_type, list(no_proxy or ()), None
     )
@@ -98,5 +136,15 @@ def get_proxy_info(
     proxy = choose_proxy(url, options.get("proxy", True), options["no_proxy"], os.environ)
     if proxy is None:
         return None, 0, None
+    if proxy_host and not proxy_port:
+        raise WebSocketProxyException("Cannot use port 0 when proxy_host specified")
     auth = (proxy.username, proxy.password or "") if proxy.username else None
-    return proxy.host, proxy.port, auth
+    return proxy.host, proxy.port if proxy_host or _says_port(is_secure) else None, auth
+
+
+def _says_port(is_secure: bool) -> bool:
+    """Whether the environment says the port of the proxy."""
+    own = "https_proxy" if is_secure else "http_proxy"
+    names = (own, own.upper(), "all_proxy", "ALL_PROXY")
+    value = next(filter(None, map(os.environ.get, names)), "").strip()
+    return urlsplit(value if "://" in value else f"//{value}").port is not None

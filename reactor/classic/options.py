@@ -8,6 +8,7 @@ What it must not know: what is done with the options.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -18,10 +19,11 @@ from ..mistakes import check_called
 from ..options import ClientOptions
 from ..proxies import no_proxy_of
 from ..transports.proxy import KINDS
+from ..transports.tls_contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
 from .watch import ClassicWatch
 
-__all__ = ["app_options", "proxy_options"]
+__all__ = ["app_options", "header_as_utf8", "proxy_options", "text_as_utf8", "tls_options"]
 
 #: Bytes of a message, and of what waits to be sent to a server that does not read:
 #: websocket-client has no limit, and its users have large messages.
@@ -77,10 +79,48 @@ CALLBACKS = (
 )
 
 
-def _current(app: Any, name: str) -> Any:
-    """What an attribute of the app says at this moment: programs change it between attempts."""
-    value = getattr(app, name)
-    return value() if callable(value) else value
+def tls_options(sslopt: Any, level: int) -> Mapping[str, Any] | None:
+    """Return *sslopt* without the keys that nobody here knows, of which it warns.
+
+    Parameters:
+        level: whom to warn: how many calls above this one.
+    """
+    if not sslopt:
+        return None
+    given = sslopt if isinstance(sslopt, Mapping) else dict(sslopt)
+    unknown = sorted(map(str, given.keys() - CONTEXT_KEYS - OTHER_KEYS))
+    if not unknown:
+        return given
+    shown = ", ".join(map(repr, unknown))
+    warnings.warn(f"sslopt has no key {shown}: ignored", stacklevel=level + 1)
+    return {key: value for key, value in given.items() if key not in unknown}
+
+
+def text_as_utf8(text: Any) -> Any:
+    """Return what goes out in UTF-8, as websocket-client sends it, when it is sent as latin-1."""
+    return text.encode().decode("latin-1") if isinstance(text, str) else text
+
+
+def header_as_utf8(header: Any) -> Any:
+    """Return the headers of a program with their values as :func:`text_as_utf8` says."""
+    if isinstance(header, Mapping):
+        return {name: text_as_utf8(value) for name, value in header.items()}
+    if isinstance(header, (list, tuple)):
+        return [
+            tuple(map(text_as_utf8, line)) if isinstance(line, tuple) else text_as_utf8(line)
+            for line in header
+        ]
+    return header
+
+
+def _current_header(app: Any) -> Any:
+    """What the app's ``header`` says at this moment: programs change it between attempts."""
+    return header_as_utf8(app.header() if callable(app.header) else app.header)
+
+
+def _current_cookie(app: Any) -> Any:
+    """Likewise its ``cookie``."""
+    return text_as_utf8(app.cookie() if callable(app.cookie) else app.cookie)
 
 
 def app_options(app: Any, **given: Any) -> ClientOptions:
@@ -94,21 +134,20 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
     """
     for name in ("url", "header", "cookie", *CALLBACKS):
         check_called(name, getattr(app, name))
-    sslopt = given["sslopt"]
     interval = given["ping_interval"]
     reconnect = given["reconnect"]
     if isinstance(reconnect, bool):  # with websocket-client, True is one second
         reconnect = int(reconnect)
     return ClientOptions(
-        header=partial(_current, app, "header"),
-        cookie=partial(_current, app, "cookie"),
-        origin=given["origin"],
-        host=given["host"],
+        header=partial(_current_header, app),
+        cookie=partial(_current_cookie, app),
+        origin=text_as_utf8(given["origin"]),
+        host=text_as_utf8(given["host"]),
         suppress_origin=given["suppress_origin"],
         suppress_host=given["suppress_host"],
         subprotocols=app.subprotocols or (),
         connect_timeout=getdefaulttimeout() or None,
-        sslopt=sslopt if sslopt is None or isinstance(sslopt, Mapping) else dict(sslopt),
+        sslopt=tls_options(given["sslopt"], 3),
         sockopt=given["sockopt"] or (),
         sock=app.prepared_socket,
         plain_sock=app.plain_socket,
@@ -125,6 +164,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         decode_text=not given["skip_utf8_validation"],
         fragments=app.on_cont_message is not None,
         compression=app.compression,
+        lenient=app.lenient,
         watch=ClassicWatch(),
         **proxy_options(
             given["http_proxy_host"],

@@ -31,7 +31,7 @@ __all__ = [
     "warning",
 ]
 
-logger = logging.getLogger("websocket")
+_logger = logger = logging.getLogger("websocket")
 logger.addHandler(logging.NullHandler())
 
 #: Characters of a line of the trace.
@@ -41,14 +41,13 @@ _LINE = re.compile(r"(?:[^\r\n]|\r(?!\n))+")  # without its end
 
 RULE = "-----------------------"
 
-
-class _State:
-    """What :func:`enableTrace` has done."""
-
-    #: The handler that was added; None while the trace is off.
-    handler: logging.Handler | None = None
-    #: The logger's level from before.
-    level: int = logging.NOTSET
+# What enableTrace() has done, under the names that websocket-client has for it.
+#: Whether the trace is on.
+_traceEnabled = False  # noqa: N816
+#: The handler that was added; None while the trace is off.
+_trace_handler: logging.Handler | None = None
+#: The logger's level without the trace.
+_default_level = logging.NOTSET
 
 
 def enableTrace(  # noqa: N802 - websocket-client's name
@@ -63,62 +62,72 @@ def enableTrace(  # noqa: N802 - websocket-client's name
 
     Raises ValueError for a level that does not exist.
     """
-    if _State.handler is not None:
-        logger.removeHandler(_State.handler)
-        logger.setLevel(_State.level)
-        _State.handler = None
+    global _traceEnabled, _trace_handler, _default_level
+    if _trace_handler is not None:
+        _logger.removeHandler(_trace_handler)
+        _logger.setLevel(_default_level)
+        _trace_handler = None
+    _traceEnabled = False
     if traceable:
-        before = logger.level
-        logger.setLevel(level)
-        _State.level = before
-        _State.handler = logging.StreamHandler() if handler is None else handler
-        logger.addHandler(_State.handler)
+        before = _logger.level
+        _logger.setLevel(level)
+        _default_level = before
+        _trace_handler = logging.StreamHandler() if handler is None else handler
+        _logger.addHandler(_trace_handler)
+        _traceEnabled = True
+
+
+def forget() -> None:
+    """Begin anew: what the logger is like now is what it is like without the trace."""
+    global _traceEnabled, _trace_handler
+    _traceEnabled = False
+    _trace_handler = None
 
 
 def dump(title: str, message: str) -> None:
     """Write a message of several lines under a title, if the trace is on."""
-    if _State.handler is not None:
-        logger.debug("--- %s ---", title)
-        logger.debug("%s", _LINE.sub(lambda line: printable(line[0], LONGEST), message))
-        logger.debug(RULE)
+    if _traceEnabled:
+        _logger.debug(f"--- {title} ---")
+        _logger.debug(_LINE.sub(lambda line: printable(line[0], LONGEST), message))
+        _logger.debug(RULE)
 
 
 def trace(msg: str) -> None:
     """Write a line, if the trace is on."""
-    if _State.handler is not None:
-        logger.debug("%s", printable(msg, LONGEST))
+    if _traceEnabled:
+        _logger.debug(printable(msg, LONGEST))
 
 
 def error(msg: str) -> None:
     """Write a line of level ERROR."""
-    logger.error("%s", msg)
+    _logger.error(msg)
 
 
 def warning(msg: str) -> None:
     """Write a line of level WARNING."""
-    logger.warning("%s", msg)
+    _logger.warning(msg)
 
 
 def info(msg: str) -> None:
     """Write a line of level INFO."""
-    logger.info("%s", msg)
+    _logger.info(msg)
 
 
 def debug(msg: str) -> None:
     """Write a line of level DEBUG."""
-    logger.debug("%s", msg)
+    _logger.debug(msg)
 
 
 def isEnabledForError() -> bool:  # noqa: N802 - websocket-client's name
     """Whether lines of level ERROR are written."""
-    return logger.isEnabledFor(logging.ERROR)
+    return _logger.isEnabledFor(logging.ERROR)
 
 
 def isEnabledForDebug() -> bool:  # noqa: N802 - websocket-client's name
     """Whether lines of level DEBUG are written."""
-    return logger.isEnabledFor(logging.DEBUG)
+    return _logger.isEnabledFor(logging.DEBUG)
 
 
 def isEnabledForTrace() -> bool:  # noqa: N802 - websocket-client's name
     """Whether the trace is on."""
-    return _State.handler is not None
+    return _traceEnabled

@@ -27,13 +27,13 @@ class ClassicWatch(HandshakeWatch):
     def request_sent(self, head: bytes) -> None:
         """Trace a request."""
         if isEnabledForTrace():
-            dump("request header", head.decode("latin-1"))
+            dump("request header", head.decode(errors="replace"))
 
     def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
         """Trace a response, and keep its cookies."""
         if isEnabledForTrace():
             trace("--- response header ---")
-            for line in head.decode("latin-1").split("\n")[:-2]:  # the last one is empty
+            for line in head.decode(errors="replace").split("\n")[:-2]:  # the last one is empty
                 trace(line.removesuffix("\r"))
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):

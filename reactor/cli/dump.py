@@ -171,7 +171,8 @@ class _Dump:
 
     def _on_error(self, label: str, error: Exception) -> None:
         self.failed = not self._arguments.reconnect
-        self._print(f"{label}{error}")
+        ours = error.__cause__  # says more than what the operating system has said
+        self._print(f"{label}{ours if isinstance(ours, WebSocketException) else error}")
 
     def _on_close(
         self, label: str, app: WebSocketApp, code: int | None, reason: str | None

@@ -34,6 +34,7 @@ __all__ = [
     "make_key",
     "names_of",
     "normalize_headers",
+    "refusal_text",
 ]
 
 VERSION = "13"  # RFC 6455 section 4.1, of the header Sec-WebSocket-Version
@@ -268,6 +269,7 @@ def check_response(
     subprotocols: Sequence[str] = (),
     extensions: str | None = None,
     headers: Sequence[tuple[str, str]] = (),
+    lenient: bool = False,
 ) -> Accepted:
     """Check the answer to a request (RFC 6455 section 4.1, page 19).
 
@@ -278,6 +280,7 @@ def check_response(
         key, subprotocols, extensions, headers: as :func:`build_request` got them. A key, or
             further subprotocols, may stand among the custom headers. An extension there doesn't
             count as offered: nobody here would know how to speak it.
+        lenient: extensions that were not offered, and a subprotocol where none was, are ignored.
 
     Raises:
         WebSocketBadStatusException: the status is not 101 (the caller, who can read the body,
@@ -290,8 +293,8 @@ def check_response(
     _check_upgraded(response.headers, custom.get("Sec-WebSocket-Key") or key)
     offered = [*subprotocols, *custom.tokens("Sec-WebSocket-Protocol")]
     return Accepted(
-        _chosen_subprotocol(response.headers, offered),
-        _chosen_extensions(response.headers, extensions or ""),
+        None if lenient and not offered else _chosen_subprotocol(response.headers, offered),
+        _chosen_extensions(response.headers, extensions or "", lenient),
     )
 
 
@@ -314,11 +317,13 @@ def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
     return chosen or None
 
 
-def _chosen_extensions(headers: Headers, offered: str) -> tuple[str, ...]:
+def _chosen_extensions(headers: Headers, offered: str, lenient: bool) -> tuple[str, ...]:
     chosen = tuple(headers.tokens("Sec-WebSocket-Extensions"))
     if not chosen:
         return ()
     names = {_extension_name(element) for element in tokens(offered)}
+    if lenient:
+        return tuple(element for element in chosen if _extension_name(element) in names)
     for element in chosen:
         if _extension_name(element) not in names:
             raise _invalid(f"Sec-WebSocket-Extensions has {quoted(element)}, which was not offered")
@@ -334,27 +339,36 @@ def _invalid(fault: str) -> WebSocketHandshakeException:
 
 
 def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusException:
-    """Return the exception for a status other than 101. Its text is that of websocket-client.
-
-    In the text, what the server has said is escaped and cut; the attributes have all of it.
+    """Return the exception for a status other than 101, with the text of :func:`refusal_text`.
 
     Parameters:
         response: the head that came.
-        body: what there is of the body; b"" and None mean there is none.
+        body: what there is of the body; None: nobody has looked.
     """
     reason = response.reason or None
     headers = response.headers.to_dict()
-    text = body.decode("utf-8", errors="replace") if body else None
     return WebSocketBadStatusException(
-        " -+-+- ".join(
-            [
-                f"Handshake status {response.status} {printable(str(reason))}",
-                printable(str(headers), _REFUSAL_SHOWN),
-                printable(str(text), _REFUSAL_SHOWN),
-            ]
-        ),
+        refusal_text(response.status, reason, headers, body),
         response.status,
         reason,
         headers,
-        body or None,
+        # An empty body is one where the server has said that there is one.
+        body if body or "Content-Length" in response.headers else None,
+    )
+
+
+def refusal_text(
+    status: int, reason: str | None, headers: Mapping[str, str], body: bytes | None
+) -> str:
+    """Return what an exception says of a status other than 101, in websocket-client's form.
+
+    What the server has said is escaped and cut; the attributes of the exception have all of it.
+    """
+    text = body.decode("utf-8", errors="replace") if body else None
+    return " -+-+- ".join(
+        [
+            f"Handshake status {status} {printable(str(reason))}",
+            printable(str(headers), _REFUSAL_SHOWN),
+            printable(str(text), _REFUSAL_SHOWN),
+        ]
     )

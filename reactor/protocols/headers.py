@@ -71,11 +71,10 @@ class Headers:
     def to_dict(self) -> dict[str, str]:
         """Return lower-case names -> values, as websocket-client shows headers to its users.
 
-        Repeated lines are joined by ", ", but those of Set-Cookie, whose values may hold
-        commas, by "; ".
+        Of repeated lines the last one counts, but those of Set-Cookie are joined by "; ".
         """
         return {
-            name: ("; " if name == "set-cookie" else ", ").join(values)
+            name: "; ".join(values) if name == "set-cookie" else values[-1]
             for name, values in self._values.items()
         }
 

@@ -25,6 +25,7 @@ from .headers import TEXT, TOKEN, Headers
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "HeadCutOff",
     "HeadError",
     "HeadLimits",
     "HeadParser",
@@ -56,6 +57,10 @@ class HeadError(WebSocketHandshakeException):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+class HeadCutOff(HeadError):
+    """The connection ended before the head was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +210,12 @@ class HeadParser(Generic[_Head]):
         """Take the end of the connection, before the head was complete.
 
         Raises:
-            HeadError: always; it says how many bytes came.
+            HeadCutOff: always; it says how many bytes came.
             RuntimeError: the head was complete, or had failed, before.
         """
         self._check_unfinished()
         self._state = _FAILED
-        raise HeadError(
+        raise HeadCutOff(
             f"the connection ended before the head of the {self._kind} was complete: "
             f"{len(self._buffer)} bytes came: {_shown(self._buffer)}"
         )

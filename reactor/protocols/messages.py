@@ -90,9 +90,8 @@ def bytes_per_character(text: str) -> int:
 
 def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:
     wrong = exc.object[exc.start : exc.start + 4]
-    return WebSocketPayloadException(
-        f"text is not UTF-8: {exc.reason} at {wrong!r} (byte {exc.start} of {len(exc.object)})"
-    )
+    place = f"{exc.reason} at {wrong!r} (byte {exc.start} of {len(exc.object)})"
+    return WebSocketPayloadException(f"cannot decode: not UTF-8, {place}")
 
 
 class MessageAssembler:
@@ -175,9 +174,9 @@ class MessageAssembler:
         """
         if opcode == OP_CONT:
             if self._opcode is None:
-                raise WebSocketProtocolException("continuation frame without a message to continue")
+                raise WebSocketProtocolException("Illegal frame: a continuation without a message")
         elif self._opcode is not None:
-            raise WebSocketProtocolException("new message before the fragmented one has ended")
+            raise WebSocketProtocolException("Illegal frame: a message begins within another one")
         else:
             self._opcode = opcode
             self._compression = compression

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from ..exceptions import WebSocketPeerException
 from .deflate import Compression
-from .events import Data, Event, Failure
+from .events import Data, Event, Failure, Ping, Pong
 from .frames import (
     OP_CLOSE,
     OP_CONT,
+    OP_PING,
     OP_TEXT,
     FrameHeader,
     apply_mask,
@@ -50,6 +51,8 @@ class Receiving:
 
     Parameters:
         masked: whether the peer's frames must be masked (RFC 6455 section 5.1).
+        lenient: either way will do, and a length need not be in its shortest form. Such frames are
+            not taken in a run.
         compression: inflates compressed messages; None: there are none.
     """
 
@@ -61,6 +64,7 @@ class Receiving:
         "_fragment_size",
         "_fragments",
         "_frame",
+        "_lenient",
         "_limits",
         "_longest",
         "_masked",
@@ -73,6 +77,7 @@ class Receiving:
     def __init__(
         self,
         masked: bool,
+        lenient: bool,
         limits: MessageLimits,
         decode_text: bool,
         fragments: bool,
@@ -88,6 +93,7 @@ class Receiving:
         self._fragment_size = fragment_size
         self._compression = compression
         self._masked = masked
+        self._lenient = lenient
         self._tail = b""  # bytes of a header or control frame that is not complete
         self._frame: FrameHeader | None = None  # the data frame whose payload is coming
         self._received = 0  # bytes of its payload that have come
@@ -164,14 +170,15 @@ class Receiving:
         return events
 
     def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
-        """Take one frame off the buffer, or its beginning: no ping or pong that is complete.
+        """Take one frame off the buffer, or its beginning; no ping or pong that is as it should be.
 
         Returns the position behind it: the same, when it must be seen again with more data.
         """
         header = parse_header(data, pos)
         if header is None:
             return pos
-        check_header(header, self._masked, self._compression is not None)
+        masked = None if self._lenient else self._masked
+        check_header(header, masked, self._compression is not None)
         if header.opcode >= OP_CLOSE:
             stop = header.start + header.length
             if stop > len(data):
@@ -179,8 +186,12 @@ class Receiving:
             payload = data[header.start : stop]
             if header.mask is not None:
                 payload = apply_mask(payload, header.mask)
-            events.append(parse_close(payload))
-            self._ended = True
+            if header.opcode == OP_CLOSE:
+                events.append(parse_close(payload))
+                self._ended = True
+            else:
+                events.append(Ping(payload) if header.opcode == OP_PING else Pong(payload))
+                self._answer(events[-1:])
             return stop
         if self._assembler is None:
             self._assembler = MessageAssembler(self._limits, self._decode_text)

@@ -11,10 +11,21 @@ from typing import Final
 
 from ..exceptions import CloseCode, WebSocketProtocolException
 from .events import Close
-from .frames import MAX_CONTROL_PAYLOAD, OP_BINARY, OP_CLOSE, OP_PONG, OP_TEXT, FrameHeader
+from .frames import (
+    MAX_CONTROL_PAYLOAD,
+    OP_BINARY,
+    OP_CLOSE,
+    OP_PING,
+    OP_PONG,
+    OP_TEXT,
+    FrameHeader,
+)
 from .messages import decode_text
 
 __all__ = ["RSV1", "check_close", "check_frame", "check_header", "parse_close"]
+
+#: How messages call the control frames.
+CONTROL: Final = {OP_CLOSE: "close", OP_PING: "ping", OP_PONG: "pong"}
 
 #: RFC 7692 section 6: set on the first frame of a compressed message.
 RSV1: Final = 4
@@ -64,19 +75,20 @@ def parse_close(payload: bytes) -> Close:
     if not payload:
         return Close(CloseCode.NO_STATUS, "")
     if len(payload) == 1:
-        raise WebSocketProtocolException("close frame with a payload of one byte")
+        raise WebSocketProtocolException("Invalid close frame. It has a payload of one byte")
     code = int.from_bytes(payload[:2], "big")
     if not _valid_on_wire(code):
-        raise WebSocketProtocolException(f"invalid close code {code}")
+        raise WebSocketProtocolException(f"Invalid close opcode {code}")
     return Close(code, decode_text(payload[2:]))
 
 
-def check_header(header: FrameHeader, masked: bool, compression: bool) -> None:
+def check_header(header: FrameHeader, masked: bool | None, compression: bool) -> None:
     """Check a frame that came.
 
     Parameters:
         header: of the frame.
-        masked: whether it must be masked: whether it comes from a client.
+        masked: whether it must be masked: whether it comes from a client. None: either way will
+            do, and a length need not be in its shortest form.
         compression: whether permessage-deflate was agreed.
 
     Raises WebSocketProtocolException for what the peer must not send.
@@ -87,22 +99,26 @@ def check_header(header: FrameHeader, masked: bool, compression: bool) -> None:
         header.rsv == RSV1 and compression and opcode in (OP_TEXT, OP_BINARY)
     ):
         # 5.2: "MUST be 0 unless an extension is negotiated that defines meanings"
-        raise WebSocketProtocolException(f"reserved bits {header.rsv:03b} are set")
+        raise WebSocketProtocolException(
+            f"rsv is not implemented, yet: reserved bits {header.rsv:03b} are set"
+        )
     if opcode > OP_PONG or OP_BINARY < opcode < OP_CLOSE:
-        raise WebSocketProtocolException(f"unknown opcode {opcode}")
-    if (header.mask is not None) is not masked:
+        raise WebSocketProtocolException(f"Invalid opcode {opcode}")
+    if masked is not None and (header.mask is not None) is not masked:
         # 5.1: a client MUST mask all frames, a server MUST NOT mask any.
         raise WebSocketProtocolException(
             "frame from the client is not masked" if masked else "frame from the server is masked"
         )
-    if not header.minimal or header.length >= 1 << 63:
+    if not (header.minimal or masked is None) or header.length >= 1 << 63:
         # 5.2: fewest bytes; "the most significant bit MUST be 0"
         raise WebSocketProtocolException("payload length is not encoded as it must be")
     if opcode >= OP_CLOSE:
         if not header.fin:
             # 5.4: "Control frames themselves MUST NOT be fragmented."
-            raise WebSocketProtocolException("control frame is fragmented")
+            raise WebSocketProtocolException(f"Invalid {CONTROL[opcode]} frame. It is a fragment")
         if header.length > MAX_CONTROL_PAYLOAD:
+            name = CONTROL[opcode].capitalize()
+            fault = "Invalid close frame" if opcode == OP_CLOSE else f"{name} message is too long"
             raise WebSocketProtocolException(
-                f"control frame with a payload of {header.length} bytes"
+                f"{fault}. A control frame has at most 125 bytes, not {header.length}"
             )

@@ -98,6 +98,7 @@ class WebSocketSession(Receiving):
         fragments: True: a fragmented message comes as Data, fragment by fragment.
         fragment_size: with *fragments*: a message of more bytes than this comes as Data, too, and
             what has come of it is an event as soon as it is more. None: frames are not divided.
+        lenient: a client takes masked frames, and lengths that are not in their shortest form.
         new_mask: a client's source of masking keys; each is checked, see ``check_mask``.
         agreement: what both sides have settled on permessage-deflate; None: no compression.
 
@@ -126,11 +127,13 @@ class WebSocketSession(Receiving):
         decode_text: bool = True,
         fragments: bool = False,
         fragment_size: int | None = None,
+        lenient: bool = False,
         new_mask: Callable[[], bytes | str] = new_mask,
         agreement: Agreement | None = None,
     ) -> None:
         super().__init__(
             role is Role.SERVER,  # 5.1: clients mask
+            lenient and role is Role.CLIENT,
             limits,
             decode_text,
             fragments,

@@ -293,7 +293,9 @@ def _timeout(
     name, port = host
     details = [f"{_name(address)}: no answer" for address in silent] + _list(failures)
     tried = f" ({'; '.join(details)})" if details else ""
-    return WebSocketTimeoutException(f"timed out connecting to {name}:{port}{tried}")
+    error = WebSocketTimeoutException(f"timed out connecting to {name}:{port}{tried}")
+    error.connecting = True
+    return error
 
 
 def _failed(host: tuple[str, int], failures: Sequence[Failure]) -> WebSocketConnectException:
@@ -301,7 +303,8 @@ def _failed(host: tuple[str, int], failures: Sequence[Failure]) -> WebSocketConn
     name, port = host
     # An address family that this machine does not have (IPv6, often) hides what the other says.
     telling = [f for f in failures if f[1].errno not in _NO_ROUTE] or failures
-    cause = next((exc for _, exc in telling if exc.errno in NO_DESCRIPTORS), telling[0][1])
+    address, cause = next((f for f in telling if f[1].errno in NO_DESCRIPTORS), telling[0])
+    cause.remote_ip = str(address.sockaddr[0])  # type: ignore[attr-defined]  # websocket-client's
     error: WebSocketConnectException
     if cause.errno in NO_DESCRIPTORS:
         error = WebSocketConnectException(

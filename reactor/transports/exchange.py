@@ -233,4 +233,4 @@ def _lost(exc: OSError, host: str) -> WebSocketConnectException:
 
 
 def _timeout(host: str) -> WebSocketTimeoutException:
-    return WebSocketTimeoutException(f"opening handshake with {host} timed out")
+    return WebSocketTimeoutException(f"Connection timed out in the opening handshake with {host}")

@@ -196,7 +196,9 @@ async def _time_to_compute(host: str, until: float | None) -> None:
 
 
 def _timeout(host: str) -> WebSocketTimeoutException:
-    return WebSocketTimeoutException(f"timed out in the TLS handshake with {host}")
+    error = WebSocketTimeoutException(f"timed out in the TLS handshake with {host}")
+    error.connecting = True
+    return error
 
 
 def _handshake_error(exc: OSError | ValueError, host: str) -> WebSocketTLSException:

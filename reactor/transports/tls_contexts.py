@@ -26,7 +26,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..exceptions import WebSocketException, WebSocketTLSException
+from ..exceptions import WebSocketException, WebSocketTLSOptionException
 from ..locks import ProcessLock
 from .names import server_hostname
 
@@ -119,7 +119,7 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
 
     Raises ValueError for an unknown key, ValueError or TypeError for a ``server_hostname`` that is
     no name, TypeError for a ``context`` that is none, WebSocketException for CERT_NONE together
-    with ``check_hostname=True``, and WebSocketTLSException naming the key whose file or value
+    with ``check_hostname=True``, and WebSocketTLSOptionException naming the key whose file or value
     OpenSSL refuses.
     """
     options = {key: value for key, value in (sslopt or {}).items() if value is not None}
@@ -158,7 +158,7 @@ def make_server_context(
         keyfile: PEM file with the private key; None when it is in *certfile*.
         password: of the private key.
 
-    Raises WebSocketTLSException naming the file that can't be used.
+    Raises WebSocketTLSOptionException naming the file that can't be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _require_tls_1_2(context)
@@ -428,11 +428,13 @@ def _load_client_certificate(context: ssl.SSLContext, options: Mapping[str, Any]
             context, options["certfile"], options.get("keyfile"), options.get("password")
         )
     elif "keyfile" in options:
-        raise WebSocketTLSException(None, "sslopt has a keyfile, but no certfile")
+        raise WebSocketTLSOptionException(None, "sslopt has a keyfile, but no certfile")
     if "cert_chain" in options:
-        with _naming("sslopt['cert_chain'] (wanted: certfile, keyfile, password)"):
-            certfile, keyfile, password = options["cert_chain"]
-        _load_cert_chain(context, certfile, keyfile, password)
+        chain = options["cert_chain"]
+        if not isinstance(chain, (tuple, list)) or len(chain) != 3:
+            # What it holds is not shown: one of them may be the password.
+            raise ValueError("cert_chain must be a tuple/list of (certfile, keyfile, password)")
+        _load_cert_chain(context, *chain)
 
 
 def _load_cert_chain(context: ssl.SSLContext, certfile: Any, keyfile: Any, password: Any) -> None:
@@ -451,7 +453,7 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except (OSError, TypeError, ValueError) as exc:
         number = exc.errno if isinstance(exc, OSError) else None
-        raise WebSocketTLSException(number, f"{what}: {reason_of(exc)}") from exc
+        raise WebSocketTLSOptionException(number, f"{what}: {reason_of(exc)}") from exc
 
 
 def reason_of(exc: Exception) -> str:

@@ -560,17 +560,24 @@ def test_a_frame_that_nobody_may_send_is_refused(library: Any, raw: bytes, messa
 )
 def test_a_wrong_header_is_refused_before_the_payload_comes(header: bytes, message: str) -> None:
     buffer = reader(header, AssertionError("the payload is waited for"))
+    buffer.lenient = False
     with pytest.raises(WebSocketProtocolException) as caught:
         buffer.recv_frame()
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize(("masked", "key"), [(False, KEY), (True, None)])
-def test_one_role_must_mask_and_the_other_must_not(masked: bool, key: bytes | None) -> None:
-    buffer = reader(build_frame(TEXT, b"x", key=key), masked=masked)
-    with pytest.raises(WebSocketProtocolException, match=r"Illegal frame: it must .*masked"):
+def test_a_masked_frame_is_refused_on_request() -> None:
+    buffer = reader(build_frame(TEXT, b"x", key=KEY))
+    buffer.lenient = False
+    with pytest.raises(WebSocketProtocolException, match="Illegal frame: it must not be masked"):
         buffer.recv_frame()
-    assert reader(build_frame(TEXT, b"x", key=key), masked=not masked).recv_frame().data == b"x"
+
+
+@pytest.mark.parametrize("bits", [16, 64])
+@pytest.mark.parametrize("opcode", [TEXT, BINARY, PING])
+def test_a_length_may_be_longer_than_it_must_be(library: Any, bits: int, opcode: int) -> None:
+    frame = feed(library, build_frame(opcode, b"hello", length_bits=bits)).recv_frame()
+    assert (frame.opcode, frame.data) == (opcode, b"hello")
 
 
 def test_a_message_that_is_too_big_is_refused_before_it_comes() -> None:
@@ -779,3 +786,19 @@ def test_fragments_are_appended_and_not_copied_together_again_and_again() -> Non
     collect(assembler, frames(reactor, (CONT, b"c", 0)))
     assert assembler.cont_data[1] is growing
     assert collect(assembler, frames(reactor, (CONT, b"d", 1))) == [(BINARY, b"abcd")]
+
+
+def test_a_masking_key_and_what_is_masked_with_it(library: Any) -> None:
+    frame = library.ABNF(opcode=library.ABNF.OPCODE_TEXT, data="ab")
+    assert frame._get_masked(b"\x01\x02\x03\x04") == b"\x01\x02\x03\x04\x60\x60"
+
+
+def test_recv_strict_asks_for_no_more_than_a_record_of_tls(library: Any) -> None:
+    asked: list[int] = []
+
+    def recv(size: int) -> bytes:
+        asked.append(size)
+        return bytes(size)
+
+    assert library.frame_buffer(recv, True).recv_strict(40_000) == bytes(40_000)
+    assert max(asked) <= 16384

@@ -5,6 +5,8 @@ Whatever gets the fixture ``library`` is played with this package and with webso
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from ..support.apps import (
     said,
 )
 from ..support.peers import ScriptedPeer, Talk
-from ..support.websocket_frames import CLOSE, TEXT, build_frame
+from ..support.websocket_frames import CLOSE, PONG, TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("sockets_of_websocket_client")
 
@@ -114,6 +116,68 @@ def test_socket_of_a_connection_that_is_over_has_no_descriptor() -> None:
         sockets[0].fileno()
 
 
+def test_answer_of_the_server_at_the_socket(library: Any) -> None:
+    def script(talk: Talk) -> None:
+        talk.upgrade("X-Name: value", "Sec-WebSocket-Protocol: chat", then=FRAGMENTS[-1])
+        talk.frame()
+
+    seen: list[Any] = []
+
+    def on_open(app: Any) -> None:
+        answer = app.sock.handshake_response
+        seen.extend([answer.status, answer.headers["x-name"], answer.subprotocol])
+        seen.extend([app.sock.close_frame, app.sock.sock_opt.timeout, app.sock.sock_opt.sslopt])
+
+    with ScriptedPeer(script) as peer:
+        library.WebSocketApp(peer.url, on_open=on_open, subprotocols=["chat"]).run_forever()
+    assert seen == [101, "value", "chat", None, None, {}]
+
+
+def test_close_frame_of_the_server_at_the_socket() -> None:
+    seen: list[Any] = []
+
+    def on_error(app: Any, exc: Exception) -> None:
+        sockets = [app.sock]
+        seen.extend([sockets[0].close_frame.data, sockets[0].close_frame.opcode])
+
+    before: list[Any] = []
+
+    def header() -> list[str]:
+        before.extend([app.sock.handshake_response, app.sock.close_frame])
+        return []
+
+    with ScriptedPeer(said(build_frame(CLOSE, code(4001, b"bye")))) as peer:
+        app = reactor.WebSocketApp(peer.url, on_error=on_error, header=header)
+        app.run_forever()
+    assert before == [None, None]
+    assert seen == [code(4001, b"bye"), CLOSE]
+
+
+def test_ready(library: Any) -> None:
+    seen: list[Any] = []
+    with ScriptedPeer(said(*FRAGMENTS[-1:])) as peer:
+        app = library.WebSocketApp(peer.url, on_open=lambda app: seen.append(app.ready()))
+        assert app.ready() is None
+        assert isinstance(app.ping_interval, float)
+        app.run_forever()
+    assert seen == [True]
+
+
+def test_close_has_three_parameters(library: Any) -> None:
+    seen: list[str] = []
+
+    def on_message(app: Any, _message: str) -> None:
+        try:
+            app.close(colour="red")
+        except TypeError as exc:
+            seen.append(str(exc))
+        app.close()
+
+    with ScriptedPeer(said(FRAGMENTS[-2])) as peer:
+        library.WebSocketApp(peer.url, on_message=on_message).run_forever()
+    assert seen == ["WebSocket.close() got an unexpected keyword argument 'colour'"]
+
+
 def test_callbacks_can_be_assigned_after_construction(library: Any) -> None:
     events: list[Any] = []
     with ScriptedPeer(said(*FRAGMENTS[-2:])) as peer:
@@ -136,16 +200,112 @@ def test_bound_methods_of_other_objects_get_the_app(library: Any) -> None:
     assert events == [(app, "whole")]
 
 
-def test_callback_that_takes_too_few_arguments(library: Any) -> None:
-    errors: list[Any] = []
-    with ScriptedPeer(said(build_frame(CLOSE, code(1000)))) as peer:
-        app = library.WebSocketApp(
-            peer.url,
-            on_close=lambda app: None,
-            on_error=lambda app, exc: errors.append(type(exc)),
-        )
+def short(events: list[Any], count: int) -> Any:
+    """Return a function of so many parameters that notes down what it is given."""
+    return {
+        0: lambda: events.append(()),
+        1: lambda a: events.append((a,)),
+        2: lambda a, b: events.append((a, b)),
+        3: lambda a, b, c: events.append((a, b, c)),
+    }[count]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_callback_is_given_what_it_takes(count: int) -> None:
+    events: list[Any] = []
+    with ScriptedPeer(said(*FRAGMENTS[-2:])) as peer:
+        app = reactor.WebSocketApp(peer.url, on_error=lambda *args: events.append(args))
+        app.error_on_close = False
+        app.on_close = short(events, count)
         app.run_forever()
-    assert errors[-1] is TypeError
+    assert events == [(app, 1000, None)[:count]]
+
+
+def test_callback_that_takes_less_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[Any] = []
+    signature = inspect.signature
+
+    def counting(callback: Any, **options: Any) -> inspect.Signature:
+        looked_at.append(callback)
+        return signature(callback, **options)
+
+    class Handlers:
+        def on_pong(self, app: Any) -> None:
+            events.append(app)
+
+    events: list[Any] = []
+    handlers = Handlers()
+    frames = [build_frame(TEXT, b"x"), build_frame(PONG, b"y")] * 10
+    with ScriptedPeer(said(*frames, FRAGMENTS[-1])) as peer:
+        app = reactor.WebSocketApp(peer.url, on_pong=handlers.on_pong)
+        app.on_message = short(events, 1)
+        monkeypatch.setattr(inspect, "signature", counting)
+        app.run_forever()
+    assert len(events) == 20
+    assert looked_at == [app.on_message, app.on_pong]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda events: lambda *args: events.append(args),
+        lambda events: (
+            lambda app, code=None, reason=None, more=None: events.append((app, code, reason))
+        ),
+        lambda events: functools.partial(lambda events, *args: events.append(args), events),
+        lambda events: Callable3(events),
+    ],
+    ids=["any number", "defaults", "partial", "object"],
+)
+def test_callback_that_takes_all_gets_all(library: Any, make: Any) -> None:
+    events: list[Any] = []
+    with ScriptedPeer(said(FRAGMENTS[-1])) as peer:
+        app = library.WebSocketApp(peer.url, on_close=make(events))
+        app.run_forever()
+    assert events == [(app, 1000, None)]
+
+
+class Callable3:
+    """A callback that is an object, and cannot be hashed."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, events: list[Any]) -> None:
+        self.events = events
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __call__(self, app: Any, code: Any, reason: Any) -> None:
+        self.events.append((app, code, reason))
+
+
+def test_callback_whose_own_call_fails_is_not_called_again(library: Any) -> None:
+    events: list[Any] = []
+
+    def on_message(app: Any, message: str) -> None:
+        events.append(message)
+        (lambda: None)(message)  # type: ignore[call-arg]
+
+    with ScriptedPeer(said(*FRAGMENTS[-2:])) as peer:
+        library.WebSocketApp(
+            peer.url,
+            on_message=on_message,
+            on_error=lambda _app, exc: events.append(type(exc)),
+        ).run_forever()
+    assert events[:2] == ["whole", TypeError]
+    assert events.count("whole") == 1
+
+
+def test_callback_that_takes_more_than_there_is(library: Any) -> None:
+    events: list[Any] = []
+    with ScriptedPeer(said(*FRAGMENTS[-2:])) as peer:
+        library.WebSocketApp(
+            peer.url,
+            on_message=lambda app, message, more: None,
+            on_error=lambda _app, exc: events.append(type(exc)),
+        ).run_forever()
+    assert events[0] is TypeError
 
 
 # --- methods of a subclass -----------------------------------------------------------------------
@@ -237,6 +397,14 @@ def test_what_was_given_comes_before_a_method() -> None:
             self.events.append((args[0] is self, *args[1:]))
 
     assert (True, "whole") in run_subclass(TakingAll, *FRAGMENTS[-2:])
+
+
+def test_method_that_takes_less_gets_what_it_takes() -> None:
+    class Short(Subclass):
+        def on_close(self) -> None:  # type: ignore[override]
+            self.events.append("close")
+
+    assert run_subclass(Short, *FRAGMENTS[-2:])[-1] == "close"
 
 
 def test_method_under_another_name_is_a_method_all_the_same() -> None:

@@ -5,8 +5,10 @@ Whatever gets the fixture ``library`` is played with this package and with webso
 
 from __future__ import annotations
 
+import errno
 import logging
 import struct
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -148,6 +150,54 @@ def test_keep_running_ends_the_run(library: Any) -> None:
     assert recorded.result is False
 
 
+@pytest.mark.parametrize("how", ["close", "keep_running"])
+def test_fault_of_the_server_after_our_close_is_no_error(library: Any, how: str) -> None:
+    def end(app: Any, _message: str) -> None:
+        if how == "close":
+            app.close()
+        else:
+            app.keep_running = False
+
+    def script(talk: Talk) -> None:
+        talk.upgrade(then=build_frame(TEXT, b"go") + build_frame(3, b"wrong"))
+        talk.until_closed()
+
+    recorded = play(library, script, reactions={"message": end})
+    assert recorded.events == [("open",), ("message", "go"), ("close", None, None)]
+    assert recorded.result is False
+
+
+def test_keep_running_in_on_error_comes_too_late_to_hide_the_code(library: Any) -> None:
+    def on_error(app: Any, _exc: Exception) -> None:
+        app.keep_running = False
+
+    script = said(build_frame(CLOSE, code(1001, b"bye")))
+    recorded = play(library, script, reactions={"error": on_error})
+    assert recorded.names == ["open", "error", "close"]
+    assert recorded.events[-1] == ("close", 1001, "bye")
+    assert recorded.result is False
+
+
+@pytest.mark.parametrize(
+    ("answered", "level"), [(1000, None), (1001, logging.ERROR), (4002, logging.DEBUG)]
+)
+def test_code_that_the_server_answers_is_logged(
+    library: Any, answered: int, level: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.upgrade(then=build_frame(TEXT, b"go"))
+        talk.frame()
+        talk.send(build_frame(CLOSE, code(answered)))
+        talk.until_closed()
+
+    with caplog.at_level(logging.DEBUG, "websocket"):
+        play(library, script, reactions={"message": lambda app, _: app.close()})
+    records = [record for record in caplog.records if "close status" in record.getMessage()]
+    assert [(record.levelno, record.getMessage()) for record in records] == (
+        [] if level is None else [(level, f"close status: {answered}")]
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["open", "message", "data", "cont_message", "ping", "pong", "error", "close"]
 )
@@ -262,3 +312,37 @@ def test_without_on_error(library: Any) -> None:
     app = RecordedApp(library, "ws://127.0.0.1:1", ("close",))
     assert app.run() == [("close", None, None)]
     assert app.result is True
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_interrupt_in_on_close_reaches_on_error(library: Any, kind: type[BaseException]) -> None:
+    seen: list[Any] = []
+
+    def on_close(app: Any, *_: object) -> None:
+        raise kind("of the user")
+
+    with ScriptedPeer(said(build_frame(CLOSE, code(1000)))) as peer:
+        app = library.WebSocketApp(
+            peer.url, on_close=on_close, on_error=lambda _app, exc: seen.append(type(exc))
+        )
+        try:
+            app.run_forever()
+        except kind:
+            pass
+    assert seen == [library.WebSocketConnectionClosedException, kind]
+
+
+def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(import_module("reactor.classic.app"), "Reactor", full)
+    recorded = RecordedApp(reactor, "ws://127.0.0.1:1")
+    assert recorded.run() == [
+        ("error", "OSError", "[Errno 24] Too many open files"),
+        ("close", None, None),
+    ]
+    assert recorded.result is True
+    assert recorded.app.has_errored is True
+    with pytest.raises(ValueError, match="scheme"):
+        reactor.WebSocketApp("http://x").run_forever()

@@ -21,6 +21,7 @@ import reactor
 from ..support.apps import RecordedApp, code, play, said
 from ..support.peers import PATIENCE, ScriptedPeer, Talk, accept_for, http
 from ..support.websocket_frames import CLOSE, PING, PONG, TEXT, Frame, build_frame
+from ..support.websocket_frames import KEY as MASK
 
 pytestmark = pytest.mark.usefixtures("sockets_of_websocket_client")
 
@@ -134,6 +135,49 @@ def test_no_subprotocol_is_chosen() -> None:
     with ScriptedPeer(BYE) as peer:
         reactor.WebSocketApp(peer.url, subprotocols=["chat"], on_open=on_open).run_forever()
     assert seen == [None]
+
+
+@pytest.mark.parametrize("name", ["Protocol", "Extensions"])
+def test_what_the_server_chooses_without_being_asked_is_ignored(library: Any, name: str) -> None:
+    def script(talk: Talk) -> None:
+        talk.upgrade(f"Sec-WebSocket-{name}: other", then=build_frame(CLOSE, code(1000)))
+        talk.frame()
+
+    recorded = play(library, script)
+    assert recorded.names == ["open", "error", "close"]
+
+
+@pytest.mark.parametrize(
+    "form", [{"key": MASK}, {"length_bits": 16}, {"length_bits": 64}], ids=["mask", "16", "64"]
+)
+def test_frames_that_a_server_should_send_in_another_form(library: Any, form: Any) -> None:
+    frames = [
+        build_frame(opcode, payload, **form)
+        for opcode, payload in (
+            (TEXT, b"one"),
+            (PING, b"ping"),
+            (PONG, b"pong"),
+            (CLOSE, code(4001, b"bye")),
+        )
+    ]
+    events = play(library, said(*frames)).events
+    assert events == [
+        ("open",),
+        ("message", "one"),
+        ("ping", b"ping"),
+        ("pong", b"pong"),
+        ("error", "WebSocketConnectionClosedException", "Connection closed (code 4001): bye"),
+        ("close", 4001, "bye"),
+    ]
+
+
+def test_nothing_is_let_through_on_request() -> None:
+    recorded = play(reactor, said(build_frame(TEXT, b"one", key=MASK)), lenient=False)
+    assert recorded.names == ["open", "error", "close"]
+    recorded = play(
+        reactor, lambda talk: talk.upgrade("Sec-WebSocket-Protocol: other"), lenient=False
+    )
+    assert recorded.names == ["error", "close"]
 
 
 def test_a_subprotocol_is_chosen_that_was_not_offered(library: Any) -> None:

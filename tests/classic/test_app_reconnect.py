@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import ANY
 
@@ -81,6 +81,14 @@ def test_server_that_closes_is_connected_to_again(library: Any) -> None:
         recorded.run(reconnect=SOON)
     assert recorded.names == ["reconnect", "message"]
     assert recorded.result is False
+
+
+def test_number_of_seconds_holds_whatever_the_server_asks_for(library: Any) -> None:
+    busy = answer("HTTP/1.1 503 Busy", "Retry-After: 600", "Content-Length: 0")
+    with ScriptedPeer(busy, HI) as peer:
+        recorded = RecordedApp(library, peer.url, ("message",), {"message": close})
+        recorded.run(reconnect=SOON)
+    assert recorded.events == [("message", "hi")]
 
 
 def test_zero_is_no_reconnect(library: Any) -> None:
@@ -322,11 +330,111 @@ def test_on_error_that_raises_ends_it() -> None:
         assert recorded.names.count("close") == 1
 
 
-def test_closing_the_socket_ends_it() -> None:
+# --- what is done to the socket alone -------------------------------------------------------------
+
+
+def end_once(verb: str, how: str) -> Callable[..., None]:
+    """Return a callback that ends the first connection by its socket, and the second by the app."""
+    calls: list[str] = []
+
+    def callback(app: Any, *_: object) -> None:
+        calls.append(verb)
+        if len(calls) > 1:
+            app.close()
+        elif how == "callback":
+            getattr(app.sock, verb)()
+        else:
+            threading.Timer(0.01, getattr(app.sock, verb)).start()
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    ("verb", "how"),
+    [("abort", "callback"), ("abort", "thread"), ("send_close", "callback")],
+)  # theirs may hang after close() and shutdown()
+def test_connection_comes_back_when_only_its_socket_was_ended(
+    library: Any, verb: str, how: str
+) -> None:
     with ScriptedPeer(HI, HI) as peer:
+        recorded = RecordedApp(library, peer.url, NAMES, {"message": end_once(verb, how)})
+        recorded.run(reconnect=0.05, ping_timeout=1)
+        assert peer.connections == 2
+    lost = [LOST] if verb == "abort" else []
+    events = [event for event in recorded.events if event[0] != "close"]
+    first = [("open",), ("message", "hi")]
+    assert events == [*first, *lost, ("reconnect",), ("message", "hi")]
+    assert recorded.events[-1] == ("close", 1000, None)
+    assert recorded.result is bool(lost)
+
+
+@pytest.mark.parametrize("how", ["callback", "thread"])
+@pytest.mark.parametrize("verb", ["close", "send_close", "abort", "shutdown"])
+def test_each_end_by_the_socket_is_reported(verb: str, how: str) -> None:
+    with ScriptedPeer(HI, HI) as peer:
+        recorded = RecordedApp(reactor, peer.url, NAMES, {"message": end_once(verb, how)})
+        recorded.run(reconnect=0.05)
+        assert peer.connections == 2
+    lost = verb in ("abort", "shutdown")
+    reported = [LOST, ("close", None, None)] if lost else [("close", 1000, None)]
+    first = [("open",), ("message", "hi")]
+    last = [("reconnect",), ("message", "hi"), ("close", 1000, None)]
+    assert recorded.events == [*first, *reported, *last]
+
+
+def test_socket_that_was_closed_by_a_thread_takes_no_more() -> None:
+    seen: list[str] = []
+
+    def from_a_thread(app: Any) -> None:
+        app.sock.close()
+        try:
+            app.sock.send("too late")
+        except reactor.WebSocketConnectionClosedException:
+            seen.append("refused")
+
+    def on_message(app: Any, _message: str) -> None:
+        if seen:
+            app.sock.send("again")
+            app.close()
+        else:
+            thread = threading.Thread(target=from_a_thread, args=(app,))
+            thread.start()
+            thread.join()
+
+    with ScriptedPeer(HI, HI) as peer:
+        recorded = RecordedApp(reactor, peer.url, NAMES, {"message": on_message})
+        recorded.run(reconnect=SOON)
+    assert seen == ["refused"]
+    assert recorded.names == ["open", "message", "close", "reconnect", "message", "close"]
+
+
+@pytest.mark.parametrize("verb", ["close", "abort"])
+def test_socket_that_has_none_cannot_be_ended(verb: str) -> None:
+    def on_error(app: Any, _exc: Exception) -> None:
+        assert app.sock is not None
+        getattr(app.sock, verb)()
+        app.close()
+
+    recorded = RecordedApp(reactor, refused_url(), ("error", "close"), {"error": on_error})
+    recorded.run(reconnect=SOON)
+    assert recorded.names == ["error", "close"]
+
+
+def test_socket_ended_without_reconnect(library: Any) -> None:
+    with ScriptedPeer(HI) as peer:
+        recorded = RecordedApp(
+            library, peer.url, NAMES, {"message": lambda app, _: app.sock.abort()}
+        )
+        recorded.run()
+    assert recorded.events == [("open",), ("message", "hi"), LOST, ("close", None, None)]
+    assert recorded.result is True
+
+
+def test_socket_closed_without_reconnect() -> None:
+    with ScriptedPeer(HI) as peer:
         recorded = RecordedApp(
             reactor, peer.url, NAMES, {"message": lambda app, _: app.sock.close(status=3000)}
         )
-        recorded.run(reconnect=SOON)
-        assert peer.connections == 1
-    assert recorded.names == ["open", "message", "close"]
+        recorded.run()
+    assert recorded.events == [("open",), ("message", "hi"), ("close", 3000, None)]
+    assert recorded.result is False

@@ -329,3 +329,36 @@ def test_create_dispatcher_may_be_overridden(loop: reactor.Reactor) -> None:
         assert closed == []
         loop.dispatch()
     assert closed == [1000]
+
+
+def test_create_dispatcher_is_told_all(library: Any) -> None:
+    told: list[Any] = []
+
+    class Telling(library.WebSocketApp):  # type: ignore[misc]
+        def create_dispatcher(
+            self, ping_timeout: Any, dispatcher: Any, is_ssl: Any, handleDisconnect: Any
+        ) -> Any:
+            told.extend([ping_timeout, dispatcher, is_ssl, callable(handleDisconnect)])
+            return super().create_dispatcher(ping_timeout, dispatcher, is_ssl, handleDisconnect)
+
+    with ScriptedPeer(BYE) as peer:
+        Telling(peer.url).run_forever(ping_timeout=5)
+    assert told == [5, None, False, True]
+
+
+def test_dispatcher_can_say_that_the_connection_is_lost() -> None:
+    class Losing(reactor.WebSocketApp):
+        def create_dispatcher(self, *args: Any) -> Any:
+            self.lose = args[3]
+            return None
+
+    seen: list[Any] = []
+    with ScriptedPeer(mute()) as peer:
+        app = Losing(
+            peer.url,
+            on_open=lambda app: app.lose(OSError("gone")),
+            on_error=lambda _app, exc: seen.append(str(exc)),
+            on_close=lambda _app, *args: seen.append(args),
+        )
+        assert app.run_forever() is True
+    assert seen == ["Connection to remote host was lost.", (None, None)]

@@ -29,6 +29,7 @@ from ..support.websocket_frames import (
     build_frame,
     close_payload,
 )
+from ..support.websocket_frames import KEY as MASK
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -113,6 +114,55 @@ def test_the_request_by_default(clients: Clients) -> None:
 )
 def test_headers_are_added(clients: Clients, header: Any) -> None:
     assert request_of(clients, header=header)[3:] == ["X-One: 1", "X-Two: a: b"]
+
+
+@pytest.mark.parametrize("text", ["é", "für €", "日本"])
+def test_text_goes_out_as_utf_8(clients: Clients, text: str) -> None:
+    sent = text.encode().decode("latin-1")  # as the lines of a head are read here
+    for header in ({"X-Name": text}, [f"X-Name: {text}"]):
+        assert f"X-Name: {sent}" in clients.request(header=header)
+    lines = clients.request(cookie=text, origin=text, host=text)
+    assert {f"Cookie: {sent}", f"Origin: {sent}", f"Host: {sent}"} <= set(lines)
+
+
+def test_an_origin_may_be_empty(clients: Clients) -> None:
+    assert "Origin: " in clients.request(origin="")
+    assert any(line.startswith("Origin: http") for line in clients.request(origin=None))
+
+
+def test_what_the_server_says_is_read_as_utf_8(clients: Clients) -> None:
+    ws = clients.connect(Says(lines=("X-Name: für €",)))
+    assert ws.headers["x-name"] == "für €"
+
+
+def test_of_a_header_that_comes_twice_the_last_one_counts(clients: Clients) -> None:
+    lines = ("X-Name: one", "x-name: two", "Set-Cookie: a=1", "Set-Cookie: b=2")
+    ws = clients.connect(Says(lines=lines))
+    assert (ws.headers["x-name"], ws.headers["set-cookie"]) == ("two", "a=1; b=2")
+    with pytest.raises(clients.library.WebSocketBadStatusException) as caught:
+        clients.connect(answer("HTTP/1.1 403 No", *lines, "Content-Length: 0"))
+    assert caught.value.resp_headers["x-name"] == "two"
+
+
+def test_a_refusal_with_an_empty_body(clients: Clients) -> None:
+    with pytest.raises(clients.library.WebSocketBadStatusException) as caught:
+        clients.connect(answer("HTTP/1.1 403 No", "Content-Length: 0"))
+    assert caught.value.resp_body == b""
+    assert str(caught.value).endswith("-+-+- None")
+    with pytest.raises(clients.library.WebSocketBadStatusException) as caught:
+        clients.connect(answer("HTTP/1.1 403 No"))
+    assert caught.value.resp_body is None
+
+
+@pytest.mark.filterwarnings("ignore:sslopt has no key")
+@pytest.mark.parametrize("key", ["ssl_context", "verify_mode", "server_side", "keyfile_password"])
+def test_a_key_of_sslopt_that_there_is_not(
+    clients: Clients, authority: Authority, key: str
+) -> None:
+    peer = clients.serve(echo, context=authority.server_context)
+    sslopt = {**authority.sslopt, key: "something"}
+    assert clients.connect_to(peer.url, sslopt=sslopt).connected
+    assert sslopt[key] == "something"
 
 
 def test_a_key_of_ones_own(clients: Clients) -> None:
@@ -431,6 +481,31 @@ def test_a_fault_of_the_server_is_raised(
     with pytest.raises(getattr(clients.library, f"WebSocket{kind}Exception")) as caught:
         getattr(ws, method)()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "form", [{"key": MASK}, {"length_bits": 16}, {"length_bits": 64}], ids=["mask", "16", "64"]
+)
+def test_frames_that_a_server_should_send_in_another_form(clients: Clients, form: Any) -> None:
+    script = Says(
+        build_frame(TEXT, b"one", **form),
+        build_frame(PING, b"ping", **form),
+        build_frame(BINARY, b"t", fin=False, **form),
+        build_frame(CONT, b"wo", **form),
+        build_frame(CLOSE, close_payload(1001), **form),
+    )
+    ws = clients.connect(script)
+    assert [ws.recv(), ws.recv(), ws.recv()] == ["one", b"two", ""]
+    assert script.said() == (PONG, b"ping")
+
+
+@pytest.mark.parametrize("name", ["Protocol", "Extensions"])
+def test_what_the_server_chooses_without_being_asked_is_ignored(
+    clients: Clients, name: str
+) -> None:
+    ws = clients.connect(Says(build_frame(TEXT, b"x"), lines=(f"Sec-WebSocket-{name}: other",)))
+    assert ws.subprotocol is None
+    assert ws.recv() == "x"
 
 
 def test_the_end_of_the_connection(clients: Clients) -> None:

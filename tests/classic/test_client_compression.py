@@ -22,7 +22,7 @@ from reactor import (
     Deflate,
     WebSocket,
     WebSocketConnectionClosedException,
-    WebSocketHandshakeException,
+    WebSocketException,
     WebSocketMessageTooBigException,
     WebSocketPayloadException,
     WebSocketProtocol,
@@ -122,8 +122,6 @@ class TestHandshake:
     @pytest.mark.parametrize(
         "answer",
         [
-            "foo",
-            "permessage-deflate, foo",
             "permessage-deflate; unknown",
             "permessage-deflate; client_max_window_bits",
             "permessage-deflate; server_max_window_bits=7",
@@ -132,17 +130,29 @@ class TestHandshake:
     )
     def test_an_answer_that_is_none(self, clients: Clients, answer: str) -> None:
         script = Says(lines=(f"Sec-WebSocket-Extensions: {answer}",))
-        with pytest.raises(WebSocketHandshakeException):
+        with pytest.raises(WebSocketException, match=r"^Invalid WebSocket Header"):
             clients.connect(script, compression="deflate")
 
+    @pytest.mark.parametrize("answer", ["foo", "permessage-deflate, foo"])
+    def test_another_extension_is_ignored_if_that_is_wanted(
+        self, clients: Clients, answer: str
+    ) -> None:
+        script = Says(build_frame(TEXT, b"x"), lines=(f"Sec-WebSocket-Extensions: {answer}",))
+        assert clients.connect(script, compression="deflate").recv() == "x"
+        with pytest.raises(WebSocketException, match="'foo', which was not offered"):
+            clients.connect(script, compression="deflate", lenient=False)
+
     def test_an_answer_without_an_offer(self, clients: Clients) -> None:
-        with pytest.raises(WebSocketHandshakeException):
-            clients.connect(says())
+        ws = clients.connect(says(build_frame(TEXT, HELLO, rsv=RSV1)))
+        with pytest.raises(WebSocketProtocolException, match="rsv"):
+            ws.recv()
+        with pytest.raises(WebSocketException, match="was not offered"):
+            clients.connect(says(), lenient=False)
 
     def test_an_answer_of_several_lines(self, clients: Clients) -> None:
         """RFC 6455 section 9.1 takes header fields of the same name together."""
         lines = (AGREED, AGREED)
-        with pytest.raises(WebSocketHandshakeException):
+        with pytest.raises(WebSocketException, match="comes twice"):
             clients.connect(Says(lines=lines), compression="deflate")
 
     def test_a_second_connection_begins_anew(self, clients: Clients) -> None:

@@ -18,7 +18,6 @@ from reactor import (
     ABNF,
     WebSocket,
     WebSocketConnectionClosedException,
-    WebSocketConnectionLostException,
     WebSocketMessageTooBigException,
     WebSocketPayloadException,
     WebSocketProtocolException,
@@ -92,7 +91,7 @@ def test_a_server_that_has_gone_need_not_hear_our_answer(clients: Clients) -> No
     assert select.select([ws.sock], [], [], 10)[0]
     try:
         assert ws.recv() == ""
-    except WebSocketConnectionLostException:
+    except ConnectionResetError:
         pass  # the reset has destroyed the close frame
     assert not ws.connected
 
@@ -139,7 +138,7 @@ def test_the_server_is_told_what_it_did_wrong(
     clients: Clients, frames: list[bytes], error: type[Exception], code: int
 ) -> None:
     script = Says(*frames, answer_close=False)
-    ws = clients.connect(script, max_message_size=1000, max_fragments=3)
+    ws = clients.connect(script, max_message_size=1000, max_fragments=3, lenient=False)
     with pytest.raises(error) as caught:
         ws.recv()
     assert not ws.connected
@@ -181,7 +180,7 @@ def test_a_character_may_be_split_over_fragments_that_are_returned(clients: Clie
 def test_text_that_was_not_looked_at_is_when_it_is_decoded(clients: Clients) -> None:
     frames = build_frame(TEXT, b"\xff") + build_frame(TEXT, b"good")
     ws = clients.connect(Says(frames), skip_utf8_validation=True)
-    with pytest.raises(WebSocketPayloadException, match="cannot decode"):
+    with pytest.raises(UnicodeDecodeError):
         ws.recv()
     assert ws.recv() == "good"
 
@@ -370,7 +369,7 @@ def test_a_method_of_the_object_counts(name: str) -> None:
 
 def test_connecting_takes_no_longer_than_the_time_out(clients: Clients) -> None:
     peer = clients.serve(lambda talk: talk.hold())
-    with pytest.raises(WebSocketTimeoutException, match=r"handshake with 127\.0\.0\.1 timed out"):
+    with pytest.raises(WebSocketTimeoutException, match=r"^Connection timed out .* 127\.0\.0\.1$"):
         create_connection(peer.url, timeout=0.05)
 
 
@@ -544,6 +543,18 @@ def test_an_option_that_does_not_exist_is_mentioned(
     with pytest.warns(UserWarning, match="has no option") as record:
         clients.connect_to(peer.url, **options)
     assert len(record) == 1
+
+
+def test_a_key_of_sslopt_that_does_not_exist_is_mentioned(clients: Clients) -> None:
+    peer = clients.serve(echo)
+    options = {"sslopt": {"verify_mode": 1, "ssl_context": 2}}
+    shown = r"^sslopt has no key 'ssl_context', 'verify_mode': ignored$"
+    with pytest.warns(UserWarning, match=shown):
+        clients.connect_to(peer.url, **options)
+    app = reactor.WebSocketApp(peer.url, on_open=lambda app: app.close())
+    with pytest.warns(UserWarning, match=shown) as record:
+        app.run_forever(**options)
+    assert [warning.filename for warning in record] == [__file__]
 
 
 def test_options_that_exist_are_not_mentioned(clients: Clients) -> None:
@@ -732,21 +743,6 @@ def test_no_thread_is_started(clients: Clients) -> None:
     ws.ping()
     new = [thread.name for thread in set(threading.enumerate()) - before]
     assert len(new) == 1, new  # the one that plays the script
-
-
-def test_connection_lost_is_both_kinds_of_exception(clients: Clients) -> None:
-    def reset(talk: Talk) -> None:
-        talk.upgrade()
-        talk.frame()
-        talk.reset()
-
-    ws = clients.connect(reset)
-    ws.send("go on")
-    with pytest.raises(
-        WebSocketConnectionLostException, match="Connection to remote host was lost"
-    ):
-        ws.recv()
-    assert (ws.sock, ws.connected) == (None, False)
 
 
 def test_a_dispatcher_writes_in_our_place(clients: Clients) -> None:

@@ -1,16 +1,15 @@
-"""websocket-client's module names, and programs that import them."""
+"""websocket-client's module names, and small functions behind them."""
 
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
 
 import reactor
-from reactor.classic.compat import PRIVATE_MODULES, private_module
+
+from ..support.installed import run_installed
 
 websocket = pytest.importorskip("websocket", reason="websocket-client is not installed")
 
@@ -26,19 +25,6 @@ def test_every_public_name_of_websocket_client_is_here() -> None:
     assert {name for name in names if not hasattr(reactor, name)} == set()
 
 
-@pytest.mark.parametrize("name", sorted(PRIVATE_MODULES))
-def test_the_private_modules_have_the_public_names_of_theirs(name: str) -> None:
-    theirs = importlib.import_module(f"websocket.{name}")
-    ours = private_module(name)
-    exported = set(getattr(theirs, "__all__", ()))
-    not_ours = {
-        # The machinery behind websocket-client's connect(); ours has another shape.
-        "_http": {"proxy_info", "connect", "read_headers"},
-        "_handshake": {"handshake"},
-    }
-    assert {each for each in exported if not hasattr(ours, each)} <= not_ours.get(name, set())
-
-
 def test_private_modules_are_attributes_as_there() -> None:
     assert reactor._exceptions.WebSocketException is reactor.WebSocketException
     assert reactor._abnf.ABNF is reactor.ABNF
@@ -51,29 +37,15 @@ def test_other_attributes_are_missing_as_always() -> None:
         reactor._nothing  # noqa: B018
 
 
-def run(code: str) -> str:
-    """Run Python code in a process of its own; return what it printed."""
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 def test_installed_it_is_what_import_websocket_gives() -> None:
-    printed = run(
-        "import reactor; reactor.install_as_websocket()\n"
+    printed = run_installed(
         "import websocket\n"
         "from websocket import WebSocketApp, create_connection\n"
         "from websocket._exceptions import WebSocketTimeoutException\n"
         "import websocket._abnf, websocket._app, websocket._logging\n"
         "from websocket._ssl_compat import ssl\n"
         "from websocket._url import parse_url\n"
-        "assert websocket is reactor and WebSocketApp is reactor.WebSocketApp\n"
+        "assert WebSocketApp is reactor.WebSocketApp\n"
         "assert WebSocketTimeoutException is reactor.WebSocketTimeoutException\n"
         "print(parse_url('ws://example.com:81/r?q'), websocket._app.WebSocketApp.__module__)\n"
     )
@@ -112,3 +84,38 @@ def test_get_proxy_info_answers_as_theirs(monkeypatch: pytest.MonkeyPatch) -> No
     assert ours("a.example", False) == theirs("a.example", False)
     assert ours("a.example", True) == theirs("a.example", True)
     assert ours("a.example", False, no_proxy=["a.example"])[0] is None
+    monkeypatch.setenv("http_proxy", "http://q.example")
+    assert ours("a.example", False) == theirs("a.example", False) == ("q.example", None, None)
+
+
+def test_get_proxy_info_needs_a_port() -> None:
+    for library in (reactor, websocket):
+        with pytest.raises(library.WebSocketProxyException) as caught:
+            library._url.get_proxy_info("a.example", False, proxy_host="p.example")
+        assert str(caught.value) == "Cannot use port 0 when proxy_host specified"
+        assert library._url.get_proxy_info(
+            "a.example", False, proxy_host="p.example", no_proxy=["a.example"]
+        ) == (None, 0, None)
+
+
+@pytest.mark.parametrize("host", ["a.example", "b.a.example", "xa.example", "192.0.2.7", "::1"])
+@pytest.mark.parametrize(
+    "entries", [["*"], ["a.example"], [".a.example"], ["192.0.2.0/24", "::/64"], ["192.0.2.7"], []]
+)
+def test_who_needs_no_proxy_is_said_as_theirs(
+    host: str, entries: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = reactor._url, importlib.import_module("websocket._url")
+    # ".a.example" is the end of xa.example for theirs, and its parent domain for nobody.
+    if (host, entries) != ("xa.example", [".a.example"]):
+        expected = theirs._is_no_proxy_host(host, entries)
+        assert ours._is_no_proxy_host(host, entries) is expected
+        monkeypatch.setenv("no_proxy", ", ".join(entries))
+        assert ours._is_no_proxy_host(host, None) is expected
+    for entry in entries:
+        assert ours._is_subnet_address(entry) is theirs._is_subnet_address(entry)
+        expected = theirs._is_address_in_network(host, entry)
+        assert ours._is_address_in_network(host, entry) is expected
+    assert ours._is_ip_address(host) is theirs._is_ip_address(host)
+    with pytest.raises(TypeError):
+        ours._is_ip_address(7)

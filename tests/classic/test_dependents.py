@@ -76,7 +76,7 @@ class SocketIO(WebSocketProtocol):
 def test_python_socketio_runs_on_it() -> None:
     code = """
 import socketio, websocket
-assert websocket is reactor
+assert websocket.WebSocket is reactor.WebSocket
 client = socketio.Client()
 done = client.eio.create_event()
 

@@ -59,7 +59,7 @@ class TestHeaders:
 
     def test_to_dict(self):
         headers = Headers([("A", "1"), ("a", "2"), ("Set-Cookie", "x=1"), ("set-cookie", "y=2")])
-        assert headers.to_dict() == {"a": "1, 2", "set-cookie": "x=1; y=2"}
+        assert headers.to_dict() == {"a": "2", "set-cookie": "x=1; y=2"}
 
     def test_tokens_over_several_lines(self):
         headers = Headers([("Connection", "keep-alive , Upgrade"), ("connection", ",\tclose,")])

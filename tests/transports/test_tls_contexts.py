@@ -18,6 +18,7 @@ from reactor.exceptions import (
     WebSocketCertificateException,
     WebSocketException,
     WebSocketTLSException,
+    WebSocketTLSOptionException,
 )
 from reactor.transports import tls_contexts
 from reactor.transports.tls_contexts import (
@@ -137,16 +138,20 @@ def test_ciphers(files: Files) -> None:
         ("ssl_version", "TLS 7"),
         ("cert_reqs", "please"),
         ("cert_reqs", 17),
-        ("cert_chain", ["only one"]),
-        ("cert_chain", 5),
         ("ca_certs", "/no/such/file"),
         ("ca_certs", 5),
         ("certfile", "/no/such/file"),
     ],
 )
 def test_a_value_that_openssl_refuses_is_named(key: str, value: object) -> None:
-    with pytest.raises(WebSocketTLSException, match=key):
+    with pytest.raises(WebSocketTLSOptionException, match=key):
         make_context({key: value})
+
+
+@pytest.mark.parametrize("value", [["only one"], 5, ("a", "b", "c", "d"), "abc"])
+def test_a_chain_has_three_parts(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^cert_chain must be a tuple/list of \(certfile,"):
+        make_context({"cert_chain": value})
 
 
 def test_the_errno_of_a_missing_file_is_kept() -> None:

@@ -1,0 +1,82 @@
+"""Calling the callbacks of an app, in the way in which each wants to be called.
+
+What it is: :func:`call`, and what it finds out once for each callback.
+
+What it must not know: what the callbacks are for, what is done with what they raise.
+
+How it works. A callback that the user has assigned is given the app first, whatever it is; a
+method of a subclass is not, unless it has websocket-client's parameters. One that takes fewer
+parameters than there are, such as ``def on_close(app)``, gets those that it takes: programs have
+them from releases that gave less. What a callback takes is asked of its signature when it is
+called for the first time, and kept with the app.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .app import WebSocketApp
+
+__all__ = ["Fit", "call"]
+
+
+class Fit(NamedTuple):
+    """How a callback is to be called.
+
+    Attributes:
+        own: it is a method of a subclass, which need not be given the app.
+        least, most: how many positional parameters it must be given, and can be given.
+    """
+
+    own: bool
+    least: int
+    most: float
+
+
+def call(app: WebSocketApp, callback: Callable[..., Any], *args: Any) -> None:
+    """Call a callback with *args*, and with the app before them where it wants that."""
+    try:
+        own, least, most = app._fits[callback]
+    except (KeyError, TypeError):  # its first call; or it has no hash
+        own, least, most = _fit(app, callback)
+    if own and least <= len(args):
+        callback(*(args if len(args) <= most else args[: int(most)]))
+    elif len(args) < most:
+        callback(app, *args)
+    else:
+        callback(*(app, *args)[: int(most)])
+
+
+def _fit(app: WebSocketApp, callback: Callable[..., Any]) -> Fit:
+    own = (
+        inspect.ismethod(callback)
+        and callback.__self__ is app
+        and all(callback is not value for value in app.__dict__.values())  # not assigned
+    )
+    fit = Fit(own, *_parameters(callback))
+    try:
+        app._fits[callback] = fit
+    except TypeError:
+        pass
+    return fit
+
+
+def _parameters(callback: Callable[..., Any]) -> tuple[int, float]:
+    """Return how many positional parameters a callback must be given, and can be given."""
+    try:
+        parameters = inspect.signature(callback).parameters.values()
+    except (TypeError, ValueError):  # written in C, and tells nothing
+        return 0, inf
+    by_position = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    least = sum(parameter.default is parameter.empty for parameter in by_position)
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return least, inf
+    return least, len(by_position)

@@ -1,0 +1,50 @@
+"""websocket-client's ``_core``: WebSocket and create_connection."""
+
+# ruff: noqa: F401
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from reactor.classic import client, client_socket, steps
+from reactor.classic.abnf import continuous_frame, frame_buffer
+from reactor.classic.blocking import recv, send
+from reactor.classic.client import WebSocket, create_connection
+from reactor.classic.client_connect import handshake_response
+from reactor.classic.client_socket import NoLock
+from reactor.classic.defaults import getdefaulttimeout, sock_opt
+from reactor.classic.frame import ABNF, STATUS_NORMAL
+from reactor.classic.legacy import SUPPORTED_REDIRECT_STATUSES
+from reactor.classic.legacy_dispatcher import DispatcherBase, WrappedDispatcher
+from reactor.classic.legacy_handshake import handshake
+from reactor.classic.legacy_http import connect, proxy_info
+from reactor.classic.patching import follow
+from reactor.classic.trace import debug, error, isEnabledForError, isEnabledForTrace, trace
+from reactor.exceptions import (
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketProtocolException,
+    WebSocketTimeoutException,
+)
+
+__all__ = ["WebSocket", "create_connection"]
+
+
+def _without_point_in_time(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A program's ``send`` or ``recv`` takes two parameters; ours may be given a third."""
+    return lambda sock, data, until=None: function(sock, data)
+
+
+follow(
+    __name__,
+    client,
+    client_socket,
+    steps,
+    adapters={"send": _without_point_in_time, "recv": _without_point_in_time},
+)

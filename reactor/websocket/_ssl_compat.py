@@ -1,0 +1,17 @@
+"""websocket-client's ``_ssl_compat``: Python's ssl, which is always there for us."""
+
+from __future__ import annotations
+
+import ssl
+from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
+
+from reactor.classic.legacy import HAVE_SSL
+
+__all__ = [
+    "HAVE_SSL",
+    "SSLEOFError",
+    "SSLError",
+    "SSLWantReadError",
+    "SSLWantWriteError",
+    "ssl",
+]

@@ -1,0 +1,18 @@
+"""websocket-client's ``_utils``."""
+
+from __future__ import annotations
+
+from reactor.classic import legacy
+from reactor.classic.legacy import (
+    NoLock,
+    extract_err_message,
+    extract_error_code,
+    validate_utf8,
+)
+from reactor.classic.patching import follow
+
+__all__ = ["NoLock", "extract_err_message", "extract_error_code", "validate_utf8"]
+
+_validate_utf8 = validate_utf8
+
+follow(__name__, legacy)
