@@ -159,7 +159,7 @@ async def _attempt(
 ) -> Upgraded | WebSocketURL:
     """Connect to *url*; return where it redirects to, if it does."""
     # Hundreds may be asked for at once, or come to the end of their delay.
-    if not await my_turn(until):
+    if not await my_turn(until, begins=True):
         raise WebSocketTimeoutException(f"timed out before {url.host} was dialled")
     watch = options.watch
     if watch is not None:

@@ -7,6 +7,7 @@ What it must not know: what the steps do; the event loop, but for its turns.
 
 How it works. A step runs at once as long as this turn's share is not used up. Otherwise it waits
 in line, and the line moves on in the next turn's calls. What is measured is CPU time of the thread.
+What has not begun waits behind what has: the peer of a handshake that goes on has a clock, too.
 """
 
 from __future__ import annotations
@@ -42,33 +43,39 @@ class TurnShare:
         clock: returns the time that this thread has computed, in seconds.
     """
 
-    __slots__ = ("_clock", "_spent", "_spent_in", "_waiting")
+    __slots__ = ("_beginning", "_clock", "_going_on", "_spent", "_spent_in")
 
     def __init__(self, clock: Callable[[], float] = CPU_TIME) -> None:
         self._clock = clock
         self._spent = 0.0
         self._spent_in = -1  # the turn
         # What waits; the one that runs stays in front until it is done.
-        self._waiting: deque[Callable[[], object]] = deque()
+        self._going_on: deque[Callable[[], object]] = deque()
+        self._beginning: deque[Callable[[], object]] = deque()
 
-    def run(self, loop: Loop, step: Callable[[], object]) -> None:
-        """Call *step*, now or in one of the next turns of *loop*, which is always the same."""
-        if not self._waiting and self._has_time(loop):
+    def run(self, loop: Loop, step: Callable[[], object], begins: bool = False) -> None:
+        """Call *step*, now or in one of the next turns of *loop*, which is always the same.
+
+        Parameters:
+            begins: whether it is the first step of many: then it waits behind those that are not.
+        """
+        idle = not (self._going_on or self._beginning)
+        if idle and self._has_time(loop):
             self._call(step)
             return
-        self._waiting.append(step)
-        if len(self._waiting) == 1:
+        (self._beginning if begins else self._going_on).append(step)
+        if idle:
             loop.call_soon(self._go_on, loop)
 
     def _go_on(self, loop: Loop) -> None:
         try:
-            while self._waiting and self._has_time(loop):
+            while (line := self._going_on or self._beginning) and self._has_time(loop):
                 try:
-                    self._call(self._waiting[0])
+                    self._call(line[0])
                 finally:
-                    self._waiting.popleft()
+                    line.popleft()
         finally:
-            if self._waiting:
+            if self._going_on or self._beginning:
                 loop.call_soon(self._go_on, loop)
 
     def _has_time(self, loop: Loop) -> bool:

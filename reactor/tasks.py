@@ -70,6 +70,7 @@ class Turn(NamedTuple):
     """Request: until the loop has time for an expensive step (share.py), or *until* has come."""
 
     until: float | None
+    begins: bool = False
 
 
 class InThread(NamedTuple):
@@ -110,14 +111,18 @@ def wait(
 
 
 @coroutine
-def my_turn(until: float | None = None) -> Generator[Request, Any, bool]:
+def my_turn(until: float | None = None, begins: bool = False) -> Generator[Request, Any, bool]:
     """Wait until there is time to compute for a millisecond or so, up to the next step.
 
     A loop that has many coroutines do so shares them out among its turns: see share.py.
 
+    Parameters:
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+        begins: whether the caller only begins; then those go first who have begun.
+
     Returns whether there is; False when *until* came first.
     """
-    granted = yield Turn(until)
+    granted = yield Turn(until, begins)
     return bool(granted)
 
 
@@ -241,7 +246,8 @@ class Task(Generic[T]):
                 self._waiting_for = request
                 if request.until != self._until:
                     self._set_timer(request.until)
-                self._loop.share.run(self._loop, partial(self._granted, request))
+                granted = partial(self._granted, request)
+                self._loop.share.run(self._loop, granted, request.begins)
                 return
             try:
                 self._serve(request)

@@ -76,7 +76,9 @@ def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Requ
         sooner = until if request.until is None else min(until, request.until)
         request = request._replace(until=sooner, guard=guard)
     elif isinstance(request, Turn):
-        request = Turn(until if request.until is None else min(until, request.until))
+        request = request._replace(
+            until=until if request.until is None else min(until, request.until)
+        )
     elif not isinstance(request, Now):
         raise TypeError(f"only the steps of reactor.tasks can be awaited here, not {request!r}")
     return (yield request)

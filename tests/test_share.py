@@ -43,13 +43,15 @@ class Turns:
             callback(*args)
         self.turns += 1
 
-    def ask(self, name: str, cost: float, then: Callable[[], object] = int) -> None:
+    def ask(
+        self, name: str, cost: float, then: Callable[[], object] = int, begins: bool = False
+    ) -> None:
         def step() -> None:
             self.ran.append((self.turns, name))
             self.cpu += cost
             then()
 
-        self.share.run(self, step)
+        self.share.run(self, step, begins)
 
 
 @pytest.fixture
@@ -83,6 +85,17 @@ def test_who_asks_later_does_not_overtake(turns: Turns) -> None:
     turns.ask("d", HALF)
     turns.turn()
     assert [name for _, name in turns.ran] == list("abcd")
+
+
+def test_what_begins_waits_behind_what_goes_on(turns: Turns) -> None:
+    turns.ask("a", WHOLE)
+    turns.ask("first", WHOLE, begins=True)
+    turns.ask("second", WHOLE, begins=True)
+    turns.ask("b", WHOLE, then=lambda: turns.ask("c", WHOLE))
+    for _ in range(6):
+        turns.turn()
+    assert [name for _, name in turns.ran] == ["a", "b", "c", "first", "second"]
+    assert not turns.calls
 
 
 def test_a_step_that_asks_for_another_one_has_it_behind_those_that_wait(turns: Turns) -> None:
