@@ -21,7 +21,7 @@ from ..tasks import run_blocking
 from .defaults import check_timeout, sock_opt
 from .errors import boundary
 from .options import header_as_utf8, proxy_options, text_as_utf8, tls_options
-from .watch import ClassicWatch
+from .watch import ClassicWatch, text_of
 
 __all__ = ["handshake_response", "headers_of", "open_connection", "warn_of_unknown"]
 
@@ -83,15 +83,9 @@ class handshake_response:  # noqa: N801 - websocket-client's name
 
 
 def headers_of(response: Response) -> dict[str, str]:
-    """Return the headers of an answer as websocket-client has them: read as UTF-8."""
-    return {name: _from_utf8(value) for name, value in response.headers.to_dict().items()}
-
-
-def _from_utf8(value: str) -> str:
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        return value  # as it was read
+    """Return the headers of an answer as websocket-client has them."""
+    values = response.headers.to_dict().items()
+    return {name: text_of(value.encode("latin-1")) for name, value in values}
 
 
 def warn_of_unknown(names: Iterable[str], where: str) -> None:

@@ -14,7 +14,15 @@ from ..url import WebSocketURL
 from .cookies import CookieJar
 from .trace import dump, isEnabledForTrace, trace, warning
 
-__all__ = ["ClassicWatch"]
+__all__ = ["ClassicWatch", "text_of"]
+
+
+def text_of(octets: bytes) -> str:
+    """Return what stands in a head: UTF-8, as websocket-client reads it, or else latin-1."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
 
 
 class ClassicWatch(HandshakeWatch):
@@ -27,14 +35,14 @@ class ClassicWatch(HandshakeWatch):
     def request_sent(self, head: bytes) -> None:
         """Trace a request."""
         if isEnabledForTrace():
-            dump("request header", head.decode(errors="replace"))
+            dump("request header", text_of(head))
 
     def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
         """Trace a response, and keep its cookies."""
         if isEnabledForTrace():
             trace("--- response header ---")
-            for line in head.decode(errors="replace").split("\n")[:-2]:  # the last one is empty
-                trace(line.removesuffix("\r"))
+            for line in head.split(b"\n")[:-2]:  # the last one is empty
+                trace(text_of(line.removesuffix(b"\r")))
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):
             CookieJar.add(value, url.host)
