@@ -22,13 +22,17 @@ TWINS := reactor/_hotpath.pyx reactor/_turn.pyx reactor/protocols/_frames.pyx
 # The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
 AUTOBAHN ?= --markdown docs/conformance.md
 
-.PHONY: run test lint format types cov autobahn fuzz bench bench-check clean help
+# Many TLS connections that are killed all the time; make soak SOAK='--seconds 60'
+SOAK ?=
+
+.PHONY: run test lint format types cov autobahn fuzz soak bench bench-check clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
 	@echo "make test   run all tests"
 	@echo "make autobahn  the Autobahn suite over all faces, half an hour (AUTOBAHN=)"
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
+	@echo "make soak   500 connections that are killed all the time, for 5 minutes (SOAK=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-check  is anything slower than it was? a minute"
 	@echo "make lint | types | cov | format | clean"
@@ -60,6 +64,9 @@ fuzz: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	for target in frames session http11 handshake deflate url; do \
 		$(BIN)/python -m fuzz $$target --seconds $(SECONDS) || exit 1; done
+
+soak: $(VENV)/installed-test
+	$(BIN)/python -m tests.soak $(SOAK)
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py $(BENCH)

@@ -21,7 +21,8 @@ class Client(WebSocketProtocol):
 
 
 with Reactor() as loop:
-    listener = loop.listen("127.0.0.1", 0, Echo)
+    # Who does not read its echoes is not read from, either, until it does.
+    listener = loop.listen("127.0.0.1", 0, Echo, on_overflow="pause")
     loop.connect(f"ws://127.0.0.1:{listener.port}/echo", Client)
     loop.run_forever()
     loop.shutdown()

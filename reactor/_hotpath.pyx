@@ -34,14 +34,15 @@ from ssl import SSLEOFError, SSLSocket
 from .connection import Connection
 from .dispatcher import deliver as python_deliver
 from .dispatcher import report
+from .holding import Holding
 from .loop import EventLoop
 from .protocols.events import OPEN
 from .protocols.frames import new_mask, serialize
+from .protocols.receiving import MAX_FRAMES, Receiving
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
-from .transports.stream import (
-    MAX_RECORD, READ_SIZE, WOULD_BLOCK, Stream, StreamState, TLSStream,
-)
+from .transports.stream import READ_SIZE, WOULD_BLOCK, Stream, StreamState
+from .transports.tls_stream import MAX_RECORD, TLSStream
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -93,33 +94,37 @@ cdef void give_back(uint8_t *buffer) noexcept:
         free(buffer)
 
 
+cdef Py_ssize_t MOST = MAX_FRAMES
 cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
 cdef object STREAM_OPEN = StreamState.OPEN
 cdef object compiled_new_mask = new_mask
-cdef object descriptor_of = socket.fileno
+# eventlet's sockets have no method for it in their class: they go the Python way.
+cdef object direct_socket = socket if hasattr(socket, "fileno") else None
+cdef object descriptor_of = getattr(socket, "fileno", None)
 
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
 cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
+cdef Py_ssize_t STREAM_ABOVE_HIGH = find_slot(Stream, "above_high")
 cdef Py_ssize_t STREAM_RECEIVER = find_slot(Stream, "_receiver")
 cdef Py_ssize_t STREAM_SOCK = find_slot(Stream, "sock")
 cdef Py_ssize_t STREAM_STATE = find_slot(Stream, "state")
 cdef Py_ssize_t STREAM_QUEUED = find_slot(Stream, "queued")
 
-cdef Py_ssize_t SESSION_ASSEMBLER = find_slot(WebSocketSession, "_assembler")
-cdef Py_ssize_t SESSION_COMPRESSION = find_slot(WebSocketSession, "_compression")
-cdef Py_ssize_t SESSION_DECODE_TEXT = find_slot(WebSocketSession, "_decode_text")
-cdef Py_ssize_t SESSION_ENDED = find_slot(WebSocketSession, "_ended")
-cdef Py_ssize_t SESSION_FRAME = find_slot(WebSocketSession, "_frame")
-cdef Py_ssize_t SESSION_LONGEST = find_slot(WebSocketSession, "_longest")
-cdef Py_ssize_t SESSION_MASKED = find_slot(WebSocketSession, "_masked")
+cdef Py_ssize_t SESSION_ASSEMBLER = find_slot(Receiving, "_assembler")
+cdef Py_ssize_t SESSION_COMPRESSION = find_slot(Receiving, "_compression")
+cdef Py_ssize_t SESSION_DECODE_TEXT = find_slot(Receiving, "_decode_text")
+cdef Py_ssize_t SESSION_ENDED = find_slot(Receiving, "_ended")
+cdef Py_ssize_t SESSION_FRAME = find_slot(Receiving, "_frame")
+cdef Py_ssize_t SESSION_LONGEST = find_slot(Receiving, "_longest")
+cdef Py_ssize_t SESSION_MASKED = find_slot(Receiving, "_masked")
 cdef Py_ssize_t SESSION_NEW_MASK = find_slot(WebSocketSession, "_new_mask")
 cdef Py_ssize_t SESSION_SENDING = find_slot(WebSocketSession, "_sending")
-cdef Py_ssize_t SESSION_TAIL = find_slot(WebSocketSession, "_tail")
+cdef Py_ssize_t SESSION_TAIL = find_slot(Receiving, "_tail")
 cdef Py_ssize_t SESSION_OUTPUT = find_slot(WebSocketSession, "output")
 cdef Py_ssize_t SESSION_STATE = find_slot(WebSocketSession, "state")
-cdef Py_ssize_t SESSION_UNFINISHED = find_slot(WebSocketSession, "unfinished")
+cdef Py_ssize_t SESSION_UNFINISHED = find_slot(Receiving, "unfinished")
 
 cdef Py_ssize_t CORK_LIMIT = find_slot(Sending, "_cork_limit")
 cdef Py_ssize_t CORKED = find_slot(Sending, "_corked")
@@ -130,6 +135,7 @@ cdef Py_ssize_t PROTOCOL = find_slot(Sending, "protocol")
 cdef Py_ssize_t SESSION = find_slot(Sending, "session")
 cdef Py_ssize_t STREAM = find_slot(Sending, "stream")
 cdef Py_ssize_t WRITE_LIMIT = find_slot(Sending, "_write_limit")
+cdef Py_ssize_t DELIVER = find_slot(Holding, "_deliver")
 cdef Py_ssize_t LAST_ACTIVITY = find_slot(Connection, "last_activity")
 
 
@@ -149,7 +155,7 @@ cdef object os_error(int code):
 
 cdef inline bint is_direct(stream) except -1:
     """Whether the stream's bytes are what its socket has, with nothing in between."""
-    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is socket
+    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is direct_socket
 
 
 cdef inline int descriptor(stream) except -2:
@@ -255,10 +261,10 @@ cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
     try:
         pos = parse(
             buffer, size, 0, events, holds(session, SESSION_MASKED, True),
-            get(session, SESSION_LONGEST),
+            get(session, SESSION_LONGEST), MOST,
         )
         if pos < size:
-            events += session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos))
+            session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
     except Exception as exc:
         connection._broken(exc)
         return None
@@ -272,11 +278,25 @@ cdef int handle(connection, list events) except -1:
     session = get(connection, SESSION)
     if PyList_GET_SIZE(get(session, SESSION_OUTPUT)):
         connection._answer()
-    if PyList_GET_SIZE(events):
-        deliver(connection, session, events)
     if holds(session, SESSION_UNFINISHED, True):
-        connection._receive_rest(session)
+        connection.hold_back()
+    if PyList_GET_SIZE(events):
+        if holds(connection, DELIVER, python_deliver) or is_alone(connection, events):
+            deliver(connection, session, events)
+        else:
+            get(connection, DELIVER)(connection, events)
     return 0
+
+
+cdef bint is_alone(connection, list events) except -1:
+    """Whether pacing.py would hold nothing back: one event, and room for an answer."""
+    stream = get(connection, STREAM)
+    return (
+        PyList_GET_SIZE(events) == 1
+        and holds(connection, OUTBOX, None)
+        and is_a(stream, Stream)
+        and holds(stream, STREAM_ABOVE_HIGH, False)
+    )
 
 
 cdef bint is_between_messages(session) except -1:

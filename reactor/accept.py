@@ -12,25 +12,36 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from email.utils import formatdate
 from inspect import isawaitable
 from typing import NamedTuple
 
 from .admission import Accept, HTTPResponse, check_origin, choose_subprotocol, further_headers
-from .exceptions import WebSocketException, WebSocketTimeoutException
+from .exceptions import (
+    WebSocketException,
+    WebSocketHandshakeException,
+    WebSocketTimeoutException,
+)
 from .options import ServerOptions
+from .printable import printable
+from .protocols.answers import RejectedUpgrade, build_response, check_request
 from .protocols.deflate import Agreement, accept_offers
-from .protocols.handshake import RejectedUpgrade, build_response, check_request
 from .protocols.http11 import HeadError, HeadParser, Request
 from .protocols.websocket import WebSocketProtocol
-from .tasks import now, wait, within
-from .transports.exchange import read_some, write_all
+from .tasks import now, wait
+from .transports.exchange import read_more, read_some, write_all
 from .transports.tls import accept_tls
+from .within import within
 
 __all__ = ["Upgraded", "accept_upgrade"]
 
 logger = logging.getLogger("reactor")
 
 CLIENT = "the client"  # what exceptions call it
+
+#: Bytes that a client may send before its upgrade is answered. RFC 6455 section 4.1 has it wait;
+#: one that does not is heard later, but can leave unnoticed once it has sent more than this.
+EARLY = 65536
 
 #: Seconds for which a client that was refused is heard, so that it can read why.
 FAREWELL = 1.0
@@ -41,7 +52,7 @@ class Upgraded(NamedTuple):
 
     Attributes:
         sock: an ``ssl.SSLSocket`` with TLS.
-        request: the client's request.
+        head: the client's request, as it came.
         leftover: the bytes that came behind it.
         protocol: what process_request has chosen, see Accept; None: what ``listen`` was given.
         options: those of this client.
@@ -50,7 +61,7 @@ class Upgraded(NamedTuple):
     """
 
     sock: socket.socket
-    request: Request
+    head: bytes
     leftover: bytes
     protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None
     options: ServerOptions
@@ -58,22 +69,60 @@ class Upgraded(NamedTuple):
     agreement: Agreement | None
 
 
+class ClientLeft(WebSocketHandshakeException):
+    """A client has left before its request was answered."""
+
+
+class Waiting:
+    """A client that waits for the answer to its request: a guard (see tasks.py).
+
+    That it leaves ends the wait. What it sends meanwhile is kept.
+
+    Parameters:
+        sock: the client's; an ``ssl.SSLSocket`` with TLS.
+        received: what has come behind the request.
+    """
+
+    __slots__ = ("_sock", "fd", "over", "received")
+
+    def __init__(self, sock: socket.socket, received: bytes) -> None:
+        self._sock = sock
+        self.fd = sock.fileno()
+        self.over: Exception | None = None
+        self.received = received
+
+    @property
+    def watching(self) -> bool:
+        """Whether the client is still listened to."""
+        return self.over is None and len(self.received) < EARLY
+
+    def look(self) -> None:
+        """Read what there is."""
+        try:
+            while self.watching:
+                data = self._sock.recv(EARLY)
+                if not data:
+                    self.over = ClientLeft(f"{CLIENT} has left before its request was answered")
+                self.received += data
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as exc:
+            self.over = ClientLeft(f"{CLIENT} has left before its request was answered: {exc}")
+
+
 async def accept_upgrade(
-    sock: socket.socket,
-    options: ServerOptions,
-    request_came: Callable[[], object],
-    refusal: HTTPResponse | None = None,
+    sock: socket.socket, options: ServerOptions, refusal: HTTPResponse | None = None
 ) -> Upgraded | None:
     """Do TLS and the upgrade on an accepted socket.
 
     Parameters:
         sock: non-blocking; it is closed unless it is returned.
         options: see ServerOptions.
-        request_came: called when the head of the request is complete.
         refusal: an answer that is already certain, whatever the request.
 
     Returns None when the client has got another answer, as it was meant to. Raises an exception
-    of the tree when the client has left, was too slow or was rejected.
+    of the tree when the client has left (also while process_request is awaited, which is closed
+    then), was too slow or was rejected.
     """
     until = await now() + options.handshake_timeout
     method = "GET"
@@ -81,16 +130,15 @@ async def accept_upgrade(
         if options.ssl is not None:
             sock = await accept_tls(sock, options.ssl, until)
         try:
-            request, leftover = await _read_request(sock, options, until)
+            request, parser = await _read_request(sock, options, until)
             method = request.method
-            request_came()
-            outcome = refusal or await _judge(sock, request, leftover, options, until)
+            outcome = refusal or await _judge(sock, request, parser, options, until)
         except (RejectedUpgrade, HeadError) as exc:
             headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
             await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until)
             raise
         if isinstance(outcome, HTTPResponse):
-            logger.debug("%s %s: %d", method, request.target, outcome.status)
+            logger.debug("%s %s: %d", printable(method), printable(request.target), outcome.status)
             await _answer(sock, outcome, method, until)
             sock.close()
             return None
@@ -104,27 +152,33 @@ async def accept_upgrade(
 
 async def _read_request(
     sock: socket.socket, options: ServerOptions, until: float
-) -> tuple[Request, bytes]:
-    """Return the head of the request, and what came behind it."""
+) -> tuple[Request, HeadParser[Request]]:
+    """Return the head of the request, and the parser that has its bytes and those behind it."""
     parser = HeadParser("request", options.head_limits)
-    request = None
-    while request is None:
-        data = await read_some(sock, until, CLIENT)
+    data = await read_some(sock, until, CLIENT)
+    while True:
         if not data:
             parser.feed_eof()
         request = parser.feed(data)
-    return request, parser.leftover
+        if request is not None:
+            return request, parser
+        data = await read_more(sock, until, CLIENT)
 
 
 async def _judge(
-    sock: socket.socket, request: Request, leftover: bytes, options: ServerOptions, until: float
+    sock: socket.socket,
+    request: Request,
+    parser: HeadParser[Request],
+    options: ServerOptions,
+    until: float,
 ) -> HTTPResponse | tuple[Upgraded, bytes]:
     """Return what is to become of a request: an answer, or an upgrade with its answer.
 
     Raises RejectedUpgrade. What the functions of the user raise is logged, and 500 to the client.
     """
     try:
-        decision = await _ask(sock, request, options, until)
+        client = Waiting(sock, parser.leftover)
+        decision = await _ask(client, sock, request, options, until)
         if isinstance(decision, HTTPResponse):
             return decision
         if decision.options:
@@ -137,34 +191,44 @@ async def _judge(
         if options.deflate is not None:
             extensions, agreement = accept_offers(options.deflate, upgrade.extensions)
         answer = build_response(upgrade.key, subprotocol, extensions, headers)
-    except RejectedUpgrade:
+    except (RejectedUpgrade, ClientLeft):
         raise
     except WebSocketTimeoutException as exc:
-        logger.warning("process_request for %s: %s", request.target, exc)
+        logger.warning("process_request for %s: %s", printable(request.target), exc)
         return HTTPResponse(503, None, "timed out\n")
     except Exception as exc:  # of the functions of the user, or of what they gave
-        target = request.target
+        target = printable(request.target)
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
-    return (
-        Upgraded(sock, request, leftover, decision.protocol, options, subprotocol, agreement),
-        answer,
+    upgraded = Upgraded(
+        sock,
+        parser.raw,
+        client.received,
+        decision.protocol,
+        options,
+        subprotocol,
+        agreement,
     )
+    return upgraded, answer
 
 
 _AS_EVER = Accept()
 
 
 async def _ask(
-    sock: socket.socket, request: Request, options: ServerOptions, until: float
+    client: Waiting,
+    sock: socket.socket,
+    request: Request,
+    options: ServerOptions,
+    until: float,
 ) -> HTTPResponse | Accept:
-    """Return what process_request says."""
+    """Return what process_request says. Raises ClientLeft when nobody waits for it any more."""
     hook = options.process_request
     if hook is None:
         return _AS_EVER
     decision = hook(request, sock)
     if isawaitable(decision):
-        decision = await within(until, decision)
+        decision = await within(until, decision, client)
     if decision is None:
         return _AS_EVER
     if not isinstance(decision, (HTTPResponse, Accept)):
@@ -180,8 +244,12 @@ async def _answer(sock: socket.socket, response: HTTPResponse, method: str, unti
     Closing a socket with unread bytes in it resets the connection, which can destroy the
     answer on its way: so shut the write side and read until the client has closed.
     """
+    further = []
+    if response.status >= 400:
+        # RFC 9110 section 6.6.1; and a browser must not take what we quote of it for a page.
+        further = [("Date", formatdate(usegmt=True)), ("X-Content-Type-Options", "nosniff")]
     try:
-        await write_all(sock, response.to_bytes(method), until, CLIENT)
+        await write_all(sock, response.to_bytes(method, further), until, CLIENT)
         until = min(until, await now() + FAREWELL)
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)

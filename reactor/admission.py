@@ -8,12 +8,15 @@ What it must not know: sockets, time, how the answer gets to the client.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from .mistakes import check_called, did_you_mean
 from .options import ConnectionOptions, ServerOptions, plain_origin
-from .protocols.handshake import HeaderSource, RejectedUpgrade, build_rejection, normalize_headers
+from .printable import quoted
+from .protocols.answers import RejectedUpgrade, build_rejection
+from .protocols.handshake import HeaderSource, normalize_headers
 from .protocols.http11 import Request
 from .protocols.websocket import WebSocketProtocol
 
@@ -31,7 +34,7 @@ __all__ = [
 _CHANGEABLE = frozenset(option.name for option in fields(ConnectionOptions))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HTTPResponse:
     """An answer that ``process_request`` gives in place of a WebSocket; the connection ends.
 
@@ -39,6 +42,7 @@ class HTTPResponse:
         status: 200 to 599.
         headers: further headers: a dict, a list of pairs or of "Name: value" lines.
             Content-Length is set from the body; Content-Type is text/plain where none is given.
+            Errors (400 to 599) have Date and ``X-Content-Type-Options: nosniff``, if not given.
         body: bytes, or str, which is sent as UTF-8. There is none for 204 and 304, nor for a
             HEAD request.
 
@@ -58,9 +62,16 @@ class HTTPResponse:
         object.__setattr__(self, "headers", normalize_headers(self.headers))
         self.to_bytes()  # what cannot be sent is an error here
 
-    def to_bytes(self, method: str = "GET") -> bytes:
-        """Return the whole answer to a request with this method."""
-        answer = build_rejection(self.status, None, normalize_headers(self.headers), self.body)
+    def to_bytes(self, method: str = "GET", further: Sequence[tuple[str, str]] = ()) -> bytes:
+        """Return the whole answer to a request with this method.
+
+        Parameters:
+            further: headers that it has unless it has some of the same name.
+        """
+        headers = normalize_headers(self.headers)
+        names = {name.lower() for name, _ in headers}
+        headers = [pair for pair in further if pair[0].lower() not in names] + headers
+        answer = build_rejection(self.status, None, headers, self.body)
         if method == "HEAD":  # RFC 9110 section 9.3.2: as for GET, but without the body
             head, empty_line, _ = answer.partition(b"\r\n\r\n")
             return head + empty_line
@@ -95,7 +106,10 @@ class Accept:
         if not usable:
             raise TypeError(f"protocol must be a function or a protocol object, not {protocol!r}")
         if unknown := options.keys() - _CHANGEABLE:
-            raise TypeError(f"a client has no option {min(unknown)!r} of its own")
+            name = min(unknown)
+            hint = did_you_mean(name, _CHANGEABLE)
+            raise TypeError(f"a client has no option {name!r} of its own{hint}")
+        check_called("protocol", protocol)
         self.protocol = protocol
         self.headers = normalize_headers(headers)
         self.options = options
@@ -121,7 +135,9 @@ def check_origin(options: ServerOptions, request: Request) -> None:
             return
         if origin is not None and any(pattern.fullmatch(origin) for pattern in patterns):
             return
-    shown = "without an Origin" if origin is None else f"from the Origin {', '.join(values)!r}"
+    shown = (
+        "without an Origin" if origin is None else f"from the Origin {quoted(', '.join(values))}"
+    )
     raise RejectedUpgrade(f"connections {shown} are not allowed here", 403)
 
 
@@ -138,7 +154,9 @@ def choose_subprotocol(
         return next((name for name in choice if name in offered), None)
     chosen = choice(request, offered)
     if chosen is not None and chosen not in offered:
-        raise ValueError(f"the subprotocol {chosen!r} was not offered, only {list(offered)!r}")
+        raise ValueError(
+            f"the subprotocol {chosen!r} was not offered, only {quoted(list(offered))}"
+        )
     return chosen
 
 

@@ -7,13 +7,17 @@ What it must not know: the wire format; that is protocols/shared.py's.
 
 from __future__ import annotations
 
-from _thread import get_ident
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .connection import Connection
 from .dispatcher import call_on_error
-from .exceptions import WebSocketException, WebSocketQueueFullException
+from .exceptions import (
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketQueueFullException,
+)
 from .protocols.session import State, WebSocketSession
 from .protocols.shared import SharedMessage
 from .protocols.websocket import WebSocketProtocol
@@ -53,7 +57,7 @@ def broadcast(
         connection = protocol._connection
         if not isinstance(connection, Connection) or connection.state is not State.OPEN:
             continue
-        if get_ident() == connection.loop.thread_id:
+        if threading.get_ident() == connection.loop.thread_id:
             here.append(connection)
         else:
             elsewhere.setdefault(connection.loop, []).append(_reserve(connection, shared))
@@ -88,3 +92,5 @@ def _send(connection: Connection, send: Callable[..., None], *args: object) -> N
         send(*args)
     except WebSocketQueueFullException as exc:
         call_on_error(connection.protocol, exc)
+    except WebSocketConnectionClosedException:
+        pass  # its queue was full, and that was the end of it: see on_overflow

@@ -14,19 +14,23 @@ handler may still give up.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .connect import Upgraded, connect
+from .connect import Upgraded, check_sock, connect
 from .connection import Connection, Phase
 from .exceptions import CloseCode, WebSocketBadStatusException
+from .mistakes import check_called
 from .options import ClientOptions
-from .protocols.frames import check_mask, new_mask
+from .protocols.frames import new_mask
 from .protocols.handshake import normalize_headers
-from .protocols.http11 import HeadParser
+from .protocols.http11 import parse_again
+from .protocols.retry_after import retry_after
 from .protocols.session import Role
 from .tasks import Task
-from .transports.tls import make_context
+from .transports.tls_contexts import make_context
 from .url import parse_url
 
 if TYPE_CHECKING:
@@ -62,8 +66,12 @@ class ClientConnection(Connection):
         # What can be wrong already is an error of this call, not of an attempt.
         if not isinstance(url, str) and not callable(url):
             raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
+        check_called("url", url)
         if isinstance(url, str) and parse_url(url).secure:
             make_context(options.sslopt)
+            check_sock(parse_url(url), options)
+        if options.proxy_sslopt is not None:
+            make_context(options.proxy_sslopt)
         if not callable(options.header):
             normalize_headers(options.header)
         super().__init__(loop, registry, options, Role.CLIENT)
@@ -78,6 +86,8 @@ class ClientConnection(Connection):
         self._head = b""  # of the response to the latest upgrade
         self._task: Task[Upgraded] | None = None
         loop.call_soon(self._connect)
+        if threading.get_ident() != loop.thread_id:
+            loop._wake_up()  # another thread may have begun to run it meanwhile
 
     @property
     def url(self) -> str:
@@ -92,8 +102,7 @@ class ClientConnection(Connection):
     def response(self) -> Response | None:
         """The head of the server's answer to the latest upgrade."""
         # Parsed when somebody asks: parsed heads were a third of a connection's memory.
-        parser = HeadParser("response", self.options.head_limits)
-        return parser.feed(self._head) if self._head else None
+        return parse_again("response", self._head) if self._head else None
 
     @property
     def attempt(self) -> int:
@@ -146,9 +155,9 @@ class ClientConnection(Connection):
     def _lenient(self) -> bool:
         return self.options.lenient
 
-    def _new_mask(self) -> Callable[[], bytes]:
+    def _new_mask(self) -> Callable[[], bytes | str]:
         source = self.options.mask_key
-        return new_mask if source is None else lambda: check_mask(source(4))
+        return new_mask if source is None else lambda: source(4)
 
     def _close(self, code: int, reason: str, timeout: float | None = None) -> None:
         self._backoff = None
@@ -173,6 +182,12 @@ class ClientConnection(Connection):
             # This attempt has not been told of. Not from within the caller's close().
             self._loop.call_soon(self._tell, CloseCode.ABNORMAL, "", None)
 
+    def let_go(self) -> None:
+        """See Connection."""
+        super().let_go()
+        if self._task is not None:
+            self._task.cancel()  # its coroutine closes what it has
+
     def _drop_given_socket(self) -> None:
         """The attempt that ``options.sock`` was for may never have got to it."""
         if self.options.sock is not None:
@@ -195,14 +210,9 @@ class ClientConnection(Connection):
         if self._phase is Phase.ATTACHED and self._opened_at is not None:
             open_for = self._loop.now - self._opened_at
             self._attempt = backoff.attempts_after(self._attempt, open_for)
-        delay = backoff.delay(self._attempt)
+        asked = 0.0
+        if isinstance(error, WebSocketBadStatusException):
+            asked = retry_after(error.resp_headers or {}, time.time())
+        delay = backoff.delay(self._attempt, asked=asked)
         self._attempt += 1
-        if delay is not None and isinstance(error, WebSocketBadStatusException):
-            delay = max(delay, _retry_after(error))
         return delay
-
-
-def _retry_after(error: WebSocketBadStatusException) -> float:
-    """The seconds that the server asks for (RFC 9110 section 10.2.3), at most an hour."""
-    value = (error.resp_headers or {}).get("retry-after", "")
-    return min(float(value), 3600.0) if value.isascii() and value.isdigit() else 0.0

@@ -14,7 +14,6 @@ server's head belong to the first frames, and are part of the result.
 from __future__ import annotations
 
 import os
-import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +25,10 @@ from .exceptions import (
     WebSocketHandshakeException,
     WebSocketProxyException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from .options import ClientOptions
+from .printable import printable
 from .protocols.body import BodyParser
 from .protocols.deflate import Agreement, check_answer
 from .protocols.handshake import (
@@ -40,22 +41,29 @@ from .protocols.handshake import (
 )
 from .protocols.http11 import Response
 from .proxies import choose_proxy
-from .transports.dial import dial, dial_unix
-from .transports.exchange import read_response, read_some, sooner, write_all
-from .transports.proxy import dial_through
-from .transports.resolver import resolve
-from .transports.tls import make_context, server_hostname, session_cache, start_tls
+from .redirects import headers_for_another_origin, options_for_another_origin
+from .tasks import my_turn
+from .transports.dial import dial_unix
+from .transports.exchange import read_more, read_response, send_request, sooner
+from .transports.proxy import Proxy, dial_through
+from .transports.reach import reach
+from .transports.resolver import Answer, forget
+from .transports.tls import connect_tls, speaks_no_tls, speaks_tls
+from .transports.tls_contexts import for_proxy, make_context
+from .transports.tls_nested import AnySocket
+from .transports.tls_sessions import Resumption
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["Upgraded", "connect"]
+__all__ = ["Upgraded", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 #: Seconds to wait for the body of a refusal: it is nice to have, the status is what counts.
 BODY_PATIENCE = 2.0
 
-#: Meant for one origin: not carried to another one by a redirect (as curl does).
-OF_THE_ORIGIN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
+#: Bytes of it that are read in one turn, and how often: the pieces are of the server's choice.
+BODY_PIECE = 16384
+MAX_BODY_READS = 1000
 
 
 @dataclass(slots=True)
@@ -63,7 +71,8 @@ class Upgraded:
     """The result: a socket on which both sides speak WebSocket.
 
     Attributes:
-        sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss.
+        sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss, or a NestedTLS through a
+            proxy that speaks TLS, too.
         url: where it leads, after redirects.
         response: the server's head.
         head: the same as it came.
@@ -72,7 +81,7 @@ class Upgraded:
         agreement: what was settled on compression, or None.
     """
 
-    sock: socket
+    sock: AnySocket
     url: WebSocketURL
     response: Response
     head: bytes
@@ -118,18 +127,26 @@ async def connect(
             return result
         if redirects == options.redirect_limit:
             raise WebSocketHandshakeException(
-                f"Redirect limit exhausted: {redirects} redirects, the next one to {result}"
+                f"Redirect limit exhausted: {redirects} redirects, "
+                f"the next one to {printable(str(result))}"
             )
         redirects += 1
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):
-            headers = [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
-            cookie = None
-            # A name to verify is that of the first server too.
-            sslopt = {k: v for k, v in (options.sslopt or {}).items() if k != "server_hostname"}
-            options = replace(options, host=None, sslopt=sslopt or None)
+            headers, cookie = headers_for_another_origin(headers), None
+            options = options_for_another_origin(options)
         target = result
+
+
+def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
+    """Raise ValueError for a socket that was given, and would carry wss:// as plain text."""
+    sock = options.sock
+    if url.secure and sock is not None and not options.plain_sock and not speaks_tls(sock):
+        raise ValueError(
+            "sock speaks no TLS, as wss:// needs: put TLS on it, or say so by plain_sock=True "
+            "if something behind it does that"
+        )
 
 
 async def _attempt(
@@ -141,28 +158,37 @@ async def _attempt(
     exact: bool,
 ) -> Upgraded | WebSocketURL:
     """Connect to *url*; return where it redirects to, if it does."""
+    # Hundreds may be asked for at once, or come to the end of their delay.
+    if not await my_turn(until, begins=True):
+        raise WebSocketTimeoutException(f"timed out before {url.host} was dialled")
     watch = options.watch
     if watch is not None:
-        cookie = "; ".join(filter(None, [watch.cookie(url.host), cookie]))
+        cookie = "; ".join(filter(None, [watch.cookie(url), cookie]))
     key = make_key()
     # Built first: what cannot be sent is an error before anything is connected.
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    # Likewise a wrong sslopt. A socket that was given has TLS on it, if any, already.
-    context = make_context(options.sslopt) if url.secure and options.sock is None else None
-    sock, early = await _dial(url, options, until)
-    if context is not None:
-        sock, early = await _add_tls(sock, early, context, url, options, until), b""
+    # A socket that was given has TLS on it, if any, already.
+    needs_tls = url.secure and options.sock is None
+    if needs_tls:
+        make_context(options.sslopt)  # likewise a wrong sslopt
+    dialled, early, answer = await _dial(url, options, until)
+    sock: AnySocket = dialled
+    resumption = None
     try:
-        await write_all(sock, request, until, url.host)
+        if needs_tls:
+            sock, resumption = await _add_tls(dialled, early, url, options, until)
+            early = b""
+        sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
         response, parser = await read_response(
-            sock, until, url.host, options.head_limits, early, exact=exact
+            sock, until, url.host, options.head_limits, early, sent=sent, exact=exact
         )
+        answer = None  # somebody speaks HTTP there: the address is right
         if watch is not None:
-            watch.response_received(url.host, response, parser.raw)
+            watch.response_received(url, response, parser.raw)
         if response.status != 101:
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
@@ -171,14 +197,16 @@ async def _attempt(
             response, key, options.subprotocols, offer, headers, options.lenient
         )
         agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
-        if isinstance(sock, ssl.SSLSocket):
+        if resumption is not None:
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
-            session_cache.put(sock, url.port)
+            resumption.finish(sock)
         return Upgraded(
             sock, url, response, parser.raw, accepted.subprotocol, parser.leftover, agreement
         )
     except BaseException:
         sock.close()
+        if answer is not None:
+            forget(answer)
         raise
 
 
@@ -210,60 +238,86 @@ def _request(
 
 async def _dial(
     url: WebSocketURL, options: ClientOptions, until: float | None
-) -> tuple[socket, bytes]:
-    """Return a socket on which the host of *url* is heard, and what was heard already."""
+) -> tuple[socket, bytes, Answer | None]:
+    """Return a socket on which the host of *url* is heard, what was heard already, and the
+    answer of the resolver that led there, if it did."""
     if options.sock is not None:
+        check_sock(url, options)
         try:
             options.sock.setblocking(False)
         except OSError as exc:
             raise WebSocketConnectException(exc.errno, f"sock cannot be used: {exc}") from exc
-        return options.sock, b""
+        return options.sock, b"", None
     if options.unix_path is not None:
-        return await dial_unix(options.unix_path, until), b""
+        return await dial_unix(options.unix_path, until), b"", None
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
     if proxy is not None:
-        return await dial_through(
-            proxy,
-            url.host,
-            url.port,
-            until=await sooner(until, options.proxy_timeout),
-            sockopt=options.sockopt,
-            source_address=options.source_address,
-        )
-    sock = await dial(
-        await resolve(url.host, url.port, until),
+        return *await _dial_through(proxy, url, options, until), None
+    sock, answer = await reach(
+        url.host,
+        url.port,
         until=until,
-        host_name_for_errors=url.host,
         sockopt=options.sockopt,
         source_address=options.source_address,
     )
-    return sock, b""
+    return sock, b"", answer
+
+
+async def _dial_through(
+    proxy: Proxy, url: WebSocketURL, options: ClientOptions, until: float | None
+) -> tuple[socket, bytes]:
+    """The same through a proxy."""
+    until = await sooner(until, options.proxy_timeout)
+    own = options.proxy_sslopt
+    sslopt = for_proxy(options.sslopt) if own is None else own
+    if proxy.kind == "https":
+        make_context(sslopt)  # a wrong sslopt is an error before anything is connected
+    while True:
+        try:
+            return await dial_through(
+                proxy,
+                url.host,
+                url.port,
+                until=until,
+                sockopt=options.sockopt,
+                source_address=options.source_address,
+                limits=options.head_limits,
+                sslopt=sslopt,
+            )
+        except WebSocketTLSException as exc:
+            if not _goes_on_without_tls(proxy, options, exc):
+                raise
+            proxy = replace(proxy, kind="http")
+
+
+def _goes_on_without_tls(proxy: Proxy, options: ClientOptions, exc: WebSocketTLSException) -> bool:
+    """Whether to try a proxy of the environment again, as one that speaks plain HTTP."""
+    watch = options.watch
+    if watch is None or options.proxy is not True or not speaks_no_tls(exc):
+        return False
+    return watch.proxy_without_tls(proxy, exc)
 
 
 async def _add_tls(
     sock: socket,
     early: bytes,
-    context: ssl.SSLContext,
     url: WebSocketURL,
     options: ClientOptions,
     until: float | None,
-) -> ssl.SSLSocket:
-    """Put TLS on a socket. It is closed when that fails."""
+) -> tuple[AnySocket, Resumption]:
+    """Put TLS on a socket; return it with what its session is resumed from."""
     if early:
         # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
         # proxy has added something of its own.
-        sock.close()
         raise WebSocketProxyException(
             f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
             f"{early[:40]!r}"
         )
-    name = server_hostname(options.sslopt, url.host)
-    session = session_cache.get(context, name, url.port)
-    return await start_tls(sock, context, name, until, session)
+    return await connect_tls(sock, options.sslopt, url.host, url.port, until)
 
 
 async def _refused(
-    sock: socket,
+    sock: AnySocket,
     url: WebSocketURL,
     response: Response,
     leftover: bytes,
@@ -274,15 +328,16 @@ async def _refused(
     location = response.headers.get("Location")
     if response.status in REDIRECTS and location is not None:
         return join(url, location)
-    body = BodyParser(response, options.head_limits)
     until = await sooner(until, BODY_PATIENCE)
-    done = body.done or body.feed(leftover)
-    while not done:
-        try:
-            data = await read_some(sock, until, url.host)
-        except (WebSocketTimeoutException, OSError):
-            break  # what there is of the body is better than losing the status
-        if not data:
-            body.feed_eof()
-        done = not data or body.feed(data)
+    body = BodyParser(response, options.head_limits)
+    data = leftover
+    try:
+        for _ in range(MAX_BODY_READS):
+            if body.done or body.feed(data):
+                break
+            data = await read_more(sock, until, url.host, BODY_PIECE)
+            if not data:
+                break
+    except (WebSocketTimeoutException, OSError):
+        pass  # what there is of the body is better than losing the status
     raise bad_status(response, body.body)

@@ -18,8 +18,9 @@ ends there goes through ``_end``, which lets go of both; from there, and after a
 wrong; ``on_close``, always). Only ``_give_up``, for a close() while there is no connection, has
 nothing to decide.
 
-Writing is the base class's, see sending.py. Reading: ``data_received`` takes the events out of
-the session and has the dispatcher deliver them.
+Writing is that of a base class, see sending.py. Reading: ``data_received`` takes the events out of
+the session, and has the dispatcher deliver them. What is more than one turn may deliver is held
+back: see holding.py, the other base class.
 
 Time: a connection has one timer, which is the keep-alive while the session is open, the close
 deadline while it is closing, and the reconnect delay in between. Traffic writes
@@ -32,15 +33,22 @@ from __future__ import annotations
 
 import logging
 import random
-from _thread import get_ident
+import threading
 from collections.abc import Callable
 from math import inf
-from socket import socket
 from typing import TYPE_CHECKING, Any
 
-from .dispatcher import call, call_on_error, deliver
-from .exceptions import CloseCode, WebSocketException, WebSocketTimeoutException
+from .dispatcher import call, call_on_error, conclude, deliver
+from .exceptions import (
+    CloseCode,
+    WebSocketException,
+    WebSocketPeerException,
+    WebSocketQueueFullException,
+    WebSocketTimeoutException,
+)
+from .holding import Holding
 from .options import ConnectionOptions
+from .printable import printable, quoted
 from .protocols.frames import new_mask
 from .protocols.session import (
     Close,
@@ -51,31 +59,26 @@ from .protocols.session import (
     WebSocketSession,
     check_close,
 )
-from .protocols.websocket import WebSocketProtocol
-from .sending import Phase, Sending
+from .sending import Phase
 from .timers import Action, KeepAlive
-from .transports.stream import Linger, describe_loss, make_stream
+from .transports.linger import Linger
+from .transports.stream import describe_loss
+from .transports.tls_nested import AnySocket
+from .transports.tls_stream import make_stream
 
 if TYPE_CHECKING:
     from .loop import EventLoop
     from .protocols.deflate import Agreement
     from .protocols.http11 import Request, Response
     from .timers import Timer
+    from .transports.stream import Stream
 
-__all__ = ["Connection", "Phase", "check_protocol"]
+__all__ = ["Connection", "Phase"]
 
 logger = logging.getLogger("reactor")
 
-
-def check_protocol(handlers: object) -> None:
-    """Check that *handlers* can be given to a connection.
-
-    Raises TypeError when it is no WebSocketProtocol, ValueError when it has a connection.
-    """
-    if not isinstance(handlers, WebSocketProtocol):
-        raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
-    if handlers.state is not State.CLOSED:
-        raise ValueError(f"{handlers!r} has a connection already")
+#: Seconds at most that a peer which has broken the protocol is given to read why.
+FAREWELL = 1.0
 
 
 class _Undelivered:
@@ -91,10 +94,9 @@ class _Undelivered:
         connection = self._connection
         if connection.phase is Phase.ATTACHED and connection.session is self._session:
             deliver(connection, self._events)
-            connection._receive_rest(self._session)
 
 
-class Connection(Sending):
+class Connection(Holding):
     """What client and server connections share. See the module.
 
     Parameters:
@@ -147,7 +149,7 @@ class Connection(Sending):
 
     @property
     def _place(self) -> str:
-        return self.url
+        return printable(self.url)
 
     @property
     def compression(self) -> Agreement | None:
@@ -170,7 +172,7 @@ class Connection(Sending):
         return None if self._keep_alive is None else self._keep_alive.latency
 
     @property
-    def sock(self) -> socket | None:
+    def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self._phase is Phase.ATTACHED else None
 
@@ -187,10 +189,10 @@ class Connection(Sending):
             return
         if session.output:
             self._answer()
-        if events:
-            deliver(self, events)
         if session.unfinished:
-            self._receive_rest(session)
+            self.hold_back()
+        if events:
+            self._deliver(self, events)
 
     def _answer(self) -> None:
         """The session has put out pongs."""
@@ -207,34 +209,25 @@ class Connection(Sending):
     def _broken(self, exc: Exception) -> None:
         """What came could not be looked at, so that nothing behind it can be, either."""
         logger.error("exception in the session of %s", self._place, exc_info=exc)
-        error = WebSocketException(f"what came could not be processed: {exc!r}")
+        error = WebSocketException(f"what came could not be processed: {quoted(exc)}")
         error.__cause__ = exc
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", error)
 
-    def _receive_rest(self, session: WebSocketSession) -> None:
-        """More comes out of what was received than one event may hold."""
-        while session.unfinished and session.state is not State.CLOSED:
-            try:
-                events = session.receive(b"")
-            except Exception as exc:  # noqa: BLE001 - as above
-                self._broken(exc)
-                return
-            if session.output:
-                self.cork()
-            deliver(self, events)
-
     def eof_received(self) -> None:
         """The peer has ended its side, without a close frame of this attempt being seen."""
-        self.flush()  # a TLS stream tells of the last data and of the end in one call
-        self._lost(None)
+        if not self.comes_later(self.eof_received):
+            self.flush()  # a TLS stream tells of the last data and of the end in one call
+            self._lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The stream has ended, without a close frame of this attempt being seen."""
-        self._lost(error)
+        if not self.comes_later(self.connection_lost, error):
+            self._lost(error)
 
     def queue_drained(self) -> None:
         """The write queue is below its low mark again."""
+        self._catch_up_soon()
         if self._outbox is not None:
             self._outbox.run()
             if self.stream.above_high:
@@ -256,6 +249,8 @@ class Connection(Sending):
 
     def last_word(self, event: Close | Failure) -> None:
         """The peer has sent its close frame, or broken the protocol."""
+        if isinstance(event, Failure):
+            self.stream.drop_queue()  # nothing is kept for who breaks the rules
         self.session.accept(event)
         self.flush()
         if isinstance(event, Close):
@@ -263,25 +258,11 @@ class Connection(Sending):
         else:
             self._end(event.error.close_code, str(event.error), event.error)
 
-    # -- reading, and not ----------------------------------------------------------------
-
-    def pause_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self.state is State.OPEN:  # else the peer's close frame would not be seen
-            self.stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        """See WebSocketProtocol."""
-        self._loop._check_thread()
-        if self._phase is Phase.ATTACHED:
-            self.stream.start_reading()
-
     # -- beginning -----------------------------------------------------------------------
 
     def _attach(
         self,
-        sock: socket,
+        sock: AnySocket,
         leftover: bytes,
         on_open: Callable[[], object],
         agreement: Agreement | None = None,
@@ -290,9 +271,10 @@ class Connection(Sending):
         options = self.options
         self.session = self._new_session(agreement)
         self.session.opened()
-        self.stream = make_stream(self._loop, sock, self, options.high_water, options.low_water)
+        self.stream = make_stream(self._loop, sock, self, *options.water_marks)
         self._phase = Phase.ATTACHED
         self.last_activity = self._loop.now
+        self._forget_what_was_held()
         self.stream.start_reading()
         if options.keep_alive is not None:
             self._keep_alive = KeepAlive(options.keep_alive)
@@ -303,6 +285,8 @@ class Connection(Sending):
             call(self.protocol, on_open)
         except BaseException:
             self.deliver_later(self.session.receive(leftover))
+            if self.session.unfinished:
+                self.hold_back()
             raise
         # Unless on_open has ended the connection: what came with the handshake's last bytes.
         if leftover and self.session.state is not State.CLOSED:
@@ -327,7 +311,7 @@ class Connection(Sending):
     def _lenient(self) -> bool:
         return False
 
-    def _new_mask(self) -> Callable[[], bytes]:
+    def _new_mask(self) -> Callable[[], bytes | str]:
         return new_mask
 
     # -- keep-alive ----------------------------------------------------------------------
@@ -340,15 +324,18 @@ class Connection(Sending):
         if action is Action.SUSPECT:
             # Before the peer is declared dead, what the kernel already holds is read: one
             # read a turn, so that nobody is starved, until the pong is found or nothing is
-            # left. Who has paused reading cannot know, and is not told.
+            # left. It may also be in what is held back. Who has paused reading cannot know, and
+            # is not told.
             stream = self.stream
             silent = stream.reading and not stream.read_now()
+            if self._behind:  # it is not heard until it has taken something
+                silent = stream.queued > 0 and not self._paused
             if silent and not keep_alive.on_backlog(now, stream.backlog()):
                 self._dead()
                 return
             if self.state is not State.OPEN:
                 return  # what was read, or its handler, has ended the connection
-            if not stream.reading:
+            if not stream.reading and not self.session.unfinished:
                 due = keep_alive.start(now, grid=keep_alive.policy.grid)
         elif action is Action.PING:
             self._send_ping(keep_alive.policy.payload)
@@ -372,6 +359,18 @@ class Connection(Sending):
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", WebSocketTimeoutException("ping/pong timed out"))
 
+    def cut_off(self, error: WebSocketQueueFullException) -> None:
+        """See Sending."""
+        self.session.lost()  # no handler hears of what was read already
+        self._stop_timer()
+        self.stream.pause_reading()
+        self._loop.call_soon(self._cut_off, self.session, error)
+
+    def _cut_off(self, session: WebSocketSession, error: WebSocketQueueFullException) -> None:
+        if self._phase is Phase.ATTACHED and self.session is session:
+            self.stream.abort()
+            self._end(CloseCode.ABNORMAL, "", error)
+
     # -- ending --------------------------------------------------------------------------
 
     def close(
@@ -388,7 +387,7 @@ class Connection(Sending):
         self._on_loop(self._abort)
 
     def _on_loop(self, method: Callable[..., object], *args: Any) -> None:
-        if get_ident() == self._loop.thread_id:
+        if threading.get_ident() == self._loop.thread_id:
             method(*args)
         elif self._phase is not Phase.OVER:
             self._ending = True
@@ -400,7 +399,9 @@ class Connection(Sending):
         elif self.session.close(code, reason):
             self._drop_outbox()
             self.cork()
-            self.stream.start_reading()  # where it was paused: for the answer
+            self._paused = False
+            self._catch_up_soon()
+            self._read_on()  # for the answer
             self._stop_timer()
             if timeout is None:
                 timeout = self.options.close_timeout
@@ -429,11 +430,20 @@ class Connection(Sending):
         """The connection is over. Tell the protocol object, and see what comes next."""
         self._stop_timer()
         self._drop_outbox()
+        if self.pacing is not None:
+            self.pacing.held.clear()
         self._keep_alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()
-        Linger(self._loop, self.stream, self.options.close_timeout)
+        timeout = self.options.close_timeout
+        if isinstance(error, WebSocketPeerException):
+            timeout = min(timeout, FAREWELL)
+        Linger(self._loop, self.stream, timeout, self._when_closed())
         self._over(code, reason, error)
+
+    def _when_closed(self) -> Callable[[], object] | None:
+        """Return what to call when the socket is closed, which may be later than the end."""
+        return None
 
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
         self._phase = Phase.OVER
@@ -446,6 +456,21 @@ class Connection(Sending):
                 call_on_error(self.protocol, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
             call(self.protocol, self.protocol.on_close, code, reason)
+            conclude(self.protocol)
+
+    # -- in a forked child ---------------------------------------------------------------
+
+    def forked(self) -> None:
+        """The connection is the parent's: here it is over, and nobody is told."""
+        if self._phase is Phase.ATTACHED:
+            self.session.lost()
+        self._phase = Phase.OVER
+
+    def let_go(self) -> None:
+        """Close the child's copy of the socket, if there is one."""
+        stream: Stream | None = getattr(self, "stream", None)
+        if stream is not None:
+            stream.sock.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

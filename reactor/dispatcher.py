@@ -8,7 +8,8 @@ The order of the calls is the order of the events. Messages, pings and pongs are
 only while the session is open: a handler that closes the connection hears no more of them.
 
 An exception that a handler raises is logged with its traceback and given to ``on_error``,
-once; what ``on_error`` itself raises is logged. Neither stops the delivery of the rest.
+once; what ``on_error`` itself raises is logged. In the log, what repeats itself is counted: see
+errorlog.py. Neither stops the delivery of the rest.
 KeyboardInterrupt and SystemExit pass through.
 """
 
@@ -18,11 +19,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from .errorlog import ErrorLog
 from .protocols.events import OPEN
 from .protocols.session import Close, Data, Event, Failure, Ping, Pong, State, WebSocketSession
 from .protocols.websocket import WebSocketProtocol
 
-__all__ = ["call", "call_on_error", "deliver", "report"]
+__all__ = ["call", "call_on_error", "conclude", "deliver", "report"]
 
 logger = logging.getLogger("reactor")
 
@@ -102,4 +104,12 @@ def call_on_error(protocol: WebSocketProtocol, exc: Exception) -> None:
 
 
 def _log(protocol: WebSocketProtocol, exc: Exception) -> None:
-    logger.error("exception in a handler of %r", protocol, exc_info=exc)
+    if protocol._error_log is None:
+        protocol._error_log = ErrorLog(logger)
+    protocol._error_log.error(exc, "exception in a handler of %r", protocol)
+
+
+def conclude(protocol: WebSocketProtocol) -> None:
+    """The connection of *protocol* is over: log how often its errors have come again."""
+    if protocol._error_log is not None:
+        protocol._error_log.conclude()

@@ -24,6 +24,7 @@ __all__ = [
     "WebSocketConnectionClosedException",
     "WebSocketConnectionLostException",
     "WebSocketException",
+    "WebSocketForkException",
     "WebSocketHandshakeException",
     "WebSocketMessageTooBigException",
     "WebSocketPayloadException",
@@ -42,6 +43,11 @@ __all__ = [
 #: What is said of a connection that has ended without a close frame; the words are
 #: websocket-client's.
 LOST = "Connection to remote host was lost."
+
+FORKED = (
+    "this event loop and its connections belong to the process that has forked this one: "
+    "make a new Reactor here"
+)
 
 
 class CloseCode:
@@ -64,12 +70,41 @@ class CloseCode:
     TLS_HANDSHAKE = 1015  # never on the wire
 
 
+#: What OSError and AttributeError keep beside ``args`` and outside of ``__dict__``.
+_KEPT_ELSEWHERE = ("errno", "strerror", "filename", "filename2", "name")
+
+
 class WebSocketException(Exception):
-    """Base of every exception that the package raises or reports."""
+    """Base of every exception that the package raises or reports.
+
+    All survive ``pickle`` and ``copy`` with their attributes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The inherited one calls the class with ``args``, which are not what every class takes,
+        # and leaves out what is not in the __dict__.
+        elsewhere = {name: getattr(self, name, None) for name in _KEPT_ELSEWHERE}
+        # Only what there is: to OSError's str(), None is not the same as nothing.
+        state = {name: value for name, value in elsewhere.items() if value is not None}
+        return _remake, (type(self), self.args), state | vars(self)
+
+
+def _remake(kind: type[WebSocketException], args: tuple[Any, ...]) -> WebSocketException:
+    """Return an exception without calling ``__init__``; its state follows."""
+    exc = kind.__new__(kind, *args)
+    exc.args = args
+    return exc
 
 
 class WebSocketStateException(WebSocketException):
     """An operation does not fit the state the connection is in (for example: not open yet)."""
+
+
+class WebSocketForkException(WebSocketStateException, RuntimeError):
+    """An event loop, or a connection on it, is used in a child that its process has forked."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or FORKED)
 
 
 class WebSocketPeerException(WebSocketException):
@@ -130,9 +165,6 @@ class WebSocketConnectionLostException(
         super().__init__(message)
         self.errno = errno
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self.args, self.errno), self.__dict__
-
 
 class WebSocketQueueFullException(WebSocketException):
     """The write queue of a connection has reached its limit: the peer reads too slowly."""
@@ -189,10 +221,6 @@ class WebSocketBadStatusException(WebSocketHandshakeException):
         self.status_message = status_message
         self.resp_headers = resp_headers
         self.resp_body = resp_body
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions are pickled with ``args``, which are the message alone.
-        return type(self), (*self.args, self.status_code), self.__dict__
 
 
 class WebSocketConnectException(WebSocketException, OSError):

@@ -41,7 +41,10 @@ def host(dispatcher: Any) -> HostedReactor:
     if reactor is None:
         reactor = HostedReactor(dispatcher)
         setattr(dispatcher, ATTRIBUTE, reactor)
-        dispatcher.signal(2, dispatcher.abort)
+        try:
+            dispatcher.signal(2, dispatcher.abort)
+        except ValueError:
+            pass  # Python has signals handled on its main thread only: go on without
     return reactor
 
 
@@ -55,6 +58,11 @@ class HostedReactor(Reactor):
         self._event: Any = None  # what it gave us for that
         self._alarm: float | None = None  # when the dispatcher will call us
         self._bell: threading.Timer | None = None  # in place of a dispatcher without timers
+
+    def _check_usable(self) -> None:
+        super()._check_usable()
+        if self._turns:  # the dispatcher runs it between its turns as well
+            self._check_owner()
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """See EventLoop."""
@@ -72,6 +80,11 @@ class HostedReactor(Reactor):
         timer = super().call_later(delay, callback, *args)
         self._nudge()
         return timer
+
+    def close(self) -> None:
+        """See EventLoop."""
+        self._stop_bell()
+        super().close()
 
     def _nudge(self) -> None:
         """Something was asked for: outside of a turn, have the dispatcher run one."""

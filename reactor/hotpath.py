@@ -10,6 +10,7 @@ to anything but "" or "0". ``compiled`` tells.
 
 from __future__ import annotations
 
+import warnings
 from functools import update_wrapper
 
 from .connection import Connection
@@ -17,7 +18,8 @@ from .loop import EventLoop
 from .protocols import frames
 from .protocols.websocket import WebSocketProtocol
 from .sending import Sending
-from .transports.stream import Stream, TLSStream
+from .transports.stream import Stream
+from .transports.tls_stream import TLSStream
 
 __all__ = ["compiled"]
 
@@ -36,8 +38,11 @@ if frames.compiled:
             tls_read,
         )
         from ._turn import turn
-    except (ImportError, TypeError):
-        pass  # it was not built, or from sources that these modules have left behind
+    except ModuleNotFoundError:
+        pass  # it was not built
+    except (ImportError, TypeError) as exc:
+        # Built from sources that these modules have left behind.
+        warnings.warn(f"the compiled hot path is not used: {exc}", RuntimeWarning, stacklevel=2)
     else:
         for owner, name, twin in (
             (EventLoop, "_turn", turn),

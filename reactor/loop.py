@@ -29,18 +29,18 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType
 from typing import Any, Protocol
 
+from .interrupts import Interrupts
+from .lifetime import Forkable, take_note
 from .poller import Selector, make_poller
+from .share import TurnShare
 from .timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 
 __all__ = ["EventLoop", "LoopStats"]
@@ -49,20 +49,6 @@ logger = logging.getLogger("reactor")
 
 #: The longest sleep: a day. Keeps every timeout within what the kernel's calls accept.
 MAX_SLEEP = 86400.0
-
-#: Modules whose frames call user code directly: see EventLoop._on_interrupt.
-CALLS_USER_CODE = frozenset(
-    f"reactor.{name}"
-    for name in (
-        *("loop", "timers.wheel", "dispatcher", "verbs"),
-        *("client_connection", "server"),  # functions for URLs and headers; factories
-        *("accept", "admission", "outbox"),  # what judges requests; iterators
-        *("classic.app", "classic.app_run", "classic.callbacks"),
-    )
-)
-
-#: Functions that call what may be compiled, and leave no frame between them and user code.
-CALLS_COMPILED = frozenset({"_attach", "read_now", "_read_pending"})
 
 
 class Flushable(Protocol):
@@ -74,7 +60,10 @@ class Flushable(Protocol):
 class Abortable(Protocol):
     """What may stand in ``EventLoop.lingering``."""
 
+    @property
+    def unsent(self) -> bool: ...
     def abort(self) -> None: ...
+    def let_go(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,7 @@ class LoopStats:
     calls: int
 
 
-class EventLoop:
+class EventLoop(Forkable):
     """One thread's event loop.
 
     Parameters:
@@ -108,8 +97,6 @@ class EventLoop:
 
     # What every message looks at; the rest is in the dict.
     __slots__ = (
-        "__dict__",
-        "__weakref__",
         "_before_turn",
         "_calls",
         "_due",
@@ -153,6 +140,8 @@ class EventLoop:
         self.lingering: set[Abortable] = set()
         # Called at the beginning of every turn, if there is something to be called.
         self._before_turn: Callable[[], object] | None = None
+        #: Runs what computes for long, of many connections at once.
+        self.share = TurnShare()
         #: How many answers of helper threads are waited for.
         self.awaited = 0
         #: The thread that runs the loop; before the first run, the one that made it.
@@ -165,13 +154,15 @@ class EventLoop:
         #: Whether run_once or run_forever is going on.
         self.running = False
         self._stopping = False  # stop() was called and not yet obeyed
-        self._interrupted = False  # SIGINT came at a moment when it could not be raised
+        self._interrupted = False  # Ctrl-C waits for the end of the turn: see interrupts.py
         self._closed = False
-        self._signal_handlers: dict[int, Any] = {}  # signal number -> what was there before
+        self._forked = False  # this is a child's copy of its parent's loop
         self._wakeup_reader, self._wakeup_writer = socket.socketpair()
         self._wakeup_reader.setblocking(False)
         self._wakeup_writer.setblocking(False)
         self.poller.add_reader(self._wakeup_reader.fileno(), self._on_wakeup)
+        self._interrupts = Interrupts(self)  # and other signals
+        take_note(self)
 
     # -- descriptors ---------------------------------------------------------------------
 
@@ -238,7 +229,7 @@ class EventLoop:
         Raises RuntimeError when the loop is closed.
         """
         if self._closed:
-            raise RuntimeError("the event loop is closed")
+            self._refuse()
         self._calls.append((callback, args))
         # On the loop's own thread too: a signal handler or a finalizer can run there when the
         # turn has already decided how long to sleep.
@@ -267,7 +258,7 @@ class EventLoop:
         May be called again afterwards: everything registered is still there. Raises
         RuntimeError when the loop is running already, or closed.
         """
-        self._run_while(None)
+        self._run(self._run_turns, None)
 
     def run_until_idle(self) -> None:
         """The same, but return as well when nothing is left to wait for.
@@ -275,7 +266,7 @@ class EventLoop:
         That is: no descriptor is watched, no timer is armed, no call is queued, no answer of a
         helper thread is waited for.
         """
-        self._run_while(self._busy)
+        self._run(self._run_turns, self._busy)
 
     def _busy(self) -> bool:
         return bool(
@@ -287,23 +278,20 @@ class EventLoop:
             or len(self.wheel)  # next_expiry() may be that of a timer that was cancelled
         )
 
-    def _run_while(self, wanted: Callable[[], bool] | None) -> None:
-        with self._run():
-            with self._signals():
-                try:
-                    while not self._stopping and (wanted is None or wanted()):
-                        self._turn(None)
-                finally:
-                    self._stopping = False
-            self._raise_interrupt()  # one that came after the last turn had looked
+    def _run_turns(self, wanted: Callable[[], bool] | None) -> None:
+        self._interrupts.borrow_wakeup(self._wakeup_writer.fileno())
+        try:
+            while not self._stopping and (wanted is None or wanted()):
+                self._turn(None)
+        finally:
+            self._stopping = False
 
     def run_once(self, timeout: float | None = None) -> None:
         """Run one turn, waiting at most *timeout* seconds for something to happen.
 
         None: no limit; 0 or less: do not wait.
         """
-        with self._run():
-            self._turn(timeout)
+        self._run(self._turn, timeout)
 
     def stop(self) -> None:
         """End :meth:`run_forever` after the running turn. Any thread, any callback.
@@ -314,35 +302,51 @@ class EventLoop:
         self._wake_up()
 
     def close(self) -> None:
-        """Release the loop's own descriptors, and what lingers. Idempotent; not while it runs."""
-        if self.running:
-            raise RuntimeError("the event loop is running")
-        if self._closed:
-            return
-        self._closed = True
-        for number in list(self._signal_handlers):
-            self.signal(number, None)
+        """End what lives on the loop, and release everything. Idempotent; not while it runs."""
+        self._check_idle()
+        if self._forked:
+            self._let_go()
+        elif not self._closed:
+            self._run(self._close)
+
+    def _close(self) -> None:
+        try:
+            self._end_all()
+        finally:
+            self._closed = True
+            self.poller.remove(self._wakeup_reader.fileno())
+            self._wakeup_reader.close()
+            self._wakeup_writer.close()
+            self.poller.close()
+            self._calls.clear()
+            self._due.clear()
+            self._interrupts.forget_all()
+
+    def _end_all(self) -> None:
+        """The loop is about to be closed: end what lives on it."""
         for transport in list(self.lingering):
             transport.abort()
-        self.poller.remove(self._wakeup_reader.fileno())
-        self._wakeup_reader.close()
-        self._wakeup_writer.close()
-        self.poller.close()
-        self._calls.clear()
-        self._due.clear()
 
-    @contextmanager
-    def _run(self) -> Iterator[None]:
+    def _run(self, work: Callable[..., object], *args: Any) -> None:
+        """Call *work*, which runs turns: the one way into them."""
         if self.running:
             raise RuntimeError("the event loop is running already")
         if self._closed:
-            raise RuntimeError("the event loop is closed")
-        self.running = True
+            self._refuse()
         self.thread_id = threading.get_ident()
         try:
-            yield
+            self.running = True
+            self._interrupts.begin()
+            work(*args)
         finally:
             self.running = False
+            self._interrupts.end()
+        if self._interrupted:
+            self._raise_interrupt()  # one that came after the last turn had looked
+
+    def _check_idle(self) -> None:
+        if self.running:
+            raise RuntimeError("the event loop is running")
 
     def next_timeout(self) -> float | None:
         """Seconds until the loop has something to do by itself; None: until an event.
@@ -476,55 +480,21 @@ class EventLoop:
 
         Main thread only (ValueError otherwise: Python handles signals there).
         """
-        if callback is None:
-            if signum in self._signal_handlers:
-                signal.signal(signum, self._signal_handlers.pop(signum))
-            return
-
-        def handle(_signum: int, _frame: FrameType | None) -> None:
-            self._calls.append((callback, args))
-            self._wake_up()
-
-        previous = signal.signal(signum, handle)
-        if previous == self._on_interrupt:  # ours for the duration of the run: see _signals
-            previous = signal.default_int_handler
-        self._signal_handlers.setdefault(signum, previous)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """While the loop runs in the main thread: signals wake it, Ctrl-C ends it."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        previous_fd = signal.set_wakeup_fd(self._wakeup_writer.fileno(), warn_on_full_buffer=False)
-        interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if interruptible:
-            signal.signal(signal.SIGINT, self._on_interrupt)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(previous_fd)
-            if interruptible and signal.getsignal(signal.SIGINT) == self._on_interrupt:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _on_interrupt(self, _signum: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt where it does no harm.
-
-        In user code: at once, so that a handler that hangs can be interrupted. In our own
-        code, where it could tear a connection's state apart: at the end of the turn. A
-        second Ctrl-C before that is raised wherever it comes.
-        """
-        if self._interrupted or _in_user_code(frame):
-            self._interrupted = False
-            raise KeyboardInterrupt
-        self._interrupted = True
+        self.check_process()
+        self._interrupts.watch(signum, None if callback is None else partial(callback, *args))
 
     def _raise_interrupt(self) -> None:
         if self._interrupted:
             self._interrupted = False
+            self.check_process()
             raise KeyboardInterrupt
 
     # -- the rest ------------------------------------------------------------------------
+
+    @property
+    def turns(self) -> int:
+        """How many turns there have been, with this one."""
+        return self._turns
 
     def stats(self) -> LoopStats:
         """Return a snapshot of what the loop holds."""
@@ -537,24 +507,13 @@ class EventLoop:
         )
 
     def _check_thread(self) -> None:
-        if self.debug and self.running and threading.get_ident() != self.thread_id:
+        if self.debug:
+            self.check_process()
+            if self.running:
+                self._check_owner()
+
+    def _check_owner(self) -> None:
+        if threading.get_ident() != self.thread_id:
             raise RuntimeError(
                 "called from a thread that does not run the event loop; use call_soon_threadsafe()"
             )
-
-
-def _in_user_code(frame: FrameType | None) -> bool:
-    """Whether *frame* was called, directly or not, by a frame that calls user code.
-
-    The innermost frame that is ours decides: if it is one that calls handlers, and is not
-    itself the one that runs, a handler is running.
-    """
-    package = __name__.partition(".")[0] + "."
-    innermost = frame
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.startswith(package):
-            calls_user_code = name in CALLS_USER_CODE or frame.f_code.co_name in CALLS_COMPILED
-            return frame is not innermost and calls_user_code
-        frame = frame.f_back
-    return False

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache, partial
 from math import inf
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .mistakes import check_called, check_names, check_number
+from .protocols.answers import build_response
 from .protocols.deflate import Deflate
 from .protocols.handshake import (
     HeaderSource,
-    build_response,
     check_subprotocols,
     normalize_headers,
 )
-from .protocols.http11 import HeadLimits, Request, Response, check_header
+from .protocols.headers import check_header
+from .protocols.http11 import HeadLimits, Request, Response
 from .protocols.messages import MessageLimits
 from .proxies import parse_proxy
 from .timers import Backoff, KeepAlivePolicy
@@ -32,6 +34,7 @@ from .transports.proxy import Proxy
 
 if TYPE_CHECKING:
     from .admission import ProcessRequest
+    from .url import WebSocketURL
 
 __all__ = [
     "ClientOptions",
@@ -43,6 +46,8 @@ __all__ = [
 
 #: A value, or a function that is called before every attempt.
 TextSource = str | Callable[[], str] | None
+
+O = TypeVar("O", bound="ConnectionOptions")  # noqa: E741 - options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,8 @@ class ConnectionOptions:
         ping_when_idle: True: any traffic postpones the ping and counts as an answer. False:
             ping every interval, and only a pong is an answer, as websocket-client does.
         close_timeout: seconds that the peer has to answer our close frame.
-        max_message_size: bytes of a message that the peer may send (else close code 1009).
+        max_message_size: bytes of a message that the peer may send (else close code 1009). A
+            compressed text of more than 64 MiB counts what its str takes in memory.
         max_fragments: frames of such a message.
         decode_text: False: text messages go to ``on_data`` as bytes, not decoded or checked.
         fragments: True: messages in several frames go to ``on_data`` frame by frame.
@@ -64,9 +70,16 @@ class ConnectionOptions:
             ``on_data``, in pieces of about this size as they come; None: a frame is never divided.
             (``max_message_size`` holds for the sum of the pieces.)
         compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: none.
-        max_head_size, max_header_count: limits of the opening handshake.
-        write_limit: bytes in the write queue at which ``send`` raises
-            WebSocketQueueFullException.
+        max_head_size, max_header_count: bytes and header lines that the peer's part of the
+            opening handshake may have, and a proxy's answer. One line may take all of the bytes.
+        write_limit: bytes in the write queue at which ``on_overflow`` applies.
+        on_overflow: what becomes of a peer that takes less than it is sent. "raise": at
+            ``write_limit``, ``send`` raises WebSocketQueueFullException. "close": it returns 0,
+            and the connection ends: ``on_error`` hears of that exception, ``on_close`` of 1006.
+            (Other verbs, and other threads, get WebSocketConnectionClosedException.) "pause":
+            while the queue is above its high mark, nothing is read, and what was read is not
+            delivered; so who answers what comes never gets to the limit. Who sends more than
+            that at one go does, and then ``send`` raises.
         high_water, low_water: ``on_writable`` is called when the write queue, having been
             above the first, falls to the second.
     """
@@ -85,6 +98,7 @@ class ConnectionOptions:
     max_head_size: int = 65536
     max_header_count: int = 128
     write_limit: int = 16 * 1024 * 1024
+    on_overflow: str = "raise"
     high_water: int = 65536
     low_water: int = 16384
 
@@ -111,12 +125,16 @@ class ConnectionOptions:
             lambda value: 0 <= value <= self.high_water,
             f"between 0 and high_water={self.high_water}",
         )
+        policies = ("raise", "close", "pause")
+        if self.on_overflow not in policies:
+            raise ValueError(f"on_overflow must be one of {policies}, not {self.on_overflow!r}")
         # Made now, so that a wrong value is an error of the call that gave it.
         _ = self.keep_alive, self.message_limits, self.head_limits, self.deflate
 
     def _check(self, name: str, valid: Callable[[Any], bool], expected: str) -> None:
-        """Raise ValueError, or TypeError where values of that type cannot be compared."""
+        """Raise ValueError for a number, TypeError for what is none."""
         value = getattr(self, name)
+        check_number(name, value, expected)
         kind: type[Exception] = ValueError
         try:
             if valid(value):
@@ -124,6 +142,25 @@ class ConnectionOptions:
         except TypeError:
             kind = TypeError
         raise kind(f"{name} must be {expected}, not {value!r}")
+
+    @classmethod
+    def of(cls: type[O], given: Mapping[str, Any], where: str) -> O:
+        """Return the options of these names and values.
+
+        Raises TypeError for an unknown name, saying *where* it is unknown; and as the class does.
+        """
+        check_names(given, [option.name for option in fields(cls)], where)
+        return cls(**given)
+
+    @cached_property
+    def water_marks(self) -> tuple[int, int]:
+        """The marks of the write queue. Where reading is paused at the first, it must not be so
+        near to the limit that one answer more is too much.
+        """
+        high = self.high_water
+        if self.on_overflow == "pause":
+            high = min(high, self.write_limit // 2)
+        return high, min(self.low_water, high)
 
     @cached_property
     def keep_alive(self) -> KeepAlivePolicy | None:
@@ -154,11 +191,7 @@ class ConnectionOptions:
     @cached_property
     def head_limits(self) -> HeadLimits:
         """The limits of the opening handshake."""
-        return HeadLimits(
-            max_head_size=self.max_head_size,
-            max_header_count=self.max_header_count,
-            max_line_size=min(self.max_head_size, 16384),
-        )
+        return HeadLimits(self.max_head_size, self.max_header_count)
 
 
 class HandshakeWatch:
@@ -168,14 +201,18 @@ class HandshakeWatch:
     the thread that connects.
     """
 
-    def cookie(self, host: str) -> str | None:
-        """Return cookies for a host, which go out before those of the options; None for none."""
+    def cookie(self, url: WebSocketURL) -> str | None:
+        """Return cookies for a URL, which go out before those of the options; None for none."""
 
     def request_sent(self, head: bytes) -> None:
         """A request has gone out."""
 
-    def response_received(self, host: str, response: Response, head: bytes) -> None:
-        """A response has come from a host; *head* is the same as it came."""
+    def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
+        """A response has come to a request for a URL; *head* is the same as it came."""
+
+    def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
+        """Whether to speak plain HTTP to an https proxy of the environment that speaks no TLS."""
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,34 +236,39 @@ class ClientOptions(ConnectionOptions):
         sockopt: arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
         unix_path: connect to this unix socket instead of the URL's host, without a proxy.
-        sock: a connected stream socket to use instead, as it is: TLS, if any, is done already.
+        sock: a connected stream socket to use instead, as it is: for wss:// it speaks TLS already.
             It belongs to the connection from now on. A redirect leads away from it.
-        proxy: the URL of a proxy, ``http://user:password@host:port`` or socks4, socks4a,
+        plain_sock: True: for wss:// too, ``sock`` speaks no TLS; something behind it does.
+        proxy: the URL of a proxy, ``http://user:password@host:port`` or https, socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
             False: none. See ``proxies.py``.
         no_proxy: hosts that are reached directly, whatever ``proxy`` says: names with their
             subdomains, addresses, networks, "*". None: for a proxy of the environment what
             the environment says, else none.
+        proxy_sslopt: TLS options for an https proxy itself, whose certificate must be for its own
+            name; default: those of ``sslopt`` without what is for the server (``certfile`` and
+            its kin, ``server_hostname``; a ``context`` serves for both).
         proxy_timeout: seconds for reaching the proxy and for its answer, within
             ``connect_timeout``; None: no limit of its own.
         mask_key: a function that is given the number 4 and returns that many bytes (or
             characters up to U+00FF), to mask a frame with; default: unpredictable ones, as
             RFC 6455 section 5.3 demands.
-        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect.
+        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect. A server that
+            refuses with Retry-After is heeded up to the Backoff's cap, see there.
         lenient: True: what a server must not do and what harms nobody is let through: masked
             frames, lengths that are not in their shortest form, extensions that were not offered
             and a subprotocol where none was (both are ignored). False: it ends the connection.
         watch: is told of the opening handshakes; see HandshakeWatch.
     """
 
-    header: HeaderSource | Callable[[], HeaderSource] = None
-    cookie: TextSource = None
+    header: HeaderSource | Callable[[], HeaderSource] = field(default=None, repr=False)
+    cookie: TextSource = field(default=None, repr=False)
     origin: str | None = None
     host: str | None = None
     suppress_origin: bool = False
     suppress_host: bool = False
-    connection: str | None = None
-    subprotocols: Sequence[str] = ()
+    connection: str | None = field(default=None, repr=False)
+    subprotocols: Sequence[str] = field(default=(), repr=False)  # tokens are handed over there
     connect_timeout: float | None = 10.0
     redirect_limit: int = 3
     sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -234,8 +276,10 @@ class ClientOptions(ConnectionOptions):
     source_address: tuple[str, int] | None = None
     unix_path: str | None = None
     sock: Any = field(default=None, repr=False)
+    plain_sock: bool = False
     proxy: Proxy | str | bool | None = field(default=True, repr=False)
     no_proxy: Sequence[str] | None = None
+    proxy_sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
     proxy_timeout: float | None = None
     mask_key: Callable[[int], bytes | str] | None = None
     reconnect: Backoff | float | None = None
@@ -254,7 +298,7 @@ class ClientOptions(ConnectionOptions):
         self._check(
             "reconnect",
             lambda value: value is None or isinstance(value, Backoff) or 0 <= value < inf,
-            "None, a Backoff, or 0 or more seconds",
+            "None, a Backoff (as Backoff()), or 0 or more seconds",
         )
         if isinstance(self.no_proxy, str):
             raise TypeError("no_proxy is a list of hosts, not a str")
@@ -266,6 +310,8 @@ class ClientOptions(ConnectionOptions):
 
     def _check_request(self) -> None:
         """Check what goes into the request; what a function will give cannot be known yet."""
+        for name in ("header", "cookie", "mask_key"):
+            check_called(name, getattr(self, name))
         for name in ("origin", "host", "connection", "cookie"):
             value = getattr(self, name)
             if isinstance(value, str):
@@ -315,12 +361,14 @@ class ServerOptions(ConnectionOptions):
         response_headers: further headers of the answer that accepts: a dict, a list of pairs or
             of "Name: value" lines, or a function ``(request)`` that returns one.
         handshake_timeout: seconds that a client has from TCP connection to upgrade.
-        max_handshakes: clients that may be connected without having sent their request; when
-            there is one more, the one that has taken longest is dropped. None: no limit.
-        max_connections: connections beyond this number wait in the backlog; None: no limit.
-        max_connections_per_address: connections from one IP address; further ones get status
-            429, and beyond twice the number no answer. None: no limit. Clients behind one proxy
-            share its address.
+        max_handshakes: clients whose opening handshake may be going on: those that have not sent
+            their request, and those that wait for ``process_request``. When there is one more,
+            the one that has taken longest is dropped. None: no limit.
+        max_connections: connections beyond this number wait in the backlog; None: no limit. A
+            connection counts from the TCP connection until its socket is closed.
+        max_connections_per_address: connections from one IP address, counted likewise; further
+            ones get status 429, and beyond twice the number no answer. None: no limit. Clients
+            behind one proxy share its address.
         backlog: connections that the kernel may hold for us.
         reuse_port: let other processes listen on the same port; the kernel shares out the
             clients among them (SO_REUSEPORT).
@@ -358,6 +406,8 @@ class ServerOptions(ConnectionOptions):
         hook = self.process_request
         if hook is not None and not callable(hook):
             raise TypeError(f"process_request must be a function, not {type(hook).__name__}")
+        for name in ("subprotocols", "response_headers"):
+            check_called(name, getattr(self, name))
         if not callable(self.subprotocols):
             check_subprotocols(self.subprotocols)
         if not callable(self.response_headers):

@@ -20,6 +20,9 @@ reports it for ever.
 own ``select()`` costs half as much again per ready fd, ``modify()`` is DEL + ADD, and
 ``register()`` leaves its key behind when the kernel refuses. ``SelectorPoller`` drives any
 object with the interface of ``selectors.BaseSelector``, and guards against the same faults.
+
+eventlet and gevent take what blocks out of ``select``, before this module is imported or at any
+time after: so what there is, is looked up when it is needed.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ import select
 import stat
 import sys
 from collections.abc import Callable, Iterable
+from inspect import isbuiltin
 from typing import Any, Protocol
 
 # selectors2 2.0.2 says `from collections import namedtuple, Mapping`; Python 3.10 moved that
@@ -161,7 +165,7 @@ class Poller:
         raise NotImplementedError
 
 
-#: How far select() can count (POSIX, sys/select.h); on Windows it has another limit.
+#: How far the system's select() can count (POSIX, sys/select.h); on Windows it has another limit.
 FD_SETSIZE = 1024 if os.name == "posix" else sys.maxsize
 
 
@@ -244,7 +248,8 @@ class SelectorPoller(Poller):
             self._unwatch(fd)
         else:
             _check_watchable(fd)
-            if fd >= FD_SETSIZE and type(self._selector).__name__ == "SelectSelector":
+            limited = isbuiltin(select.select)  # as that of eventlet and gevent is not
+            if limited and fd >= FD_SETSIZE and type(self._selector).__name__ == "SelectSelector":
                 # It would be an error of every poll() from now on.
                 raise OSError(errno.EINVAL, f"select() cannot watch {fd}, only up to {FD_SETSIZE}")
         try:
@@ -290,11 +295,22 @@ def _check_watchable(fd: int) -> None:
 def make_poller(selector: Selector | None = None) -> Poller:
     """Return the poller for *selector* (default: the best that selectors2 finds here)."""
     if selector is None:
-        selector = selectors2.DefaultSelector()
+        selector = best_selector()
     epoll_selector = getattr(selectors2, "EpollSelector", None)
     if epoll_selector is not None and type(selector) is epoll_selector:
         return EpollPoller(selector)
     return SelectorPoller(selector)
+
+
+def best_selector() -> Selector:
+    """Return a selector of the best class that works here."""
+    *better, last = selector_classes()
+    for selector_class in better:
+        try:
+            return selector_class()
+        except (AttributeError, OSError):
+            pass  # taken out of ``select`` since, or not in this kernel
+    return last()
 
 
 def selector_classes() -> list[Callable[[], Selector]]:
@@ -320,9 +336,14 @@ def wait_for(reads: Iterable[int], writes: Iterable[int], timeout: float | None)
         interest[fd] = interest.get(fd, 0) | EVENT_READ
     for fd in writes:
         interest[fd] = interest.get(fd, 0) | EVENT_WRITE
+    if not interest:  # for which SelectSelector does not wait
+        select.select([], [], [], timeout)
+        return set()
     # poll() has no limit on descriptor numbers, as select() has, and no object in the kernel
     # that must be released, as epoll has.
-    selector_class = getattr(selectors2, "PollSelector", selectors2.SelectSelector)
+    selector_class = selectors2.SelectSelector
+    if hasattr(select, "poll"):
+        selector_class = getattr(selectors2, "PollSelector", selector_class)
     selector = selector_class()
     try:
         for fd, events in interest.items():

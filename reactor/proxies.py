@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .exceptions import WebSocketProxyException
+from .transports.names import to_ascii
 from .transports.proxy import KINDS, Proxy
 from .url import WebSocketURL, parse_authority
 
@@ -32,9 +33,9 @@ def parse_proxy(url: str) -> Proxy:
 
     Parameters:
         url: "scheme://user:password@host:port", user and password percent-encoded. The scheme
-            is http (also where there is none), socks4, socks4a, socks5, socks5h, or socks,
-            which means socks5h. The port may be left out: 80 for http, else 1080. A path is
-            ignored.
+            is http (also where there is none), https (TLS with the proxy), socks4, socks4a,
+            socks5, socks5h, or socks, which means socks5h. The port may be left out: 80 for
+            http, 443 for https, else 1080. A path is ignored.
 
     Raises ValueError for what is no such URL. The message never shows user or password.
     """
@@ -45,11 +46,6 @@ def parse_proxy(url: str) -> Proxy:
         scheme, rest = "http", scheme
     scheme = scheme.lower()
     kind = _ALIASES.get(scheme, scheme)
-    if kind == "https":
-        raise ValueError(
-            "proxy is invalid: https:// (TLS to the proxy itself) is not supported; if the "
-            "proxy speaks plain HTTP, as most do, its URL begins with http://"
-        )
     if kind not in KINDS:
         raise ValueError(
             f"proxy is invalid: its scheme must be one of {', '.join([*KINDS, *_ALIASES])}"
@@ -165,6 +161,6 @@ def _address(text: str) -> _Address | None:
 def _to_ascii(name: str) -> str:
     """Return the name as a WebSocketURL has it."""
     try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError:
+        return to_ascii(name)
+    except ValueError:
         return name

@@ -14,20 +14,24 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .client_connection import ClientConnection
-from .connection import Connection, Phase, check_protocol
+from .connection import Connection, Phase
 from .exceptions import CloseCode
+from .handlers import check_factory, check_protocol
 from .loop import LoopStats
 from .options import ClientOptions, ServerOptions
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server import Listener
-from .timers import Deadline
+from .timers import Deadline, MonotonicClock
 from .transports.bind import bind_tcp, bind_unix
 from .verbs import DispatchingLoop
 
 __all__ = ["Reactor", "ReactorStats"]
 
 P = TypeVar("P", bound=WebSocketProtocol)
+
+#: Seconds that closing handshakes have when an exception leaves the block of a Reactor.
+FAREWELL = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Reactor(DispatchingLoop):
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
     Parameters: see EventLoop. A Reactor is a context manager: leaving it closes everything.
+    When an exception leaves it, Ctrl-C for example, open connections are closed with 1001 (going
+    away) before, for which they have a second.
 
     All methods belong to the thread that runs the loop, but ``stop`` and
     ``call_soon_threadsafe``.
@@ -66,8 +72,14 @@ class Reactor(DispatchingLoop):
     def __enter__(self) -> Reactor:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None and not self._closed:
+                self._check_idle()
+                # In real time, whatever the loop's clock is: one that stands still has no end.
+                self._run(self._shut_down, Deadline(MonotonicClock(), FAREWELL))
+        finally:
+            self.close()
 
     def connect(
         self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any
@@ -82,11 +94,15 @@ class Reactor(DispatchingLoop):
 
         Returns the protocol object. Raises ValueError for a URL that cannot be used, TypeError
         for an unknown option, ValueError or TypeError for a wrong one, and RuntimeError when
-        the reactor is closed.
+        the reactor is closed, or another thread runs it: see ``call_soon_threadsafe``.
         """
         self._check_usable()
         checked = self._client_options(options)
-        handlers = protocol if isinstance(protocol, WebSocketProtocol) else protocol()
+        if isinstance(protocol, WebSocketProtocol):
+            handlers = protocol
+        else:
+            check_factory(protocol)
+            handlers = protocol()
         check_protocol(handlers)
         ClientConnection(self, self.connections, url, handlers, checked)
         return handlers
@@ -95,7 +111,7 @@ class Reactor(DispatchingLoop):
         """Return options that are shared by connections that were opened alike in a row."""
         before, options = self._latest_options
         if options is None or given != before:
-            options = ClientOptions(**given)
+            options = ClientOptions.of(given, "Reactor.connect()")
             self._latest_options = given, options
         return options
 
@@ -122,11 +138,11 @@ class Reactor(DispatchingLoop):
             options: see ServerOptions.
 
         Returns the listener. Raises OSError when the address cannot be used, TypeError and
-        ValueError for options as :meth:`connect` does, and RuntimeError when the reactor is
-        closed.
+        ValueError for options as :meth:`connect` does, and RuntimeError as there.
         """
         self._check_usable()
-        checked = ServerOptions(**options)
+        check_factory(protocol)
+        checked = ServerOptions.of(options, "Reactor.listen()")
         bound, unlink = sock, None
         if bound is None and unix_path is not None:
             bound, unlink = bind_unix(unix_path, checked.unix_mode)
@@ -147,37 +163,37 @@ class Reactor(DispatchingLoop):
         """Close every connection with 1001 (going away), and wait for the ends.
 
         Parameters:
-            timeout: seconds after which those that are left are aborted.
+            timeout: seconds after which those that are left are aborted; so does Ctrl-C.
 
         Not from within a callback: RuntimeError.
         """
         self._check_idle()
-        self._stop_listening()
-        for connection in list(self.connections):
-            connection.close(CloseCode.GOING_AWAY)
-        deadline = Deadline(self.clock, timeout)
-        while self.connections and not deadline.expired:
-            self.run_once(deadline.remaining())
-        self._abort_all()
+        self._run(self._shut_down, Deadline(self.clock, timeout))
 
-    def close(self) -> None:
-        """Abort what is left and release everything. Idempotent; not while the loop runs."""
-        if self._closed:
-            return
-        self._check_idle()
+    def _shut_down(self, deadline: Deadline) -> None:
+        try:
+            self._stop_listening()
+            for connection in list(self.connections):
+                connection.close(CloseCode.GOING_AWAY)
+            self._flush()
+            while self.connections and not deadline.expired:
+                self._turn(deadline.remaining())
+        finally:  # Ctrl-C ends the waiting, not the closing
+            self._abort_all()
+
+    def _end_all(self) -> None:
         self._closing = True
         self._stop_listening()
-        self._abort_all()
-        super().close()
+        try:
+            self._abort_all()
+        finally:
+            super()._end_all()
 
     def _check_usable(self) -> None:
-        self._check_thread()
-        if self._closing:
-            raise RuntimeError("the event loop is closed")
-
-    def _check_idle(self) -> None:
-        if self.running:
-            raise RuntimeError("the event loop is running")
+        if self.running:  # else whoever runs it next will find what was asked for
+            self._check_owner()
+        if self._closing or self._closed:
+            self._refuse()
 
     def _stop_listening(self) -> None:
         for listener in list(self.listeners):
@@ -186,8 +202,43 @@ class Reactor(DispatchingLoop):
     def _abort_all(self) -> None:
         for connection in list(self.connections):
             connection.abort()
-        # One turn for what is owed: on_close, and the ends of streams.
-        self.run_once(0)
+        # One turn for what is owed: on_close, and the ends of streams. A handler that leaves it by
+        # KeyboardInterrupt or SystemExit owes nothing to the others: they are told all the same.
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._turn(0)
+            except Exception:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - raised below
+                interrupt = exc
+            else:
+                break
+        if interrupt is not None:
+            raise interrupt
+
+    def unsent(self) -> bool:
+        """See EventLoop."""
+        return super().unsent() or any(each.unsent for each in list(self.connections))
+
+    def handed_over(self) -> bool:
+        """See EventLoop."""
+        return any(each.handed_over for each in list(self.connections))
+
+    def forked(self) -> None:
+        """See EventLoop."""
+        super().forked()
+        for connection in self.connections:
+            connection.forked()
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        for connection in self.connections:
+            connection.let_go()
+        for listener in self.listeners:
+            listener.let_go()
+        self.connections.clear()
+        self.listeners.clear()
 
     def stats(self) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second."""

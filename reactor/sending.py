@@ -18,7 +18,6 @@ the calls.
 from __future__ import annotations
 
 import threading
-from _thread import get_ident
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +29,7 @@ from .exceptions import (
     WebSocketQueueFullException,
     WebSocketStateException,
 )
+from .locks import ProcessLock
 from .outbox import Fragments, Message, Outbox
 from .protocols.events import OPEN
 from .protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
@@ -54,7 +54,7 @@ CORK_LIMIT = 65536
 #: what the call takes.
 CALL_SIZE = 320
 
-_thread_lock = threading.Lock()
+_thread_lock = ProcessLock()
 
 
 class Phase(IntEnum):
@@ -98,7 +98,7 @@ class Sending:
         self._role = role
         self._phase = Phase.CONNECTING
         self._write_limit = options.write_limit
-        self._cork_limit = min(CORK_LIMIT, options.high_water)
+        self._cork_limit = min(CORK_LIMIT, options.water_marks[0])
         self._corked = 0  # bytes in the session's output
         self._from_threads = 0  # bytes on their way from other threads to the loop
         self._outbox: Outbox | None = None  # while there is a message in fragments
@@ -120,6 +120,17 @@ class Sending:
         waiting = 0 if outbox is None else outbox.size
         return self._corked + self.stream.queued + self._from_threads + waiting
 
+    @property
+    def handed_over(self) -> bool:
+        """Whether another thread has sent or closed, and the loop has not come to it."""
+        return self._from_threads > 0 or (self._ending and self._phase is not Phase.OVER)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something has still to leave, or a close that was asked for is not through."""
+        closing = self._phase is _ATTACHED and self.session.state is State.CLOSING
+        return closing or self.handed_over or self.buffered_amount > 0 or self._outbox is not None
+
     # -- the verbs -----------------------------------------------------------------------
 
     def send(
@@ -127,13 +138,14 @@ class Sending:
     ) -> int:
         """See WebSocketProtocol."""
         loop = self._loop
-        if get_ident() != loop.thread_id or self._outbox is not None:
+        if threading.get_ident() != loop.thread_id or self._outbox is not None:
             return self.send_payload(*encode(message), compress)
         # From here to the end: what _sendable() and sent() do, without the calls.
         if self._phase is not _ATTACHED:
             self._refuse()
         if self.stream.queued >= self._write_limit:
-            raise self._queue_full(self.stream.queued)
+            self._overflowed(self.stream.queued)
+            return 0
         session = self.session
         size = session.send(message, compress)
         self._corked += size
@@ -145,7 +157,7 @@ class Sending:
 
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
         """As :meth:`send`, with the opcode (OP_TEXT, OP_BINARY) and the payload in bytes."""
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(len(payload), self._send_message, opcode, payload, compress)
         else:
@@ -180,7 +192,7 @@ class Sending:
             kind = type(fragments).__name__
             raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
         message = Fragments(iter(fragments), compress)
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(0, self._send_fragments, message)
         else:
@@ -197,7 +209,7 @@ class Sending:
         compress: bool | None = None,
     ) -> None:
         """See WebSocketProtocol."""
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             _opcode, payload = encode(data)
             self._check_from_thread(self.buffered_amount)
             # A copy of what the caller may go on to change.
@@ -225,7 +237,7 @@ class Sending:
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
         payload = bytes(payload)
-        if get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             check_frame(opcode, payload, fin)
             self._hand_over(len(payload), self._send_frame, opcode, payload, fin)
@@ -261,7 +273,7 @@ class Sending:
         if self._outbox is not None:
             queued += self._outbox.size
         if queued >= self._write_limit:
-            raise self._queue_full(queued)
+            self._overflowed(queued)
         return self.session
 
     def _check_open(self) -> None:
@@ -271,7 +283,21 @@ class Sending:
     def _refuse(self) -> None:
         if self._phase is Phase.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
+        self._loop.check_process()
         raise _closed()
+
+    def _overflowed(self, queued: int) -> None:
+        """The write queue has reached its limit: an error, or the end of the connection."""
+        error = self._queue_full(queued)
+        if self.options.on_overflow != "close":
+            raise error
+        if self.session.state is not OPEN:
+            raise _closed()
+        self.cut_off(error)
+
+    def cut_off(self, error: WebSocketQueueFullException) -> None:
+        """End the connection, but not from within the verb that was called."""
+        raise AssertionError("the connection does")
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:
         return WebSocketQueueFullException(
@@ -350,7 +376,10 @@ class Sending:
         if self._ending or self.state is not OPEN:
             self._refuse()
         if buffered >= self._write_limit:
-            raise self._queue_full(buffered)
+            if self.options.on_overflow != "close":
+                raise self._queue_full(buffered)
+            self._hand_over(0, self._overflowed, buffered)
+            raise _closed()
 
     def _hand_over(self, size: int, method: Callable[..., None], *args: Any) -> None:
         """Have the loop call *method*, unless the connection has ended by then."""

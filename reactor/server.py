@@ -8,9 +8,11 @@ What it must not know: what protocol objects do.
 How it works. A :class:`Listener` accepts in bounded batches and starts a task for each socket,
 which does TLS and the upgrade under one deadline (accept.py); a :class:`ServerConnection` takes
 over from there. When the process has no descriptors left, or ``max_connections`` is reached,
-accepting pauses until a connection is over (or, for the descriptors, for a moment): the backlog
-waits in the kernel, and nobody is refused for it. Who connects and says nothing cannot hold up
-others: past ``max_handshakes`` of these, the oldest goes.
+accepting pauses until a socket is closed (or, for the descriptors, for a moment): the backlog
+waits in the kernel, and nobody is refused for it. A client is counted until its socket is closed,
+which may be later than the end of its connection, or than a refusal. Who connects and says nothing,
+or waits for an async ``process_request``, cannot hold up others: past ``max_handshakes`` of these,
+the oldest goes.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from .accept import Upgraded, accept_upgrade
 from .admission import HTTPResponse
-from .connection import Connection, check_protocol
+from .connection import Connection
 from .exceptions import CloseCode, WebSocketException
+from .handlers import check_protocol
 from .options import ServerOptions
 from .protocols.frames import OP_CLOSE, serialize
+from .protocols.http11 import parse_again
 from .protocols.session import Role, State, check_close
 from .protocols.websocket import WebSocketProtocol
 from .tasks import Task
@@ -53,6 +58,10 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 TOO_MANY = HTTPResponse(429, body="too many connections from your address\n")
 
 
+class _NoPortError(ValueError, AttributeError):
+    """A unix socket has no port; so ``hasattr`` and ``inspect`` know it."""
+
+
 class _Handshake:
     """A client whose opening handshake is going on."""
 
@@ -68,7 +77,7 @@ class _Handshake:
 class ServerConnection(Connection):
     """A connection that a client has opened."""
 
-    __slots__ = ("_address", "_listener", "_request")
+    __slots__ = ("_address", "_head", "_listener")
 
     def __init__(
         self,
@@ -80,7 +89,7 @@ class ServerConnection(Connection):
     ) -> None:
         super().__init__(loop, listener.registry, upgraded.options, Role.SERVER)
         self._listener = listener
-        self._request = upgraded.request
+        self._head = upgraded.head
         self._address = address
         self.protocol = protocol
         protocol._connection = self
@@ -88,12 +97,14 @@ class ServerConnection(Connection):
     @property
     def url(self) -> str:
         """The target of the client's request."""
-        return self._request.target
+        # No space is before it but that behind the method (RFC 9112 section 3).
+        return self._head.split(b" ", 2)[1].decode("ascii")
 
     @property
     def request(self) -> Request:
         """The client's request."""
-        return self._request
+        # Parsed when somebody asks: a parsed head takes twice to ten times its bytes.
+        return parse_again("request", self._head)
 
     @property
     def address(self) -> str | None:
@@ -111,6 +122,9 @@ class ServerConnection(Connection):
             super()._over(code, reason, error)
         finally:  # KeyboardInterrupt and SystemExit pass through
             self._listener.connection_over(self)
+
+    def _when_closed(self) -> Callable[[], object]:
+        return partial(self._listener.leave, self._address)  # which keeps nothing else alive
 
 
 class Listener:
@@ -141,15 +155,16 @@ class Listener:
     ) -> None:
         self._unlink = unlink
         self.sock = sock
+        self._address = sock.getsockname()  # while it is open: the property may be asked later
         self.registry = registry
         self.options = options
         self.connections: set[ServerConnection] = set()
         self._loop = loop
         self._factory = factory
-        # In the order in which they came. Those of the second have not sent their request.
+        # In the order in which they came.
         self._handshakes: dict[_Handshake, None] = {}
-        self._silent: dict[_Handshake, None] = {}
-        # IP address -> its handshakes and connections, where these are limited.
+        # Sockets of clients that are not closed: all, and by IP address where that is limited.
+        self._held = 0
         self._addresses: dict[str, int] = {}
         self._pause: Timer | None = None
         self._closed = False
@@ -160,14 +175,14 @@ class Listener:
     @property
     def address(self) -> Any:
         """What the socket is bound to: ``(host, port, ...)``, or a path."""
-        return self.sock.getsockname()
+        return self._address
 
     @property
     def port(self) -> int:
-        """The port that the socket is bound to."""
+        """The port that the socket is bound to. ValueError for a unix socket."""
         if isinstance(self.address, tuple):
             return int(self.address[1])
-        raise ValueError(f"the unix socket {self.address!r} has no port")
+        raise _NoPortError(f"the unix socket {self.address!r} has no port")
 
     @property
     def protocols(self) -> list[WebSocketProtocol]:
@@ -180,7 +195,7 @@ class Listener:
     @property
     def _full(self) -> bool:
         limit = self.options.max_connections
-        return limit is not None and len(self.connections) + len(self._handshakes) >= limit
+        return limit is not None and self._held >= limit
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -223,36 +238,31 @@ class Listener:
             refusal = TOO_MANY
         self._enter(address)
         handshake = _Handshake(sock, address)
-        self._handshakes[handshake] = self._silent[handshake] = None
+        self._handshakes[handshake] = None
         handshake.task = Task(
             self._loop,
             self._upgrade(handshake, refusal),
             lambda upgraded, error: self._upgraded(upgraded, error, address),
         )
-        if self._too_many_silent:
+        if self._too_many_handshakes:
             # Not now: the task has not begun, and the request may be there already.
-            self._loop.call_soon(self._drop_silent)
+            self._loop.call_soon(self._drop_oldest)
 
     @property
-    def _too_many_silent(self) -> bool:
+    def _too_many_handshakes(self) -> bool:
         limit = self.options.max_handshakes
-        return limit is not None and len(self._silent) > limit
+        return limit is not None and len(self._handshakes) > limit
 
-    def _drop_silent(self) -> None:
-        while self._too_many_silent:
+    def _drop_oldest(self) -> None:
+        while self._too_many_handshakes:
             logger.info("opening handshake failed: there are more than max_handshakes")
-            self._drop(next(iter(self._silent)))
+            self._drop(next(iter(self._handshakes)))
 
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> Upgraded | None:
         try:
-            upgraded = await accept_upgrade(
-                handshake.sock,
-                self.options,
-                lambda: self._silent.pop(handshake, None),
-                refusal,
-            )
+            upgraded = await accept_upgrade(handshake.sock, self.options, refusal)
         finally:
             self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
@@ -264,8 +274,7 @@ class Listener:
         """An opening handshake has ended, however. Idempotent."""
         if handshake in self._handshakes:
             del self._handshakes[handshake]
-            self._silent.pop(handshake, None)
-            self._leave(handshake.address)
+            self.leave(handshake.address)
 
     def _drop(self, handshake: _Handshake) -> None:
         """End an opening handshake."""
@@ -299,18 +308,19 @@ class Listener:
         connection.open(upgraded)
 
     def connection_over(self, connection: ServerConnection) -> None:
-        """One of the connections has ended."""
+        """One of the connections has ended; its socket may linger."""
         self.connections.discard(connection)
-        self._leave(connection.address)
 
     # -- counting ------------------------------------------------------------------------
 
     def _enter(self, address: str | None) -> None:
+        self._held += 1
         if address is not None:
             self._addresses[address] = self._addresses.get(address, 0) + 1
 
-    def _leave(self, address: str | None) -> None:
-        """A handshake, or a connection, is over: there is room again."""
+    def leave(self, address: str | None) -> None:
+        """The socket of a client is closed: there is room again."""
+        self._held -= 1
         if address is not None:
             self._addresses[address] -= 1
             if not self._addresses[address]:
@@ -332,6 +342,13 @@ class Listener:
         self.sock.close()
         if self._unlink is not None:
             self._unlink()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+
+    def let_go(self) -> None:
+        """In a forked child: close its copies of the sockets. The path is the parent's."""
+        self._closed = True
+        self.sock.close()
         for handshake in list(self._handshakes):
             self._drop(handshake)
 

@@ -8,8 +8,9 @@ both.
 What it must not know: what the coroutines do.
 
 How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are three requests: wait for file
-descriptors or a point in time, call a function on a helper thread, and tell the time.
+sends back the result or throws the exception. There are four requests: wait for file
+descriptors or a point in time, wait for the time to compute for long, call a function on a helper
+thread (helpers.py), and tell the time. What wraps the coroutine of somebody else is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
 it holds must be released in ``finally`` or ``except BaseException``.
@@ -17,16 +18,14 @@ it holds must be released in ``finally`` or ``except BaseException``.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Sequence
-from copy import copy
+from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
 from functools import partial
 from types import coroutine
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from .exceptions import WebSocketTimeoutException
+from .helpers import HelperThreads, helpers
 from .poller import wait_for
 from .timers import Clock, MonotonicClock
 
@@ -34,9 +33,28 @@ if TYPE_CHECKING:
     from .loop import EventLoop
     from .timers import Timer
 
-__all__ = ["Task", "in_thread", "now", "run_blocking", "sleep", "wait", "within"]
+__all__ = ["Guard", "Task", "in_thread", "my_turn", "now", "run_blocking", "sleep", "wait"]
 
 T = TypeVar("T")
+
+
+class Guard(Protocol):
+    """What ends a wait that has become pointless, whatever is waited for. On an event loop only.
+
+    Attributes:
+        fd: the descriptor that is watched; ``look`` is called when it is readable.
+        over: set by ``look`` to end the wait at once, which has no result then.
+    """
+
+    fd: int
+    over: Exception | None
+
+    @property
+    def watching(self) -> bool:
+        """Whether to watch the descriptor."""
+
+    def look(self) -> None:
+        """See what has happened."""
 
 
 class Wait(NamedTuple):
@@ -45,6 +63,14 @@ class Wait(NamedTuple):
     reads: Sequence[int]
     writes: Sequence[int]
     until: float | None
+    guard: Guard | None = None
+
+
+class Turn(NamedTuple):
+    """Request: until the loop has time for an expensive step (share.py), or *until* has come."""
+
+    until: float | None
+    begins: bool = False
 
 
 class InThread(NamedTuple):
@@ -54,13 +80,15 @@ class InThread(NamedTuple):
     args: tuple[Any, ...]
     until: float | None
     key: Hashable
+    threads: HelperThreads = helpers
+    guard: Guard | None = None
 
 
 class Now(NamedTuple):
     """Request: the driver's clock."""
 
 
-Request = Wait | InThread | Now
+Request = Wait | Turn | InThread | Now
 
 _NOW = Now()  # one serves for all
 _START = Now()  # what a task waits for before its first step
@@ -83,6 +111,22 @@ def wait(
 
 
 @coroutine
+def my_turn(until: float | None = None, begins: bool = False) -> Generator[Request, Any, bool]:
+    """Wait until there is time to compute for a millisecond or so, up to the next step.
+
+    A loop that has many coroutines do so shares them out among its turns: see share.py.
+
+    Parameters:
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+        begins: whether the caller only begins; then those go first who have begun.
+
+    Returns whether there is; False when *until* came first.
+    """
+    granted = yield Turn(until, begins)
+    return bool(granted)
+
+
+@coroutine
 def now() -> Generator[Request, Any, float]:
     """Return the time of the driver's clock, in seconds."""
     seconds: float = yield _NOW
@@ -102,6 +146,7 @@ def in_thread(
     *args: Any,
     until: float | None = None,
     key: Hashable = None,
+    threads: HelperThreads = helpers,
 ) -> Generator[Request, Any, T]:
     """Call a function that blocks, on a helper thread.
 
@@ -109,59 +154,13 @@ def in_thread(
         function, args: what to call. It goes on, unheard, when the caller gives up.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         key: calls with the same key that are in flight at the same time share one result.
+        threads: whose thread; default those for the functions of users.
 
     Returns what the function returns, raises what it raises, and
     WebSocketTimeoutException at *until*.
     """
-    result: T = yield InThread(function, args, until, key)
+    result: T = yield InThread(function, args, until, key, threads)
     return result
-
-
-@coroutine
-def within(until: float, awaitable: Awaitable[T]) -> Generator[Request, Any, T]:
-    """Await something of somebody else, who may know of no deadline, under one.
-
-    Parameters:
-        until: point in time (seconds of the driver's clock) at which it is closed.
-        awaitable: a coroutine, for example.
-
-    Returns its result, raises what it raises, and WebSocketTimeoutException at *until*. Where it
-    awaits what is no step of this module (a future of asyncio, say), TypeError is raised there.
-    """
-    steps = _awaiting(awaitable)
-    resume: Callable[[Any], Any] = steps.send
-    value: Any = None
-    try:
-        while True:
-            try:
-                request = resume(value)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            try:
-                value = yield from _no_later(until, request)
-                resume = steps.send
-            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
-                resume, value = steps.throw, exc
-            if (yield _NOW) >= until:
-                name = getattr(awaitable, "__name__", "call")
-                raise WebSocketTimeoutException(f"{name} timed out")
-    finally:
-        steps.close()
-
-
-async def _awaiting(awaitable: Awaitable[T]) -> T:
-    return await awaitable
-
-
-def _no_later(until: float, request: Any) -> Generator[Request, Any, Any]:
-    """Have a request served that ends at *until*, if not before."""
-    if isinstance(request, (Wait, InThread)):
-        sooner = until if request.until is None else min(until, request.until)
-        request = request._replace(until=sooner)
-    elif not isinstance(request, Now):
-        raise TypeError(f"only the steps of reactor.tasks can be awaited here, not {request!r}")
-    return (yield request)
 
 
 class Task(Generic[T]):
@@ -243,6 +242,13 @@ class Task(Generic[T]):
             if isinstance(request, Now):
                 resume, value = self._coroutine.send, self._loop.time()
                 continue
+            if isinstance(request, Turn):
+                self._waiting_for = request
+                if request.until != self._until:
+                    self._set_timer(request.until)
+                granted = partial(self._granted, request)
+                self._loop.share.run(self._loop, granted, request.begins)
+                return
             try:
                 self._serve(request)
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
@@ -256,15 +262,17 @@ class Task(Generic[T]):
 
     def _serve(self, request: Wait | InThread) -> None:
         self._waiting_for = request
+        loop = self._loop  # not its poller: see verbs.py on sockets closed without a word
+        if request.guard is not None and request.guard.watching:
+            loop.add_reader(request.guard.fd, self._look, request.guard)
         if isinstance(request, Wait):
-            loop = self._loop  # not its poller: see verbs.py on sockets closed without a word
             for fd in request.reads:
                 loop.add_reader(fd, self._ready, fd)
             for fd in request.writes:
                 loop.add_writer(fd, self._ready, fd)
         else:
-            self._loop.awaited += 1
-            helpers.submit(request, partial(self._answer, request))
+            loop.awaited += 1
+            request.threads.submit(request, partial(self._answer, request))
         if request.until != self._until:
             self._set_timer(request.until)
 
@@ -280,23 +288,41 @@ class Task(Generic[T]):
     def _clear(self) -> None:
         """Forget the request and its descriptors."""
         request, self._waiting_for = self._waiting_for, None
+        if request is None or isinstance(request, (Now, Turn)):
+            return
+        poller = self._loop.poller
+        if request.guard is not None:
+            poller.remove_reader(request.guard.fd)
         if isinstance(request, Wait):
-            poller = self._loop.poller
             for fd in request.reads:
                 poller.remove_reader(fd)
             for fd in request.writes:
                 poller.remove_writer(fd)
-        elif isinstance(request, InThread):
+        else:
             self._loop.awaited -= 1
+
+    def _granted(self, request: Turn) -> None:
+        if self._waiting_for is request:  # it has neither timed out nor been cancelled
+            self._waiting_for = None
+            self._step(self._coroutine.send, True)
 
     def _ready(self, fd: int) -> None:
         self._clear()
         self._step(self._coroutine.send, {fd})
 
+    def _look(self, guard: Guard) -> None:
+        guard.look()
+        if guard.over is not None:
+            self._abandon()
+            self._clear()
+            self._step(self._coroutine.send, None)
+        elif not guard.watching:
+            self._loop.remove_reader(guard.fd)
+
     def _abandon(self) -> None:
         """Do not wait for a helper thread any more."""
         if isinstance(self._waiting_for, InThread):
-            helpers.abandon(self._waiting_for)
+            self._waiting_for.threads.abandon(self._waiting_for)
 
     def _timed_out(self) -> None:
         self._timer = self._until = None
@@ -363,6 +389,8 @@ def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = No
 def _serve_blocking(request: Request, clock: Clock) -> Any:
     if isinstance(request, Now):
         return clock.now()
+    if isinstance(request, Turn):
+        return True
     timeout = None if request.until is None else max(0.0, request.until - clock.now())
     if isinstance(request, Wait):
         return wait_for(request.reads, request.writes, timeout)
@@ -375,105 +403,12 @@ def _serve_blocking(request: Request, clock: Clock) -> Any:
         answers.append((result, exc))
         answered.set()
 
-    helpers.submit(request, answer)
+    request.threads.submit(request, answer)
     if not answered.wait(timeout):
-        helpers.abandon(request)
+        request.threads.abandon(request)
         name = getattr(request.function, "__name__", "call")
         raise WebSocketTimeoutException(f"{name} timed out")
     result, exc = answers[0]
     if exc is not None:
         raise exc
     return result
-
-
-Answer = Callable[[Any, BaseException | None], object]
-
-
-class HelperThreads:
-    """A few short-lived threads for functions that can only block (name resolution).
-
-    A thread is started when there is work and fewer than *limit* are at it, and ends when
-    there is none left. Requests with the same key that are in flight together share a call.
-    """
-
-    def __init__(self, limit: int = 32) -> None:
-        self._limit = limit
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew: in a forked child, where none of the threads is."""
-        self._lock = threading.Lock()
-        # What is to be called, and by whose request who wants to know.
-        self._queue: deque[tuple[InThread, dict[int, Answer]]] = deque()
-        self._shared: dict[Hashable, dict[int, Answer]] = {}
-        self._threads = 0
-
-    def submit(self, request: InThread, answer: Answer) -> None:
-        """Have the request served; *answer* is called on a helper thread.
-
-        Raises RuntimeError when that takes a thread and the system has none.
-        """
-        with self._lock:
-            if request.key is not None and request.key in self._shared:
-                self._shared[request.key][id(request)] = answer
-                return
-            if self._threads < self._limit:
-                self._start_thread()
-            answers = {id(request): answer}
-            if request.key is not None:
-                self._shared[request.key] = answers
-            self._queue.append((request, answers))
-
-    def abandon(self, request: InThread) -> None:
-        """Nobody waits for this request any more; what is not begun yet will not be."""
-        with self._lock:
-            for place, (queued, answers) in enumerate(self._queue):
-                if answers.pop(id(request), None) is not None:
-                    if not answers:
-                        del self._queue[place]
-                        self._shared.pop(queued.key, None)
-                    return
-
-    def _start_thread(self) -> None:
-        """Start a thread, which will find its work when the lock is free."""
-        thread = threading.Thread(target=self._work, name="reactor-helper", daemon=True)
-        self._threads += 1
-        try:
-            thread.start()
-        except RuntimeError:
-            self._threads -= 1
-            if not self._threads:
-                raise
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._threads -= 1
-                    return
-                request, answers = self._queue.popleft()
-            result, error = None, None
-            try:
-                result = request.function(*request.args)
-            except BaseException as exc:  # noqa: BLE001 - handed to whoever asked
-                error = exc
-            with self._lock:
-                if request.key is not None:
-                    del self._shared[request.key]
-                waiting = list(answers.values())
-            for answer in waiting:
-                # Each its own exception: a traceback grows wherever one is raised.
-                answer(result, error if len(waiting) == 1 else _copied(error))
-
-
-def _copied(error: BaseException | None) -> BaseException | None:
-    try:
-        return copy(error)
-    except Exception:  # noqa: BLE001 - some exceptions cannot be copied; then they are shared
-        return error
-
-
-helpers = HelperThreads()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=helpers.reset)

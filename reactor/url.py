@@ -18,6 +18,8 @@ from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote, urljoin
 
 from .exceptions import WebSocketHandshakeException
+from .printable import printable, quoted
+from .transports.names import canonical_host
 
 __all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin"]
 
@@ -26,8 +28,8 @@ _HTTP_TO_WS = {"http": "ws", "https": "wss"}  # of a redirect
 
 _PARTS = re.compile(r"(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?")  # after the scheme
 _HOST_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?")
-_HOST = re.compile(r"[0-9A-Za-z._\-]+")  # after IDNA; "_" is no host name, but is in use
-_ZONE = re.compile(r"[0-9A-Za-z._~\-]+")
+_HOST = re.compile(r"[0-9a-z._\-]{1,254}")  # after IDNA; "_" is no host name, but is in use
+_ZONE = re.compile(r"[0-9A-Za-z._~\-]{1,64}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _NOT_IN_URL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_RESOURCE = re.compile(r"[^\x21-\x7e]+")
@@ -39,8 +41,8 @@ class WebSocketURL:
 
     Attributes:
         scheme: "ws" or "wss".
-        host: the name in ASCII, lower case, or the IP address; an IPv6 address without brackets,
-            with its zone ("fe80::1%eth0").
+        host: the name in ASCII, lower case, with its final dot if there is one; or the IP
+            address; an IPv6 address without brackets, with its zone ("fe80::1%eth0").
         port: 1 to 65535.
         resource: path and query as they are sent; begins with "/".
         username, password: percent-decoded; None where the URL has none.
@@ -82,12 +84,11 @@ class WebSocketURL:
         return f"{self.scheme}://{self._with_port(host)}{self.resource}"
 
 
-@lru_cache(maxsize=1024)  # reconnects, and many connections to the same place
 def parse_url(url: str) -> WebSocketURL:
     """Parse a ws:// or wss:// URL.
 
     Whitespace around it is dropped, and so is the fragment. What may not stand in a request is
-    percent-encoded in the resource; a host name that is not ASCII is encoded with IDNA.
+    percent-encoded in the resource; a host name is what browsers make of it (IDNA 2008, UTS 46).
 
     Raises:
         ValueError: it is no such URL. The message begins as websocket-client's do: "url is
@@ -96,6 +97,11 @@ def parse_url(url: str) -> WebSocketURL:
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be str, not {type(url).__name__}")
+    # What may be secret, in the user or the query, is not kept.
+    return _parse(url) if "@" in url or "?" in url else _parse_and_keep(url)
+
+
+def _parse(url: str) -> WebSocketURL:
     url = url.strip(" \t\r\n")
     scheme, colon, rest = url.partition(":")
     if not colon:
@@ -104,7 +110,7 @@ def parse_url(url: str) -> WebSocketURL:
         raise ValueError(f"url is invalid: it holds {bad[0]!r} at position {bad.start()}")
     scheme = scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        raise ValueError(f"scheme {scheme} is invalid: must be ws or wss")
+        raise ValueError(f"scheme {printable(scheme)} is invalid: must be ws or wss")
     match = _PARTS.fullmatch(rest)
     assert match is not None  # every text without line ends matches
     authority, path, query = match.groups("")
@@ -117,6 +123,9 @@ def parse_url(url: str) -> WebSocketURL:
         username=username,
         password=password,
     )
+
+
+_parse_and_keep = lru_cache(maxsize=1024)(_parse)  # many connections to the same place
 
 
 def parse_authority(text: str) -> tuple[str, int | None, str | None, str | None]:
@@ -132,27 +141,27 @@ def parse_authority(text: str) -> tuple[str, int | None, str | None, str | None]
 def _parse_host_port(text: str) -> tuple[str, int | None]:
     match = _HOST_PORT.fullmatch(text)
     if match is None:
-        raise ValueError(f"hostname is invalid: {text!r}")
+        raise ValueError(f"hostname is invalid: {quoted(text)}")
     address, name, port = match.groups()
     if address is None and not name:
-        raise ValueError(f"hostname is invalid: {text!r} has none")
+        raise ValueError(f"hostname is invalid: {quoted(text)} has none")
     host = _parse_name(name) if address is None else _parse_ipv6(address)
     if not port:  # RFC 3986 section 3.2.3: "host:" is the default port, too
         return host, None
     if not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
-        raise ValueError(f"port {port} is invalid: must be 1 to 65535")
+        raise ValueError(f"port {printable(port)} is invalid: must be 1 to 65535")
     return host, int(port)
 
 
 def _parse_name(name: str) -> str:
     try:
-        # Also for names in ASCII: a label that is empty or too long would fail when resolved.
-        host = name.encode("idna").decode("ascii")
-    except UnicodeError:
-        host = ""
+        # Also where it is percent-encoded, as a redirect's is if it was not ASCII.
+        host = canonical_host(unquote(name, errors="strict"))
+    except ValueError as exc:
+        raise ValueError(f"hostname is invalid: {quoted(name)}: {exc}") from None
     if not _HOST.fullmatch(host):
-        raise ValueError(f"hostname is invalid: {name!r}")
-    return host.lower()
+        raise ValueError(f"hostname is invalid: {quoted(name)}")
+    return host
 
 
 def _parse_ipv6(text: str) -> str:
@@ -162,9 +171,11 @@ def _parse_ipv6(text: str) -> str:
     try:
         ipaddress.IPv6Address(address)
     except ValueError as error:
-        raise ValueError(f"hostname is invalid: [{text}]: {error}") from None
+        raise ValueError(
+            f"hostname is invalid: [{printable(text)}]: {printable(str(error))}"
+        ) from None
     if percent and not _ZONE.fullmatch(zone):
-        raise ValueError(f"hostname is invalid: [{text}]: bad zone")
+        raise ValueError(f"hostname is invalid: [{printable(text)}]: bad zone")
     return address.lower() + percent + zone
 
 
@@ -212,12 +223,19 @@ def join(base: WebSocketURL, location: str) -> WebSocketURL:
         url = parse_url(_HTTP_TO_WS.get(scheme.lower(), scheme) + colon + rest)
     except ValueError as error:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {location!r}: {error}"
-        ) from error
+            f"Invalid redirect target {quoted(_without_userinfo(location))}: "
+            f"{printable(str(error))}"
+        ) from None
     if base.secure and not url.secure:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {location!r}: it leads from wss to ws, without TLS"
+            f"Invalid redirect target {quoted(_without_userinfo(location))}: "
+            "it leads from wss to ws, without TLS"
         )
     if url.username is None and same_origin(base, url):
         url = replace(url, username=base.username, password=base.password)
     return url
+
+
+def _without_userinfo(location: str) -> str:
+    """Return a location without username and password, as for a message."""
+    return re.sub(r"//[^/?#]*@", "//", location)

@@ -14,11 +14,12 @@ somebody wants to watch another one of the same number, and before every turn.
 from __future__ import annotations
 
 import ssl
-from _thread import get_ident
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from .loop import EventLoop
+from .transports.tls_nested import is_tls
 
 __all__ = ["DispatchingLoop"]
 
@@ -41,7 +42,7 @@ class DispatchingLoop(EventLoop):
         """
         fd = self._take(sock)
         self.add_reader(fd, self._on_readable, sock, fd, callback, args)
-        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        if is_tls(sock) and sock.pending():
             self.call_soon(self._read_pending, sock, fd)
 
     def _read_pending(self, sock: Any, fd: int) -> None:
@@ -57,7 +58,7 @@ class DispatchingLoop(EventLoop):
         try:
             again = callback(*args)
             # OpenSSL may hold bytes that the poller does not see.
-            while again and isinstance(sock, ssl.SSLSocket) and _is_open(sock, fd):
+            while again and is_tls(sock) and _is_open(sock, fd):
                 if not sock.pending():
                     break
                 again = callback(*args)
@@ -103,7 +104,7 @@ class DispatchingLoop(EventLoop):
             send: returns how many bytes it has sent.
             on_disconnect: called with the exception when *send* raises one.
         """
-        if get_ident() != self.thread_id:
+        if threading.get_ident() != self.thread_id:
             self.call_soon_threadsafe(self.buffwrite, sock, data, send, on_disconnect)
             return
         fd = self._take(sock)

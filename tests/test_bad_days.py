@@ -39,6 +39,7 @@ from reactor import (
     WebSocketTLSException,
 )
 from reactor.timers import ManualClock
+from reactor.transports.stream import READ_SIZE
 
 from .support.certificates import Authority
 from .support.descriptors import few_descriptors
@@ -425,6 +426,35 @@ def test_a_frame_that_must_not_come(
     assert script.answer.payload[:2] == close_payload(code)
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+def test_frames_in_a_form_that_harms_nobody(
+    day: Day, serve: Serve, authority: Authority, secure: bool
+) -> None:
+    frames = [
+        build_frame(opcode, b"%d" % number, **form)
+        for number, form in enumerate(({}, {"key": KEY}, {}, {"length_bits": 64}, {}))
+        for opcode in (TEXT, PING, BINARY)
+    ]
+
+    def script(talk: Talk) -> None:
+        lines = ("Sec-WebSocket-Protocol: unasked", "Sec-WebSocket-Extensions: unasked")
+        talk.upgrade(*lines, then=b"".join(frames))
+        pongs.extend(talk.frame().payload for _ in range(5))
+        talk.send(build_frame(CLOSE, close_payload(4000), key=KEY))
+        talk.end()
+
+    pongs: list[bytes] = []
+    peer = serve(script, context=authority.server_context if secure else None)
+    protocol = day.connect(peer.url, lenient=True, sslopt=authority.sslopt)
+    day.until(lambda: protocol.closes)
+    numbers = [b"%d" % number for number in range(5)]
+    assert protocol.messages == [kind for n in numbers for kind in (n.decode(), n)]
+    assert [args[0] for args in protocol.of("ping")] == numbers
+    assert pongs == numbers
+    assert protocol.closes == [(4000, "")]
+    assert protocol.subprotocol is None
+
+
 def test_a_message_as_large_as_the_limit(day: Day, serve: Serve) -> None:
     def script(talk: Talk) -> None:
         talk.upgrade(then=build_frame(BINARY, b"x" * 1000))
@@ -632,7 +662,7 @@ def test_a_peer_that_never_reads_is_an_error_of_send(
     assert protocol.closes == [(1006, "")]
 
 
-def test_a_peer_that_pings_and_never_reads_is_dropped(day: Day, serve: Serve) -> None:
+def test_a_peer_that_pings_and_never_reads_costs_one_read_s_worth(day: Day, serve: Serve) -> None:
     def script(talk: Talk) -> None:
         talk.upgrade()
         pings = build_frame(PING, b"x" * 125) * 100
@@ -640,7 +670,12 @@ def test_a_peer_that_pings_and_never_reads_is_dropped(day: Day, serve: Serve) ->
             talk.send(pings)
 
     protocol = day.connect(serve(script).url, write_limit=100_000, sockopt=SMALL_BUFFER)
-    day.end_of(protocol, WebSocketQueueFullException, "write_limit is 100000", "127.0.0.1")
+    day.until(lambda: protocol.names.count("ping") >= 5000)
+    assert protocol.buffered_amount < 2 * READ_SIZE
+    assert protocol.closes == []
+    day.check_bystander()
+    protocol.abort()
+    day.until(lambda: protocol.closes)
 
 
 # --- one's own fault ------------------------------------------------------------------------------

@@ -451,11 +451,19 @@ class TestBackoff:
 class TestRetryAfter:
     """RFC 9110 section 10.2.3."""
 
-    def wait_after(self, scene: Scene, headers: dict[str, str] | None) -> float:
-        scene.connect(Recorder(), reconnect=Backoff.fixed(2.0))
+    def wait_after(
+        self,
+        scene: Scene,
+        headers: dict[str, str] | None,
+        backoff: Backoff | None = None,
+    ) -> float:
+        recorder = Recorder()
+        backoff = backoff or Backoff(first=2.0, cap=3600.0, jitter=False)
+        scene.connect(recorder, reconnect=backoff)
         scene.fail(WebSocketBadStatusException("no", 503, "Unavailable", headers, b""))
         timeout = scene.loop.next_timeout()
         assert timeout is not None
+        recorder.close()
         return round(timeout, 2)
 
     @pytest.mark.parametrize(
@@ -464,9 +472,11 @@ class TestRetryAfter:
             ("30", 30.0),
             ("1", 2.0),  # the policy's is longer
             ("0", 2.0),
-            ("86400", 3600.0),  # at most an hour
+            ("86400", 3600.0),  # the policy's cap
             ("9" * 400, 3600.0),
-            ("Wed, 21 Oct 2015 07:28:00 GMT", 2.0),
+            ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+            ("Wed, 21 Oct 2015 07:27:00 GMT", 2.0),  # has been
+            ("Wed, 21 Oct 9999 07:28:00 GMT", 3600.0),
             ("-5", 2.0),
             ("1.5", 2.0),
             ("", 2.0),
@@ -476,7 +486,29 @@ class TestRetryAfter:
     def test_the_server_may_ask_for_a_longer_wait(
         self, scene: Scene, value: str, wait: float
     ) -> None:
-        assert self.wait_after(scene, {"retry-after": value}) == wait
+        headers = {"retry-after": value, "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
+        assert self.wait_after(scene, headers) == wait
+
+    def test_a_date_counts_from_our_clock_where_the_server_tells_no_other(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("time.time", lambda: 1445412480.0)
+        headers = {"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT"}
+        assert self.wait_after(scene, headers) == 30.0
+
+    def test_many_that_are_told_the_same_do_not_come_back_together(self, scene: Scene) -> None:
+        backoff = Backoff(first=1.0, cap=60.0)
+        waits = {self.wait_after(scene, {"retry-after": "40"}, backoff) for _ in range(50)}
+        assert len(waits) > 1
+        assert 40.0 <= min(waits) <= max(waits) <= 60.0
+
+    def test_a_fixed_wait_is_what_it_says_unless_told_otherwise(self, scene: Scene) -> None:
+        headers = {"retry-after": "30"}
+        assert self.wait_after(scene, headers, Backoff.fixed(2.0)) == 2.0
+
+    def test_a_fixed_wait_may_heed_the_server(self, scene: Scene) -> None:
+        heeding = Backoff.fixed(2.0, retry_after_cap=20.0)
+        assert self.wait_after(scene, {"retry-after": "30"}, heeding) == 20.0
 
     @pytest.mark.parametrize("headers", [None, {}])
     def test_it_need_not(self, scene: Scene, headers: dict[str, str] | None) -> None:

@@ -4,9 +4,11 @@ import base64
 import errno
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -15,21 +17,25 @@ from reactor import (
     Reactor,
     WebSocketAddressException,
     WebSocketBadStatusException,
+    WebSocketCertificateException,
     WebSocketConnectException,
     WebSocketConnectRefusedException,
     WebSocketHandshakeException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from reactor import connect as pipeline
 from reactor.connect import Upgraded, connect
 from reactor.options import ClientOptions
 from reactor.tasks import Task, run_blocking
 from reactor.timers import ManualClock
+from reactor.transports.tls_contexts import make_context
 
 from .support.certificates import Authority
 from .support.driving import run_until
 from .support.peers import Script, Serve, Talk, answer, http, silence
 from .support.recorder import Recorder
+from .support.turns import run_counted, told_singly
 from .support.websocket_frames import TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -315,7 +321,7 @@ NOT_A_WEBSOCKET = {
         "malformed HTTP status line: b'SSH-2.0-OpenSSH_9.6'",
     ),
     "a little garbage": (after_head(b"\x00"), "this is not an HTTP response: b'\\x00'"),
-    "much garbage": (after_head(b"\x00\xff" * 50_000), "is longer than max_line_size"),
+    "much garbage": (after_head(b"\x00\xff" * 50_000), "this is not an HTTP response: b'\\x00"),
     "a status that is none": (after_head(b"HTTP/1.1 abc No\r\n\r\n"), "malformed HTTP status line"),
     "HTTP/2": (after_head(b"HTTP/2.0 101 Switching\r\n\r\n"), "not HTTP/1.x"),
     "a header without a colon": (
@@ -355,7 +361,7 @@ def endless(piece: bytes) -> Script:
 @pytest.mark.parametrize(
     ("script", "options", "words"),
     [
-        (endless(b"X" * 1000), {}, "longer than max_line_size"),
+        (endless(b"X" * 1000), {}, "longer than max_head_size (65536 bytes)"),
         (endless(b"X: " + b"y" * 1000 + b"\r\n"), {}, "longer than max_head_size (65536 bytes)"),
         (endless(b"X: y\r\n"), {}, "more headers than max_header_count (128)"),
         (endless(b"X: y\r\n"), {"max_header_count": 7}, "more headers than max_header_count (7)"),
@@ -367,6 +373,15 @@ def test_an_endless_head_ends_at_a_limit(
 ) -> None:
     with pytest.raises(WebSocketHandshakeException, match=re.escape(words)):
         open_(serve(script).url, **options)
+
+
+@pytest.mark.parametrize(("size", "options"), [(20_000, {}), (200_000, {"max_head_size": 1 << 18})])
+def test_a_line_of_the_answer_may_be_as_long_as_the_head(
+    serve: Serve, open_: Open, size: int, options: dict[str, int]
+) -> None:
+    peer = serve(accepting(f"Set-Cookie: {'x' * size}"))
+    upgraded = open_(peer.url, **options)
+    assert len(upgraded.response.headers["set-cookie"]) == size
 
 
 def interim(count: int) -> Script:
@@ -494,6 +509,45 @@ def test_a_body_that_stays_incomplete_does_not_hide_the_status(
     assert caught.value.resp_body in ((b"not ", None) if script is reset_within else (b"not ",))
 
 
+@pytest.mark.parametrize("ending", [Talk.reset, Talk.end, Talk.hold])
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_refusal_before_the_request_is_wholly_written(
+    serve: Serve, open_: Open, authority: Authority, secure: bool, ending: Script
+) -> None:
+    def script(talk: Talk) -> None:
+        talk.exactly(10)
+        # What Nagle's algorithm has held back would not survive a reset.
+        talk.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        talk.send(http("HTTP/1.1 431 Too Large", "Content-Length: 3", body=b"no!"))
+        refused.wait(5.0)
+        ending(talk)
+
+    refused = threading.Event()
+    context = authority.server_context if secure else None
+    peer = serve(script, context=context)
+    if ending is not Talk.hold:
+        refused.set()
+    with pytest.raises(WebSocketBadStatusException, match="431 Too Large"):
+        open_(
+            peer.url,
+            {"X-Large": "x" * (1 << 20)},
+            sslopt=authority.sslopt,
+            sockopt=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)],
+        )
+    refused.set()
+
+
+def test_the_alert_of_a_server_that_misses_our_certificate_is_told(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    context = authority.issue("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca_file)
+    peer = serve(accepting(), context=context)
+    with pytest.raises(WebSocketTLSException, match="certificate required"):
+        open_(peer.url, sslopt=authority.sslopt)
+
+
 def test_the_body_of_a_refusal_is_waited_for_two_seconds_at_most(serve: Serve) -> None:
     clock = ManualClock()
     with Reactor(clock=clock) as loop:
@@ -504,6 +558,22 @@ def test_the_body_of_a_refusal_is_waited_for_two_seconds_at_most(serve: Serve) -
             clock.advance(0.5)
             assert clock.now() < 100
     assert isinstance(protocol.errors[0], WebSocketBadStatusException)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("framing", ["Content-Length: 2000", "Transfer-Encoding: chunked"])
+def test_a_body_in_the_smallest_pieces_leaves_the_loop_to_others(
+    authority: Authority, framing: str, exact: bool
+) -> None:
+    body = b"x" * 2000 if "Length" in framing else b"1\r\nx\r\n" * 400
+    with told_singly(authority, http("HTTP/1.1 403 No", framing, body=body)) as sock:
+        options = ClientOptions(sock=sock)
+        error, reads = run_counted(connect("wss://127.0.0.1/", options, exact=exact), sock)
+    assert isinstance(error, WebSocketBadStatusException)
+    assert error.resp_body is not None
+    assert max(reads[-pipeline.MAX_BODY_READS :]) <= 1
+    # Each of a thousand reads brings a byte, and there are no more reads.
+    assert 150 < len(error.resp_body) <= pipeline.MAX_BODY_READS
 
 
 # --- redirects ------------------------------------------------------------------------------------
@@ -597,6 +667,49 @@ def test_a_redirect_to_another_origin_drops_credentials_and_nothing_else(
         assert peer.requests[0].headers["sec-websocket-protocol"] == "v1"
 
 
+def showing(shown: list[bool], then: Script) -> Script:
+    """Return a script that notes whether the client has shown a certificate."""
+
+    def script(talk: Talk) -> None:
+        assert isinstance(talk.sock, ssl.SSLSocket)
+        shown.append(bool(talk.sock.getpeercert()))
+        then(talk)
+
+    return script
+
+
+@pytest.mark.parametrize("way", ["files", "chain", "context"])
+def test_a_redirect_to_another_origin_is_shown_no_certificate_of_ours(
+    serve: Serve, open_: Open, authority: Authority, tmp_path: Path, way: str
+) -> None:
+    asking = authority.issue("127.0.0.1")
+    asking.verify_mode = ssl.CERT_OPTIONAL
+    asking.load_verify_locations(authority.ca_file)
+    certfile, keyfile = authority.write(tmp_path)
+    sslopt: dict[str, Any] = {
+        "files": {**authority.sslopt, "certfile": certfile, "keyfile": keyfile},
+        "chain": {**authority.sslopt, "cert_chain": (certfile, keyfile, None)},
+        "context": {"context": authority.client_context("client.example")},
+    }[way]
+    shown: list[bool] = []
+    second = serve(showing(shown, accepting()), context=asking)
+    first = serve(
+        showing(shown, redirect("/same")), showing(shown, redirect(second.url)), context=asking
+    )
+    open_(first.url, sslopt=sslopt)
+    assert shown == [True, True, False]
+
+
+def test_a_redirect_to_another_origin_gets_no_subprotocol_that_may_be_a_token(
+    serve: Serve, open_: Open
+) -> None:
+    second = serve(accepting())
+    first = serve(redirect(second.url))
+    open_(first.url, subprotocols=["chat", "bearer", "eyJhbGciOiJIUzI1NiJ9.e30.4E_6"])
+    assert first.requests[0].headers["sec-websocket-protocol"].startswith("chat,bearer,eyJ")
+    assert second.requests[0].headers["sec-websocket-protocol"] == "chat"
+
+
 def test_credentials_do_not_come_back_with_a_redirect_back(serve: Serve, open_: Open) -> None:
     urls: list[str] = []
     second = serve(lambda talk: redirect(f"{urls[0]}/back")(talk))
@@ -660,6 +773,60 @@ def test_the_name_to_verify_can_be_given(serve: Serve, open_: Open, authority: A
     assert open_(peer.url, sslopt=sslopt).response.status == 101
 
 
+def weaken(context: ssl.SSLContext) -> None:
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+
+def test_what_somebody_does_to_the_context_of_a_connection_is_for_that_one_alone(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    trusted = serve(accepting(), context=authority.server_context)
+    stranger = serve(accepting(), context=authority.issue("elsewhere.example"))
+    upgraded = open_(trusted.url, sslopt=authority.sslopt)
+    weaken(upgraded.sock.context)  # type: ignore[attr-defined]
+    with pytest.raises(WebSocketCertificateException):
+        open_(stranger.url, sslopt=authority.sslopt)
+
+
+def test_a_context_that_is_changed_while_a_host_is_dialled_is_not_used(
+    serve: Serve, open_: Open, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = pipeline.reach
+
+    async def changing(*args: Any, **kwargs: Any) -> Any:
+        weaken(make_context(authority.sslopt))
+        return await reach(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "reach", changing)
+    peer = serve(accepting(), context=authority.issue("elsewhere.example"))
+    with pytest.raises(WebSocketCertificateException):
+        open_(peer.url, sslopt=authority.sslopt)
+
+
+def test_the_final_dot_of_a_name_is_sent_to_the_server_but_not_to_tls(
+    serve: Serve, open_: Open, authority: Authority
+) -> None:
+    names: list[str | None] = []
+    context = authority.issue("localhost")
+    context.sni_callback = lambda _sock, name, _context: names.append(name)
+    peer = serve(accepting(), context=context)
+    for host in ("localhost.", "localhost"):
+        open_(f"wss://{host}:{peer.port}", sslopt=authority.sslopt)
+    assert names == ["localhost", "localhost"]
+    # As browsers do it.
+    hosts = [request.headers["host"] for request in peer.requests]
+    assert hosts == [f"localhost.:{peer.port}", f"localhost:{peer.port}"]
+
+
+def test_a_name_that_is_not_ascii(
+    serve: Serve, open_: Open, authority: Authority, names: None
+) -> None:
+    peer = serve(accepting(), context=authority.issue("xn--strae-oqa.example"))
+    open_(f"wss://Stra\xdfe.example:{peer.port}", sslopt=authority.sslopt)
+    assert peer.requests[0].headers["host"] == f"xn--strae-oqa.example:{peer.port}"
+
+
 def test_ipv6(serve: Serve, open_: Open) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
@@ -674,6 +841,27 @@ def unix_listener(path: str) -> socket.socket:
     sock.bind(path)
     sock.listen()
     return sock
+
+
+def test_wss_over_a_given_socket_without_tls_is_an_error(serve: Serve, open_: Open) -> None:
+    peer = serve(accepting())
+    with socket.create_connection(("127.0.0.1", peer.port)) as sock:
+        with pytest.raises(ValueError, match="sock speaks no TLS"):
+            open_("wss://h/", {"Authorization": "secret"}, sock=sock)
+        assert peer.requests == []
+
+
+def test_wss_over_a_given_socket_without_tls_can_be_asked_for(serve: Serve, open_: Open) -> None:
+    peer = serve(accepting())
+    sock = socket.create_connection(("127.0.0.1", peer.port))
+    assert open_("wss://h/", sock=sock, plain_sock=True).sock is sock
+
+
+def test_wss_over_a_given_socket_with_tls(serve: Serve, open_: Open, authority: Authority) -> None:
+    peer = serve(accepting(), context=authority.server_context)
+    plain = socket.create_connection(("127.0.0.1", peer.port))
+    sock = authority.client_context().wrap_socket(plain, server_hostname="localhost")
+    assert open_("wss://h/", sock=sock).sock is sock
 
 
 def test_a_unix_socket(serve: Serve, open_: Open, unix_path: str) -> None:

@@ -23,7 +23,8 @@ from reactor import (
     WebSocketProtocolException,
     WebSocketQueueFullException,
 )
-from reactor.connection import Connection, Phase, check_protocol
+from reactor.connection import Connection, Phase
+from reactor.handlers import check_protocol
 from reactor.options import ServerOptions
 from reactor.protocols.session import Role
 
@@ -410,7 +411,7 @@ class TestFaultsOfOurs:
 
         broken, other = Recorder(), Recorder()
         peer, fine = scene.open(broken), scene.open(other)
-        monkeypatch.setattr("reactor.protocols.session.parse_header", receive)
+        monkeypatch.setattr("reactor.protocols.receiving.parse_pings", receive)
         peer.send(build_frame(PING, b"never seen"))
         scene.turn(count=2)
         monkeypatch.undo()

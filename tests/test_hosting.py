@@ -20,6 +20,7 @@ import pytest
 
 import reactor
 from reactor.hosting import HostedReactor, host
+from reactor.protocols.receiving import MAX_FRAMES
 
 from .support.apps import RecordedApp, code, dropped, mute, said
 from .support.certificates import Authority
@@ -132,6 +133,18 @@ def test_dispatcher_has_one_reactor(dispatcher: Dispatcher) -> None:
     assert dispatcher.signals == [(2, dispatcher.abort)]
 
 
+def test_a_dispatcher_that_takes_no_signals_is_used_without(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rel, on a thread that Python does not take for its main one."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("signal only works in main thread of the main interpreter")
+
+    monkeypatch.setattr(dispatcher, "signal", refuse)
+    assert host(dispatcher) is host(dispatcher)
+
+
 def test_apps_on_a_dispatcher(dispatcher: Dispatcher) -> None:
     with ScriptedPeer(HI) as peer, ScriptedPeer(echo) as other:
         first = RecordedApp(reactor, peer.url, reactions={"message": close})
@@ -146,6 +159,17 @@ def test_apps_on_a_dispatcher(dispatcher: Dispatcher) -> None:
     assert first.events == [("open",), ("message", "hi"), ("close", 1000, None)]
     assert second.events == [("open",), ("message", "x"), ("close", 1000, None)]
     assert dispatcher.reads == 1
+
+
+def test_what_is_more_than_one_turn_may_deliver(dispatcher: Dispatcher) -> None:
+    numbers = [str(number) for number in range(3 * MAX_FRAMES)]
+    frames = [build_frame(TEXT, number.encode()) for number in numbers]
+    with ScriptedPeer(said(*frames, build_frame(CLOSE, code(1000)))) as peer:
+        recorded = RecordedApp(reactor, peer.url)
+        recorded.run(dispatcher=dispatcher)
+        dispatcher.dispatch()
+    assert recorded.names == ["open", *["message"] * len(numbers), "error", "close"]
+    assert [event[1] for event in recorded.events if event[0] == "message"] == numbers
 
 
 def test_dispatcher_can_be_run_again(dispatcher: Dispatcher) -> None:
@@ -257,8 +281,9 @@ def test_dispatcher_without_timers_finds_a_dead_server(timeless: Dispatcher) -> 
         recorded.run(dispatcher=timeless, ping_interval=0.03, ping_timeout=0.02)
         timeless.dispatch()
     assert ("error", "WebSocketTimeoutException", "ping/pong timed out") in recorded.events
-    host(timeless).close()
-    assert not [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
+    for thread in set(threading.enumerate()) - before:  # its time has been called off
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_backoff_that_gives_up_lets_the_dispatcher_end(dispatcher: Dispatcher) -> None:

@@ -20,21 +20,27 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 #: A name stands for a module, or for a package with everything in it. Lower floors first;
 #: imports go down, or stay on the floor.
 FLOORS = (
-    {"exceptions"},
+    {"exceptions", "locks", "mistakes", "printable"},
     {"timers", "protocols"},
-    {"poller"},
-    {"loop", "tasks", "transports"},
-    {"options", "admission", "url", "proxies", "verbs"},
+    {"poller", "helpers"},
+    {"loop", "interrupts", "lifetime", "share", "tasks", "within", "transports"},
+    {"options", "admission", "url", "proxies", "redirects", "verbs"},
     {"connect", "accept"},
-    {"connection", "client_connection", "sending", "outbox", "broadcast", "dispatcher"},
+    {
+        *("connection", "client_connection", "handlers", "holding", "pacing", "sending", "outbox"),
+        *("broadcast", "dispatcher", "errorlog"),
+    },
     {"server", "reactor", "hosting", "classic", "hotpath"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.
 FOR_TYPES_ONLY = {
+    ("reactor.helpers", "reactor.tasks"),
     ("reactor.tasks", "reactor.loop"),
     ("reactor.transports.stream", "reactor.loop"),
+    ("reactor.transports.tls_stream", "reactor.loop"),
+    ("reactor.transports.linger", "reactor.loop"),
 }
 
 _THE_SYSTEM = {"_socket", "_ssl", "_thread", "socket", "ssl", "select", "selectors", "selectors2"}

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ import pytest
 from reactor.loop import EventLoop
 from reactor.timers import ManualClock
 
-from .support.driving import replace_method
+from .support.driving import as_library_code, replace_method
 from .support.every_selector import SELECTORS, SelectorFactory
 from .support.sockets import Sockets
 from .support.sources import KINDS, Sources
@@ -71,13 +70,6 @@ def sources(loop: EventLoop, clock: ManualClock, sockets: Sockets) -> Sources:
 
 def press_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
-
-
-def as_library_code(function: Callable[..., Any], module: str = "transports.any") -> Any:
-    """The same function, as if a module of the package had defined it."""
-    assert isinstance(function, FunctionType)
-    namespace = dict(function.__globals__, __name__=f"reactor.{module}")
-    return FunctionType(function.__code__, namespace, function.__name__, None, function.__closure__)
 
 
 def before_polling(loop: EventLoop, action: Callable[[], object]) -> Callable[[], None]:
@@ -224,7 +216,7 @@ def test_ctrl_c_after_the_last_turn_is_not_lost(
 
 def test_ctrl_c_in_code_that_nobody_has_called_waits_too(loop: EventLoop) -> None:
     """Where the stack does not show the loop, as in another greenlet."""
-    loop._on_interrupt(signal.SIGINT, None)
+    loop._interrupts.on_signal(signal.SIGINT, None)
     with pytest.raises(KeyboardInterrupt):
         loop.run_once(0)
 

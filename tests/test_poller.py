@@ -500,6 +500,51 @@ def test_select_refuses_at_once_what_it_cannot_count_to(sockets: Sockets) -> Non
         poller.close()
 
 
+class TestPatched:
+    """eventlet and gevent take what blocks out of ``select``, at any time."""
+
+    @pytest.fixture(autouse=True)
+    def _patched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        make_poller().close()  # as a reactor that has run before
+        for name in ("epoll", "kqueue", "devpoll", "poll"):
+            monkeypatch.delattr(select, name, raising=False)
+
+    def test_the_default_is_what_is_left(self) -> None:
+        poller = make_poller()
+        assert type(poller._selector).__name__ == "SelectSelector"  # type: ignore[attr-defined]
+        poller.close()
+
+    def test_blocking_callers_wait(self, sockets: Sockets) -> None:
+        quiet, _ = sockets.pair()
+        noisy = sockets.readable()
+        fds = [quiet.fileno(), noisy.fileno()]
+        assert wait_for(fds, [], 5.0) == {noisy.fileno()}
+        assert wait_for([], fds, 5.0) == set(fds)
+        assert wait_for([quiet.fileno()], [], 0.0) == set()
+
+    def test_a_select_that_is_no_system_call_has_no_limit(
+        self, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            select, "select", lambda reads, _writes, _errors, _timeout: (reads, [], [])
+        )
+        poller = make_poller()
+        high = fcntl.fcntl(sockets.readable().fileno(), fcntl.F_DUPFD, 1024)
+        try:
+            poller.add_reader(high, nothing)
+            assert ready(poller, 5.0) == {high: "r"}
+        finally:
+            os.close(high)
+            poller.close()
+
+
+def test_who_waits_for_nothing_waits_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[Any] = []
+    monkeypatch.setattr(select, "select", lambda *args: waited.append(args) or ([], [], []))
+    assert wait_for([], [], 3.5) == set()
+    assert waited == [([], [], [], 3.5)]
+
+
 def test_a_poller_must_say_how_it_talks_to_the_kernel() -> None:
     poller = Poller(~EVENT_WRITE, ~EVENT_READ)
     calls: list[Callable[[], object]] = [

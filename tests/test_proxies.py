@@ -34,6 +34,8 @@ class TestURL:
         [
             ("http://proxy:3128", Proxy("http", "proxy", 3128)),
             ("http://proxy", Proxy("http", "proxy", 80)),
+            ("https://u:p@proxy", Proxy("https", "proxy", 443, "u", "p")),
+            ("https://proxy:3129", Proxy("https", "proxy", 3129)),
             ("socks4://proxy", Proxy("socks4", "proxy", 1080)),
             ("socks4a://proxy", Proxy("socks4a", "proxy", 1080)),
             ("socks5://proxy", Proxy("socks5", "proxy", 1080)),
@@ -58,8 +60,7 @@ class TestURL:
     @pytest.mark.parametrize(
         ("url", "reason"),
         [
-            ("https://secret:secret@proxy:443", "https://"),
-            ("ftp://secret:secret@proxy", "its scheme must be one of http, socks4, "),
+            ("ftp://secret:secret@proxy", "its scheme must be one of http, https, socks4, "),
             ("://proxy", "its scheme must be one of"),
             ("http://", "hostname is invalid"),
             ("", "hostname is invalid"),
@@ -71,6 +72,7 @@ class TestURL:
             ("http://secret:sec/ret@proxy", "must be encoded"),
             ("http://secret:sec#ret@proxy", "must be encoded"),
             ("http://sec%3Aret:secret@proxy", "the username for an http proxy holds a colon"),
+            ("https://sec%3Aret:secret@proxy", "the username for an https proxy holds a colon"),
             ("socks5://secret@proxy", "needs both username and password"),
             ("socks5h://:secret@proxy", "needs both username and password"),
             ("socks5://s%C3%A9cret:secret@proxy", "the username for socks5 must be ASCII"),
@@ -114,8 +116,7 @@ class TestProxy:
     @pytest.mark.parametrize(
         ("arguments", "reason"),
         [
-            (("ftp", "h", 1), "'ftp' is none of http, socks4, socks4a, socks5, socks5h"),
-            (("https", "h", 1), "'https'"),
+            (("ftp", "h", 1), "'ftp' is none of http, https, socks4, socks4a, socks5, socks5h"),
             (("http", "", 1), "no host"),
             (("http", "h", 0), "port 0"),
             (("http", "h", 65536), "port 65536"),
@@ -176,7 +177,7 @@ class TestEnvironment:
         environ = {"http_proxy": "http://us%3Ber:p%40ss@a:1"}
         assert choose_proxy(url, True, None, environ) == Proxy("http", "a", 1, "us;er", "p@ss")
 
-    @pytest.mark.parametrize("value", ["https://secret@p", "http://p:x", "ftp://p"])
+    @pytest.mark.parametrize("value", ["http://p:x", "ftp://p"])
     def test_what_is_no_proxy_names_the_variable(self, value: str) -> None:
         with pytest.raises(WebSocketProxyException, match="variable HTTPS_PROXY: proxy is") as e:
             chosen("wss://h", {"HTTPS_PROXY": value})
@@ -255,6 +256,9 @@ class TestOption:
         ("example.com", "*.", False),
         ("bücher.example", "bücher.example", True),
         ("bücher.example", "xn--bcher-kva.example", True),
+        ("straße.example", "straße.example", True),
+        ("straße.example", "strasse.example", False),
+        ("127.1", "127.0.0.1", True),
         ("example.com", "a..b", False),
         ("example.com", "exa mple.com", False),
         ("localhost", "localhost", True),

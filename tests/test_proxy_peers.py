@@ -1,6 +1,7 @@
 """Through proxies that nobody here wrote: pproxy, proxy.py and tiny-proxy, as child processes.
 
-Each kind, with and without credentials, plain and with TLS. See tests/support/foreign_proxies.py.
+Each kind, with and without credentials, plain and with TLS, with the target and with the proxy. See
+tests/support/foreign_proxies.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from reactor import WebSocketProxyException as ProxyException
 from reactor.connect import connect
 from reactor.options import ClientOptions
 from reactor.tasks import run_blocking
+from reactor.transports import proxy as transport
 
 from .support.certificates import Authority
 from .support.driving import run_until
@@ -37,12 +39,13 @@ Foreign = Callable[..., ForeignProxy]
 
 
 @pytest.fixture(scope="module")
-def foreign() -> Iterator[Foreign]:
+def foreign(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
     """Every proxy twice: one open to all, and one demanding credentials."""
+    certificate = authority.write(tmp_path_factory.mktemp("proxies"))
     with ExitStack() as stack:
         running = {
             (name, demanding): stack.enter_context(
-                ForeignProxy(name, *((USER, PASSWORD) if demanding else ()))
+                ForeignProxy(name, *((USER, PASSWORD) if demanding else (None, None)), certificate)
             )
             for name in PEERS
             for demanding in (False, True)
@@ -60,15 +63,15 @@ def credentials_for(name: str, kind: str) -> str:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that this process has resolved."""
+    """The targets that this process has resolved."""
     asked: list[str] = []
-    getaddrinfo = socket.getaddrinfo
+    look_up = transport.look_up
 
-    def noting(host: Any, *args: Any, **kwargs: Any) -> Any:
+    async def noting(host: str, *args: Any) -> Any:
         asked.append(host)
-        return getaddrinfo(host, *args, **kwargs)
+        return await look_up(host, *args)
 
-    monkeypatch.setattr(socket, "getaddrinfo", noting)
+    monkeypatch.setattr(transport, "look_up", noting)
     return asked
 
 
@@ -147,16 +150,21 @@ def test_by_the_environment(
 @pytest.mark.parametrize(("name", "kind"), EACH_KIND)
 @pytest.mark.parametrize("credentials", ["", "us%20er:wrong"])
 def test_without_the_right_credentials(
-    foreign: Foreign, target: ScriptedPeer, name: str, kind: str, credentials: str
+    foreign: Foreign,
+    target: ScriptedPeer,
+    authority: Authority,
+    name: str,
+    kind: str,
+    credentials: str,
 ) -> None:
     if name == "tiny-proxy" and kind.startswith("socks4") and credentials:
         credentials = "wrong"  # the user id is all that it looks at
     proxy = foreign(name, True)
-    options = ClientOptions(proxy=proxy.url(kind, credentials))
+    options = ClientOptions(proxy=proxy.url(kind, credentials), sslopt=authority.sslopt)
     with pytest.raises(ProxyException) as caught:
         run_blocking(connect(target.url, options))
     assert f"{kind}://127.0.0.1:{proxy.port(kind)}" in str(caught.value)
-    if kind == "http":
+    if kind in ("http", "https"):
         status = 401 if name == "tiny-proxy" else 407
         assert str(caught.value).startswith(f"failed CONNECT via proxy status: {status} ")
         assert caught.value.status_code == status
@@ -164,13 +172,16 @@ def test_without_the_right_credentials(
 
 
 @pytest.mark.parametrize(("name", "kind"), EACH_KIND)
-def test_a_target_that_nobody_listens_on(foreign: Foreign, name: str, kind: str) -> None:
+def test_a_target_that_nobody_listens_on(
+    foreign: Foreign, authority: Authority, name: str, kind: str
+) -> None:
     proxy = foreign(name)
+    options = ClientOptions(proxy=proxy.url(kind), sslopt=authority.sslopt)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{nobody.getsockname()[1]}"
         with pytest.raises(WebSocketException) as caught:
-            run_blocking(connect(url, ClientOptions(proxy=proxy.url(kind))))
+            run_blocking(connect(url, options))
     if name == "pproxy" and kind != "http":
         # It says yes before it has tried, and then ends the connection.
         assert isinstance(caught.value, (WebSocketHandshakeException, OSError))

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -202,8 +203,8 @@ REJECTIONS = {
     "garbage": (b"\x16\x03\x01\x02\x00\x01", 400, "", "not an HTTP request"),
     "no colon": (head("GET / HTTP/1.1", "Host"), 400, "", "header line 1 has no colon"),
     "a folded line": (head("GET / HTTP/1.1", "A: b", " c"), 400, "", "folded line"),
-    "a long target": (head(f"GET /{'x' * 20000} HTTP/1.1"), 414, "", "max_line_size"),
-    "a long header": (head("GET / HTTP/1.1", f"X: {'y' * 20000}"), 431, "", "max_line_size"),
+    "a long target": (head(f"GET /{'x' * 70000} HTTP/1.1"), 414, "", "max_head_size"),
+    "a long header": (head("GET / HTTP/1.1", f"X: {'y' * 70000}"), 431, "", "max_head_size"),
     "many headers": (head("GET / HTTP/1.1", *["X: y"] * 129), 431, "", "max_header_count (128)"),
     "a large head": (
         head("GET / HTTP/1.1", *[f"X: {'y' * 8000}"] * 9),
@@ -212,6 +213,12 @@ REJECTIONS = {
         "max_head_size (65536 bytes)",
     ),
 }
+
+
+def assert_has_a_date(answer: list[str]) -> None:
+    """As RFC 9110 section 5.6.7 has it."""
+    (date,) = (line for line in answer if line.startswith("Date: "))
+    assert re.fullmatch(r"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", date)
 
 
 @pytest.mark.parametrize(
@@ -234,12 +241,37 @@ def test_what_is_no_opening_handshake_is_rejected(
     assert any(entry.lower().startswith("connection: ") for entry in answer)
     assert "close" in next(entry for entry in answer if entry.startswith("Connection: "))
     assert "Content-Type: text/plain; charset=utf-8" in answer
+    assert "X-Content-Type-Options: nosniff" in answer
+    assert_has_a_date(answer)
     assert not line or line in answer
     body = peer.until_closed()
     assert words in body.decode()
     assert f"Content-Length: {len(body)}" in answer
     assert peer.ended == "EOF"
     assert served == []
+
+
+@pytest.mark.parametrize(("size", "options"), [(20_000, {}), (200_000, {"max_head_size": 1 << 18})])
+@pytest.mark.parametrize("where", ["target", "header"])
+def test_a_line_of_the_request_may_be_as_long_as_the_head(
+    listen: Callable[..., Listener],
+    client: Client,
+    served: Served,
+    where: str,
+    size: int,
+    options: dict[str, int],
+) -> None:
+    filler = "x" * size
+    lines = {"target": [f"GET /{filler} HTTP/1.1", *REQUEST[1:]]}.get(
+        where, [*REQUEST, f"Cookie: {filler}"]
+    )
+    peer = client(listen(**options))
+    peer.send(head(*lines))
+    assert peer.head()[0] == "HTTP/1.1 101 Switching Protocols"
+    assert served[0].request is not None
+    target, cookie = served[0].request.target, served[0].request.headers.get("cookie")
+    assert filler in (target[1:], cookie)
+    assert echoes(peer)
 
 
 def test_limits_of_the_request_can_be_set(listen: Callable[..., Listener], client: Client) -> None:
@@ -527,6 +559,7 @@ def test_connections_beyond_the_limit_wait_for_a_place(
 
     first.send_frame(CLOSE, close_payload(1000))
     assert first.frame().opcode == CLOSE
+    first.close()
     assert third.head()[0] == "HTTP/1.1 101 Switching Protocols"
     assert echoes(third)
     assert len(listener.connections) == 2

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from reactor import Listener, Reactor, server
+from reactor import Accept, Listener, Reactor, server
+from reactor.accept import accept_upgrade
+from reactor.options import ServerOptions
 from reactor.tasks import sleep
 from reactor.timers import ManualClock
 
 from .support.certificates import Authority
-from .support.clients import REQUEST, RawClient, head
+from .support.clients import REQUEST, RawClient, RawTLSClient, head
 from .support.driving import run_until
 from .support.leaks import open_descriptors
 from .support.recorder import Recorder
 from .support.serving import Served, echoes
+from .support.turns import run_counted, told_singly
 from .support.websocket_frames import CLOSE, TEXT, build_frame, close_payload
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -56,7 +61,62 @@ def turn(loop: Reactor, count: int = 4) -> None:
         loop.run_once(0.01)
 
 
+# --- what is kept of a request --------------------------------------------------------------------
+
+
+def test_a_connection_keeps_of_its_request_no_more_than_the_bytes_that_came(
+    listen: Callable[..., Listener], raw_client: Client, served: Served
+) -> None:
+    request = head(*REQUEST, *[f"X-{number}: {'y' * 500}" for number in range(100)])
+    listener = listen()
+    clients = []
+    tracemalloc.start()
+    try:
+        for _ in range(11):
+            clients.append(raw_client(listener))
+            clients[-1].send(request)
+            assert clients[-1].head()[0] == "HTTP/1.1 101 Switching Protocols"
+            if len(clients) == 1:  # what is made once for all has been made
+                gc.collect()
+                before, _ = tracemalloc.get_traced_memory()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 10 < 1.2 * len(request)
+    for protocol in served:
+        assert protocol.url == "/chat?x=1"
+        assert protocol.request is not None
+        assert protocol.request.target == "/chat?x=1"
+        assert len(protocol.request.headers) == len(REQUEST) - 1 + 100
+        assert protocol.request.headers["x-99"] == "y" * 500
+
+
+def test_the_request_is_there_whatever_limits_its_client_gets(
+    listen: Callable[..., Listener], raw_client: Client, served: Served
+) -> None:
+    client = raw_client(
+        listen(process_request=lambda _request, _sock: Accept(max_head_size=10, max_header_count=1))
+    )
+    client.send(b"\r\n" + head(*REQUEST))
+    assert client.head()[0] == "HTTP/1.1 101 Switching Protocols"
+    assert served[0].url == "/chat?x=1"
+    assert served[0].request is not None
+    assert served[0].request.headers["host"] == "server.example"
+
+
 # --- handshakes in progress -----------------------------------------------------------------------
+
+
+def test_a_request_in_the_smallest_records_of_tls_leaves_the_loop_to_others(
+    authority: Authority,
+) -> None:
+    request = head(*REQUEST, f"Cookie: {'x' * 1000}")
+    with told_singly(authority, request) as sock:
+        coroutine = accept_upgrade(sock, ServerOptions())
+        upgraded, reads = run_counted(coroutine, sock)
+    assert upgraded.head == request
+    assert max(reads) == 1
 
 
 def test_who_says_nothing_makes_way_for_who_comes(
@@ -107,23 +167,33 @@ def test_a_storm_of_silent_clients_keeps_nobody_out(
         assert peer.ended
 
 
-def test_who_has_sent_a_request_is_not_dropped_for_others(
+def test_who_waits_for_process_request_counts_too(
     loop: Reactor, listen: Callable[..., Listener], raw_client: Client
 ) -> None:
+    dropped: list[str] = []
+
     async def slow(request: Any, sock: Any) -> None:
         if "x-slow" in request.headers:
-            await sleep(5)
+            try:
+                await sleep(5)
+            except GeneratorExit:
+                dropped.append(request.headers["x-slow"])
+                raise
 
-    listener = listen(process_request=slow, max_handshakes=1)
-    waiting = [raw_client(listener) for _ in range(3)]
-    for peer in waiting:  # all in one batch
-        peer.send(head(*REQUEST, "X-Slow: 1"))
-    turn(loop)
-    raw_client(listener).upgrade()
-    for peer in waiting:
+    listener = listen(process_request=slow, max_handshakes=2)
+    waiting = []
+    for number in range(4):
+        waiting.append(raw_client(listener))
+        waiting[-1].send(head(*REQUEST, f"X-Slow: {number}"))
+        turn(loop)
+    assert len(listener._handshakes) == 2
+    for peer in waiting[:2]:
+        assert peer.until_closed() == b""
+    assert dropped == ["0", "1"]
+    raw_client(listener).upgrade()  # who need not wait takes the place of nobody
+    for peer in waiting[2:]:
         peer.pump()
         assert (peer.data, peer.ended) == (b"", "")
-    assert len(listener._handshakes) == 3
 
 
 def test_a_client_that_never_finishes_tls_makes_way_too(
@@ -161,8 +231,8 @@ def test_an_address_has_its_limit(
     # When one has gone there is room for one.
     first.send_frame(CLOSE, close_payload(1000))
     first.frame()
-    run_until(loop, lambda: len(listener.connections) == 1)
-    turn(loop)
+    first.close()
+    run_until(loop, lambda: listener._addresses == {"127.0.0.1": 1})
     fourth, fifth = raw_client(listener), raw_client(listener)
     fourth.upgrade()
     assert echoes(fourth)
@@ -255,6 +325,134 @@ def test_over_tls_the_refusal_can_be_read(
     (error,) = first.errors + second.errors
     assert "Handshake status 429 Too Many Requests" in str(error)
     assert "too many connections from your address" in str(error)
+
+
+# --- clients whose connection is over, and who stay -----------------------------------------------
+
+FAULT = build_frame(TEXT, b"x", rsv=4, key=b"abcd")
+GOODBYE = build_frame(CLOSE, close_payload(1000), key=b"abcd")
+
+
+def answered(peer: RawClient) -> bool:
+    """Say whether anything has come."""
+    peer.pump()
+    return bool(peer.data)
+
+
+@pytest.mark.parametrize(("last_word", "patience"), [(FAULT, 1.0), (GOODBYE, 5.0)])
+@pytest.mark.parametrize("secure", [False, True])
+def test_who_stays_counts_until_the_socket_is_closed(
+    loop: Reactor,
+    clock: ManualClock,
+    listen: Callable[..., Listener],
+    raw_client: Client,
+    served: Served,
+    authority: Authority,
+    last_word: bytes,
+    patience: float,
+    secure: bool,
+) -> None:
+    listener = listen(max_connections=1, ssl=authority.server_context if secure else None)
+    if secure:
+        stays: RawClient = RawTLSClient(loop, listener.address, authority.client_context())
+    else:
+        stays = raw_client(listener)
+    stays.upgrade()
+    stays.send(last_word)
+    assert stays.frame().opcode == CLOSE
+    run_until(loop, lambda: served[0].names[-1] == "close")
+    assert not listener.connections
+    waits = raw_client(listener)  # in the kernel's backlog
+    turn(loop)
+    assert len(listener._handshakes) == 0
+    clock.advance(patience - 0.01)
+    turn(loop)
+    assert len(listener._handshakes) == 0
+    clock.advance(0.02)
+    run_until(loop, lambda: listener._handshakes)
+    assert not loop.lingering
+    stays.close()
+    waits.close()
+
+
+def test_who_leaves_makes_room_at_once(
+    loop: Reactor, listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    listener = listen(max_connections=1, max_connections_per_address=1)
+    for last_word in (FAULT, GOODBYE, b""):
+        client = raw_client(listener)
+        client.upgrade()
+        client.send(last_word)
+        client.close()
+        run_until(loop, lambda: not listener._addresses)
+        assert listener._held == 0
+
+
+def test_an_address_counts_those_who_stay(
+    loop: Reactor, clock: ManualClock, listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    listener = listen(max_connections_per_address=2)
+    before = len(open_descriptors())
+    crowd = []
+    for _ in range(50):
+        client = raw_client(listener)
+        crowd.append(client)
+        client.send(head(*REQUEST) + FAULT)
+        turn(loop)
+    # Two connections; two more that were told so, and are heard for a second.
+    assert len(open_descriptors()) - before - len(crowd) <= 4
+    clock.advance(1.001)
+    run_until(loop, lambda: not listener._addresses)
+    raw_client(listener).upgrade()
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [(head("GET / HTTP/1.1", "Host: a"), "426"), (b"nonsense\r\n\r\n", "400")],
+)
+def test_who_is_refused_and_stays_counts_for_a_second(
+    loop: Reactor,
+    clock: ManualClock,
+    listen: Callable[..., Listener],
+    raw_client: Client,
+    request_head: bytes,
+    status: str,
+) -> None:
+    listener = listen(max_connections=1)
+    refused, waits = raw_client(listener), raw_client(listener)
+    refused.send(request_head)
+    assert refused.head()[0].startswith(f"HTTP/1.1 {status} ")
+    waits.send(head(*REQUEST))
+    clock.advance(0.99)
+    turn(loop)
+    assert not answered(waits)
+    clock.advance(0.02)
+    assert waits.head()[0] == "HTTP/1.1 101 Switching Protocols"
+
+
+def test_nothing_is_kept_for_who_breaks_the_rules(
+    loop: Reactor, listen: Callable[..., Listener], raw_client: Client, served: Served
+) -> None:
+    listener = listen()
+    client = raw_client(listener, receive=4096)
+    client.upgrade()
+    run_until(loop, lambda: served)
+    for number in range(64):
+        served[0].send(b"%d " % number + b"x" * 65536)
+        loop.run_once(0)
+    stream = next(iter(listener.connections)).stream
+    assert stream.queued > 1 << 20
+    client.send(FAULT)
+    run_until(loop, lambda: served[0].names[-1] == "close")
+    assert stream.queued < 1 << 17
+    # What it still gets is whole frames, in order, and last why.
+    frames = []
+    while not frames or frames[-1].opcode != CLOSE:
+        frames.append(client.frame())
+    assert frames[-1].payload[:2] == close_payload(1002)
+    numbers = [int(frame.payload.split()[0]) for frame in frames[:-1]]
+    assert numbers == list(range(len(numbers)))
+    assert client.until_closed() == b""
 
 
 # --- clients that do it wrong ---------------------------------------------------------------------

@@ -144,6 +144,52 @@ def test_a_health_check_is_answered(
     assert echoes(other)
 
 
+def fail(request: Request, sock: Any) -> None:
+    raise LookupError("of the user")
+
+
+async def linger(request: Request, sock: Any) -> None:
+    await sleep(60.0)
+
+
+@pytest.mark.parametrize(
+    ("hook", "status_"),
+    [
+        (lambda request, sock: HTTPResponse(404, body="no\n"), 404),
+        (lambda request, sock: HTTPResponse(503), 503),
+        (fail, 500),
+        (linger, 503),
+    ],
+)
+def test_errors_have_a_date_and_are_taken_for_what_they_say(
+    listen: Callable[..., Listener],
+    raw_client: Client,
+    clock: ManualClock,
+    loop: Reactor,
+    hook: Hook,
+    status_: int,
+) -> None:
+    client = raw_client(listen(hook))
+    client.send(head(*REQUEST))
+    if hook is linger:
+        run_until(loop, lambda: loop.stats().timers)
+        clock.advance(11.0)
+    start, *lines = client.head()
+    assert int(start.split()[1]) == status_
+    assert lines.count("X-Content-Type-Options: nosniff") == 1
+    assert len([line for line in lines if line.startswith("Date: ")]) == 1
+
+
+def test_what_an_error_says_of_these_itself_counts(
+    listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    own = {"date": "Thu, 01 Jan 1970 00:00:00 GMT", "X-content-type-options": "none"}
+    client = raw_client(listen(lambda request, sock: HTTPResponse(404, own)))
+    client.send(head(*REQUEST))
+    lines = [line for line in client.head() if line.lower().startswith(("date", "x-content"))]
+    assert lines == [f"{name}: {value}" for name, value in own.items()]
+
+
 def test_what_is_let_through_is_still_checked(
     listen: Callable[..., Listener], raw_client: Client
 ) -> None:
@@ -459,9 +505,11 @@ def test_a_client_that_leaves_meanwhile_is_forgotten(
 def test_closing_the_listener_ends_it(
     loop: Reactor, listen: Callable[..., Listener], raw_client: Client
 ) -> None:
+    begun: list[int] = []
     ended: list[int] = []
 
     async def wait(request: Request, sock: Any) -> None:
+        begun.append(1)
         try:
             await sleep(5)
         finally:
@@ -470,7 +518,7 @@ def test_closing_the_listener_ends_it(
     listener = listen(wait)
     client = raw_client(listener)
     client.send(head(*REQUEST))
-    run_until(loop, lambda: loop.stats().timers == 1 and not listener._silent)
+    run_until(loop, lambda: begun)
     listener.close()
     assert ended == [1]
     assert client.until_closed() == b""

@@ -115,6 +115,13 @@ def test_nobody_can_connect_before_the_permissions_are_set(
     assert tried == [errno.ECONNREFUSED]
 
 
+def test_a_name_that_is_not_ascii_is_read_as_everywhere() -> None:
+    with bind_tcp("\uff11\uff12\uff17.0.0.1", 0) as sock:
+        assert sock.getsockname()[0] == "127.0.0.1"
+    with pytest.raises(ValueError, match=r"host 'a\\u200db' is invalid: Joiner"):
+        bind_tcp("a\u200db", 0)
+
+
 def test_a_failure_behind_the_bind_leaves_no_path(
     monkeypatch: pytest.MonkeyPatch, loop: Reactor, unix_path: str
 ) -> None:

@@ -22,9 +22,11 @@ import pytest
 
 import reactor.tasks
 from reactor.exceptions import WebSocketTimeoutException
+from reactor.helpers import HelperThreads
 from reactor.loop import EventLoop
 from reactor.poller import wait_for
-from reactor.tasks import HelperThreads, InThread, Task, in_thread, now, run_blocking, sleep, wait
+from reactor.share import SHARE, TurnShare
+from reactor.tasks import InThread, Task, in_thread, my_turn, now, run_blocking, sleep, wait
 from reactor.timers import Clock, ManualClock, MonotonicClock
 
 from .support.driving import run_until
@@ -722,7 +724,7 @@ def test_blocking_callers_share_a_result_too(lookup: Lookup) -> None:
         thread.start()
     shared = reactor.tasks.helpers._shared
     deadline = time.monotonic() + 20
-    while len(shared.get("name", ())) < 3:
+    while "name" not in shared or len(shared["name"].answers) < 3:
         assert time.monotonic() < deadline
     lookup.release.set()
     for thread in threads:
@@ -1101,3 +1103,76 @@ def test_neither_driver_leaves_a_descriptor_behind(run: Driver[Any], sockets: So
     for _ in range(10):
         run(wait([fd], [fd], until=1000.0))
     assert len(os.listdir("/dev/fd")) == len(before)
+
+
+# --- steps that compute for long ------------------------------------------------------------------
+
+
+class Busy:
+    """CPU time that passes as the test says, as a loop's share sees it."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self.cpu = 0.0
+        loop.share = TurnShare(lambda: self.cpu)
+        self.order: list[tuple[int, int]] = []  # in which turn, and who
+
+    async def compute(self, loop: EventLoop, who: int, until: float | None = None) -> bool:
+        granted = await my_turn(until)
+        self.order.append((loop.turns, who))
+        self.cpu += SHARE if granted else 0.0
+        return granted
+
+
+def test_blocking_there_is_always_time_to_compute() -> None:
+    assert run_blocking(my_turn()) is True
+
+
+def test_tasks_that_compute_for_long_do_so_in_turns(loop: EventLoop) -> None:
+    busy = Busy(loop)
+    found = [outcomes(loop, busy.compute(loop, who)) for who in range(3)]
+    timers: list[int] = []
+    loop.call_soon(loop.call_later, 0, lambda: timers.append(loop.turns))
+    for _ in range(4):
+        loop.run_once(0)
+    assert busy.order == [(1, 0), (2, 1), (3, 2)]
+    assert found == [[(True, None)]] * 3
+    assert timers == [2]
+
+
+def test_a_task_that_waits_to_compute_can_be_cancelled(loop: EventLoop) -> None:
+    busy = Busy(loop)
+    outcomes(loop, busy.compute(loop, 0))
+    task: Task[bool] = Task(loop, busy.compute(loop, 1), lambda *_: None)
+    found = outcomes(loop, busy.compute(loop, 2))
+    loop.run_once(0)
+    task.cancel()
+    loop.run_once(0)
+    assert [who for _, who in busy.order] == [0, 2]
+    assert found == [(True, None)]
+
+
+def test_a_task_that_waits_to_compute_until_its_time_is_up(
+    loop: EventLoop, clock: ManualClock
+) -> None:
+    busy = Busy(loop)
+    outcomes(loop, busy.compute(loop, 0))
+    found = outcomes(loop, busy.compute(loop, 1, until=105.0))
+    loop.run_once(0)
+    assert watched(loop)[2] == 1
+    clock.advance(6.0)
+    loop.run_once(0)  # the timer comes before the calls
+    assert found == [(False, None)]
+    loop.run_once(0)
+    assert watched(loop) == (0, 0, 0)
+
+
+def test_what_a_task_that_has_computed_hands_over_may_fail(
+    loop: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    def done(*_: Any) -> None:
+        raise LookupError("of the callback")
+
+    task: Task[bool] = Task(loop, Busy(loop).compute(loop, 0), done)
+    loop.run_once(0)
+    assert task.done
+    assert "of the callback" in caplog.text

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reactor import url as url_module
 from reactor.exceptions import WebSocketHandshakeException
 from reactor.url import WebSocketURL, join, parse_url, same_origin
 
@@ -30,6 +31,10 @@ class TestParse:
             ("ws://[fe80::1%2525]/", WebSocketURL("ws", "fe80::1%25", 80, "/")),
             ("ws://[fe80::1%25]/", WebSocketURL("ws", "fe80::1%25", 80, "/")),
             ("ws://b\xfccher.de", WebSocketURL("ws", "xn--bcher-kva.de", 80, "/")),
+            ("ws://STRA\xdfE.de.:81", WebSocketURL("ws", "xn--strae-oqa.de.", 81, "/")),
+            ("ws://b%C3%BCcher.de/", WebSocketURL("ws", "xn--bcher-kva.de", 80, "/")),
+            ("ws://127.0.0.1./", WebSocketURL("ws", "127.0.0.1", 80, "/")),
+            ("ws://0x7f.1/", WebSocketURL("ws", "127.0.0.1", 80, "/")),
         ],
     )
     def test_good(self, url, expected):
@@ -101,8 +106,12 @@ class TestParse:
             ("ws://a b/", "hostname is invalid: 'a b'"),
             ("ws://a%20b/", "hostname is invalid: 'a%20b'"),
             ("ws://a\\b/", "hostname is invalid"),
-            ("ws://a..b/", "hostname is invalid: 'a..b'"),
+            ("ws://a%FCb/", "hostname is invalid: 'a%FCb'"),
+            ("ws://a%2Fb/", "hostname is invalid: 'a%2Fb'"),
+            ("ws://a%00b/", "hostname is invalid: 'a%00b'"),
+            ("ws://a..b/", "hostname is invalid: 'a..b': a part of it is empty"),
             (f"ws://{'a' * 64}.com/", "hostname is invalid"),
+            ("ws://a\u200db/", "hostname is invalid: 'a\\u200db': Joiner U+200D not allowed"),
             ("ws://\u2100/", "hostname is invalid"),  # IDNA makes it "a/c"
             ("ws://::1/", "hostname is invalid: '::1'"),
             ("ws://[::1/", "hostname is invalid: '[::1'"),
@@ -157,6 +166,7 @@ class TestProperties:
             ("ws://[::1]", "[::1]", "http://[::1]", "ws://[::1]/"),
             ("wss://[::1]:8443", "[::1]:8443", "https://[::1]:8443", "wss://[::1]:8443/"),
             ("ws://[fe80::1%25eth0]:81", "[fe80::1]:81", "http://[fe80::1]:81", None),
+            ("ws://h.example.:81", "h.example.:81", "http://h.example.:81", None),
         ],
     )
     def test_headers_and_text(self, url, host_header, origin, text):
@@ -222,6 +232,9 @@ class TestJoin:
             ("ws://h/a", "/b c", "ws://h/b%20c"),
             ("ws://h/a", "/caf\xc3\xa9", "ws://h/caf%C3%A9"),  # UTF-8, read as latin-1
             ("ws://h/a", "/\u20ac", "ws://h/%E2%82%AC"),
+            ("ws://h/a", "//b\xc3\xbccher.de/", "ws://xn--bcher-kva.de/"),
+            ("ws://h/a", "//stra%C3%9Fe.de/", "ws://xn--strae-oqa.de/"),
+            ("ws://h/a", "//other./x", "ws://other./x"),
         ],
     )
     def test_target(self, base, location, expected):
@@ -240,6 +253,7 @@ class TestJoin:
             ("javascript:x", "scheme javascript is invalid"),
             ("http://", "hostname is invalid"),
             ("ws://a b/", "hostname is invalid"),
+            ("ws://a%E2%80%8Db/", "hostname is invalid: 'a%E2%80%8Db': Joiner U+200D"),
             ("http://[::1/", ""),
             ("https://h:99999/", "port 99999 is invalid"),
         ],
@@ -266,3 +280,21 @@ class TestJoin:
     def test_credentials_of_the_location(self):
         url = join(parse_url("ws://u:p@h/"), "ws://x:y@h/")
         assert (url.username, url.password) == ("x", "y")
+
+
+@pytest.mark.parametrize("url", ["ws://user:sesame@h/", "wss://h/?token=sesame"])
+def test_what_may_be_secret_in_a_url_is_not_kept(url: str) -> None:
+    def kept() -> int:
+        return url_module._parse_and_keep.cache_info().currsize
+
+    before = kept()
+    assert parse_url(url).host == "h"
+    assert kept() == before
+
+
+def test_a_redirect_that_is_refused_does_not_show_a_password() -> None:
+    base = parse_url("wss://h/")
+    for location in ("http://me:sesame@other/", "ftp://me:sesame@other/"):
+        with pytest.raises(WebSocketHandshakeException, match="//other/") as caught:
+            join(base, location)
+        assert "sesame" not in str(caught.value)

@@ -16,8 +16,9 @@ MessageAssembler of protocols/messages.py whose messages nobody takes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from threading import RLock
+from io import BytesIO
 from typing import Any
 
 from ..exceptions import (
@@ -39,6 +40,9 @@ MAX_READ = 65536
 
 #: What recv_strict() asks for at once: what a record of TLS holds (RFC 8446 section 5.1).
 MAX_RECORD = 16384
+
+#: Bytes that are inflated at a time.
+MAX_INFLATED = 1024 * 1024
 
 #: The least length that is to be encoded with these seven bits (RFC 6455 section 5.2).
 SHORTEST = {126: 126, 127: 65536}
@@ -81,7 +85,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self.skip_utf8_validation = skip_utf8_validation
         self.recv_buffer: list[bytes]
         # Reentrant, because a signal handler may close a connection that is being read.
-        self.lock = RLock()
+        self.lock = threading.RLock()
         self.lenient = True
         self.compression = compression
         self._limits = limits
@@ -102,7 +106,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self.length: int | None = None
         self.mask_value: bytes | str | None = None
         self._received = 0  # bytes of the payload that have come
-        self._pieces: list[bytes] = []  # of the payload, unmasked
+        self._payload: BytesIO | None = None  # what of it has come, unmasked and inflated
         self._at_once = False  # whether the payload may be a whole message that comes in one read
         self._checking = False  # whether the payload goes to the checker
 
@@ -237,7 +241,8 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             self._take(b"", fin)
         if self._checking and fin:
             self._checker.finish()
-        return b"".join(self._pieces)
+        assert self._payload is not None
+        return self._payload.getvalue()
 
     def _unmask(self, piece: bytes) -> bytes:
         # The key is repeated over the whole payload: this piece may begin inside of it.
@@ -246,16 +251,23 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         return apply_mask(piece, key[shift:] + key[:shift])
 
     def _take(self, piece: bytes, last: bool) -> None:
+        # Not a list, of which the whole is a copy: it may be large.
+        payload = self._payload = self._payload or BytesIO()
+        checker = self._checker
         if not self._checking:
-            self._pieces.append(piece)
+            payload.write(piece)
             return
         try:
-            self._pieces.append(self._checker.add(piece, last))
+            payload.write(checker.add(piece, last, MAX_INFLATED))
+            checker.take()
+            while checker.unconsumed:
+                payload.write(checker.add(piece[-checker.unconsumed :], last, MAX_INFLATED))
+                checker.take()
         except WebSocketPayloadException:
-            if self._checker.compressed:
+            if checker.compressed:
                 raise
-            cannot_decode(b"".join([*self._pieces, piece]))
-        self._checker.take()
+            payload.write(piece)
+            cannot_decode(payload.getvalue())
 
     def recv_strict(self, bufsize: int) -> bytes:
         """Return exactly so many bytes; less when ``recv_fn`` returns something else than bytes.

@@ -14,14 +14,17 @@ While connected, ``app.sock`` is an AppSocket (app_socket.py), which has what pr
 
 from __future__ import annotations
 
-from _thread import get_ident
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting import host as host_reactor
+from ..mistakes import check_number
 from ..options import ClientOptions
+from ..printable import printable
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
@@ -60,8 +63,9 @@ class WebSocketApp:
         cookie: value of the Cookie header, or a function that returns it.
         subprotocols: list of names to offer.
         on_data(app, data, opcode, fin): called before on_message and on_cont_message.
-        socket: a connected socket to use instead of connecting.
+        socket: a connected socket to use instead of connecting; for wss:// it speaks TLS already.
         compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
+        plain_socket: True: for wss:// too, ``socket`` speaks no TLS; something behind it does.
         lenient: False: not even what harms nobody is let through; see ClientOptions.
 
     All callbacks may be assigned later, or be methods of a subclass, which get no ``app``. One
@@ -101,6 +105,7 @@ class WebSocketApp:
         on_data: Callable[..., Any] | None = None,
         socket: Any = None,
         compression: Deflate | str | None = None,
+        plain_socket: bool = False,
         lenient: bool = True,
     ) -> None:
         self.url = url
@@ -122,6 +127,7 @@ class WebSocketApp:
         self.get_mask_key = get_mask_key
         self.subprotocols = subprotocols
         self.prepared_socket = socket
+        self.plain_socket = plain_socket
         self.compression = compression
         self.lenient = lenient
         self.sock: Any = None
@@ -321,7 +327,8 @@ class WebSocketApp:
         try:
             call(self, callback, *args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            logger.error("error from callback %s: %s", callback, exc, exc_info=exc)
+            log = ErrorLog(logger) if self._current_run is None else self._current_run.errors
+            log.error(exc, "error from callback %s: %s", callback, printable(str(exc)))
             if self.on_error and callback != self.on_error:
                 call(self, self.on_error, exc)
 
@@ -334,7 +341,7 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     earlier = None if before is None else before.loop
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif earlier is not None and earlier.running and earlier.thread_id == get_ident():
+    elif earlier is not None and earlier.running and earlier.thread_id == threading.get_ident():
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
         loop = earlier
@@ -372,6 +379,8 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
 
 
 def _check_pings(interval: float, timeout: float | None) -> None:
+    check_number("ping_interval", interval, "a number of seconds")
+    check_number("ping_timeout", timeout, "None, or a number of seconds")
     if timeout is not None and timeout <= 0:
         raise WebSocketException("Ensure ping_timeout > 0")
     if interval is not None and interval < 0:

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..client_connection import ClientConnection
 from ..connection import Connection, Phase
+from ..errorlog import ErrorLog
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
 from ..options import ClientOptions
+from ..printable import printable
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
@@ -33,7 +35,7 @@ from .app_trace import TracingSession
 from .client_socket import log_close_status
 from .errors import public
 from .frame import ABNF
-from .trace import debug, error, info, isEnabledForTrace
+from .trace import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
     from ..protocols.deflate import Agreement
@@ -82,6 +84,7 @@ class Run:
         self.over = False
         self.own_pings = bool(app.ping_interval) and has_own_pings(app)
         self.silent = False
+        self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
         self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
         self.connection.app = app
@@ -134,9 +137,14 @@ class Run:
             self._closed_by_us()
 
     def interrupt(self, exc: BaseException) -> None:
-        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once."""
+        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once.
+
+        The close frame leaves now; whether anybody waits for the answer is up to the loop's owner.
+        """
         if not self.over:
-            self.connection.abort()
+            self.connection.close()
+            if self.connection.phase is Phase.ATTACHED:
+                self.connection.flush()
             try:
                 self.report(exc)
             finally:  # on_error may raise another one
@@ -165,13 +173,14 @@ class Run:
             app._callback(app.on_close, *((None, None) if self.silent else (code, reason)))
         except Exception as exc:  # noqa: BLE001 - on_error has raised it, for on_close
             if last:
-                error(f"error from callback {app.on_error}: {exc}")
+                error(f"error from callback {app.on_error}: {printable(str(exc))}")
             else:
                 self.fail(exc)
         except BaseException as exc:  # about to leave the loop
             self.report(exc)
             raise
         finally:
+            self.errors.conclude()
             if last:
                 self._finish()
 
@@ -299,7 +308,7 @@ def describe_close(status: int | None, text: str | None) -> WebSocketConnectionC
     else:
         message = f"Connection closed (code {status})"
     if text:
-        message = f"{message}: {text}"
+        message = f"{message}: {printable(text)}"
     return WebSocketConnectionClosedException(message, status_code=status, reason=text)
 
 
@@ -317,6 +326,13 @@ class AppConnection(ClientConnection):
     __slots__ = ("app",)
 
     app: WebSocketApp
+
+    def forked(self) -> None:
+        """See Connection. The app can be run in the child, anew."""
+        super().forked()
+        run = self.app._current_run
+        if run is not None and run.connection is self:
+            run.over = run.ending = True
 
     def _new_session(
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession

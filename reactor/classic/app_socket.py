@@ -16,6 +16,7 @@ from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketException,
+    WebSocketForkException,
     WebSocketStateException,
 )
 from ..protocols.frames import OP_BINARY, OP_TEXT
@@ -122,6 +123,8 @@ class AppSocket:
             return self.send_frame(ABNF.create_frame(payload, opcode))
         try:
             return self._connection.send_payload(opcode, to_bytes(payload))
+        except WebSocketForkException:
+            raise
         except (WebSocketStateException, RuntimeError):
             raise _closed() from None
 
@@ -136,6 +139,8 @@ class AppSocket:
             return len(payload)
         try:
             return self._connection.send_frame(frame.opcode, payload, bool(frame.fin))
+        except WebSocketForkException:
+            raise
         except (WebSocketStateException, RuntimeError):
             raise _closed() from None
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ..errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketTimeoutException
 from .app_pings import start_pings, stop_pings
 from .app_run import describe_close
@@ -25,7 +26,7 @@ from .defaults import getdefaulttimeout
 from .frame import ABNF
 from .legacy_dispatcher import Dispatcher, DispatcherBase, SSLDispatcher, WrappedDispatcher
 from .steps import is_replaced
-from .trace import error, info
+from .trace import error, info, logger
 
 __all__ = ["is_wanted", "run_in_steps"]
 
@@ -93,12 +94,13 @@ class SteppedRun:
     Attributes: see Run.
     """
 
-    loop = when_over = None
+    loop = connection = when_over = None
     silent = False
 
     def __init__(self, app: Any, given: Mapping[str, Any], custom: bool) -> None:
         self.app = app
         self.ending = self.over = False
+        self.errors = ErrorLog(logger)
         self._given = given
         self._custom = custom
         self._dispatcher: Any = None

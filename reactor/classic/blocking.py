@@ -29,6 +29,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
 )
 from ..poller import wait_for
+from ..transports.tls_nested import NestedTLS
 from .errors import CLOSED, TIMED_OUT, of_socket
 
 __all__ = ["TLSDuplex", "recv", "recv_line", "send", "shut_down"]
@@ -166,7 +167,7 @@ def shut_down(sock: Any) -> None:
 
 
 class TLSDuplex:
-    """An ``ssl.SSLSocket`` that one thread may read while another one writes.
+    """An ``ssl.SSLSocket``, or a NestedTLS, that one thread may read while another one writes.
 
     OpenSSL must not be called for one connection by two threads at a time. So there is a lock
     around each call, and the socket is non-blocking: nobody waits while he holds it. It becomes
@@ -183,7 +184,7 @@ class TLSDuplex:
 
     __slots__ = ("_lock", "_timeout", "recv", "send", "sock")
 
-    def __init__(self, sock: ssl.SSLSocket, timeout: float | None) -> None:
+    def __init__(self, sock: ssl.SSLSocket | NestedTLS, timeout: float | None) -> None:
         self.sock = sock
         self._lock = threading.Lock()
         self._timeout = timeout

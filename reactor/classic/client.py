@@ -68,12 +68,13 @@ class WebSocket(ClientSocket):
     Parameters:
         get_mask_key: see :meth:`set_mask_key`.
         sockopt: arguments of setsockopt() calls, a list of tuples.
-        sslopt: options for TLS, a dict; see ``transports/tls.py``.
+        sslopt: options for TLS, a dict; see ``transports/tls_contexts.py``.
         fire_cont_frame: every fragment of a message is returned by itself.
         enable_multithread: whether several threads use the connection.
         skip_utf8_validation: do not look whether text is UTF-8, until somebody decodes it.
         dispatcher: an object whose ``send(sock, data)`` writes in our place.
-        max_message_size: bytes of a message; a larger one ends the connection with 1009.
+        max_message_size: bytes of a message; a larger one ends the connection with 1009. A
+            compressed text of more than 64 MiB counts what its str takes in memory.
         max_fragments: frames of a message; likewise.
 
     Attributes:
@@ -162,8 +163,9 @@ class WebSocket(ClientSocket):
             host: value of the Host header.
             timeout: as for :meth:`settimeout`; here it is the budget for all of it.
             http_proxy_host, http_proxy_port, http_proxy_auth (user and password),
-            http_no_proxy (list of hosts), http_proxy_timeout, proxy_type ("http", "socks4",
-            "socks4a", "socks5", "socks5h"): a proxy. Without a host the environment decides.
+            http_no_proxy (list of hosts), http_proxy_timeout, proxy_type ("http", "https",
+            "socks4", "socks4a", "socks5", "socks5h"): a proxy. Without a host the environment
+            decides.
             redirect_limit: how many redirects are followed, default 3.
             compression: "deflate" or a Deflate offers permessage-deflate (RFC 7692), and
                 compresses what :meth:`send` sends, if the server agrees; None: not.
@@ -171,7 +173,8 @@ class WebSocket(ClientSocket):
                 nobody; see ClientOptions.
             subprotocols: list of names to offer. The server may choose none.
             socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
-                begun. Without a time-out of ours, its own holds.
+                begun. Without a time-out of ours, its own holds. For wss:// it must speak TLS
+                already, unless plain_socket is True.
 
         Raises ValueError for a URL or an option that cannot be used; what the system or ``ssl``
         raises when there is no connection, such as ConnectionRefusedError or

@@ -14,13 +14,14 @@ from typing import Any
 
 from ..connect import Upgraded, connect
 from ..exceptions import WebSocketTimeoutException
+from ..mistakes import check_called, did_you_mean
 from ..options import ClientOptions
 from ..protocols.http11 import Response
 from ..tasks import run_blocking
 from .defaults import check_timeout, sock_opt
 from .errors import boundary
 from .options import header_as_utf8, proxy_options, text_as_utf8, tls_options
-from .watch import ClassicWatch
+from .watch import ClassicWatch, text_of
 
 __all__ = ["handshake_response", "headers_of", "open_connection", "warn_of_unknown"]
 
@@ -39,6 +40,7 @@ CONNECT_OPTIONS = frozenset(
         "http_proxy_timeout",
         "lenient",
         "origin",
+        "plain_socket",
         "proxy_type",
         "redirect_limit",
         "socket",
@@ -81,24 +83,17 @@ class handshake_response:  # noqa: N801 - websocket-client's name
 
 
 def headers_of(response: Response) -> dict[str, str]:
-    """Return the headers of an answer as websocket-client has them: read as UTF-8."""
-    return {name: _from_utf8(value) for name, value in response.headers.to_dict().items()}
-
-
-def _from_utf8(value: str) -> str:
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        return value  # as it was read
+    """Return the headers of an answer as websocket-client has them."""
+    values = response.headers.to_dict().items()
+    return {name: text_of(value.encode("latin-1")) for name, value in values}
 
 
 def warn_of_unknown(names: Iterable[str], where: str) -> None:
     """Warn of options that nobody here knows; websocket-client says nothing."""
-    unknown = sorted(set(names) - CONNECT_OPTIONS - CONSTRUCTOR_OPTIONS)
+    known = CONNECT_OPTIONS | CONSTRUCTOR_OPTIONS
+    unknown = [f"{name!r}{did_you_mean(name, known)}" for name in sorted(set(names) - known)]
     if unknown:
-        warnings.warn(
-            f"{where} has no option {', '.join(map(repr, unknown))}: ignored", stacklevel=3
-        )
+        warnings.warn(f"{where} has no option {', '.join(unknown)}: ignored", stacklevel=3)
 
 
 def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
@@ -131,6 +126,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         sslopt=tls_options(settings.sslopt, 3),
         sockopt=settings.sockopt or (),
         sock=given.get("socket"),
+        plain_sock=bool(given.get("plain_socket")),
         watch=ClassicWatch(),
         compression=given.get("compression"),
         lenient=given.get("lenient", True),
@@ -144,6 +140,8 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
         ),
     )
     header, cookie = given.get("header"), given.get("cookie")
+    check_called("header", header)
+    check_called("cookie", cookie)
     header = header_as_utf8(header() if callable(header) else header)
     cookie = text_as_utf8(cookie() if callable(cookie) else cookie)
     with boundary():

@@ -13,13 +13,11 @@ number may be another connection's a moment later.
 
 from __future__ import annotations
 
-import socket
-import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
-from threading import RLock
 from typing import Any
 
 from ..exceptions import (
@@ -32,6 +30,7 @@ from ..exceptions import (
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
+from ..transports.tls_nested import is_tls
 from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
 from .errors import CLOSED, TIMED_OUT
@@ -134,9 +133,9 @@ class ClientSocket:
         self.sock_opt = settings
         self.dispatcher = dispatcher
         # Reentrant: a signal handler may close a connection that its own thread uses.
-        self.lock: Any = RLock() if threads else NoLock()
-        self.readlock: Any = RLock() if threads else NoLock()
-        self._ending = RLock()  # held while the socket is taken away
+        self.lock: Any = threading.RLock() if threads else NoLock()
+        self.readlock: Any = threading.RLock() if threads else NoLock()
+        self._ending = threading.RLock()  # held while the socket is taken away
         # What counts for the closing handshake in place of the time-out; only set by whoever
         # holds ``lock``, or ``readlock``.
         self._write_until: float | None = None
@@ -163,7 +162,8 @@ class ClientSocket:
         self._sock = sock
         # What is read and written: the socket itself, or TLS in a form that is safe for threads.
         self._stream: Any = sock
-        if isinstance(sock, socket.socket) and isinstance(sock, ssl.SSLSocket):
+        # A class that a test puts in the place of SSLSocket has less than a socket.
+        if is_tls(sock) and hasattr(sock, "gettimeout"):
             timeout = self.sock_opt.timeout
             self._stream = TLSDuplex(sock, sock.gettimeout() if timeout is None else timeout)
         self._session = self._new_session()
@@ -194,7 +194,7 @@ class ClientSocket:
 
     def is_ssl(self) -> bool:
         """Whether the connection is over TLS."""
-        return isinstance(self.sock, ssl.SSLSocket)
+        return is_tls(self.sock)
 
     def gettimeout(self) -> float | None:
         """Return the time-out in seconds, or None."""

@@ -6,22 +6,65 @@ shares.
 What it must not know: connections.
 
 How it works. Domains are kept in lower case with a dot in front, and hold for the host of that
-name and for all below it. Paths and expiry are not looked at.
+name and for all below it. A cookie goes where its Path and Secure attributes say, until Max-Age
+or Expires (RFC 6265 section 5). Several cookies in one header, which only websocket-client
+knows, share its attributes. Set-Cookie is taken apart here, in time that grows with its length:
+the parser of ``http.cookies`` takes a second and more for some values.
 """
 
 from __future__ import annotations
 
+import re
+import time
+from email.utils import mktime_tz, parsedate_tz
 from http.cookies import CookieError, Morsel, SimpleCookie
 from ipaddress import ip_address
+from math import inf
 
 __all__ = ["CookieJar", "SimpleCookieJar"]
+
+#: What a browser keeps at least (RFC 6265 section 6.1), and we at most.
+MAX_COOKIE_SIZE = 4096
+MAX_COOKIES = 50  # of one domain
+MAX_ALL_COOKIES = 3000
+
+#: Cookies and attributes of one header, of which each takes its time.
+MAX_PARTS = 100
+
+#: Seconds that a cookie lives at most (RFC 6265bis section 5.5).
+MAX_AGE = 400 * 86400
+
+ATTRIBUTES = frozenset(
+    {
+        "comment",
+        "domain",
+        "expires",
+        "httponly",
+        "max-age",
+        "partitioned",
+        "path",
+        "priority",
+        "samesite",
+        "secure",
+        "version",
+    }
+)
+
+_ESCAPE = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)  # in a quoted value
+
+
+class _Cookie(Morsel[str]):
+    """One cookie. *expires_at*: seconds since 1970."""
+
+    expires_at = inf
 
 
 class SimpleCookieJar:
     """Cookies by domain.
 
     Attributes:
-        jar: from domain, such as ".example.org", to a SimpleCookie.
+        jar: from domain, such as ".example.org", to a SimpleCookie. In it, a cookie stands under
+            its name; one with a path of its own under the name and the path.
     """
 
     def __init__(self) -> None:
@@ -31,51 +74,125 @@ class SimpleCookieJar:
         """Keep the cookies of a Set-Cookie header, besides those of the same domain.
 
         Parameters:
-            set_cookie: the value of the header. Without a Domain attribute nothing is kept.
+            set_cookie: the value of the header. Without a Domain attribute nothing is kept, nor
+                of more than 4096 characters or 100 parts. Of one domain, the newest 50 are kept.
             host: the server that sent it. A domain that it does not belong to is ignored
                 (RFC 6455 section 4.1 with RFC 6265 section 5.3): one server must not set the
                 cookies of another. None: any domain.
         """
-        for domain, cookies in self._parse(set_cookie):
-            if host is None or _covers(domain, host):
-                # A new object, because another thread may be reading the old one.
-                merged = SimpleCookie(self.jar.get(domain))
-                merged.update(cookies)
-                self.jar[domain] = merged
+        domain, cookies = _parse(set_cookie)
+        if domain and (host is None or _covers(domain, host)):
+            self._keep(domain, self.jar.get(domain, {}), cookies)
 
     def set(self, set_cookie: str | None) -> None:
         """Keep the cookies of a Set-Cookie header in place of those of the same domain."""
-        for domain, cookies in self._parse(set_cookie):
-            self.jar[domain] = cookies
+        domain, cookies = _parse(set_cookie)
+        if domain:
+            self._keep(domain, {}, cookies)
 
-    def get(self, host: str | None) -> str:
-        """Return the value of the Cookie header for a host; "" for none."""
+    def get(self, host: str | None, path: str | None = None, secure: bool = True) -> str:
+        """Return the value of the Cookie header for a request; "" for none.
+
+        Parameters:
+            host: the server.
+            path: that of the resource; None: also cookies for other paths.
+            secure: whether the connection is over TLS; only then cookies that are Secure.
+        """
         if not host:
             return ""
-        pairs = [
-            f"{name}={morsel.value}"
+        now = time.time()
+        found = [
+            (-len(cookie["path"]), f"{cookie.key}={cookie.value}")
             for domain, cookies in list(self.jar.items())
             if _covers(domain, host)
-            for name, morsel in cookies.items()
+            for cookie in cookies.values()
+            if (secure or not cookie["secure"])
+            and (path is None or _is_within(path, cookie["path"]))
+            and getattr(cookie, "expires_at", inf) > now
             # A quoted value may hold anything: a line end would break every later request.
-            if morsel.value.isprintable()
+            and cookie.value.isprintable()
         ]
-        return "; ".join(sorted(pairs))
+        # Longer paths come first (RFC 6265 section 5.4).
+        return "; ".join(pair for _, pair in sorted(found))
 
-    @staticmethod
-    def _parse(set_cookie: str | None) -> list[tuple[str, SimpleCookie]]:
-        if not set_cookie:
-            return []
+    def _keep(self, domain: str, before: dict[str, Morsel[str]], cookies: list[_Cookie]) -> None:
+        # A new object, because another thread may be reading the old one.
+        kept = SimpleCookie(before)
+        now = time.time()
+        for cookie in cookies:
+            path = cookie["path"]
+            key = cookie.key if path in ("", "/") else f"{cookie.key};{path}"
+            kept.pop(key, None)  # the newest is the last
+            if cookie.expires_at > now:
+                kept[key] = cookie
+        for key in list(kept)[:-MAX_COOKIES]:
+            del kept[key]
+        if kept:
+            self.jar[domain] = kept
+        else:
+            self.jar.pop(domain, None)
+        while sum(map(len, list(self.jar.values()))) > MAX_ALL_COOKIES:
+            self.jar.pop(next(iter(self.jar)), None)
+
+
+def _parse(set_cookie: str | None) -> tuple[str, list[_Cookie]]:
+    """Return the domain of a Set-Cookie header, "" where it has none, and its cookies.
+
+    What cannot be understood is ignored, as RFC 6265 section 5.2 says.
+    """
+    if not set_cookie or len(set_cookie) > MAX_COOKIE_SIZE or set_cookie.count(";") > MAX_PARTS:
+        return "", []
+    pairs, attributes = [], {}
+    for part in set_cookie.split(";"):
+        name, equals, value = (piece.strip(" \t") for piece in part.partition("="))
+        if name.lower() in ATTRIBUTES:
+            attributes[name.lower()] = value
+        elif equals:
+            pairs.append((name, value))
+    domain = attributes.get("domain", "").lower().lstrip(".")
+    if not domain:
+        return "", []
+    expires_at = _expiry(attributes)
+    cookies = []
+    for name, value in pairs[-MAX_COOKIES:]:
+        cookie = _Cookie()
         try:
-            cookies = SimpleCookie(set_cookie)
-        except CookieError:
-            return []  # RFC 6265 section 5.2: what cannot be parsed is ignored
-        morsels: list[Morsel[str]] = list(cookies.values())
-        return [
-            (f".{morsel['domain'].lower().lstrip('.')}", cookies)
-            for morsel in morsels
-            if morsel["domain"]
-        ]
+            cookie.set(name, _unquoted(value), value)
+        except CookieError:  # no name for a cookie
+            continue
+        cookie["domain"], cookie["secure"] = domain, "secure" in attributes
+        cookie["path"] = attributes.get("path", "")
+        cookie.expires_at = expires_at
+        cookies.append(cookie)
+    return f".{domain}", cookies
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or not value[0] == value[-1] == '"':
+        return value
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)) if found[1] else found[2], value[1:-1])
+
+
+def _expiry(attributes: dict[str, str]) -> float:
+    """Return when cookies with these attributes expire, in seconds since 1970."""
+    now = time.time()
+    max_age = attributes.get("max-age", "")
+    if re.fullmatch(r"-?[0-9]+", max_age):  # it comes before Expires: RFC 6265 section 5.3
+        return now + min(int(max_age), MAX_AGE) if not max_age.startswith("-") else 0.0
+    try:
+        date = parsedate_tz(attributes.get("expires", ""))
+        return inf if date is None else mktime_tz(date)
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return inf  # no such day
+
+
+def _is_within(path: str, of_cookie: str) -> bool:
+    """RFC 6265 section 5.1.4. A cookie without a path is for all of them."""
+    if not of_cookie.startswith("/"):
+        return True
+    return path.startswith(of_cookie) and (
+        of_cookie.endswith("/") or path[len(of_cookie) :][:1] in ("", "/")
+    )
 
 
 def _covers(domain: str, host: str) -> bool:

@@ -129,7 +129,10 @@ def _innermost(exc: Exception) -> Exception:
     while isinstance(cause.__cause__, Exception):
         cause = cause.__cause__
     if cause is not exc:
-        return copy.copy(cause)
+        try:
+            return copy.copy(cause)
+        except Exception:  # noqa: BLE001 - of a class that cannot be made from its ``args``
+            return OSError(getattr(cause, "errno", None), str(cause))
     # Ours, and of nobody else: as what the system would have said.
     return OSError(exc.errno, exc.strerror) if isinstance(exc, OSError) else exc
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..exceptions import CloseCode, WebSocketPayloadException, WebSocketProtocolException
+from ..printable import quoted
 from ..protocols.frames import (
     MAX_CONTROL_PAYLOAD,
     OP_BINARY,
@@ -277,5 +278,4 @@ def is_utf8(data: bytes) -> bool:
 
 
 def cannot_decode(data: bytes) -> NoReturn:
-    shown = repr(data) if len(data) <= SHOWN else f"{data[:SHOWN]!r}... ({len(data)} bytes)"
-    raise WebSocketPayloadException(f"cannot decode: {shown}") from None
+    raise WebSocketPayloadException(f"cannot decode: {quoted(data, SHOWN)}") from None

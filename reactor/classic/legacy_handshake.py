@@ -15,7 +15,7 @@ from typing import Any
 
 from ..exceptions import WebSocketBadStatusException, WebSocketException
 from ..protocols.handshake import accept_for, build_request, make_key, normalize_headers
-from ..protocols.http11 import tokens
+from ..protocols.headers import tokens
 from . import blocking
 from .blocking import send
 from .client_connect import handshake_response

@@ -24,17 +24,18 @@ from ..exceptions import (
     WebSocketException,
     WebSocketProxyException,
 )
-from ..protocols.http11 import build_head
+from ..protocols.headers import build_head
 from ..tasks import run_blocking
 from ..transports.dial import dial
+from ..transports.names import server_hostname
+from ..transports.proxy import KINDS, dial_through
 from ..transports.proxy import Proxy as SocksProxy
-from ..transports.proxy import dial_through
 from ..transports.resolver import Address
-from ..transports.tls import make_context, server_hostname
+from ..transports.tls_contexts import make_context
 from .blocking import recv_line, send
 from .errors import boundary
 from .legacy import HAVE_PYTHON_SOCKS, ProxyError, get_proxy_info, parse_url
-from .options import PROXY_TYPES, tls_options
+from .options import tls_options
 from .trace import debug, dump, trace
 
 __all__ = ["connect", "proxy_info", "read_headers"]
@@ -72,7 +73,7 @@ class proxy_info:  # noqa: N801 - websocket-client's name
         self.no_proxy = given.get("http_no_proxy")
         self.proxy_protocol = given.get("proxy_type") or "http"
         self.proxy_timeout = given.get("http_proxy_timeout")
-        if self.proxy_protocol not in PROXY_TYPES:
+        if self.proxy_protocol not in KINDS:
             raise ProxyError("Only http, socks4, socks5 proxy protocols are supported")
 
 

@@ -15,15 +15,15 @@ from typing import Any
 from urllib.parse import quote
 
 from ..exceptions import WebSocketProxyException
+from ..mistakes import check_called
 from ..options import ClientOptions
 from ..proxies import no_proxy_of
-from ..transports.tls import CONTEXT_KEYS, OTHER_KEYS
+from ..transports.proxy import KINDS
+from ..transports.tls_contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
 from .watch import ClassicWatch
 
 __all__ = ["app_options", "header_as_utf8", "proxy_options", "text_as_utf8", "tls_options"]
-
-PROXY_TYPES = ("http", "socks4", "socks4a", "socks5", "socks5h")
 
 #: Bytes of a message, and of what waits to be sent to a server that does not read:
 #: websocket-client has no limit, and its users have large messages.
@@ -43,7 +43,7 @@ def proxy_options(
     Parameters:
         host, port: of the proxy; without a host, the environment decides.
         auth: user and password.
-        kind: http (also for None), socks4, socks4a, socks5 or socks5h.
+        kind: http (also for None), https, socks4, socks4a, socks5 or socks5h.
         no_proxy: hosts that are reached directly.
         timeout: seconds for the proxy.
 
@@ -54,12 +54,12 @@ def proxy_options(
         return options
     options["no_proxy"] = no_proxy or no_proxy_of(os.environ)  # for a proxy of one's own too
     kind = kind or "http"
-    if kind not in PROXY_TYPES:
+    if kind not in KINDS:
         raise WebSocketProxyException(
             f"Only http, socks4, socks5 proxy protocols are supported, not {kind!r}"
         )
     try:
-        number = int(port or (80 if kind == "http" else 1080))
+        number = int(port or KINDS[kind])
     except ValueError:
         raise ValueError(f"http_proxy_port must be a number, not {port!r}") from None
     if not number:
@@ -70,6 +70,13 @@ def proxy_options(
         credentials = ":".join(quote(part or "", safe="") for part in auth) + "@"
     options["proxy"] = f"{kind}://{credentials}{name}:{number}"
     return options
+
+
+#: The callbacks of an app.
+CALLBACKS = (
+    *("on_open", "on_reconnect", "on_message", "on_error", "on_close"),
+    *("on_ping", "on_pong", "on_cont_message", "on_data"),
+)
 
 
 def tls_options(sslopt: Any, level: int) -> Mapping[str, Any] | None:
@@ -125,7 +132,12 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
 
     Raises as :func:`proxy_options` and ClientOptions do.
     """
+    for name in ("url", "header", "cookie", *CALLBACKS):
+        check_called(name, getattr(app, name))
     interval = given["ping_interval"]
+    reconnect = given["reconnect"]
+    if isinstance(reconnect, bool):  # with websocket-client, True is one second
+        reconnect = int(reconnect)
     return ClientOptions(
         header=partial(_current_header, app),
         cookie=partial(_current_cookie, app),
@@ -138,9 +150,10 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         sslopt=tls_options(given["sslopt"], 3),
         sockopt=given["sockopt"] or (),
         sock=app.prepared_socket,
+        plain_sock=app.plain_socket,
         mask_key=app.get_mask_key,
         # A socket that was handed in serves one connection.
-        reconnect=None if app.prepared_socket is not None else given["reconnect"],
+        reconnect=None if app.prepared_socket is not None else reconnect,
         ping_interval=interval or None,
         ping_timeout=given["ping_timeout"],
         ping_payload=given["ping_payload"],

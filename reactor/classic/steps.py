@@ -18,7 +18,8 @@ from typing import Any
 
 from ..connect import Upgraded
 from ..exceptions import WebSocketException
-from ..protocols.http11 import Headers, Response
+from ..protocols.headers import Headers
+from ..protocols.http11 import Response
 from ..url import WebSocketURL
 from . import legacy_handshake, legacy_http
 from .client_connect import open_connection as open_at_once

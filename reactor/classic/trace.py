@@ -5,13 +5,17 @@ shows heads and frames as they cross the wire, passwords and all.
 
 What it must not know: what is written.
 
-How it works. All goes to the logger named "websocket", which by default has a handler that does
+How it works. What a trace shows has come from the server: it is escaped, and long lines are cut.
+All goes to the logger named "websocket", which by default has a handler that does
 nothing. Whoever has something costly to say asks :func:`isEnabledForTrace` first.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+
+from ..printable import printable
 
 __all__ = [
     "debug",
@@ -29,6 +33,11 @@ __all__ = [
 
 _logger = logger = logging.getLogger("websocket")
 logger.addHandler(logging.NullHandler())
+
+#: Characters of a line of the trace.
+LONGEST = 1 << 20
+
+_LINE = re.compile(r"(?:[^\r\n]|\r(?!\n))+")  # without its end
 
 RULE = "-----------------------"
 
@@ -79,14 +88,14 @@ def dump(title: str, message: str) -> None:
     """Write a message of several lines under a title, if the trace is on."""
     if _traceEnabled:
         _logger.debug(f"--- {title} ---")
-        _logger.debug(message)
+        _logger.debug(_LINE.sub(lambda line: printable(line[0], LONGEST), message))
         _logger.debug(RULE)
 
 
 def trace(msg: str) -> None:
     """Write a line, if the trace is on."""
     if _traceEnabled:
-        _logger.debug(msg)
+        _logger.debug(printable(msg, LONGEST))
 
 
 def error(msg: str) -> None:

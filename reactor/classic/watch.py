@@ -9,30 +9,45 @@ from __future__ import annotations
 
 from ..options import HandshakeWatch
 from ..protocols.http11 import Response
+from ..transports.proxy import Proxy
+from ..url import WebSocketURL
 from .cookies import CookieJar
-from .trace import dump, isEnabledForTrace, trace
+from .trace import dump, isEnabledForTrace, trace, warning
 
-__all__ = ["ClassicWatch"]
+__all__ = ["ClassicWatch", "text_of"]
+
+
+def text_of(octets: bytes) -> str:
+    """Return what stands in a head: UTF-8, as websocket-client reads it, or else latin-1."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
 
 
 class ClassicWatch(HandshakeWatch):
     """What websocket-client does beside the opening handshake: the trace, and the cookie jar."""
 
-    def cookie(self, host: str) -> str | None:
-        """Return what the jar of the process has for a host."""
-        return CookieJar.get(host)
+    def cookie(self, url: WebSocketURL) -> str | None:
+        """Return what the jar of the process has for a URL."""
+        return CookieJar.get(url.host, url.resource.partition("?")[0], url.secure)
 
     def request_sent(self, head: bytes) -> None:
         """Trace a request."""
         if isEnabledForTrace():
-            dump("request header", head.decode(errors="replace"))
+            dump("request header", text_of(head))
 
-    def response_received(self, host: str, response: Response, head: bytes) -> None:
+    def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
         """Trace a response, and keep its cookies."""
         if isEnabledForTrace():
             trace("--- response header ---")
-            for line in head.decode(errors="replace").split("\r\n")[:-2]:
-                trace(line)
+            for line in head.split(b"\n")[:-2]:  # the last one is empty
+                trace(text_of(line.removesuffix(b"\r")))
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):
-            CookieJar.add(value, host)
+            CookieJar.add(value, url.host)
+
+    def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
+        """Warn, and go on: websocket-client speaks TLS to no proxy, whatever its URL says."""
+        warning(f"{error}; plain HTTP is spoken to it, as if its URL began with http://")
+        return True

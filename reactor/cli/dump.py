@@ -1,19 +1,20 @@
 """Talk to WebSocket servers from the terminal: shows what comes, sends what is typed.
 
 The flags and the output are those of websocket-client's ``wsdump``. New: several URLs at once,
-``--reconnect`` and ``--ping-interval``.
+``--reconnect`` and ``--ping-interval``. What comes is shown on one line, its control characters
+escaped, and cut where it is very long.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
 import ssl
 import sys
 import threading
 import time
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..classic.app import WebSocketApp
 from ..classic.frame import ABNF
 from ..classic.trace import enableTrace
 from ..exceptions import WebSocketException
+from ..printable import printable, quoted
 from ..proxies import parse_proxy
 from ..reactor import Reactor
 
@@ -30,6 +32,9 @@ except ImportError:
     pass
 
 __all__ = ["add_arguments", "main", "run"]
+
+#: Characters of what came that are shown.
+LONGEST = 65536
 
 
 class _Verbosity(argparse.Action):
@@ -166,7 +171,8 @@ class _Dump:
 
     def _on_error(self, label: str, error: Exception) -> None:
         self.failed = not self._arguments.reconnect
-        self._print(f"{label}{error}")
+        ours = error.__cause__  # says more than what the operating system has said
+        self._print(f"{label}{ours if isinstance(ours, WebSocketException) else error}")
 
     def _on_close(
         self, label: str, app: WebSocketApp, code: int | None, reason: str | None
@@ -180,6 +186,7 @@ class _Dump:
                 self._loop.stop()
 
     def _print(self, text: str) -> None:
+        text = printable(text, LONGEST)
         if self._arguments.raw:
             print(text, flush=True)
         else:
@@ -246,10 +253,17 @@ def _proxy(url: str) -> dict[str, Any]:
 
 
 def _unpack(data: bytes) -> str:
-    """Show bytes: unpacked, where they are gzip or raw deflate."""
+    """Show bytes: unpacked, where they are gzip or raw deflate, as far as they are shown."""
+    kind, wbits = ("gzip", 31) if data[:2] == b"\x1f\x8b" else ("zlib", -zlib.MAX_WBITS)
+    unpacker = zlib.decompressobj(wbits)
     try:
-        if data[:2] == b"\x1f\x8b":
-            return "[gzip] " + gzip.decompress(data).decode()
-        return "[zlib] " + zlib.decompress(data, -zlib.MAX_WBITS).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
-        return repr(data)
+        unpacked = unpacker.decompress(data, LONGEST)
+        if unpacker.eof:
+            return f"[{kind}] {unpacked.decode()}"
+        if len(unpacked) == LONGEST:
+            # The last character may have been cut in two, which is no fault.
+            text = getincrementaldecoder("utf-8")().decode(unpacked)
+            return f"[{kind}] {text[: LONGEST - 100]}... (and more)"
+    except (zlib.error, UnicodeDecodeError):
+        pass
+    return quoted(data, LONGEST)

@@ -26,4 +26,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """See main.py."""
     with Reactor() as loop:
-        return serve(loop, arguments, Echo)
+        return serve(loop, arguments, Echo, on_overflow="pause")

@@ -15,6 +15,7 @@ import random
 import time
 
 from ..exceptions import CloseCode
+from ..printable import quoted
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
@@ -24,6 +25,9 @@ __all__ = ["Feed", "Subscriber", "add_arguments", "run"]
 
 #: Seconds between two batches of trades.
 BATCH = 0.02
+
+#: Characters of a symbol, which goes out with every trade.
+LONGEST_SYMBOL = 64
 
 
 class Subscriber(WebSocketProtocol):
@@ -39,8 +43,11 @@ class Subscriber(WebSocketProtocol):
         try:
             request = json.loads(message)
             if request["op"] != "subscribe":
-                raise ValueError(f"unknown op {request['op']!r}")
-            self.symbol = str(request["symbol"])
+                raise ValueError(f"unknown op {quoted(request['op'])}")
+            symbol = str(request["symbol"])
+            if len(symbol) > LONGEST_SYMBOL:
+                raise ValueError(f"the symbol {quoted(symbol, LONGEST_SYMBOL)} is too long")
+            self.symbol = symbol
         except (ValueError, KeyError, TypeError) as exc:
             self.send(json.dumps({"error": str(exc)}))
             return

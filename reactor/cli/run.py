@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..printable import printable
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..timers import Backoff
@@ -58,7 +59,7 @@ class Subscription(WebSocketProtocol):
         self.monitor.pings += 1
 
     def on_error(self, error: Exception) -> None:
-        self.monitor.last_error = f"{type(error).__name__}: {error}"
+        self.monitor.last_error = printable(f"{type(error).__name__}: {error}")
 
 
 class Monitor:

@@ -2,8 +2,8 @@
 # cython: freethreading_compatible=False, embedsignature=False
 """The compiled twin of frames.py: the same functions, the same results, in C.
 
-What it is: those functions of frames.py that every message passes. frames.py says what they do,
-and uses its own where this module was not built or is switched off.
+What it is: those functions of frames.py that frames pass. frames.py says what they do, and uses
+its own where this module was not built or is switched off.
 
 What it must not know: anything that frames.py does not.
 """
@@ -16,6 +16,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 import os
+from sys import maxsize
+
+from .events import Ping, Pong
+from .frames import FrameHeader
 
 cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
@@ -28,7 +32,13 @@ cdef enum:
     MASKED = 0x80
     FIN_TEXT = 0x81
     FIN_BINARY = 0x82
+    FIN_PING = 0x89
+    FIN_PONG = 0x8A
+    MAX_CONTROL_PAYLOAD = 125
     POOL = 2048  # bytes of masking keys in one draw
+
+# Makes a named tuple without its Python function.
+cdef object new_tuple = tuple.__new__
 
 cdef uint8_t pool[POOL]
 cdef Py_ssize_t pool_left = 0
@@ -56,11 +66,14 @@ cdef void xor_into(
 cdef int draw(uint8_t *key) except -1:
     """Put a masking key into *key*, from the pool of unpredictable bytes."""
     global pool_left
-    cdef bytes drawn
+    cdef Py_ssize_t size
     if pool_left < 4:
-        drawn = os.urandom(POOL)
-        memcpy(pool, PyBytes_AS_STRING(drawn), POOL)
-        pool_left = POOL
+        drawn = os.urandom(POOL)  # which may be somebody's replacement
+        if not isinstance(drawn, bytes) or len(drawn) < 4:
+            raise ValueError(f"os.urandom must return at least four bytes, not {drawn!r:.60}")
+        size = min(PyBytes_GET_SIZE(drawn), POOL) & ~3
+        memcpy(pool, PyBytes_AS_STRING(drawn), size)
+        pool_left = size
     pool_left -= 4
     memcpy(key, pool + pool_left, 4)
     return 0
@@ -146,24 +159,25 @@ cdef bytes build(int opcode, payload, const uint8_t *mask, bint fin, int rsv):
 
 
 def parse_messages(
-    bytes data not None, Py_ssize_t pos, list messages not None, bint masked, uint64_t limit
+    bytes data not None, Py_ssize_t pos, list messages not None, bint masked, uint64_t limit,
+    Py_ssize_t most=maxsize
 ):
     return parse(
         <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), pos, messages, masked,
-        limit,
+        limit, most,
     )
 
 
 cdef Py_ssize_t parse(
     const uint8_t *buffer, Py_ssize_t end, Py_ssize_t pos, list messages, bint masked,
-    uint64_t limit
+    uint64_t limit, Py_ssize_t most
 ) except -1:
     """The same over a buffer that ends at *end*."""
     cdef Py_ssize_t start
     cdef uint64_t length
     cdef uint8_t first, second
     cdef int i
-    while end - pos >= 2:
+    while most > 0 and end - pos >= 2:
         first = buffer[pos]
         second = buffer[pos + 1]
         if first != FIN_TEXT and first != FIN_BINARY:
@@ -198,6 +212,7 @@ cdef Py_ssize_t parse(
         if not take(messages, buffer + start, length, masked, first == FIN_TEXT):
             break
         pos = start + <Py_ssize_t>length
+        most -= 1
     return pos
 
 
@@ -220,3 +235,68 @@ cdef bint take(
     except UnicodeDecodeError:
         return False
     return True
+
+
+def parse_pings(
+    bytes data not None, Py_ssize_t pos, list events not None, bint masked, Py_ssize_t most
+):
+    cdef const uint8_t *buffer = <const uint8_t *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t start, length
+    cdef uint8_t first, second
+    cdef bytes payload
+    while most > 0 and end - pos >= 2:
+        first = buffer[pos]
+        second = buffer[pos + 1]
+        if first != FIN_PING and first != FIN_PONG:
+            break
+        length = second & 0x7F
+        if (second >= MASKED) != masked or length > MAX_CONTROL_PAYLOAD:
+            break
+        start = pos + (6 if masked else 2)
+        if end - start < length:
+            break
+        if masked:
+            payload = PyBytes_FromStringAndSize(NULL, length)
+            xor_into(
+                <uint8_t *>PyBytes_AS_STRING(payload), buffer + start, length, buffer + start - 4
+            )
+        else:
+            payload = PyBytes_FromStringAndSize(<const char *>buffer + start, length)
+        PyList_Append(events, new_tuple(Ping if first == FIN_PING else Pong, (payload,)))
+        pos = start + length
+        most -= 1
+    return pos
+
+
+def parse_header(bytes data not None, Py_ssize_t pos):
+    cdef const uint8_t *buffer = <const uint8_t *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t start = pos + 2
+    cdef uint64_t length
+    cdef uint8_t first, second
+    cdef bint minimal = True
+    cdef int i, size
+    if end - pos < 2:
+        return None
+    first = buffer[pos]
+    second = buffer[pos + 1]
+    length = second & 0x7F
+    if length >= 126:
+        size = 2 if length == 126 else 8
+        start += size
+        if start > end:
+            return None
+        length = 0
+        for i in range(size):
+            length = length << 8 | buffer[pos + 2 + i]
+        minimal = length >= <uint64_t>(126 if size == 2 else 65536)
+    mask = None
+    if second & MASKED:
+        start += 4
+        if start > end:
+            return None
+        mask = PyBytes_FromStringAndSize(<const char *>buffer + start - 4, 4)
+    return new_tuple(FrameHeader, (
+        (first & FIN) != 0, first >> 4 & 7, first & 0xF, mask, length, minimal, start,
+    ))

@@ -10,25 +10,23 @@ from __future__ import annotations
 import enum
 import re
 
-from .http11 import HeadLimits, Response, has_body
+from .http11 import DEFAULT_LIMITS, HeadLimits, Response, has_body
 
 __all__ = ["BodyParser"]
 
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")  # RFC 9112 section 7.1
+# What stands between the data of two chunks: a line end, and the size of the next (RFC 9112
+# section 7.1), with extensions that nobody here knows.
+_BETWEEN = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]{0,16}(?:;[^\n]{0,256})?\r?\n")
+_MAX_BETWEEN = 300  # more bytes than it can have
 _LENGTH = re.compile(r"[0-9]{1,18}")  # more digits than that are no length, but an attack
-_MAX_CHUNK_LINE = 256  # bytes of one chunk size with its extensions
-
-_DEFAULT_LIMITS = HeadLimits()
 
 
 class _BodyState(enum.Enum):
     """Where a BodyParser is."""
 
     DATA = enum.auto()  # -> DONE; the body as it is: Content-Length, or until the end
-    CHUNK_SIZE = enum.auto()  # -> CHUNK_DATA, or DONE after the last chunk
-    CHUNK_DATA = enum.auto()  # -> CHUNK_END, or DONE at the limit
-    CHUNK_END = enum.auto()  # -> CHUNK_SIZE
-    DONE = enum.auto()  # from each of them when the body is malformed or the connection ends
+    CHUNKS = enum.auto()  # -> DONE; behind the data of a chunk, or in it
+    DONE = enum.auto()  # also at the limit, where the body is malformed or the connection ends
 
 
 class BodyParser:
@@ -39,15 +37,15 @@ class BodyParser:
 
     Parameters:
         response: the head, which says how the body ends (RFC 9112 section 6.3).
-        limits: `max_body_size` bytes are kept at most.
+        limits: `max_body_size` bytes are read at most, those around chunks included.
     """
 
-    __slots__ = ("_body", "_line", "_remaining", "_room", "_state")
+    __slots__ = ("_body", "_remaining", "_room", "_state", "_unread")
 
-    def __init__(self, response: Response, limits: HeadLimits = _DEFAULT_LIMITS) -> None:
+    def __init__(self, response: Response, limits: HeadLimits = DEFAULT_LIMITS) -> None:
         self._body = bytearray()
-        self._room = limits.max_body_size  # bytes that may still be kept
-        self._line = bytearray()  # an unfinished line of the chunked coding
+        self._room = limits.max_body_size  # bytes that may still be read
+        self._unread = b"\n"  # of the chunked coding; as if the data of a chunk had just ended
         self._remaining = 0  # bytes until the body, or the current chunk, ends
         self._state = self._first_state(response)
 
@@ -59,14 +57,15 @@ class BodyParser:
             self._remaining = 0
         elif codings:
             if codings[-1] == "chunked":
-                return _BodyState.CHUNK_SIZE if self._room else _BodyState.DONE
+                self._remaining = 0
+                return _BodyState.CHUNKS if self._room else _BodyState.DONE
         elif lengths:
             length = lengths.pop()
             if lengths or not _LENGTH.fullmatch(length):
                 self._remaining = 0  # nobody knows where such a body ends
             else:
-                self._remaining = min(int(length), self._room)
-        return _BodyState.DATA if self._remaining else _BodyState.DONE
+                self._remaining = int(length)
+        return _BodyState.DATA if self._remaining and self._room else _BodyState.DONE
 
     @property
     def body(self) -> bytes:
@@ -80,46 +79,51 @@ class BodyParser:
 
     def feed(self, data: bytes) -> bool:
         """Take what came (also the head parser's leftover); return whether the body is done."""
-        position = 0
-        while position < len(data) and self._state is not _BodyState.DONE:
-            if self._state in (_BodyState.DATA, _BodyState.CHUNK_DATA):
-                position = self._take_data(data, position)
+        if self._state is not _BodyState.DONE:
+            data = data[: self._room]
+            self._room -= len(data)
+            if self._state is _BodyState.DATA:
+                self._take_data(data)
             else:
-                position = self._take_line(data, position)
+                self._take_chunks(self._unread + data)
+            if not self._room:
+                self._state = _BodyState.DONE
         return self.done
 
     def feed_eof(self) -> None:
         """Take the end of the connection: the body is what came."""
         self._state = _BodyState.DONE
 
-    def _take_data(self, data: bytes, position: int) -> int:
-        piece = data[position : position + min(self._remaining, self._room)]
-        self._body += piece
-        self._remaining -= len(piece)
-        self._room -= len(piece)
-        if self._room == 0 or (self._remaining == 0 and self._state is _BodyState.DATA):
+    def _take_data(self, data: bytes) -> None:
+        self._body += data[: self._remaining]
+        self._remaining -= min(len(data), self._remaining)
+        if not self._remaining:
             self._state = _BodyState.DONE
-        elif self._remaining == 0:
-            self._state = _BodyState.CHUNK_END
-        return position + len(piece)
 
-    def _take_line(self, data: bytes, position: int) -> int:
-        newline = data.find(b"\n", position)
-        end = len(data) if newline < 0 else newline
-        if len(self._line) + end - position > _MAX_CHUNK_LINE:
-            self._state = _BodyState.DONE
-            return end
-        self._line += data[position:end]
-        if newline >= 0:
-            line = bytes(self._line).removesuffix(b"\r")
-            self._line.clear()
-            self._state = self._after_line(line)
-        return end + 1
+    def _take_chunks(self, data: bytes) -> None:
+        body, remaining, position = self._body, self._remaining, 0
+        while True:
+            end = position + remaining
+            body += data[position:end]
+            if end > len(data):
+                self._remaining, self._unread = end - len(data), b""
+                return
+            between = _BETWEEN.match(data, end)
+            if between is None:
+                self._remaining, self._unread = 0, data[end:]
+                if not _may_become_more(self._unread):
+                    self._state = _BodyState.DONE
+                return
+            remaining, position = int(between[1], 16), between.end()
+            if not remaining:
+                # After the last chunk come only trailers, which nobody asked for.
+                self._state = _BodyState.DONE
+                return
 
-    def _after_line(self, line: bytes) -> _BodyState:
-        if self._state is _BodyState.CHUNK_END:
-            return _BodyState.DONE if line else _BodyState.CHUNK_SIZE
-        match = _CHUNK_LINE.fullmatch(line)
-        self._remaining = int(match[1], 16) if match else 0
-        # After the last chunk come only trailers, which nobody asked for.
-        return _BodyState.CHUNK_DATA if self._remaining else _BodyState.DONE
+
+def _may_become_more(data: bytes) -> bool:
+    """Say whether bytes behind a chunk's data are the beginning of what must stand there."""
+    line = data.removeprefix(b"\r")
+    if not line.startswith(b"\n"):
+        return not line
+    return len(data) < _MAX_BETWEEN and b"\n" not in line[1:]

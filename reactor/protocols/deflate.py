@@ -37,6 +37,7 @@ from ..exceptions import (
     WebSocketMessageTooBigException,
     WebSocketPayloadException,
 )
+from ..printable import printable, quoted
 
 __all__ = ["Agreement", "Compression", "Deflate", "accept_offers", "check_answer"]
 
@@ -204,12 +205,12 @@ def _parse(element: str) -> dict[str, int | bool] | None:
     for part in parts:
         parameter, equals, text = (piece.strip() for piece in part.partition("="))
         if parameter in parameters:
-            raise ValueError(f"{parameter} comes twice")
+            raise ValueError(f"{printable(parameter)} comes twice")
         if len(text) >= 2 and text[0] == text[-1] == '"':
             text = _ESCAPE.sub(r"\1", text[1:-1])
         if parameter in ("server_no_context_takeover", "client_no_context_takeover"):
             if equals:
-                raise ValueError(f"{parameter} has the value {text!r}")
+                raise ValueError(f"{parameter} has the value {quoted(text)}")
             parameters[parameter] = True
         elif parameter in ("server_max_window_bits", "client_max_window_bits"):
             if not equals:
@@ -217,9 +218,9 @@ def _parse(element: str) -> dict[str, int | bool] | None:
             elif text in ("8", "9", "10", "11", "12", "13", "14", "15"):
                 parameters[parameter] = int(text)
             else:
-                raise ValueError(f"{parameter} is {text!r}, not 8 to 15")
+                raise ValueError(f"{parameter} is {quoted(text)}, not 8 to 15")
         else:
-            raise ValueError(f"unknown parameter {parameter!r}")
+            raise ValueError(f"unknown parameter {quoted(parameter)}")
     return parameters
 
 
@@ -305,7 +306,7 @@ def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None
                 raise ValueError(f"server_max_window_bits={server_bits}, offered was {limit}")
         except ValueError as exc:
             raise WebSocketHandshakeException(
-                f"Invalid WebSocket Header: Sec-WebSocket-Extensions has {element!r}: {exc}"
+                f"Invalid WebSocket Header: Sec-WebSocket-Extensions has {quoted(element)}: {exc}"
             ) from None
         forgets = config.client_no_context_takeover or "client_no_context_takeover" in answer
         agreement = Agreement(

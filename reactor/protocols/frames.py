@@ -1,27 +1,30 @@
 """Frames: the wire format of RFC 6455 section 5.
 
 What it is: pure functions from bytes to bytes. Masking, serializing, and parsing of frame
-headers; and one function, :func:`parse_messages`, for the case that makes up nearly all
-traffic: whole data messages, unfragmented, complete in the buffer.
+headers; and :func:`parse_messages` for the case that makes up nearly all traffic: whole data
+messages, unfragmented, complete in the buffer; and :func:`parse_pings` for pings and pongs.
 
 What it must not know: connections, state, what a sequence of frames means.
 
-How it works. :func:`parse_messages` takes what it can and stops, without judging, at the
-first byte of anything else: a control frame, a fragment, a frame that is incomplete, too big
-or malformed. The caller then looks at that one frame with :func:`parse_header`, which does
-judge. So the hot loop has no error paths, and every error has one place.
+How it works. Both take what they can and stop, without judging, at the first byte of anything
+else: a fragment, a close frame, a frame that is incomplete, too big or malformed. The caller then
+looks at that one frame with :func:`parse_header`, and judges. So the hot loops have no error
+paths, and every error has one place.
 
 The functions take and return plain values, keep no state between calls (but for the pool of
-masking keys) and use no closures. So a compiled module, _frames.pyx, can replace those that every
-message passes: it does where it was built, unless the environment variable
-REACTOR_PURE_PYTHON is set to anything but "" or "0". ``compiled`` tells.
+masking keys) and use no closures. So a compiled module, _frames.pyx, can replace those that
+frames pass: it does where it was built, unless the environment variable REACTOR_PURE_PYTHON is
+set to anything but "" or "0". ``compiled`` tells.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from struct import Struct
 from typing import Any, Final, NamedTuple
+
+from .events import Ping, Pong
 
 __all__ = [
     "OP_BINARY",
@@ -36,6 +39,7 @@ __all__ = [
     "new_mask",
     "parse_header",
     "parse_messages",
+    "parse_pings",
     "serialize",
 ]
 
@@ -51,6 +55,8 @@ _FIN: Final = 0x80
 _MASKED: Final = 0x80
 _FIN_TEXT: Final = _FIN | OP_TEXT
 _FIN_BINARY: Final = _FIN | OP_BINARY
+_FIN_PING: Final = _FIN | OP_PING
+_FIN_PONG: Final = _FIN | OP_PONG
 
 #: RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less".
 MAX_CONTROL_PAYLOAD: Final = 125
@@ -84,13 +90,17 @@ def new_mask() -> bytes:
     """Return a fresh masking key of four unpredictable bytes (RFC 6455 section 5.3).
 
     Keys come from the operating system's generator, hundreds at a draw: a system call per
-    frame would cost more than the masking.
+    frame would cost more than the masking. Raises ValueError when it gives less than one.
     """
     try:
         return _masks.pop()
     except IndexError:
-        pool = os.urandom(4 * _MASKS_PER_DRAW)
-        _masks.extend(pool[i : i + 4] for i in range(4, len(pool), 4))
+        pool = os.urandom(4 * _MASKS_PER_DRAW)  # which may be somebody's replacement
+        if not isinstance(pool, bytes) or len(pool) < 4:
+            raise ValueError(
+                f"os.urandom must return at least four bytes, not {pool!r:.60}"
+            ) from None
+        _masks.extend(pool[i : i + 4] for i in range(4, len(pool) - 3, 4))
         return pool[:4]
 
 
@@ -166,7 +176,9 @@ def serialize(
     return header + mask + apply_mask(payload, mask)
 
 
-def parse_messages(data: bytes, pos: int, messages: list[Any], masked: bool, limit: int) -> int:
+def parse_messages(
+    data: bytes, pos: int, messages: list[Any], masked: bool, limit: int, most: int = sys.maxsize
+) -> int:
     """Take whole, unfragmented messages off the buffer.
 
     Parameters:
@@ -175,11 +187,12 @@ def parse_messages(data: bytes, pos: int, messages: list[Any], masked: bool, lim
         messages: the messages are appended here: str for text, bytes for binary.
         masked: whether frames must be masked, that is: whether we are a server (5.1).
         limit: the greatest length (bytes) of a message.
+        most: the greatest number of messages.
 
     Returns the position of the first frame that was not taken, or the end of the data.
     """
     end = len(data)
-    while end - pos >= 2:
+    while most > 0 and end - pos >= 2:
         first = data[pos]
         if first != _FIN_TEXT and first != _FIN_BINARY:
             break
@@ -227,6 +240,35 @@ def parse_messages(data: bytes, pos: int, messages: list[Any], masked: bool, lim
         else:
             messages.append(payload)
         pos = stop
+        most -= 1
+    return pos
+
+
+def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: int) -> int:
+    """Take whole pings and pongs off the buffer. Else as :func:`parse_messages`.
+
+    Parameters:
+        events: a Ping or Pong is appended for each.
+    """
+    end = len(data)
+    while most > 0 and end - pos >= 2:
+        first = data[pos]
+        if first != _FIN_PING and first != _FIN_PONG:
+            break
+        length = data[pos + 1]
+        start = pos + 2
+        if masked:
+            length -= _MASKED
+            start += 4
+        stop = start + length
+        if not 0 <= length <= MAX_CONTROL_PAYLOAD or stop > end:
+            break
+        payload = data[start:stop]
+        if masked:
+            payload = apply_mask(payload, data[start - 4 : start])
+        events.append(Ping(payload) if first == _FIN_PING else Pong(payload))
+        pos = stop
+        most -= 1
     return pos
 
 
@@ -275,7 +317,9 @@ if os.environ.get("REACTOR_PURE_PYTHON", "0") in ("", "0"):
         from ._frames import (  # type: ignore[no-redef]
             apply_mask,
             new_mask,
+            parse_header,
             parse_messages,
+            parse_pings,
             serialize,
         )
     except ImportError:

@@ -1,10 +1,9 @@
-"""The opening handshake in both roles (RFC 6455 section 4).
+"""The opening handshake: what both roles need, and the client's side (RFC 6455 section 4.1).
 
 A client builds its request with :func:`build_request` and judges the answer with
-:func:`check_response`; a server judges the request with :func:`check_request` and answers with
-:func:`build_response` or :func:`build_rejection`. All of them are pure functions over the heads
-of http11.py. The module must not know of sockets, of time, of URLs, or of what an extension
-means: it only sees that none is used that was not offered.
+:func:`check_response`; the server's side is answers.py. All of them are pure functions over the
+heads of http11.py. The module must not know of sockets, of time, of URLs, or of what an
+extension means: it only sees that none is used that was not offered.
 """
 
 from __future__ import annotations
@@ -14,46 +13,33 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from http import HTTPStatus
 from typing import NamedTuple
 
 from ..exceptions import WebSocketBadStatusException, WebSocketHandshakeException
-from .http11 import (
-    Headers,
-    Request,
-    Response,
-    build_head,
-    build_headers,
-    check_header,
-    has_body,
-    tokens,
-)
+from ..printable import printable, quoted
+from .headers import Headers, build_head, build_headers, check_header, tokens
+from .http11 import Response
 
 __all__ = [
     "VERSION",
     "Accepted",
     "HeaderSource",
-    "RejectedUpgrade",
-    "UpgradeRequest",
     "accept_for",
     "bad_status",
-    "build_rejection",
     "build_request",
-    "build_response",
-    "check_request",
     "check_response",
     "check_subprotocols",
+    "lower_tokens",
     "make_key",
+    "names_of",
     "normalize_headers",
 ]
 
 VERSION = "13"  # RFC 6455 section 4.1, of the header Sec-WebSocket-Version
 
-_KNOWN_STATUSES = {int(status) for status in HTTPStatus}
+_REFUSAL_SHOWN = 2000  # characters of headers, and of a body, that an error message shows
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-_KEY = re.compile(r"[+/0-9A-Za-z]{22}==")  # 16 bytes in base64
 _RESOURCE = re.compile(r"[\x21-\x7e]+")
 # What ends, or splits, an element of the list. RFC 6455 section 4.1 asks for a token, but
 # services take credentials as padded base64 here, which is none, so that is let through.
@@ -77,7 +63,7 @@ def normalize_headers(header: HeaderSource) -> list[tuple[str, str]]:
 
     Raises:
         TypeError: something is of another type. ValueError: a line has no colon, or a header
-            must not be sent (:func:`reactor.protocols.http11.check_header`). The message names
+            must not be sent (:func:`reactor.protocols.headers.check_header`). The message names
             the entry.
     """
     if header is None:
@@ -102,7 +88,8 @@ def _split_entry(index: int, entry: object) -> tuple[str, object]:
         line = entry if isinstance(entry, str) else entry.decode("latin-1")
         name, colon, value = line.partition(":")
         if not colon:
-            raise ValueError(f"header {index} has no colon: {line[:40]!r}")
+            shown = line.split(maxsplit=1)[:1]  # behind it there may be a secret
+            raise ValueError(f"header {index} has no colon: {''.join(shown)[:40]!r}")
         return name.strip(), value.strip(" \t")
     if not isinstance(entry, (tuple, list)) or len(entry) != 2:
         raise TypeError(
@@ -141,11 +128,13 @@ def accept_for(key: str) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
-def _lower_tokens(headers: Headers, name: str) -> list[str]:
+def lower_tokens(headers: Headers, name: str) -> list[str]:
+    """Return the elements of a list header in lower case."""
     return tokens((headers.get(name) or "").lower())
 
 
-def _names(headers: Iterable[tuple[str, str]]) -> set[str]:
+def names_of(headers: Iterable[tuple[str, str]]) -> set[str]:
+    """Return the names of headers in lower case."""
     return {name.lower() for name, _ in headers}
 
 
@@ -187,8 +176,9 @@ def build_request(
     """
     check_subprotocols(subprotocols)
     headers = tuple(headers)
-    # What may be secret is not kept.
-    around_key = _around_key.__wrapped__ if headers or cookie else _around_key
+    # What may be secret is not kept: tokens stand in subprotocols and queries, too.
+    secret = headers or cookie or subprotocols or connection or "?" in resource
+    around_key = _around_key.__wrapped__ if secret else _around_key
     before, after = around_key(
         host_header,
         resource,
@@ -199,7 +189,7 @@ def build_request(
         cookie,
         connection,
     )
-    has_own = "sec-websocket-key" in _names(headers)
+    has_own = "sec-websocket-key" in names_of(headers)
     return before + (b"" if has_own else build_headers([("Sec-WebSocket-Key", key)])) + after
 
 
@@ -217,7 +207,7 @@ def _around_key(
     """Return the lines of a request before and behind that of the key, which no two share."""
     if not _RESOURCE.fullmatch(resource):
         raise ValueError(f"the resource {resource!r} is not in visible ASCII")
-    custom = _names(headers)
+    custom = names_of(headers)
 
     def ours(*lines: tuple[str, str | None]) -> list[tuple[str, str]]:
         return [
@@ -250,9 +240,14 @@ def check_subprotocols(subprotocols: Sequence[str]) -> None:
         if not isinstance(subprotocol, str):
             raise TypeError(f"subprotocols must be a list of str, not of {subprotocol!r}")
         if not subprotocol or _NOT_IN_SUBPROTOCOL.search(subprotocol):
-            raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is not a valid name")
+            raise ValueError(f"Sec-WebSocket-Protocol: {_shown(subprotocol)} is not a valid name")
         if subprotocol in subprotocols[:index]:
-            raise ValueError(f"Sec-WebSocket-Protocol: {subprotocol!r} is offered twice")
+            raise ValueError(f"Sec-WebSocket-Protocol: {_shown(subprotocol)} is offered twice")
+
+
+def _shown(subprotocol: str) -> str:
+    """Return a name as messages show it: a long one may be a token."""
+    return repr(subprotocol) if len(subprotocol) <= 20 else f"one of {len(subprotocol)} characters"
 
 
 class Accepted(NamedTuple):
@@ -304,20 +299,20 @@ def check_response(
 
 def _check_upgraded(headers: Headers, key: str) -> None:
     for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
-        if token not in _lower_tokens(headers, name):
-            raise _invalid(f"{name} is {headers.get(name)!r}, without {token!r}")
+        if token not in lower_tokens(headers, name):
+            raise _invalid(f"{name} is {quoted(headers.get(name))}, without {token!r}")
     accept = headers.get("Sec-WebSocket-Accept")
     if accept != accept_for(key):  # exactly: base64 knows upper from lower case
-        raise _invalid(f"Sec-WebSocket-Accept is {accept!r}, which does not answer the key")
+        raise _invalid(f"Sec-WebSocket-Accept is {quoted(accept)}, which does not answer the key")
 
 
 def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
     values = headers.get_all("Sec-WebSocket-Protocol")
     if len(values) > 1:  # RFC 6455 section 11.3.4
-        raise _invalid(f"Sec-WebSocket-Protocol came {len(values)} times: {values!r}")
+        raise _invalid(f"Sec-WebSocket-Protocol came {len(values)} times: {quoted(values)}")
     chosen = values[0] if values else ""
     if chosen and chosen not in offered:
-        raise _invalid(f"Sec-WebSocket-Protocol is {chosen!r}, offered was {list(offered)!r}")
+        raise _invalid(f"Sec-WebSocket-Protocol is {quoted(chosen)}, offered was {list(offered)!r}")
     return chosen or None
 
 
@@ -330,7 +325,7 @@ def _chosen_extensions(headers: Headers, offered: str, lenient: bool) -> tuple[s
         return tuple(element for element in chosen if _extension_name(element) in names)
     for element in chosen:
         if _extension_name(element) not in names:
-            raise _invalid(f"Sec-WebSocket-Extensions has {element!r}, which was not offered")
+            raise _invalid(f"Sec-WebSocket-Extensions has {quoted(element)}, which was not offered")
     return chosen
 
 
@@ -345,6 +340,8 @@ def _invalid(fault: str) -> WebSocketHandshakeException:
 def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusException:
     """Return the exception for a status other than 101. Its text is that of websocket-client.
 
+    In the text, what the server has said is escaped and cut; the attributes have all of it.
+
     Parameters:
         response: the head that came.
         body: what there is of the body; None: nobody has looked.
@@ -353,161 +350,16 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
     headers = response.headers.to_dict()
     text = body.decode("utf-8", errors="replace") if body else None
     return WebSocketBadStatusException(
-        f"Handshake status {response.status} {reason} -+-+- {headers} -+-+- {text}",
+        " -+-+- ".join(
+            [
+                f"Handshake status {response.status} {printable(str(reason))}",
+                printable(str(headers), _REFUSAL_SHOWN),
+                printable(str(text), _REFUSAL_SHOWN),
+            ]
+        ),
         response.status,
         reason,
         headers,
         # An empty body is one where the server has said that there is one.
         body if body or "Content-Length" in response.headers else None,
     )
-
-
-# --- The server
-
-
-class RejectedUpgrade(WebSocketHandshakeException):
-    """A request is not an opening handshake that we take.
-
-    Attributes: `status` (int) and `headers` (list of pairs) of the answer, as
-    :func:`build_rejection` takes them.
-    """
-
-    def __init__(
-        self, message: str, status: int = 400, headers: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = list(headers)
-
-
-@dataclass(frozen=True, slots=True)
-class UpgradeRequest:
-    """What a client asked for: its key, subprotocols and extensions in order of preference."""
-
-    key: str
-    subprotocols: tuple[str, ...]
-    extensions: tuple[str, ...]
-
-
-# RFC 9110 section 15.5.22: a 426 says to what, and 7.8: Upgrade is named in Connection.
-_UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Connection", "Upgrade, close"))
-
-
-def check_request(request: Request) -> UpgradeRequest:
-    """Check a client's opening handshake (RFC 6455 section 4.2.1).
-
-    Raises:
-        RejectedUpgrade: it is none; carries the answer. 405 for a method other than GET, 426
-            where an upgrade or the right version of it was not asked for, else 400.
-    """
-    headers = request.headers
-    if request.method != "GET":
-        raise RejectedUpgrade(
-            f"the method must be GET, not {request.method}", 405, [("Allow", "GET")]
-        )
-    if request.version == "HTTP/1.0":  # RFC 9110 section 7.8: no upgrade from there
-        raise RejectedUpgrade("the request must be HTTP/1.1, not HTTP/1.0")
-    if len(headers.get_all("Host")) != 1:
-        raise RejectedUpgrade(f"Host must come once, not {len(headers.get_all('Host'))} times")
-    if "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
-        # Its bytes would be taken for frames.
-        raise RejectedUpgrade("a request for an upgrade must not have a body")
-    for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
-        if token not in _lower_tokens(headers, name):
-            raise RejectedUpgrade(
-                f"this is a WebSocket server: {name} must have {token!r}", 426, _UPGRADE_REQUIRED
-            )
-    version = headers.get("Sec-WebSocket-Version")
-    if version != VERSION:  # RFC 6455 section 4.4
-        raise RejectedUpgrade(
-            f"Sec-WebSocket-Version must be {VERSION}, not {version}",
-            426,
-            [*_UPGRADE_REQUIRED, ("Sec-WebSocket-Version", VERSION)],
-        )
-    key = headers.get("Sec-WebSocket-Key")
-    if key is None or not _KEY.fullmatch(key):
-        raise RejectedUpgrade(f"Sec-WebSocket-Key must be 16 bytes in base64, not {key!r}")
-    return UpgradeRequest(
-        key,
-        tuple(headers.tokens("Sec-WebSocket-Protocol")),
-        tuple(headers.tokens("Sec-WebSocket-Extensions")),
-    )
-
-
-_SET_BY_HANDSHAKE = {
-    "upgrade",
-    "connection",
-    "sec-websocket-accept",
-    "sec-websocket-protocol",
-    "sec-websocket-extensions",
-}
-
-
-def build_response(
-    key: str,
-    subprotocol: str | None = None,
-    extensions: str | None = None,
-    headers: Sequence[tuple[str, str]] = (),
-) -> bytes:
-    """Return the server's answer that accepts the upgrade (RFC 6455 section 4.2.2).
-
-    Parameters:
-        key: of :func:`check_request`.
-        subprotocol: one of those the client offered, or None.
-        extensions: value of Sec-WebSocket-Extensions, or None.
-        headers: further headers.
-
-    Raises:
-        ValueError: a header cannot be sent, or is one that the handshake itself sets.
-    """
-    ours = [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Accept", accept_for(key)),
-    ]
-    if subprotocol is not None:
-        check_subprotocols([subprotocol])
-        ours.append(("Sec-WebSocket-Protocol", subprotocol))
-    if extensions:
-        ours.append(("Sec-WebSocket-Extensions", extensions))
-    for name, _ in headers:
-        if name.lower() in _SET_BY_HANDSHAKE:
-            raise ValueError(f"header {name} is set by the handshake itself")
-    return build_head("HTTP/1.1 101 Switching Protocols", [*ours, *headers])
-
-
-def build_rejection(
-    status: int,
-    reason: str | None = None,
-    headers: Sequence[tuple[str, str]] = (),
-    body: bytes | str = b"",
-) -> bytes:
-    """Return a whole HTTP response, after which the server closes the connection.
-
-    Parameters:
-        status: 200 to 599. 200 answers, for example, a health check.
-        reason: the phrase after the status; None takes the usual one.
-        headers: further headers; Connection and Content-Type take the place of ours.
-        body: str is sent as UTF-8. Left out where the status has none (204, 304).
-
-    Raises:
-        ValueError: the status is out of range, or a header cannot be sent.
-    """
-    if not 200 <= status <= 599:
-        raise ValueError(f"status must be 200 to 599, not {status}")
-    for name in ("Content-Length", "Transfer-Encoding"):
-        if name.lower() in _names(headers):
-            raise ValueError(f"header {name} is set from the body")
-    if reason is None:
-        reason = HTTPStatus(status).phrase if status in _KNOWN_STATUSES else ""
-    content = body.encode() if isinstance(body, str) else body
-    ours = [("Connection", "close")]
-    if not has_body(status):
-        content = b""
-    else:
-        if content:
-            ours.append(("Content-Type", "text/plain; charset=utf-8"))
-        ours.append(("Content-Length", str(len(content))))
-    custom = _names(headers)
-    lines = [(name, value) for name, value in ours if name.lower() not in custom]
-    return build_head(f"HTTP/1.1 {status} {reason}", [*lines, *headers]) + content

@@ -1,8 +1,7 @@
 """HTTP/1.1 as far as a WebSocket needs it: the heads.
 
-Bytes go in, :class:`Request` and :class:`Response` come out; :func:`build_head` goes the other
-way. The module must not know of sockets, of time, or of what a WebSocket handshake has to
-contain (that is handshake.py).
+Bytes go in, :class:`Request` and :class:`Response` come out. The module must not know of sockets,
+of time, or of what a WebSocket handshake has to contain (that is handshake.py).
 
 How it works: :class:`HeadParser` keeps what came in one buffer, remembers how far it has looked
 for a line end, and handles each line as soon as it is complete. No byte is looked at twice, so
@@ -17,36 +16,31 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Generic, Literal, NoReturn, TypeVar, cast, overload
 
 from ..exceptions import WebSocketHandshakeException
+from ..printable import quoted
+from .headers import TEXT, TOKEN, Headers
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "HeadCutOff",
     "HeadError",
     "HeadLimits",
     "HeadParser",
-    "Headers",
     "Request",
     "Response",
-    "build_head",
-    "build_headers",
-    "check_header",
     "has_body",
-    "tokens",
+    "parse_again",
 ]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what a field value must not hold: 5.5
-_TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]*"  # what it may
-_HEADER_LINE = re.compile(rf"({_TOKEN.pattern}):({_TEXT})")  # RFC 9112 section 5
+_HEADER_LINE = re.compile(rf"({TOKEN.pattern}):({TEXT})")  # RFC 9112 section 5
 _STATUS_LINE = re.compile(  # RFC 9112 section 4
-    rf"HTTP/([0-9])\.[0-9] ([1-9][0-9]{{2}})(?: ({_TEXT}))?"
+    rf"HTTP/([0-9])\.[0-9] ([1-9][0-9]{{2}})(?: ({TEXT}))?"
 )
 _REQUEST_LINE = re.compile(  # RFC 9112 section 3
-    rf"({_TOKEN.pattern}) ([\x21-\x7e]+) (HTTP/([0-9])\.[0-9])"
+    rf"({TOKEN.pattern}) ([\x21-\x7e]+) (HTTP/([0-9])\.[0-9])"
 )
 
 _MAX_EMPTY_LINES = 4  # before a request line
@@ -75,9 +69,9 @@ class HeadLimits:
 
     Parameters:
         max_head_size: bytes of a whole head, line ends included.
-        max_header_count: header lines in a head.
-        max_line_size: bytes of one line, without its line end.
-        max_body_size: bytes that are kept of the body of a refusal; 0 keeps none.
+        max_header_count: header lines in a head. A line may be as long as the head.
+        max_body_size: bytes that are read of the body of a refusal, with what is around its
+            chunks; 0 reads none.
 
     Raises:
         ValueError: a limit is negative.
@@ -85,7 +79,6 @@ class HeadLimits:
 
     max_head_size: int = 65536
     max_header_count: int = 128
-    max_line_size: int = 8192
     max_body_size: int = 65536
 
     def __post_init__(self) -> None:
@@ -95,79 +88,7 @@ class HeadLimits:
                 raise ValueError(f"{limit.name} must not be negative, but is {value}")
 
 
-_DEFAULT_LIMITS = HeadLimits()
-
-
-class Headers:
-    """Header lines in the order they came; names are looked up whatever their case.
-
-    The pairs are taken as they are: the parser checks what comes in, :func:`build_head` what
-    goes out.
-    """
-
-    __slots__ = ("_pairs", "_values")
-
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs: list[tuple[str, str]] = []
-        self._values: dict[str, list[str]] = {}  # lower-case name -> its values
-        for name, value in pairs:
-            self.add(name, value)
-
-    def add(self, name: str, value: str) -> None:
-        """Append one header line."""
-        self._pairs.append((name, value))
-        self._values.setdefault(name.lower(), []).append(value)
-
-    def __getitem__(self, name: str) -> str:
-        """Return the value; those of repeated lines joined by ", " (RFC 9110 section 5.3)."""
-        return ", ".join(self._values[name.lower()])
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """Return ``self[name]``, or `default` where there is no such header."""
-        values = self._values.get(name.lower())
-        return default if values is None else ", ".join(values)
-
-    def get_all(self, name: str) -> list[str]:
-        """Return one value for each line of this name, [] where there is none."""
-        return list(self._values.get(name.lower(), ()))
-
-    def tokens(self, name: str) -> list[str]:
-        """Return the elements of a list header, over all its lines; [] where there is none."""
-        value = self.get(name)
-        return tokens(value) if value else []
-
-    def items(self) -> list[tuple[str, str]]:
-        """Return every line as (name, value), names as they were written."""
-        return list(self._pairs)
-
-    def to_dict(self) -> dict[str, str]:
-        """Return lower-case names -> values, as websocket-client shows headers to its users.
-
-        Of repeated lines the last one counts, but those of Set-Cookie are joined by "; ".
-        """
-        return {
-            name: "; ".join(values) if name == "set-cookie" else values[-1]
-            for name, values in self._values.items()
-        }
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the distinct names, in lower case."""
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        """Return the number of distinct names."""
-        return len(self._values)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._values == other._values
-
-    __hash__ = None  # type: ignore[assignment]  # it can change
-
-    def __repr__(self) -> str:
-        return f"Headers({self._pairs!r})"
+DEFAULT_LIMITS = HeadLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,67 +110,14 @@ class Response:
     headers: Headers = field(default_factory=Headers)
 
 
-def tokens(value: str) -> list[str]:
-    """Split a comma-separated header value; empty elements are dropped (RFC 9110 5.6.1)."""
-    return [element for part in value.split(",") if (element := part.strip(" \t"))]
-
-
 def has_body(status: int) -> bool:
     """Say whether a response with this status has a body at all (RFC 9110 section 6.4.1)."""
     return status >= 200 and status not in (204, 304)
 
 
-def check_header(name: str, value: str) -> None:
-    """Check a header that is to be sent.
-
-    Raises:
-        ValueError: the name is not a token, or the value holds a control character, which could
-            smuggle in a header (RFC 9110 sections 5.1 and 5.5). The message names the header
-            and does not show its value, which may be a secret.
-    """
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"header name {name!r} is invalid: it is not a token (RFC 9110 5.6.2)")
-    if bad := _CONTROL.search(value):
-        raise ValueError(
-            f"header {name}: the value holds {bad[0]!r} at position {bad.start()}, "
-            "which is not allowed in a header"
-        )
-
-
-def build_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """Return a head in bytes, with the empty line that ends it.
-
-    Text is sent as latin-1, a value that doesn't fit into that as UTF-8.
-
-    Raises:
-        ValueError: a header, or the start line, cannot be sent (see :func:`check_header`).
-    """
-    if bad := _CONTROL.search(start_line):
-        raise ValueError(f"{bad[0]!r} is not allowed in the line {start_line!r}")
-    return _encode(start_line) + b"\r\n" + build_headers(headers) + b"\r\n"
-
-
-def build_headers(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Return header lines in bytes, each with its line end. See :func:`build_head`."""
-    lines = []
-    for name, value in headers:
-        check_header(name, value)
-        lines.append(name.encode("ascii") + b": " + _encode(value.strip(" \t")) + b"\r\n")
-    return b"".join(lines)
-
-
-def _encode(text: str) -> bytes:
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8")
-
-
-def _shown(data: bytes | str) -> str:
+def _shown(data: bytes | bytearray | str) -> str:
     """Quote bad input, or a line of it in latin-1, for an error message."""
-    if isinstance(data, str):
-        data = data.encode("latin-1")
-    return repr(data) if len(data) <= _SHOWN else f"{data[:_SHOWN]!r}..."
+    return quoted(data.encode("latin-1") if isinstance(data, str) else bytes(data), _SHOWN)
 
 
 class _State(enum.Enum):
@@ -291,18 +159,18 @@ class HeadParser(Generic[_Head]):
     def __init__(
         self: HeadParser[Response],
         kind: Literal["response"] = "response",
-        limits: HeadLimits = _DEFAULT_LIMITS,
+        limits: HeadLimits = DEFAULT_LIMITS,
     ) -> None: ...
 
     @overload
     def __init__(
-        self: HeadParser[Request], kind: Literal["request"], limits: HeadLimits = _DEFAULT_LIMITS
+        self: HeadParser[Request], kind: Literal["request"], limits: HeadLimits = DEFAULT_LIMITS
     ) -> None: ...
 
     def __init__(
         self,
         kind: Literal["response", "request"] = "response",
-        limits: HeadLimits = _DEFAULT_LIMITS,
+        limits: HeadLimits = DEFAULT_LIMITS,
     ) -> None:
         self._kind = kind
         self._limits = limits
@@ -349,7 +217,7 @@ class HeadParser(Generic[_Head]):
         self._state = _FAILED
         raise HeadCutOff(
             f"the connection ended before the head of the {self._kind} was complete: "
-            f"{len(self._buffer)} bytes came: {_shown(bytes(self._buffer))}"
+            f"{len(self._buffer)} bytes came: {_shown(self._buffer)}"
         )
 
     def _check_unfinished(self) -> None:
@@ -364,9 +232,9 @@ class HeadParser(Generic[_Head]):
         lines = buffer[self._line_start : end].decode("latin-1").split("\n")
         for line in lines[:-1]:  # behind the last line end is nothing
             self._line_start += len(line) + 1
+            if self._line_start > limits.max_head_size:
+                raise self._too_large()
             line = line.removesuffix("\r")
-            if len(line) > limits.max_line_size or self._line_start > limits.max_head_size:
-                raise self._too_large(len(line))
             if self._state is _START_LINE:
                 self._take_start_line(line)
             elif line:
@@ -381,25 +249,17 @@ class HeadParser(Generic[_Head]):
         size = len(self._buffer) - self._line_start
         if self._buffer.endswith(b"\r"):
             size -= 1  # it may belong to the line end
-        limits = self._limits
-        if size > limits.max_line_size or len(self._buffer) > limits.max_head_size:
-            raise self._too_large(size)
+        if len(self._buffer) > self._limits.max_head_size:
+            raise self._too_large()
         if self._state is _START_LINE and size > 0:
             self._check_beginning(bytes(self._buffer[self._line_start : self._line_start + 5]))
 
-    def _too_large(self, line_size: int) -> HeadError:
-        limits = self._limits
-        if line_size > limits.max_line_size:
-            first = self._state is _START_LINE
-            return HeadError(
-                f"{'the first' if first else 'a header'} line of the {self._kind} is longer than "
-                f"max_line_size ({limits.max_line_size} bytes) allows",
-                status=414 if first else 431,
-            )
+    def _too_large(self) -> HeadError:
+        first = self._state is _START_LINE
         return HeadError(
-            f"the head of the {self._kind} is longer than "
-            f"max_head_size ({limits.max_head_size} bytes) allows",
-            status=431,
+            f"the {'first line' if first else 'head'} of the {self._kind} is longer than "
+            f"max_head_size ({self._limits.max_head_size} bytes) allows",
+            status=414 if first else 431,
         )
 
     def _check_beginning(self, beginning: bytes) -> None:
@@ -410,9 +270,9 @@ class HeadParser(Generic[_Head]):
         if self._kind == "response":
             possible = b"HTTP/".startswith(beginning)
         else:
-            possible = _TOKEN.match(beginning.decode("latin-1")) is not None
+            possible = TOKEN.match(beginning.decode("latin-1")) is not None
         if not possible:
-            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(bytes(self._buffer))}")
+            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(self._buffer)}")
 
     def _take_start_line(self, line: str) -> None:
         if self._kind == "response":
@@ -439,6 +299,21 @@ class HeadParser(Generic[_Head]):
         name, value = match.groups()
         assert self._head is not None  # the start line set it
         self._head.headers.add(name, value.strip(" \t"))
+
+
+@overload
+def parse_again(kind: Literal["response"], raw: bytes) -> Response: ...
+
+
+@overload
+def parse_again(kind: Literal["request"], raw: bytes) -> Request: ...
+
+
+def parse_again(kind: Literal["response", "request"], raw: bytes) -> Request | Response:
+    """Return what a HeadParser has returned, from its ``raw``: for those who keep only that."""
+    head = HeadParser(kind, HeadLimits(len(raw), len(raw))).feed(raw)
+    assert head is not None  # it was complete
+    return head
 
 
 def _parse_status_line(line: str) -> Response:
@@ -470,6 +345,6 @@ def _header_fault(line: str) -> str:
         return "has no colon"
     if name.endswith((" ", "\t")):
         return "has whitespace before the colon (RFC 9112 section 5.1)"
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         return "has an invalid name (RFC 9110 section 5.1)"
     return "has a control character in its value (RFC 9110 section 5.5)"

@@ -11,7 +11,8 @@ sequences and sizes are checked, before any payload is stored. ``add`` takes the
 pieces as they come. ``finish`` answers the message once its last piece is there. Text
 is decoded piece by piece, so a wrong byte is found as soon as it is there (RFC 6455 section
 8.1 with 7.1.7), and a character may be split anywhere. A compressed message is inflated piece by
-piece, and the limit holds for what comes out of it: no more than that is ever in memory.
+piece, and the limit holds for what comes out of it: no more than that is ever in memory. It costs
+its sender next to nothing, so what is counted of it is what it takes here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import sys
 from codecs import utf_8_decode
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..exceptions import (
     WebSocketMessageTooBigException,
@@ -33,6 +34,12 @@ __all__ = ["MessageAssembler", "MessageLimits", "decode_text"]
 
 #: The greatest limit that there can be.
 MOST = sys.maxsize // 2
+
+#: Bytes of memory that a compressed text may take in any case: as much as 16 MiB of UTF-8 can.
+LARGE_TEXT: Final = 64 * 1024 * 1024
+
+#: What a str with characters beyond ASCII takes beside them.
+_STR_OVERHEAD: Final = sys.getsizeof("\x80") - 2
 
 #: Pieces that are kept singly before they are joined.
 MAX_PIECES = 1024
@@ -50,6 +57,8 @@ class MessageLimits:
 
     Attributes:
         max_message_size: bytes of a message, however fragmented, once inflated. Default 16 MiB.
+            A compressed text of more than 64 MiB counts what it takes in memory, where a str has
+            1, 2 or 4 bytes for each of its characters: a kilobyte can be the cause of 4 MB.
         max_fragments: frames of a message. Default 65,536 (a one-byte fragment costs us far
             more than the peer).
     """
@@ -72,6 +81,13 @@ def decode_text(data: bytes) -> str:
         raise _not_utf8(exc) from None
 
 
+def bytes_per_character(text: str) -> int:
+    """Return how many bytes of memory each character of a str takes: 1, 2 or 4."""
+    if text.isascii():
+        return 1
+    return (sys.getsizeof(text) - _STR_OVERHEAD) // (len(text) + 1)
+
+
 def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:
     wrong = exc.object[exc.start : exc.start + 4]
     place = f"{exc.reason} at {wrong!r} (byte {exc.start} of {len(exc.object)})"
@@ -87,11 +103,13 @@ class MessageAssembler:
 
     Attributes:
         held: how much of the message is kept here: characters or bytes.
+        memory: bytes of memory that a compressed message takes, as far as it has come.
         size: bytes of the message so far: announced by headers, or inflated.
     """
 
     __slots__ = (
         "_blocks",
+        "_characters",
         "_compression",
         "_decode_text",
         "_fragments",
@@ -99,7 +117,9 @@ class MessageAssembler:
         "_opcode",
         "_pieces",
         "_undecoded",
+        "_width",
         "held",
+        "memory",
         "size",
     )
 
@@ -115,6 +135,10 @@ class MessageAssembler:
         self._fragments = 0  # frames begun for the message so far
         self.held = 0
         self.size = 0
+        self.memory = 0
+        # Of a compressed message: what has come, in characters or bytes, and how wide they are.
+        self._characters = 0
+        self._width = 1
         self._undecoded = b""  # at most three bytes: the beginning of a character
 
     @property
@@ -192,6 +216,8 @@ class MessageAssembler:
             kept: str | bytes = self._decode(piece, last)
         else:
             kept = piece
+        if self._compression is not None:
+            self._weigh(kept)
         self._pieces.append(kept)
         self.held += len(kept)
         if len(self._pieces) >= MAX_PIECES:
@@ -199,6 +225,20 @@ class MessageAssembler:
             self._blocks.append(self._empty.join(self._pieces))
             self._pieces.clear()
         return piece
+
+    def _weigh(self, piece: str | bytes) -> None:
+        """Take note of what a piece of a compressed message takes in memory."""
+        if isinstance(piece, str):
+            self._width = max(self._width, bytes_per_character(piece))
+        self._characters += len(piece)
+        # One wide character makes all of them wide, once they are put together.
+        self.memory = self._characters * self._width
+        limit = self._limits.max_message_size
+        if self.memory > max(limit, LARGE_TEXT):
+            raise WebSocketMessageTooBigException(
+                f"compressed text takes at least {self.memory} bytes of memory, which exceeds "
+                f"max_message_size={limit}"
+            )
 
     def _decode(self, piece: bytes, last: bool) -> str:
         if self._undecoded:
@@ -234,6 +274,7 @@ class MessageAssembler:
         message = self.take()
         self._opcode = None
         self._compression = None
-        self.size = 0
+        self.size = self.memory = self._characters = 0
+        self._width = 1
         self._fragments = 0
         return message

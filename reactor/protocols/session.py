@@ -6,7 +6,8 @@ answers leave their frames in ``output``, from where the connection writes them.
 
 What it must not know: sockets, time, threads, handlers.
 
-How it works. The states are those of RFC 6455, and all transitions are in ``TRANSITIONS``:
+How it works. Its base class makes events of the bytes that came: see receiving.py. The states are
+those of RFC 6455, and all transitions are in ``TRANSITIONS``:
 
     CONNECTING --OPENED--> OPEN --SENT_CLOSE / GOT_CLOSE--> CLOSING --LOST--> CLOSED
          |                  |                                                   ^
@@ -21,14 +22,12 @@ with the event, and only this sends the close frame. Pings are answered while pa
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from enum import IntEnum
 
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
-    WebSocketPeerException,
     WebSocketStateException,
 )
 from .deflate import Agreement, Compression
@@ -41,15 +40,13 @@ from .frames import (
     OP_PING,
     OP_PONG,
     OP_TEXT,
-    FrameHeader,
-    apply_mask,
+    check_mask,
     new_mask,
-    parse_header,
-    parse_messages,
     serialize,
 )
-from .messages import MessageAssembler, MessageLimits
-from .rules import RSV1, check_close, check_frame, check_header, parse_close
+from .messages import MessageLimits
+from .receiving import Receiving
+from .rules import RSV1, check_close, check_frame
 from .shared import SharedMessage
 
 __all__ = [
@@ -91,7 +88,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 DEFAULT_LIMITS = MessageLimits()
 
 
-class WebSocketSession:
+class WebSocketSession(Receiving):
     """One end of a WebSocket connection.
 
     Parameters:
@@ -102,37 +99,24 @@ class WebSocketSession:
         fragment_size: with *fragments*: a message of more bytes than this comes as Data, too, and
             what has come of it is an event as soon as it is more. None: frames are not divided.
         lenient: a client takes masked frames, and lengths that are not in their shortest form.
-        new_mask: a client's source of masking keys.
+        new_mask: a client's source of masking keys; each is checked, see ``check_mask``.
         agreement: what both sides have settled on permessage-deflate; None: no compression.
 
     Attributes:
         state: see the module.
         output: frames to be written, in order; whoever writes them clears the list.
         sent_close, received_close: the close frames, once there were any.
-        unfinished: there is more in what was received; ``receive(b"")`` goes on.
+        unfinished: there is more in what came than one call may take; ``receive(b"")`` goes on.
     """
 
     __slots__ = (
-        "_assembler",
-        "_compression",
-        "_decode_text",
-        "_ended",
-        "_fragment_size",
-        "_fragments",
-        "_frame",
-        "_limits",
-        "_longest",
-        "_masked",
         "_new_mask",
-        "_received",
         "_sending",
-        "_tail",
         "output",
         "received_close",
         "role",
         "sent_close",
         "state",
-        "unfinished",
     )
 
     def __init__(
@@ -144,33 +128,26 @@ class WebSocketSession:
         fragments: bool = False,
         fragment_size: int | None = None,
         lenient: bool = False,
-        new_mask: Callable[[], bytes] = new_mask,
+        new_mask: Callable[[], bytes | str] = new_mask,
         agreement: Agreement | None = None,
     ) -> None:
+        super().__init__(
+            role is Role.SERVER or (None if lenient else False),  # 5.1: clients mask
+            limits,
+            decode_text,
+            fragments,
+            fragment_size,
+            None if agreement is None else Compression(agreement),
+        )
         self.role = role
         self.state = State.CONNECTING
         self.output: list[bytes] = []
         self.sent_close: Close | None = None
         self.received_close: Close | None = None
-        self.unfinished = False
-        self._limits = limits
-        # The longest message that need not be looked at frame by frame.
-        self._longest = min(limits.max_message_size, fragment_size or limits.max_message_size)
-        self._decode_text = decode_text
-        self._fragments = fragments
-        self._fragment_size = fragment_size
-        self._compression = None if agreement is None else Compression(agreement)
         # The message that we send in fragments: its opcode, and whether it is compressed.
         self._sending: tuple[int, bool] | None = None
-        # Whether the peer's frames must be masked; None: either way will do.
-        self._masked: bool | None = role is Role.SERVER or (None if lenient else False)
         # Gives the keys to mask our frames with; None: we do not mask (RFC 6455 section 5.1).
-        self._new_mask = None if role is Role.SERVER else new_mask
-        self._tail = b""  # bytes of a header or control frame that is not complete
-        self._frame: FrameHeader | None = None  # the data frame whose payload is coming
-        self._received = 0  # bytes of its payload that have come
-        self._assembler: MessageAssembler | None = None  # made when a message needs it
-        self._ended = False  # the peer's last word was parsed: what follows is discarded
+        self._new_mask = None if role is Role.SERVER else _checked(new_mask)
 
     def _change(self, what: Input) -> None:
         try:
@@ -190,117 +167,13 @@ class WebSocketSession:
 
     # -- receiving -----------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Take bytes that came; return what they complete, in order."""
-        events: list[Event] = []
-        if self._ended:
-            return events
-        if self._tail:
-            data = self._tail + data
-            self._tail = b""
-        try:
-            pos = 0
-            end = len(data)
-            if self._frame is not None:
-                pos = self._receive_payload(self._frame, data, pos, events)
-            while pos < end and not self._ended and not self.unfinished:
-                assembler = self._assembler
-                if self._decode_text and (assembler is None or not assembler.in_progress):
-                    pos = parse_messages(data, pos, events, bool(self._masked), self._longest)
-                    if pos == end:
-                        break
-                next_pos = self._receive_frame(data, pos, events)
-                if next_pos < 0:
-                    self._tail = data[pos:]
-                    break
-                pos = next_pos
-            if self.unfinished:
-                self._tail = data[pos:]
-        except WebSocketPeerException as exc:
-            self._ended = True
-            self.unfinished = False
-            events.append(Failure(exc))
-        return events
-
-    def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
-        """Take one frame off the buffer, or its beginning.
-
-        Returns the position behind it, or -1 when it must be seen again with more data.
-        """
-        header = parse_header(data, pos)
-        if header is None:
-            return -1
-        check_header(header, self._masked, self._compression is not None)
-        if header.opcode >= OP_CLOSE:
-            stop = header.start + header.length
-            if stop > len(data):
-                return -1
-            payload = data[header.start : stop]
-            if header.mask is not None:
-                payload = apply_mask(payload, header.mask)
-            self._receive_control(header.opcode, payload, events)
-            return stop
-        if self._assembler is None:
-            self._assembler = MessageAssembler(self._limits, self._decode_text)
-        self._assembler.begin_frame(
-            header.opcode, header.length, self._compression if header.rsv else None
-        )
-        self._frame = header
-        self._received = 0
-        return self._receive_payload(header, data, header.start, events)
-
-    def _receive_payload(
-        self, header: FrameHeader, data: bytes, pos: int, events: list[Event]
-    ) -> int:
-        """Take what there is of a data frame's payload; return the position behind it."""
-        assembler = self._assembler
-        assert assembler is not None
-        piece = data[pos : pos + header.length - self._received]
-        if header.mask is not None:
-            # The mask is repeated over the whole payload: this piece may begin inside of it.
-            shift = self._received & 3
-            piece = apply_mask(piece, header.mask[shift:] + header.mask[:shift])
-        self._received += len(piece)
-        pos += len(piece)
-        complete = self._received == header.length
-        size = self._fragment_size
-        most = sys.maxsize if size is None else max(1, size + 1 - assembler.held)
-        assembler.add(piece, complete and header.fin, most)
-        self.unfinished = assembler.unconsumed > 0
-        if self.unfinished:  # as if the rest had not come yet
-            complete = False
-            self._received -= assembler.unconsumed
-            pos -= assembler.unconsumed
-        if complete:
-            self._frame = None
-            whole = header.fin and header.opcode and (size is None or assembler.size <= size)
-            if self._fragments and not whole:
-                payload = assembler.finish() if header.fin else assembler.take()
-                events.append(Data(header.opcode, payload, header.fin))
-            elif header.fin:
-                text = assembler.is_text
-                message = assembler.finish()
-                plain = self._decode_text or not text
-                events.append(message if plain else Data(OP_TEXT, message, True))
-        # How long a compressed message is can only be seen when there is more than this.
-        elif size is not None and assembler.held >= size + assembler.compressed:
-            # RFC 6455 section 5.4: where a message is divided has no meaning.
-            events.append(Data(header.opcode, assembler.take(), False))
-            self._frame = header._replace(opcode=OP_CONT)
-        return pos
-
-    def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
-        if opcode == OP_PING:
-            # 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"
-            # frame: then we are not here. Behind our own close frame, 5.5.1 forbids only data.
-            if self.state is State.OPEN or self.state is State.CLOSING:
-                self._write(OP_PONG, payload)
-            events.append(Ping(payload))
-        elif opcode == OP_PONG:
-            events.append(Pong(payload))
-        else:
-            events.append(parse_close(payload))
-            self._ended = True
+    def _answer(self, events: list[Event]) -> None:
+        # 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"
+        # frame: then we are not here. Behind our own close frame, 5.5.1 forbids only data.
+        if self.state is State.OPEN or self.state is State.CLOSING:
+            for event in events:
+                if type(event) is Ping:
+                    self._write(OP_PONG, event.payload)
 
     def accept(self, last: Close | Failure) -> None:
         """Let the peer's last word take effect: answer a close frame, or report a fault.
@@ -330,16 +203,6 @@ class WebSocketSession:
     def sending(self) -> bool:
         """Whether a message that is sent in fragments has not ended."""
         return self._sending is not None
-
-    @property
-    def within_frame(self) -> bool:
-        """Whether a frame has begun to come, and has not ended."""
-        return self._frame is not None or bool(self._tail)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the peer's last word has come: nothing more will be parsed."""
-        return self._ended
 
     # -- sending -------------------------------------------------------------------------
 
@@ -506,6 +369,11 @@ class WebSocketSession:
         if self.state is State.OPEN:
             raise WebSocketStateException("a message in fragments has not ended yet")
         raise WebSocketConnectionClosedException("Connection is already closed.")
+
+
+def _checked(source: Callable[[], bytes | str]) -> Callable[[], bytes]:
+    """Return a source whose keys are sound: a wrong one would make frames nobody can read."""
+    return new_mask if source is new_mask else lambda: check_mask(source())
 
 
 def _shorten(reason: str) -> str:

@@ -71,13 +71,17 @@ class Connection(Protocol):
     def resume_reading(self) -> None: ...
 
 
+class _NotConnectedException(WebSocketStateException, AttributeError):
+    """An attribute is not there without a connection; so ``hasattr`` and ``inspect`` know it."""
+
+
 class _NoConnection:
     """Stands in for the connection until there is one."""
 
     state = State.CLOSED
 
     def __getattr__(self, name: str) -> Any:
-        raise WebSocketStateException(
+        raise _NotConnectedException(
             f"no {name} without a connection: give the protocol object to Reactor.connect()"
         )
 
@@ -87,6 +91,9 @@ class WebSocketProtocol:
 
     #: Set by the connection that owns this object.
     _connection: Connection = cast("Connection", _NoConnection())
+
+    #: Set by the dispatcher when a handler raises.
+    _error_log: Any = None
 
     # -- handlers ------------------------------------------------------------------------
 
@@ -156,7 +163,8 @@ class WebSocketProtocol:
         message has to wait). Raises TypeError for another type of message,
         WebSocketStateException before the connection is open,
         WebSocketConnectionClosedException once it is closing or closed, and
-        WebSocketQueueFullException when the write queue has reached its limit.
+        WebSocketQueueFullException when the write queue has reached its limit, unless the
+        option ``on_overflow`` says something else.
         """
         return self._connection.send(message, compress)
 
@@ -275,12 +283,12 @@ class WebSocketProtocol:
 
     @property
     def request(self) -> Request | None:
-        """Server side: the upgrade request."""
+        """Server side: the upgrade request. Parsed anew each time: keep it if you need it often."""
         return self._connection.request
 
     @property
     def response(self) -> Response | None:
-        """Client side: the server's answer to the upgrade request."""
+        """Client side: the server's answer to the upgrade request. Parsed anew each time."""
         return self._connection.response
 
     @property

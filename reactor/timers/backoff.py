@@ -5,6 +5,9 @@ The waits grow exponentially up to a cap, and are drawn at random between nothin
 same moment. This module must not know what is being connected: it turns a number of failed attempts
 into seconds. RFC 6455 section 7.2.3 asks for a random first delay and truncated binary
 exponential backoff.
+
+A server that refuses may ask for a longer wait (Retry-After, RFC 9110 section 10.2.3). It tells the
+same to all, so a random part of up to half of it is added.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..mistakes import check_number
+
 __all__ = ["Backoff"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Backoff:
     """The delays between attempts to reconnect. Immutable: one may serve any number of connections.
 
@@ -31,9 +36,12 @@ class Backoff:
         reset_after: a connection that stayed open at least this long, in seconds, resets the
             number of attempts (default 60); 0 or more. A shorter one does not: a server that
             accepts and drops at once would otherwise be called without any backoff.
+        retry_after_cap: the longest wait, in seconds, that a server may ask for with Retry-After;
+            what is beyond is taken for this. None (default): `cap`. 0: such wishes are ignored.
+            With `jitter`, up to half of the wait is added to it.
 
     Raises:
-        ValueError: a value is outside its range; the message names it.
+        ValueError: a value is outside its range; the message names it. TypeError: it is no number.
     """
 
     first: float = 1.0
@@ -42,8 +50,11 @@ class Backoff:
     jitter: bool = True
     max_attempts: int | None = None
     reset_after: float = 60.0
+    retry_after_cap: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("first", "factor", "cap", "max_attempts", "reset_after"):
+            check_number(name, getattr(self, name), "a number")
         if not 0 < self.first < math.inf:
             raise ValueError(f"first must be more than 0 seconds and finite, not {self.first!r}")
         if not 1 <= self.factor < math.inf:
@@ -56,17 +67,26 @@ class Backoff:
             raise ValueError(f"max_attempts must be None or 0 or more, not {self.max_attempts!r}")
         if not self.reset_after >= 0:
             raise ValueError(f"reset_after must be 0 or more seconds, not {self.reset_after!r}")
+        if self.retry_after_cap is not None and not 0 <= self.retry_after_cap < math.inf:
+            raise ValueError(
+                "retry_after_cap must be None, or 0 or more seconds and finite, "
+                f"not {self.retry_after_cap!r}"
+            )
 
     @classmethod
     def fixed(
-        cls, seconds: float, max_attempts: int | None = None, reset_after: float = 60.0
+        cls,
+        seconds: float,
+        max_attempts: int | None = None,
+        reset_after: float = 60.0,
+        retry_after_cap: float | None = None,
     ) -> Backoff:
         """Return a backoff that always waits the same time, as websocket-client's `reconnect` does.
 
         Parameters:
-            seconds: the delay; more than 0.
-            max_attempts: as for the class.
-            reset_after: as for the class.
+            seconds: the delay; more than 0. It is the cap, too: a server that asks for a longer
+                wait is not heeded, unless `retry_after_cap` says so.
+            max_attempts, reset_after, retry_after_cap: as for the class.
 
         Raises:
             ValueError: as for the class; `seconds` is named ``first`` there.
@@ -78,15 +98,19 @@ class Backoff:
             jitter=False,
             max_attempts=max_attempts,
             reset_after=reset_after,
+            retry_after_cap=retry_after_cap,
         )
 
-    def delay(self, attempt: int, random: Callable[[], float] = random.random) -> float | None:
+    def delay(
+        self, attempt: int, random: Callable[[], float] = random.random, asked: float = 0.0
+    ) -> float | None:
         """Return how long to wait before an attempt.
 
         Parameters:
             attempt: how many attempts have failed in a row since the connection was lost: 0 before
                 the first.
             random: returns an even random number from 0 up to, not including, 1.
+            asked: for how many seconds the server has asked to stay away; 0 or less: it has not.
 
         Returns:
             The delay in seconds, or None to give up.
@@ -102,7 +126,11 @@ class Backoff:
             bound = min(self.cap, self.first * float(self.factor) ** attempt)
         except OverflowError:  # the power is too large for a float, so the cap holds
             bound = self.cap
-        return bound * random() if self.jitter else bound
+        wait = bound * random() if self.jitter else bound
+        asked = min(asked, self.cap if self.retry_after_cap is None else self.retry_after_cap)
+        if asked <= 0:
+            return wait
+        return max(wait, asked * (1 + random() / 2) if self.jitter else asked)
 
     def attempts_after(self, attempt: int, open_for: float) -> int:
         """Return the number of attempts to count from, after a connection was lost.

@@ -14,6 +14,8 @@ import socket
 import stat
 from collections.abc import Callable
 
+from .names import to_ascii
+
 __all__ = ["bind_tcp", "bind_unix"]
 
 
@@ -25,9 +27,14 @@ def bind_tcp(host: str | None, port: int, reuse_port: bool = False) -> socket.so
         port: 0 lets the system choose.
         reuse_port: let other processes bind to the same port.
 
-    Raises OSError when the address cannot be used, ValueError for *reuse_port* where the system
-    has no such thing.
+    Raises OSError when the address cannot be used, ValueError for a *host* that is no name, and
+    for *reuse_port* where the system has no such thing.
     """
+    if host is not None and not host.isascii():
+        try:
+            host = to_ascii(host)
+        except ValueError as exc:
+            raise ValueError(f"host {host!r} is invalid: {exc}") from None
     dual = host is None and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual or (host is not None and ":" in host) else socket.AF_INET
     return socket.create_server(

@@ -31,7 +31,7 @@ from ..exceptions import (
 from ..tasks import now, sleep, wait
 from .resolver import Address
 
-__all__ = ["DEFAULT_SOCKET_OPTION", "dial", "dial_unix"]
+__all__ = ["DEFAULT_SOCKET_OPTION", "NO_DESCRIPTORS", "dial", "dial_unix"]
 
 #: RFC 8305 section 8: the recommended Connection Attempt Delay, in seconds.
 STAGGER = 0.25
@@ -53,8 +53,8 @@ DEFAULT_SOCKET_OPTION: list[tuple[int, int, int]] = [
 _IN_PROGRESS = frozenset(
     {0, errno.EINPROGRESS, errno.EINTR, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
 )
-# This process, or this machine, is out of file descriptors.
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+#: This process, or this machine, is out of file descriptors.
+NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 # This machine has no way to such addresses at all: says nothing about the host.
 _NO_ROUTE = frozenset(
     {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EPROTONOSUPPORT}
@@ -303,10 +303,10 @@ def _failed(host: tuple[str, int], failures: Sequence[Failure]) -> WebSocketConn
     name, port = host
     # An address family that this machine does not have (IPv6, often) hides what the other says.
     telling = [f for f in failures if f[1].errno not in _NO_ROUTE] or failures
-    address, cause = next((f for f in telling if f[1].errno in _NO_DESCRIPTORS), telling[0])
+    address, cause = next((f for f in telling if f[1].errno in NO_DESCRIPTORS), telling[0])
     cause.remote_ip = str(address.sockaddr[0])  # type: ignore[attr-defined]  # websocket-client's
     error: WebSocketConnectException
-    if cause.errno in _NO_DESCRIPTORS:
+    if cause.errno in NO_DESCRIPTORS:
         error = WebSocketConnectException(
             cause.errno, f"no file descriptor left to connect to {name}:{port}: {_words(cause)}"
         )

@@ -5,24 +5,42 @@ with a proxy, on either side of the connection.
 
 What it must not know: what is asked and answered, who drives it.
 
-A socket here is a TCP socket or an ``ssl.SSLSocket``; *host* is how the exceptions call
+A socket here is a TCP socket or one that speaks TLS; *host* is how the exceptions call
 whoever is at its other end; *until* is a point in time (seconds of the driver's clock), or None.
+
+Whoever refuses may say so before the request was wholly written, and close: the write fails, and
+the reason lies in the kernel. So a failed write is not the end, and what came meanwhile is read.
 """
 
 from __future__ import annotations
 
 import ssl
-from socket import MSG_PEEK, socket
+from socket import MSG_PEEK
+from typing import NamedTuple
 
 from ..exceptions import (
     WebSocketConnectException,
     WebSocketHandshakeException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
 from ..protocols.http11 import HeadLimits, HeadParser, Response
 from ..tasks import now, wait
+from .tls_contexts import reason_of
+from .tls_nested import AnySocket, is_tls
 
-__all__ = ["read_response", "read_some", "sooner", "write_all"]
+__all__ = [
+    "Sent",
+    "read_more",
+    "read_response",
+    "read_some",
+    "send_request",
+    "sooner",
+    "write_all",
+]
+
+WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+AT_END = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 #: Interim responses (status 1xx) before the one that counts.
 MAX_INTERIM = 8
@@ -37,7 +55,7 @@ async def sooner(until: float | None, seconds: float | None) -> float | None:
 
 
 async def read_some(
-    sock: socket, until: float | None, host: str, max_size: int = 65536, flags: int = 0
+    sock: AnySocket, until: float | None, host: str, max_size: int = 65536, flags: int = 0
 ) -> bytes:
     """Return the next bytes, at most *max_size* of them, b"" at the end.
 
@@ -51,7 +69,7 @@ async def read_some(
             ready = await wait(reads=[sock.fileno()], until=until)
         except ssl.SSLWantWriteError:
             ready = await wait(writes=[sock.fileno()], until=until)
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        except AT_END:
             return b""
         except OSError as exc:
             raise _lost(exc, host) from exc
@@ -59,7 +77,23 @@ async def read_some(
             raise _timeout(host)
 
 
-async def write_all(sock: socket, data: bytes, until: float | None, host: str) -> None:
+async def read_more(
+    sock: AnySocket, until: float | None, host: str, max_size: int = 65536
+) -> bytes:
+    """Return the next bytes as :func:`read_some` does, in a later turn of the loop.
+
+    For what comes in several pieces: their number is the peer's choice, and a peer that is
+    always ahead of us (with one byte in each TLS record, say) must not keep the loop for itself.
+    """
+    pending = getattr(sock, "pending", None)
+    if pending is not None and pending():  # what TLS has decrypted already, no wait() sees
+        await wait(until=await now())
+    elif sock.fileno() >= 0 and not await wait(reads=[sock.fileno()], until=until):
+        raise _timeout(host)
+    return await read_some(sock, until, host, max_size)
+
+
+async def write_all(sock: AnySocket, data: bytes, until: float | None, host: str) -> None:
     """Send all of *data*. Raises as :func:`read_some` does."""
     rest = memoryview(data)
     while rest:
@@ -76,12 +110,54 @@ async def write_all(sock: socket, data: bytes, until: float | None, host: str) -
             raise _timeout(host)
 
 
-async def read_line_piece(sock: socket, until: float | None, host: str) -> bytes:
+class Sent(NamedTuple):
+    """What became of a request.
+
+    Attributes:
+        early: the first byte of an answer that came before all was sent; the rest was not sent.
+        failure: what ended the sending side, None: nothing. To be raised if there is no answer.
+    """
+
+    early: bytes = b""
+    failure: WebSocketConnectException | None = None
+
+
+NOTHING_AMISS = Sent()
+
+
+async def send_request(sock: AnySocket, data: bytes, until: float | None, host: str) -> Sent:
+    """Send *data*, to be answered: for :func:`read_response`, which is given the result.
+
+    Raises WebSocketTimeoutException at *until*.
+    """
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[sock.send(rest) :]
+            continue
+        except WOULD_BLOCK:
+            descriptor = (sock.fileno(),)
+            if not await wait(reads=descriptor, writes=descriptor, until=until):
+                raise _timeout(host) from None
+        except OSError as exc:
+            return Sent(failure=_lost(exc, host))
+        try:
+            return Sent(early=sock.recv(1))  # one byte: what is behind the answer is not ours
+        except WOULD_BLOCK:
+            pass
+        except AT_END:
+            break
+        except OSError as exc:
+            return Sent(failure=_lost(exc, host))
+    return Sent()
+
+
+async def read_line_piece(sock: AnySocket, until: float | None, host: str) -> bytes:
     """Return the next bytes of a line; what comes behind its end stays in the socket.
 
     Raises as :func:`read_some` does.
     """
-    if isinstance(sock, ssl.SSLSocket):
+    if is_tls(sock):
         # OpenSSL has the whole record already: this is no system call for each byte.
         return await read_some(sock, until, host, 1)
     there = await read_some(sock, until, host, flags=MSG_PEEK)
@@ -90,12 +166,13 @@ async def read_line_piece(sock: socket, until: float | None, host: str) -> bytes
 
 
 async def read_response(
-    sock: socket,
+    sock: AnySocket,
     until: float | None,
     host: str,
     limits: HeadLimits,
     data: bytes = b"",
     *,
+    sent: Sent = NOTHING_AMISS,
     exact: bool = False,
 ) -> tuple[Response, HeadParser[Response]]:
     """Return the final response's head, and the parser that has its bytes and those behind it.
@@ -103,19 +180,29 @@ async def read_response(
     Parameters:
         limits: how large a head may be.
         data: what has already been read.
+        sent: what send_request() returned.
         exact: read nothing that comes behind the head.
 
     Raises as :func:`read_some` does, and WebSocketHandshakeException for what is no head, an
-    end before it is complete, or too many interim responses.
+    end before it is complete, or too many interim responses. Where nothing came, not even an alert
+    of TLS, what has ended the sending is raised.
     """
-    read = read_line_piece if exact else read_some
     parser = HeadParser("response", limits)
     # The peer was asked only now: an attempt to read would find nothing. But OpenSSL may hold bytes
     # that no wait() sees, and of a socket that somebody has closed meanwhile the read will tell.
-    there = data or isinstance(sock, ssl.SSLSocket) or sock.fileno() < 0
+    data += sent.early
+    there = data or is_tls(sock) or sock.fileno() < 0
     if not there and not await wait(reads=[sock.fileno()], until=until):
         raise _timeout(host)
-    data = data or await read(sock, until, host)
+    try:
+        data = data or await (read_line_piece if exact else read_some)(sock, until, host)
+    except WebSocketConnectException as exc:
+        if sent.failure is None or isinstance(exc, WebSocketTLSException):
+            raise
+        raise sent.failure from exc
+    if not data and sent.failure is not None:
+        raise sent.failure
+    read = read_line_piece if exact else read_more
     interim = 0
     while True:
         if not data:
@@ -135,9 +222,14 @@ async def read_response(
 
 
 def _lost(exc: OSError, host: str) -> WebSocketConnectException:
-    return WebSocketConnectException(
-        exc.errno, f"connection to {host} was lost in the opening handshake: {exc}"
-    )
+    if not isinstance(exc, ssl.SSLError) or isinstance(exc, AT_END):
+        text = f"connection to {host} was lost in the opening handshake: {exc}"
+        return WebSocketConnectException(exc.errno, text)
+    # An alert, for example: in TLS 1.3 a server refuses our certificate when the handshake is over.
+    text = f"TLS with {host} failed in the opening handshake: {reason_of(exc)}"
+    error = WebSocketTLSException(exc.errno, text)
+    error.library, error.reason = exc.library, exc.reason
+    return error
 
 
 def _timeout(host: str) -> WebSocketTimeoutException:

@@ -3,7 +3,7 @@
 What it is: from a proxy and a target to a connected socket on which the target is heard. It
 is the only importer of python_socks.
 
-What it must not know: which proxy is chosen and why (proxies.py), TLS, WebSocket.
+What it must not know: which proxy is chosen and why (proxies.py), TLS with the target, WebSocket.
 
 How it works. The proxy is dialled as any other host is; then it is told where to connect to.
 CONNECT is written here and its answer read with our own parser: python-socks takes one read for
@@ -12,14 +12,16 @@ the whole answer. SOCKS is spoken by python-socks: its connectors await nothing 
 asyncio. They are private names of that package; a test holds on to them.
 
 Two kinds differ in who resolves the name of the target: for socks4 and socks5 it is this
-machine, before the proxy is dialled; for http, socks4a and socks5h it is the proxy.
+machine, before the proxy is dialled; for the others it is the proxy. https is http within TLS
+with the proxy, whose certificate is verified by its own name.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,16 +33,28 @@ from ..exceptions import (
     WebSocketProxyConnectRefusedException,
     WebSocketProxyException,
     WebSocketTimeoutException,
+    WebSocketTLSException,
 )
-from ..protocols.http11 import HeadLimits, build_head
-from .dial import dial
-from .exchange import read_response, read_some, write_all
-from .resolver import resolve
+from ..printable import printable
+from ..protocols.headers import build_head
+from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits
+from .exchange import NOTHING_AMISS, read_response, read_some, send_request
+from .reach import reach
+from .resolver import Answer, forget, look_up
+from .tls import connect_tls
 
 __all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
 
 #: The kinds of proxies, each with its default port.
-KINDS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+KINDS = {
+    "http": 80,
+    "https": 443,
+    "socks4": 1080,
+    "socks4a": 1080,
+    "socks5": 1080,
+    "socks5h": 1080,
+}
+HTTP = ("http", "https")
 
 #: RFC 1929 section 2: the length of a username or password is one byte.
 _MAX_SOCKS5_CREDENTIAL = 255
@@ -51,7 +65,7 @@ class Proxy:
     """Where a proxy is, and how to speak to it.
 
     Parameters:
-        kind: "http", "socks4", "socks4a", "socks5" or "socks5h".
+        kind: "http", "https", "socks4", "socks4a", "socks5" or "socks5h".
         host: name or address, an IPv6 address without brackets.
         port: 1 to 65535.
         username, password: None: none. SOCKS 4 knows no password, and does not send it.
@@ -73,7 +87,7 @@ class Proxy:
             raise ValueError("proxy is invalid: it has no host")
         if not isinstance(self.port, int) or not 0 < self.port < 65536:
             raise ValueError(f"proxy is invalid: port {self.port!r} must be 1 to 65535")
-        check = _check_basic if self.kind == "http" else _check_socks
+        check = _check_basic if self.kind in HTTP else _check_socks
         check(self)
 
     def __str__(self) -> str:
@@ -84,7 +98,7 @@ class Proxy:
 def _check_basic(proxy: Proxy) -> None:
     if ":" in (proxy.username or ""):
         # RFC 7617 section 2: what comes behind the first colon is the password.
-        raise ValueError("proxy is invalid: the username for an http proxy holds a colon")
+        raise ValueError(f"proxy is invalid: the username for an {proxy.kind} proxy holds a colon")
 
 
 def _check_socks(proxy: Proxy) -> None:
@@ -112,6 +126,8 @@ async def dial_through(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]] = (),
     source_address: tuple[Any, ...] | None = None,
+    limits: HeadLimits = DEFAULT_LIMITS,
+    sslopt: Mapping[str, Any] | None = None,
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
@@ -120,27 +136,52 @@ async def dial_through(
         host, port: the target, an IPv6 address without brackets.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
+        limits: how large the answer of an HTTP proxy may be.
+        sslopt: for TLS with an https proxy, see :func:`~.tls_contexts.make_context`.
 
     Returns a connected, non-blocking socket, and what the target has already said (almost
     always b"", since clients speak first).
 
     Raises WebSocketProxyConnectRefusedException or WebSocketProxyConnectException when the
     proxy cannot be connected to, WebSocketAddressException when the target's name is to be
-    resolved here and does not, and what :func:`tunnel` raises.
+    resolved here and does not, what :func:`~.tls.connect_tls` raises for the proxy, and what
+    :func:`tunnel` raises.
     """
     host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
+    answers = []
     if proxy.kind in ("socks4", "socks5"):
-        host = await _resolve_here(proxy, host, port, until)
-    sock = await _dial(proxy, until, sockopt, source_address)
+        answer = await look_up(host, port, until, socket.AF_INET if proxy.kind == "socks4" else 0)
+        host = _best(answer)
+        answers.append(answer)
+    sock, answer = await _dial(proxy, until, sockopt, source_address)
+    answers.append(answer)
     try:
-        return sock, await tunnel(sock, proxy, host, port, until)
+        if proxy.kind != "https":
+            return sock, await tunnel(sock, proxy, host, port, until, limits)
+        name = f"the proxy {proxy}"
+        tls, resumption = await connect_tls(sock, sslopt, proxy.host, proxy.port, until, peer=name)
+        assert isinstance(tls, ssl.SSLSocket)
+        sock = tls
+        early = await tunnel(sock, proxy, host, port, until, limits)
+        resumption.finish(sock)
+        return sock, early
+    except WebSocketException:
+        sock.close()
+        for answer in answers:  # the next attempt asks where the two are by then
+            forget(answer)
+        raise
     except BaseException:  # also when the coroutine is cancelled
         sock.close()
         raise
 
 
 async def tunnel(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits = DEFAULT_LIMITS,
 ) -> bytes:
     """Have a proxy that *sock* is connected to connect to a target. The socket is not closed.
 
@@ -150,23 +191,24 @@ async def tunnel(
 
     Raises WebSocketProxyException when the proxy refuses (``status_code`` is that of an HTTP
     proxy) or answers what is no answer, WebSocketProxyConnectException when the connection to
-    it is lost, and WebSocketTimeoutException at *until*; each with the proxy in its message.
+    it is lost, WebSocketTLSException when TLS with it fails, and WebSocketTimeoutException at
+    *until*; each with the proxy in its message.
     """
     try:
-        if proxy.kind == "http":
-            return await _connect_http(sock, proxy, host, port, until)
+        if proxy.kind in HTTP:
+            return await _connect_http(sock, proxy, host, port, until, limits)
         await _connect_socks(sock, proxy, host, port, until)
         return b""  # SOCKS answers have a known length: not a byte more is read
+    except WebSocketTLSException:
+        raise
     except WebSocketConnectException as exc:
         raise WebSocketProxyConnectException(exc.errno, exc.strerror) from exc
 
 
-async def _resolve_here(proxy: Proxy, host: str, port: int, until: float | None) -> str:
+def _best(answer: Answer) -> str:
     """Return the address to give to a proxy that is not to resolve the name."""
-    family = socket.AF_INET if proxy.kind == "socks4" else 0
-    addresses = await resolve(host, port, until, family)
     # There is one attempt only: IPv4, where there is a choice, is what most proxies can reach.
-    best = min(addresses, key=lambda address: address.family != socket.AF_INET)
+    best = min(answer.addresses, key=lambda address: address.family != socket.AF_INET)
     return str(best.sockaddr[0])
 
 
@@ -175,15 +217,13 @@ async def _dial(
     until: float | None,
     sockopt: Iterable[tuple[Any, ...]],
     source_address: tuple[Any, ...] | None,
-) -> socket.socket:
-    """Return a socket that is connected to the proxy itself."""
+) -> tuple[socket.socket, Answer]:
+    """Return a socket that is connected to the proxy itself, and where that was found to be."""
     words = f"cannot reach the proxy {proxy}"
     try:
-        addresses = await resolve(proxy.host, proxy.port, until)
-        return await dial(
-            addresses,
+        return await reach(
+            *(proxy.host, proxy.port),
             until=until,
-            host_name_for_errors=proxy.host,
             sockopt=sockopt,
             source_address=source_address,
         )
@@ -201,16 +241,21 @@ async def _dial(
 
 
 async def _connect_http(
-    sock: socket.socket, proxy: Proxy, host: str, port: int, until: float | None
+    sock: socket.socket,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    until: float | None,
+    limits: HeadLimits,
 ) -> bytes:
     name = f"the proxy {proxy}"
-    await write_all(sock, _connect_request(proxy, host, port), until, name)
+    sent = await send_request(sock, _connect_request(proxy, host, port), until, name)
     try:
-        response, parser = await read_response(sock, until, name, HeadLimits())
+        response, parser = await read_response(sock, until, name, limits, sent=sent)
     except WebSocketHandshakeException as exc:
         raise WebSocketProxyException(f"{name} did not answer CONNECT in HTTP: {exc}") from exc
     if not 200 <= response.status < 300:
-        status = f"{response.status} {response.reason}".strip()
+        status = f"{response.status} {printable(response.reason)}".strip()
         error = WebSocketProxyException(f"failed CONNECT via proxy status: {status} ({proxy})")
         error.status_code = response.status
         raise error
@@ -245,7 +290,7 @@ async def _connect_socks(
         raise
     except Exception as exc:  # python-socks' own, and what garbage makes it trip over
         raise WebSocketProxyException(
-            f"the proxy {proxy} did not connect to {_authority(host, port)}: {exc}"
+            f"the proxy {proxy} did not connect to {_authority(host, port)}: {printable(str(exc))}"
         ) from exc
 
 
@@ -273,28 +318,40 @@ def _make_connector(proxy: Proxy) -> Any:
 class _Stream:
     """What python-socks' connectors read from and write to."""
 
-    __slots__ = ("_name", "_sock", "_until")
+    __slots__ = ("_name", "_sent", "_sock", "_until")
 
     def __init__(self, sock: socket.socket, proxy: Proxy, until: float | None) -> None:
         self._sock = sock
         self._name = f"the proxy {proxy}"
         self._until = until
+        self._sent = NOTHING_AMISS
 
     async def write(self, data: bytes) -> None:
-        """Send all of *data*."""
-        await write_all(self._sock, data, self._until, self._name)
+        """Send all of *data*. If that fails, the next read raises it, or has the reason."""
+        self._sent = await send_request(self._sock, data, self._until, self._name)
 
     async def read_exactly(self, size: int) -> bytes:
         """Return the next *size* bytes."""
-        data = b""
+        (data, failure), self._sent = self._sent, NOTHING_AMISS
         while len(data) < size:
-            more = await read_some(self._sock, self._until, self._name, size - len(data))
+            more = await self._read(size - len(data), failure)
             if not more:
                 raise WebSocketProxyException(
                     f"{self._name} closed the connection in place of an answer: "
                     f"{len(data)} of {size} bytes came"
                 )
             data += more
+        return data
+
+    async def _read(self, size: int, failure: WebSocketConnectException | None) -> bytes:
+        try:
+            data = await read_some(self._sock, self._until, self._name, size)
+        except WebSocketConnectException as exc:
+            if failure is None:
+                raise
+            raise failure from exc
+        if not data and failure is not None:
+            raise failure
         return data
 
     # Their names in version 2.

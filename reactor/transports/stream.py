@@ -1,4 +1,4 @@
-"""Streams: non-blocking byte streams over TCP, unix sockets or TLS.
+"""Streams: non-blocking byte streams over TCP or unix sockets; tls_stream.py has those over TLS.
 
 What it is: the transport of a connection (PEP 3156). It reads when the socket is readable
 and hands the bytes up; it writes at once what the kernel takes and queues the rest.
@@ -22,9 +22,6 @@ that waits until it is resumed.
 The socket is watched for writing only while something is queued, and for reading only while
 reading is not paused. One bounded read is made per readiness, and one bounded amount is taken off
 the queue, so that one busy socket cannot starve the others.
-
-:class:`TLSStream` differs in what readiness means: a read may need to write and the other way
-round, and bytes that OpenSSL holds already are invisible to the poller.
 """
 
 from __future__ import annotations
@@ -34,26 +31,24 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 from fcntl import ioctl
-from socket import SHUT_WR, socket
+from socket import SHUT_WR
 from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
 from ..poller import bad_descriptor
 from . import memory
+from .tls_nested import AnySocket
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
     from ..loop import EventLoop
 
 __all__ = [
-    "Linger",
     "Receiver",
     "Stream",
     "StreamState",
-    "TLSStream",
     "describe_loss",
-    "make_stream",
 ]
 
 #: Bytes of one read. Large enough for a burst of small messages and for one of 64 KiB, small
@@ -63,9 +58,6 @@ READ_SIZE = 120 * 1024
 #: Bytes that leave the queue in one readiness, or a few more: a write to a socket that takes
 #: everything would go on until the queue is empty, however long that is.
 WRITE_SIZE = 256 * 1024
-
-#: Bytes of the longest TLS record (RFC 8446 section 5.1).
-MAX_RECORD = 16384
 
 
 class Receiver(Protocol):
@@ -77,8 +69,14 @@ class Receiver(Protocol):
     def eof_received(self) -> None:
         """The peer will send nothing more. The stream can still write."""
 
+    def queue_filled(self) -> None:
+        """The write queue is above the high mark; ``queue_drained`` follows."""
+
     def queue_drained(self) -> None:
         """The write queue, having been above the high mark, is below the low mark."""
+
+    def write_failed(self) -> None:
+        """The stream can write nothing more; what has come already is still handed up."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """The stream is closed; *error* is what ended it, None for an orderly end."""
@@ -140,7 +138,7 @@ class Stream:
     )
 
     def __init__(
-        self, loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int
+        self, loop: EventLoop, sock: AnySocket, receiver: Receiver, high: int, low: int
     ) -> None:
         self.sock = sock
         self.state = StreamState.OPEN
@@ -166,10 +164,14 @@ class Stream:
         """Begin, or begin again, to read."""
         if self._reading or self.state is StreamState.CLOSED:
             return
-        self._reading = True
         if self.state is StreamState.UNWRITABLE:
+            self._reading = True
             self._drain_soon()
+        elif self.sock.fileno() != self._fd:
+            # Closed behind our back: its number may be another socket's by now.
+            self._fail(bad_descriptor())
         else:
+            self._reading = True
             self._loop.poller.add_reader(self._fd, self._read)
 
     def pause_reading(self) -> None:
@@ -294,8 +296,9 @@ class Stream:
     def _count(self) -> None:
         assert self._queue is not None
         self.queued = self._queue.size
-        if self.queued > self._high:
+        if self.queued > self._high and not self.above_high:
             self.above_high = True
+            self._receiver.queue_filled()
 
     def _on_writable(self) -> None:
         queue = self._queue
@@ -315,7 +318,7 @@ class Stream:
             return
         self.queued = queue.size
         if not queue:
-            self._drop_queue()
+            self._free_queue()
             self._loop.poller.remove_writer(self._fd)
             if self.state is StreamState.CLOSING:
                 self._shut_down()
@@ -324,7 +327,13 @@ class Stream:
             self.above_high = False
             self._receiver.queue_drained()
 
-    def _drop_queue(self) -> None:
+    def drop_queue(self) -> None:
+        """Forget what is queued, but for the piece that comes first: it may have begun."""
+        if self._queue is not None:
+            self._queue.keep_first()
+            self.queued = self._queue.size
+
+    def _free_queue(self) -> None:
         self._ahead = None
         if self._queue is not None:
             most = self._queue.most
@@ -338,10 +347,15 @@ class Stream:
             return
         self.state = StreamState.UNWRITABLE
         self._error = error
-        self._drop_queue()
+        self._free_queue()
         self._loop.poller.remove(self._fd)
         if self._reading:
             self._drain_soon()
+        self._loop.call_soon(self._tell_unwritable)
+
+    def _tell_unwritable(self) -> None:
+        if self.state is StreamState.UNWRITABLE:
+            self._receiver.write_failed()
 
     # -- ending --------------------------------------------------------------------------
 
@@ -395,128 +409,9 @@ class Stream:
             self._loop.poller.remove(self._fd)  # before the close: see poller.py
         self.state = StreamState.CLOSED
         self._reading = False
-        self._drop_queue()
+        self._free_queue()
         self.queued = 0
         self.sock.close()
-
-
-class TLSStream(Stream):
-    """The same over an ``ssl.SSLSocket`` whose handshake is done."""
-
-    __slots__ = ("_pending",)
-
-    #: Reads of one readiness.
-    RECORDS_PER_READ = 4
-
-    sock: ssl.SSLSocket
-
-    def __init__(
-        self, loop: EventLoop, sock: ssl.SSLSocket, receiver: Receiver, high: int, low: int
-    ) -> None:
-        super().__init__(loop, sock, receiver, high, low)
-        plain = type(sock) is ssl.SSLSocket and hasattr(sock, "_sslobj")
-        engine: Any = _Engine(sock) if plain else sock
-        self._recv = engine.recv
-        self._send = engine.send
-        self._pending: Callable[[], int] = engine.pending
-
-    def _read(self) -> bool:
-        chunks: list[bytes] = []
-        failure: OSError | None = None
-        for _ in range(self.RECORDS_PER_READ):
-            try:
-                data = self._recv(READ_SIZE)
-            except WOULD_BLOCK:
-                break
-            except OSError as exc:
-                failure = exc
-                break
-            if not data:
-                failure = ssl.SSLEOFError()
-                break
-            chunks.append(data)
-            if len(data) < MAX_RECORD and not self._pending():
-                break
-        if chunks:
-            self._receiver.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self._after_read(failure)
-        return bool(chunks) or failure is not None
-
-    def _after_read(self, failure: OSError | None) -> None:
-        """See to what ended the reads, and to what they have left."""
-        if self.state is StreamState.CLOSED:
-            return
-        if isinstance(failure, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            self._on_eof()
-        elif failure is not None:
-            self._read_failed(failure)
-        elif self._pending() and self.state is not StreamState.UNWRITABLE:
-            # OpenSSL holds bytes that the poller cannot see: come back in the next turn.
-            self._loop.call_soon(self._read_pending)
-
-    def _shut_down(self) -> None:
-        """Send close_notify (RFC 8446 section 6.1) and wait for the peer's.
-
-        Not ``shutdown()``: on an SSLSocket it takes the TLS layer off as well, and what
-        comes after would be read as plain text.
-        """
-        try:
-            self.sock.unwrap()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-            self.start_reading()
-        except ssl.SSLError:
-            self.start_reading()  # data is still unread: the peer's EOF will come behind it
-        except (OSError, ValueError):
-            self._fail(None)  # the peer was faster
-        else:
-            self._fail(None)  # both sides have said goodbye
-
-    def _read_pending(self) -> None:
-        if self._reading and self._pending():
-            self._read()
-
-    def start_reading(self) -> None:
-        super().start_reading()
-        if self.state is not StreamState.CLOSED and self._pending():
-            self._loop.call_soon(self._read_pending)
-
-
-class _Engine:
-    """What is inside of an SSLSocket, without the Python methods around it: three for a message.
-
-    It is asked for with every call, since it is gone when somebody else has closed the socket, and
-    would go on to read and write by the number of its descriptor.
-    """
-
-    __slots__ = ("_sock",)
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-
-    def recv(self, size: int) -> bytes:
-        engine = self._sock._sslobj
-        if engine is None:
-            raise bad_descriptor()
-        data: bytes = engine.read(size)
-        return data
-
-    def send(self, data: Any) -> int:
-        engine = self._sock._sslobj
-        if engine is None:
-            raise bad_descriptor()
-        sent: int = engine.write(data)
-        return sent
-
-    def pending(self) -> int:
-        engine = self._sock._sslobj
-        return 0 if engine is None else engine.pending()
-
-
-def make_stream(loop: EventLoop, sock: socket, receiver: Receiver, high: int, low: int) -> Stream:
-    """Return the stream for *sock*: a TLSStream for an ``ssl.SSLSocket``."""
-    if isinstance(sock, ssl.SSLSocket):
-        return TLSStream(loop, sock, receiver, high, low)
-    return Stream(loop, sock, receiver, high, low)
 
 
 def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException:
@@ -533,45 +428,3 @@ def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException
         lost = WebSocketConnectionClosedException(text)
     lost.__cause__ = error
     return lost
-
-
-class Linger:
-    """Sees a stream to its end when nobody is interested in it any more.
-
-    The close frame may still be queued, and the peer may still be sending: the socket is
-    closed when both are through, after *timeout* seconds, or with the loop.
-    """
-
-    __slots__ = ("_loop", "_stream", "_timer")
-
-    def __init__(self, loop: EventLoop, stream: Stream, timeout: float) -> None:
-        self._loop = loop
-        self._stream = stream
-        self._timer = loop.call_later(timeout, stream.abort)
-        loop.lingering.add(self)
-        stream.set_receiver(self)
-        stream.close()
-        if stream.state is StreamState.CLOSED:
-            self._forget()
-
-    def abort(self) -> None:
-        """End it now."""
-        self._stream.abort()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._timer.cancel()
-        self._loop.lingering.discard(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Nobody listens."""
-
-    def eof_received(self) -> None:
-        """The stream ends by itself."""
-
-    def queue_drained(self) -> None:
-        """Nobody listens."""
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """That was it."""
-        self._forget()

@@ -60,6 +60,13 @@ class WriteQueue:
         self.size += len(data)
         self._pieces.appendleft(memoryview(data))
 
+    def keep_first(self) -> None:
+        """Forget everything but the first piece."""
+        first = self._pieces[0]
+        self._pieces.clear()
+        self._pieces.append(first)
+        self.size = len(first)
+
     @property
     def first(self) -> bytearray | memoryview:
         """The first piece; of at least one byte. IndexError when there is none."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 import reactor
 
 from ..support.apps import RecordedApp, Running, code, dropped, mute, play, raising, said
+from ..support.certificates import Authority
+from ..support.classic import Says
 from ..support.driving import run_until
 from ..support.peers import ScriptedPeer, Talk
 from ..support.servers import serve_with_reactor
@@ -250,6 +253,58 @@ def test_interrupt_in_a_callback_leaves_the_run(
         recorded.app.url = peer.url
         recorded.run()
     assert recorded.events[-1] == ("close", 1000, None)
+
+
+@pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(3)])
+def test_what_leaves_the_run_says_goodbye_to_the_server(library: Any, exc: BaseException) -> None:
+    says = Says(build_frame(TEXT, b"hi"))
+    with ScriptedPeer(says) as peer:
+        recorded = RecordedApp(library, peer.url, reactions={"message": raising(exc)})
+        with suppress(KeyboardInterrupt, SystemExit):  # websocket-client swallows the former
+            recorded.run()
+        assert says.said() == (CLOSE, code(1000))
+    assert recorded.events[-1] == ("close", None, None)
+
+
+def test_what_leaves_the_run_says_goodbye_over_tls(authority: Authority) -> None:
+    says = Says(build_frame(TEXT, b"hi"))
+    with ScriptedPeer(says, context=authority.server_context) as peer:
+        recorded = RecordedApp(reactor, peer.url, reactions={"message": raising(SystemExit())})
+        with pytest.raises(SystemExit):
+            recorded.run(sslopt=authority.sslopt)
+        assert says.said() == (CLOSE, code(1000))
+
+
+def test_what_leaves_the_run_of_many_says_goodbye_for_all_of_them() -> None:
+    scripts = [Says(), Says(build_frame(TEXT, b"hi"))]
+    opened: list[Any] = []
+
+    def leave(*_: object) -> None:
+        opened.append(None)
+        if len(opened) == 2:
+            raise KeyboardInterrupt
+
+    with ScriptedPeer(scripts[0]) as first, ScriptedPeer(scripts[1]) as second:
+        apps = [
+            RecordedApp(reactor, first.url, reactions={"open": leave}),
+            RecordedApp(reactor, second.url, reactions={"message": leave}),
+        ]
+        with pytest.raises(KeyboardInterrupt):
+            reactor.run_forever(*(each.app for each in apps))
+        assert [script.said() for script in scripts] == [(CLOSE, code(1000))] * 2
+
+
+def test_what_leaves_a_shared_loop_says_goodbye_though_the_loop_is_left_alone(
+    loop: reactor.Reactor,
+) -> None:
+    says = Says(build_frame(TEXT, b"hi"))
+    with ScriptedPeer(says) as peer:
+        recorded = RecordedApp(reactor, peer.url, reactions={"message": raising(SystemExit())})
+        recorded.run(dispatcher=loop)
+        with pytest.raises(SystemExit):
+            loop.run_forever()
+        assert says.said() == (CLOSE, code(1000))
+        loop.close()
 
 
 @pytest.mark.parametrize("reconnect", [None, 600])

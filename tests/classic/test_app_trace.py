@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 import reactor
 from reactor.classic.app_trace import TracingSession
 from reactor.protocols.messages import MessageLimits
-from reactor.protocols.session import Failure, Role, WebSocketSession
+from reactor.protocols.session import Failure, Ping, Role, WebSocketSession
 
 from ..support.apps import RecordedApp, code, dropped, fail, play, said
 from ..support.peers import ScriptedPeer, Talk, echo
+from ..support.session_end import receive
 from ..support.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, build_frame
+from ..support.zlib_peer import MEGABYTE, RSV1, agreements
 
 pytestmark = pytest.mark.usefixtures("sockets_of_websocket_client")
 
@@ -241,9 +243,9 @@ def test_pieces_make_no_difference(sizes: list[int]) -> None:
         got: list[Any] = []
         rest = data
         for size in sizes:
-            got += tracing.receive(rest[:size])
+            got += receive(tracing, rest[:size])
             rest = rest[size:]
-        got += tracing.receive(rest)
+        got += receive(tracing, rest)
     finally:
         reactor.enableTrace(False)
     assert got == plain.receive(data)
@@ -252,8 +254,22 @@ def test_pieces_make_no_difference(sizes: list[int]) -> None:
     assert raw == [f"++Rcv raw: {frame!r}" for frame in FRAMES]
 
 
+def test_what_is_inflated_in_steps(lines: list[str]) -> None:
+    session = opened(TracingSession, agreement=agreements()[0])
+    frames = [
+        build_frame(BINARY, MEGABYTE * 3 + b"\x00", rsv=RSV1),
+        build_frame(PING),
+        build_frame(TEXT, b"behind"),
+    ]
+    assert session.receive(b"".join(frames)) == []
+    assert list(receive(session, b"")) == [bytes(3 << 20), Ping(b""), "behind"]
+    raw = [line for line in lines if line.startswith("++Rcv raw: ")]
+    assert raw == [f"++Rcv raw: {frame!r}" for frame in frames]
+
+
 def test_answer_stands_behind_its_question(lines: list[str]) -> None:
-    opened(TracingSession).receive(build_frame(PING, b"1") + build_frame(PING, b"2"))
+    session = opened(TracingSession)
+    assert len(list(receive(session, build_frame(PING, b"1") + build_frame(PING, b"2")))) == 2
     assert [line[:10] for line in lines if " raw: " in line] == [
         "++Rcv raw:",
         "++Sent raw",

@@ -76,6 +76,16 @@ def test_while_connected(clients: Clients) -> None:
     assert not ws.is_ssl()
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_header_of_the_answer_may_be_long(
+    clients: Clients, authority: Authority, tls: bool
+) -> None:
+    context = authority.server_context if tls else None
+    peer = clients.serve(Says(lines=(f"Set-Cookie: {'x' * 20_000}",)), context=context)
+    ws = clients.connect_to(peer.url, sslopt=dict(authority.sslopt))
+    assert len(ws.headers["set-cookie"]) == 20_000
+
+
 # -- the request --------------------------------------------------------------------------------
 
 

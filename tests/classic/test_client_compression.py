@@ -9,7 +9,9 @@ import logging
 import random
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -27,6 +29,8 @@ from reactor import (
     WebSocketProtocolException,
     WebSocketTimeoutException,
 )
+from reactor.classic.abnf import frame_buffer
+from reactor.protocols.deflate import Compression
 
 from ..support.apps import RecordedApp
 from ..support.classic import Clients, Says, clients_of
@@ -44,7 +48,7 @@ from ..support.websocket_frames import (
     build_frame,
     close_payload,
 )
-from ..support.zlib_peer import MEGABYTE, RSV1, ZlibPeer, compressed_frames
+from ..support.zlib_peer import MEGABYTE, RSV1, ZlibPeer, agreements, compressed_frames
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -349,6 +353,34 @@ class TestFaults:
         with pytest.raises(WebSocketMessageTooBigException):
             ws.recv()
         assert script.next().payload[:2] == close_payload(1009)
+
+    @pytest.mark.parametrize("method", ["recv", "recv_data", "recv_frame"])
+    def test_a_large_text_counts_what_it_takes_in_memory(
+        self, clients: Clients, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        monkeypatch.setattr("reactor.protocols.messages.LARGE_TEXT", 100_000)
+        octets = ("a" * 99_000 + "\U0001f600").encode()
+        script = says(*compressed_frames(TEXT, ZlibPeer().compress(octets)))
+        ws = clients.connect(script, compression="deflate", max_message_size=100_000)
+        with pytest.raises(WebSocketMessageTooBigException, match="bytes of memory"):
+            getattr(ws, method)()
+        if method != "recv_frame":
+            assert script.next().payload[:2] == close_payload(1009)
+
+    def test_what_is_inflated_is_in_memory_once(self) -> None:
+        """And never more of it, as text or as a copy, than what one step has brought."""
+        agreement, _ = agreements()
+        data = build_frame(TEXT, MEGABYTE * 16 + b"\x00", rsv=RSV1)
+        source = BytesIO(data)
+        buffer = frame_buffer(source.read, False, compression=Compression(agreement))
+        tracemalloc.start()
+        try:
+            payload = buffer.recv_frame().data
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert payload == bytes(16 << 20)
+        assert peak < 22 << 20
 
     def test_the_limit_counts_what_is_inflated(self, connect: Connect) -> None:
         peer = ZlibPeer()

@@ -30,7 +30,7 @@ from reactor.classic.cookies import CookieJar
 
 from ..support.certificates import Authority
 from ..support.classic import Clients, Says, clients_of
-from ..support.peers import Talk, answer, echo, http
+from ..support.peers import Serve, Talk, answer, echo, http
 from ..support.threads import Background
 from ..support.websocket_frames import (
     BINARY,
@@ -675,6 +675,43 @@ def test_a_tls_socket_of_ones_own(clients: Clients, authority: Authority) -> Non
     assert ws.is_ssl()
     ws.send("x" * 100_000)
     assert ws.recv() == "x" * 100_000
+
+
+def test_wss_over_a_socket_without_tls_is_an_error_unless_it_is_asked_for(
+    clients: Clients,
+) -> None:
+    peer = clients.serve(echo)
+    with (
+        socket.create_connection(("127.0.0.1", peer.port)) as sock,
+        pytest.raises(ValueError, match="sock speaks no TLS"),
+    ):
+        clients.connect_to("wss://localhost/", socket=sock)
+    sock = socket.create_connection(("127.0.0.1", peer.port))
+    ws = clients.connect_to("wss://localhost/", socket=sock, plain_socket=True)
+    ws.send("x")
+    assert ws.recv() == "x"
+
+
+def test_wss_over_a_socket_without_tls_is_an_error_of_an_app(serve: Serve) -> None:
+    peer = serve(echo)
+    errors: list[Exception] = []
+
+    def run(**options: Any) -> None:
+        sock = socket.create_connection(("127.0.0.1", peer.port))
+        with sock:
+            reactor.WebSocketApp(
+                "wss://localhost/",
+                socket=sock,
+                on_open=lambda app: app.close(),
+                on_error=lambda _, exc: errors.append(exc),
+                **options,
+            ).run_forever()
+
+    run()
+    assert [type(exc) for exc in errors] == [ValueError]
+    assert peer.requests == []
+    run(plain_socket=True)
+    assert len(peer.requests) == 1
 
 
 def test_a_tls_socket_put_in_by_hand_keeps_its_time_out(

@@ -423,6 +423,19 @@ def test_each_program_gets_an_exception_of_its_own() -> None:
     assert not hasattr(reset, "__notes__")
 
 
+def test_an_exception_that_cannot_be_copied_has_another_name() -> None:
+    class Odd(OSError):
+        def __init__(self, sock: object, what: str) -> None:
+            super().__init__(errno.EIO, what)
+
+        def __copy__(self) -> Odd:
+            raise TypeError
+
+    error = public(describe_loss(Odd(None, "broken in a wrapper")))
+    assert (type(error), error.errno) == (OSError, errno.EIO)
+    assert "broken in a wrapper" in str(error)
+
+
 def test_a_time_out_of_the_kernel_on_an_open_connection_is_a_time_out() -> None:
     error = public(describe_loss(TimeoutError(errno.ETIMEDOUT, "Connection timed out")))
     assert type(error) is reactor.WebSocketTimeoutException

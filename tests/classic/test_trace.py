@@ -125,7 +125,7 @@ def test_a_trace_of_a_conversation_is_the_same(library: Any, out: Lines) -> None
     key = "dGhlIHNhbXBsZSBub25jZQ=="
 
     def ping_and_echo(talk: Talk) -> None:
-        talk.upgrade("X-Name: value", then=build_frame(PING, b"hi"))
+        talk.upgrade("X-Name: für €", then=build_frame(PING, b"hi"))
         text, pong = talk.frame(), talk.frame()
         assert pong.payload == b"hi"
         talk.send(build_frame(TEXT, text.payload))
@@ -137,7 +137,7 @@ def test_a_trace_of_a_conversation_is_the_same(library: Any, out: Lines) -> None
         ws = library.create_connection(
             f"{peer.url}/path?query",
             get_mask_key=lambda _size: "abcd",
-            header={"Sec-WebSocket-Key": key, "User-Agent": "test"},
+            header={"Sec-WebSocket-Key": key, "User-Agent": "für €"},
             cookie="a=b",
         )
         ws.sock.settimeout(10)
@@ -152,7 +152,7 @@ def test_a_trace_of_a_conversation_is_the_same(library: Any, out: Lines) -> None
         f"Sec-WebSocket-Key: {key}",
         "Sec-WebSocket-Version: 13",
         "Connection: Upgrade",
-        "User-Agent: test",
+        "User-Agent: für €",
         "Cookie: a=b",
         "",
     }
@@ -167,7 +167,7 @@ def test_a_trace_of_a_conversation_is_the_same(library: Any, out: Lines) -> None
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-        "X-Name: value",
+        "X-Name: für €",
         "-----------------------",
         f"++Sent raw: {build_frame(TEXT, 'Grüße'.encode(), key=b'abcd')!r}",
         f"++Sent decoded: fin=1 opcode=1 data={'Grüße'.encode()!r}",

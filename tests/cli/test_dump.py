@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,10 @@ from pathlib import Path
 import pytest
 
 from reactor import Reactor, WebSocketProtocol
-from reactor.cli.dump import main
+from reactor.cli.dump import LONGEST, _unpack, main
 from reactor.cli.echo import Echo
+
+from ..support.peers import Serve, answer
 
 
 @contextmanager
@@ -71,6 +74,85 @@ def test_what_comes_is_shown_line_by_line() -> None:
         "[gzip] squeezed",
         "[zlib] deflated",
     ]
+
+
+class Wild(WebSocketProtocol):
+    """Says what would clear the screen, go back a line, or turn the writing around."""
+
+    def on_open(self) -> None:
+        self.send("a\x1b[2J\x9b1A\r\n\u202eb")
+        self.send("x" * 100_000)
+        self.send(bytes(100_000))
+        self.send(gzip.compress(b"\x1b]0;title\x07"))
+        self.ping(b"\x1b")
+        self.close(4000, "\x1b[2J\nfake")
+
+
+def squeezed(data: bytes, kind: str) -> bytes:
+    """Return *data* compressed, as wsdump unpacks it."""
+    if kind == "gzip":
+        return gzip.compress(data)
+    squeezer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return squeezer.compress(data) + squeezer.flush()
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib"])
+def test_no_more_is_unpacked_than_is_shown(kind: str) -> None:
+    bomb = squeezed(bytes(20_000_000), kind)
+    tracemalloc.start()
+    try:
+        text = _unpack(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+    assert text.startswith(f"[{kind}] \0\0")
+    assert text.endswith("\0... (and more)")
+    assert len(text) <= LONGEST
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib"])
+@pytest.mark.parametrize("text", ["", "a", "é" * LONGEST, "a" + "é" * LONGEST, "x" * LONGEST])
+def test_text_of_any_length_is_unpacked(text: str, kind: str) -> None:
+    shown = _unpack(squeezed(text.encode(), kind))
+    assert shown.startswith(f"[{kind}] {text[:30_000]}")
+    assert len(text.encode()) <= LONGEST or shown.endswith("... (and more)")
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zlib"])
+def test_what_cannot_be_unpacked_is_shown_as_it_is(kind: str) -> None:
+    for data in (squeezed(b"x" * 1000, kind)[:-2], squeezed(b"\xff", kind), b"\x1f\x8b", b"\0"):
+        assert _unpack(data) == repr(data)
+
+
+@pytest.mark.parametrize("raw", [["-r"], []])
+def test_what_comes_cannot_steer_the_terminal(raw: list[str]) -> None:
+    with server(Wild) as url:
+        result = dump(*raw, "-v", "--eof-wait", "20", url)
+    ours = ("\033[2K\033[E\033[34m< ", "\033[39m", "> ")
+    output = result.stdout
+    for text in ours if not raw else ():
+        output = output.replace(text, "")
+    lines = [line for line in output.splitlines() if line and not line.startswith("Press")]
+    assert lines == [
+        r"text: a\x1b[2J\x9b1A\r\n\u202eb",
+        f"text: {'x' * 65530}... (100006 characters)",
+        lines[2],
+        r"binary: [gzip] \x1b]0;title\x07",
+        r"ping: b'\x1b'",
+        r"close: 4000 \x1b[2J\nfake",
+    ]
+    assert lines[2].startswith(r"binary: b'\x00\x00")
+    assert len(lines[2]) < 66_000
+
+
+def test_an_error_of_the_server_cannot_steer_the_terminal(serve: Serve) -> None:
+    body = b"\x1b[2J" + "\x9b2J\u202e".encode()
+    peer = serve(answer("HTTP/1.1 403 No", f"Content-Length: {len(body)}", body=body))
+    result = dump("-r", "--eof-wait", "20", peer.url)
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("Handshake status 403 No -+-+- ")
+    assert line.endswith(r" -+-+- \x1b[2J\x9b2J\u202e")
 
 
 def test_verbose_shows_opcodes_and_control_frames() -> None:
@@ -249,7 +331,7 @@ def test_input_from_a_file_is_sent(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-p", "https://127.0.0.1:1", "ws://127.0.0.1:1/"]) == 2
+    assert main(["-p", "ftp://127.0.0.1:1", "ws://127.0.0.1:1/"]) == 2
     message = capsys.readouterr().err
-    assert "https" in message
+    assert "its scheme must be one of http, https, socks4" in message
     assert "Traceback" not in message

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,15 @@ def test_the_echo_server_sends_every_message_back() -> None:
         client.send(b"\x00\xff")
         run_until(loop, lambda: len(client.messages) == 2)
         assert client.messages == ["text", b"\x00\xff"]
+
+
+def test_the_echo_server_does_not_read_from_who_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("reactor.cli.echo.serve", lambda *_, **options: given.update(options) or 0)
+    assert main(["echo"]) == 0
+    assert given == {"on_overflow": "pause"}
 
 
 def test_the_feed_streams_trades_of_the_symbol_that_was_asked_for() -> None:

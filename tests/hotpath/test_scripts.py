@@ -54,7 +54,7 @@ def frames(draw: st.DrawFn, masked: bool) -> bytes:
     def frame(opcode: int, payload: bytes = b"", **more: Any) -> bytes:
         return build_frame(opcode, payload, **{"key": key, **more})
 
-    kind = draw(st.integers(0, 44)) - 15
+    kind = draw(st.integers(0, 46)) - 15
     if kind < 10:
         return frame(TEXT, draw(texts).encode())
     if kind < 15:
@@ -75,6 +75,9 @@ def frames(draw: st.DrawFn, masked: bool) -> bytes:
         return frame(CLOSE, draw(st.sampled_from([close_payload(1000, b"bye"), b""])))
     if kind < 26:
         return frame(TEXT, ZlibPeer().compress(draw(texts).encode() + b"squeezed"), rsv=4)
+    if kind > 29:  # more than one turn may deliver, with what comes before and behind
+        small = [frame(TEXT), frame(PING), frame(TEXT, fin=False) + frame(CONT)]
+        return draw(st.sampled_from(small)) * draw(st.sampled_from([700, 1023, 1024]))
     return draw(
         st.sampled_from(
             [
@@ -159,6 +162,7 @@ def scripts(draw: st.DrawFn) -> Script:
         "max_message_size": draw(st.sampled_from([1 << 24] * 4 + [5, 1000])),
         "write_limit": draw(st.sampled_from([1 << 24] * 4 + [1, 1000, 100000])),
         "high_water": draw(st.sampled_from([65536] * 3 + [0, 1, 1000])),
+        "on_overflow": draw(st.sampled_from(["raise"] * 3 + ["pause", "close"])),
     }
     options["low_water"] = options["high_water"] // 4
     if options["fragments"]:

@@ -25,12 +25,14 @@ from reactor.loop import EventLoop
 from reactor.options import ClientOptions, ServerOptions
 from reactor.poller import Selector
 from reactor.protocols.deflate import Agreement
-from reactor.protocols.http11 import Headers, Request, Response
+from reactor.protocols.headers import Headers
+from reactor.protocols.http11 import Request, Response
 from reactor.protocols.session import Role
 from reactor.sending import Sending
 from reactor.server import ServerConnection
 from reactor.timers import ManualClock
-from reactor.transports.stream import Stream, TLSStream
+from reactor.transports.stream import Stream
+from reactor.transports.tls_stream import TLSStream
 from reactor.url import parse_url
 
 from ..support.threads import Background
@@ -84,7 +86,10 @@ def attach(
         connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
     else:
         listener: Any = SimpleNamespace(
-            registry=loop.connections, connection_over=lambda connection: None
+            registry=loop.connections,
+            connections=set(),
+            connection_over=lambda connection: None,
+            leave=lambda address: None,
         )
         request = Request("GET", "/twin", Headers([]))
         checked = ServerOptions(**options)

@@ -126,6 +126,8 @@ class TestChunkedBody:
             b"5 5\r\nhello\r\n",
             b"F" * 16 + b"\r\nzz",
             b"1;" + b"x" * 300,
+            b"1" + b" " * 300,
+            b"1" + b" " * 300 + b"\r\nz\r\n",
             b"1;" + b"x" * 300 + b"\r\nz\r\n",
             b"2\r\ncdX\r\n2\r\nzz\r\n",
         ],
@@ -136,10 +138,28 @@ class TestChunkedBody:
         assert body_of(CHUNKED, data) == (expected, True)
         assert body_of(CHUNKED, *one_by_one(data)) == (expected, True)
 
-    def test_the_limit_inside_a_chunk(self):
-        limits = HeadLimits(max_body_size=7)
-        assert body_of(CHUNKED, self.BODY, limits=limits) == (b"hello, ", True)
-        assert body_of(CHUNKED, *one_by_one(self.BODY), limits=limits) == (b"hello, ", True)
+    @pytest.mark.parametrize(
+        ("limit", "body"),
+        [(2, b""), (7, b"hell"), (10, b"hello"), (20, b"hello"), (22, b"hello, ")],
+    )
+    def test_what_is_around_the_chunks_counts_towards_the_limit(self, limit, body):
+        limits = HeadLimits(max_body_size=limit)
+        assert body_of(CHUNKED, self.BODY, limits=limits) == (body, True)
+        assert body_of(CHUNKED, *one_by_one(self.BODY), limits=limits) == (body, True)
+
+    @pytest.mark.parametrize(
+        "chunk", [b"1\r\nx\r\n", b"1\nx\n", b"0001 \r\nx\r\n", b"1;" + b"y" * 200 + b"\r\nx\r\n"]
+    )
+    @pytest.mark.parametrize("piece", [1, 7, 1000, 1 << 20])
+    def test_the_smallest_chunks_are_read_no_further_than_the_limit(self, chunk, piece):
+        limits = HeadLimits(max_body_size=1000)
+        data = chunk * 1000
+        parser = BodyParser(read_response(b"HTTP/1.1 " + CHUNKED + b"\r\n\r\n"), limits)
+        taken = 0
+        while not parser.feed(data[taken : taken + piece]):
+            taken += piece
+        assert taken < 1000
+        assert parser.body in (b"x" * (1000 // len(chunk)), b"x" * (1000 // len(chunk) + 1))
 
     @given(st.binary(max_size=100), st.lists(st.integers(0, 100)))
     def test_any_bytes_give_the_same_body_in_any_pieces(self, data, cuts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactor.protocols import frames
+from reactor.protocols.events import Ping, Pong
 from reactor.protocols.frames import (
     OP_BINARY,
     OP_CLOSE,
@@ -24,6 +26,7 @@ from reactor.protocols.frames import (
     new_mask,
     parse_header,
     parse_messages,
+    parse_pings,
     serialize,
 )
 from tests.support.websocket_frames import (
@@ -50,6 +53,20 @@ class TestOpcodes:
         assert opcodes == (0x0, 0x1, 0x2, 0x8, 0x9, 0xA)
 
 
+@pytest.fixture
+def empty_pool() -> Iterator[None]:
+    """No key is left that was drawn before the test, nor afterwards one that the test had drawn."""
+
+    def forget() -> None:
+        frames._masks.clear()
+        if frames.compiled:
+            importlib.import_module("reactor.protocols._frames")._forget_masks()
+
+    forget()
+    yield
+    forget()
+
+
 class TestNewMask:
     def test_a_key_is_four_bytes(self):
         drawn = [new_mask() for _ in range(3000)]
@@ -63,6 +80,30 @@ class TestNewMask:
         drawn = [new_mask() for _ in range(5000)]
         for i in range(4):
             assert len({key[i] for key in drawn}) > 240
+
+    @pytest.mark.parametrize("size", [4, 5, 7, 8, 100, 2047, 2048, 2050, 100_000])
+    def test_a_generator_that_gives_another_number_of_bytes_is_good_for_its_keys(
+        self, monkeypatch, empty_pool, size
+    ):
+        given = []
+
+        def generator(_count: int) -> bytes:
+            given.append(bytes(i % 251 for i in range(size)))
+            return given[-1]
+
+        monkeypatch.setattr(os, "urandom", generator)
+        drawn = [new_mask() for _ in range(1500)]
+        assert all(type(key) is bytes and len(key) == 4 for key in drawn)
+        assert set(drawn) <= {given[0][i : i + 4] for i in range(0, size - 3, 4)}
+
+    @pytest.mark.parametrize("pool", [b"", b"abc", None, "abcd" * 512, bytearray(2048), 2048])
+    def test_a_generator_that_gives_no_key_is_an_error(self, monkeypatch, empty_pool, pool):
+        monkeypatch.setattr(os, "urandom", lambda _count: pool)
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"os\.urandom must return at least four bytes"):
+                new_mask()
+        monkeypatch.undo()
+        assert len(new_mask()) == 4
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
     def test_a_forked_child_draws_other_keys_than_its_parent(self):
@@ -341,6 +382,67 @@ class TestParseMessages:
         end = parse_messages(stream[:cut], 0, messages, masked, LIMIT)
         assert messages == expected[:whole]
         assert end == ends[whole]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 9])
+def test_no_more_messages_are_taken_than_wanted(key, most):
+    frame = build_frame(OP_TEXT, b"a", key=key)
+    messages: list[str | bytes] = ["before"]
+    end = parse_messages(frame * 3, 0, messages, key is not None, LIMIT, most)
+    taken = min(most, 3)
+    assert (messages, end) == (["before"] + ["a"] * taken, taken * len(frame))
+
+
+def take_pings(data: bytes, key: bytes | None, pos: int = 0, most: int = 100):
+    """Return the events, and the position that parse_pings stopped at."""
+    events: list[Ping | Pong] = []
+    end = parse_pings(data, pos, events, key is not None, most)
+    return events, end
+
+
+class TestParsePings:
+    def test_pings_and_pongs_in_a_run(self, key):
+        payloads = [b"", b"p", bytes(range(125))]
+        data = b"".join(
+            build_frame(opcode, payload, key=key)
+            for payload in payloads
+            for opcode in (OP_PING, OP_PONG)
+        )
+        events, end = take_pings(b"before" + data, key, pos=6)
+        assert events == [kind(payload) for payload in payloads for kind in (Ping, Pong)]
+        assert [type(event) for event in events] == [Ping, Pong] * 3
+        assert end == 6 + len(data)
+
+    def test_stops_without_judging_at_anything_else(self, key):
+        ping = build_frame(OP_PING, b"p", key=key)
+        other = KEY if key is None else None
+        for frame in (
+            build_frame(OP_TEXT, b"t", key=key),
+            build_frame(OP_CONT, key=key),
+            build_frame(OP_CLOSE, key=key),
+            build_frame(0xB, key=key),
+            build_frame(OP_PING, fin=False, key=key),
+            build_frame(OP_PONG, rsv=4, key=key),
+            build_frame(OP_PING, bytes(126), key=key),
+            build_frame(OP_PING, b"x", length_bits=16, key=key),
+            build_frame(OP_PING, b"x", length_bits=64, key=key),
+            build_frame(OP_PING, b"x", key=other),
+        ):
+            assert take_pings(ping + frame + ping, key) == ([Ping(b"p")], len(ping))
+
+    def test_stops_at_a_frame_that_is_not_whole(self, key):
+        first, second = (build_frame(OP_PING, payload, key=key) for payload in (b"1", b"22"))
+        for size in range(len(second)):
+            assert take_pings(first + second[:size], key) == ([Ping(b"1")], len(first))
+
+    def test_no_more_are_taken_than_wanted(self, key):
+        frame = build_frame(OP_PONG, key=key)
+        for most in range(5):
+            taken = min(most, 3)
+            assert take_pings(frame * 3, key, most=most) == (
+                [Pong(b"")] * taken,
+                taken * len(frame),
+            )
 
 
 def test_large_payloads_are_masked_right_when_threads_begin_at_once() -> None:

@@ -67,20 +67,67 @@ pieces = st.one_of(
 )
 
 
+streams = st.lists(pieces, max_size=6).map(b"".join)
+
+
 @given(
-    st.lists(pieces, max_size=4).map(b"".join),
+    streams,
     st.integers(0, 4),
     st.booleans(),
     st.sampled_from([0, 10, 126, 70000]),
     st.integers(0, 20),
+    st.integers(0, 3),
 )
-def test_they_parse_alike(data: bytes, pos: int, masked: bool, limit: int, missing: int) -> None:
+def test_they_parse_alike(
+    data: bytes, pos: int, masked: bool, limit: int, missing: int, most: int
+) -> None:
+    data = data[: len(data) - missing]
+    for more in ((), (most,)):
+        taken: list[Any] = []
+        expected: list[Any] = []
+        end = compiled.parse_messages(data, pos, taken, masked, limit, *more)
+        assert end == PURE.parse_messages(data, pos, expected, masked, limit, *more)
+        assert taken == expected
+        assert len(taken) <= most or not more
+
+
+pings = st.builds(
+    PURE.serialize,
+    st.sampled_from([9, 9, 10]),
+    st.binary(max_size=3) | st.integers(124, 127).map(bytes),
+    masks,
+    st.sampled_from([True] * 5 + [False]),
+    st.sampled_from([0] * 5 + [4]),
+)
+
+
+@given(
+    st.lists(pings | pieces, max_size=6).map(b"".join),
+    st.integers(0, 4),
+    st.booleans(),
+    st.integers(0, 8),
+    st.integers(0, 6),
+)
+def test_they_parse_pings_alike(
+    data: bytes, pos: int, masked: bool, missing: int, most: int
+) -> None:
     data = data[: len(data) - missing]
     taken: list[Any] = []
     expected: list[Any] = []
-    end = compiled.parse_messages(data, pos, taken, masked, limit)
-    assert end == PURE.parse_messages(data, pos, expected, masked, limit)
+    end = compiled.parse_pings(data, pos, taken, masked, most)
+    assert end == PURE.parse_pings(data, pos, expected, masked, most)
     assert taken == expected
+    assert [type(event) for event in taken] == [type(event) for event in expected]
+    assert len(taken) <= most
+
+
+@given(streams, st.integers(0, 4), st.integers(0, 20))
+def test_they_parse_headers_alike(data: bytes, pos: int, missing: int) -> None:
+    data = data[: len(data) - missing]
+    header, expected = compiled.parse_header(data, pos), PURE.parse_header(data, pos)
+    assert header == expected
+    assert header is None or header._asdict() == expected._asdict()
+    assert list(map(type, header or ())) == list(map(type, expected or ()))
 
 
 @pytest.mark.parametrize("length", [1 << 62, 1 << 63, (1 << 64) - 1])

@@ -17,7 +17,12 @@ from reactor.exceptions import (
     WebSocketProtocolException,
 )
 from reactor.protocols.frames import OP_BINARY, OP_CONT, OP_TEXT
-from reactor.protocols.messages import MessageAssembler, MessageLimits, decode_text
+from reactor.protocols.messages import (
+    MessageAssembler,
+    MessageLimits,
+    bytes_per_character,
+    decode_text,
+)
 
 #: Well-formed, at the edges of what UTF-8 can say; noncharacters are allowed in text.
 GOOD = {
@@ -152,6 +157,20 @@ class TestDecodeText:
     def test_a_character_that_is_cut_short_is_ill_formed(self, data):
         with pytest.raises(WebSocketPayloadException, match="UTF-8"):
             decode_text(data)
+
+
+@pytest.mark.parametrize(
+    ("character", "width"),
+    [
+        *[("a", 1), ("\x7f", 1), ("\x80", 1), ("\xff", 1)],
+        *[("\u0100", 2), ("\uffff", 2), ("\U00010000", 4), ("\U0010ffff", 4)],
+    ],
+)
+@pytest.mark.parametrize("length", [1, 2, 3, 1000])
+def test_bytes_of_memory_for_each_character(character: str, width: int, length: int) -> None:
+    assert bytes_per_character("a" * (length - 1) + character) == width
+    assert bytes_per_character((character * length).encode().decode()) == width
+    assert bytes_per_character("") == 1
 
 
 class TestSequence:

@@ -241,6 +241,36 @@ class TestSending:
         assert [frame.mask for frame in frames] == drawn
         assert frames[0].payload == b"text"
 
+    @pytest.mark.parametrize(
+        ("key", "error"),
+        [
+            (b"", ValueError),
+            (b"abc", ValueError),
+            (b"abcde", ValueError),
+            ("abc", ValueError),
+            (None, TypeError),
+            (1234, TypeError),
+            ([1, 2, 3, 4], TypeError),
+        ],
+    )
+    def test_a_key_of_its_own_source_that_is_none_is_an_error(self, key, error):
+        end = End(Role.CLIENT, new_mask=lambda: key)
+        for send in (
+            lambda: end.session.send("text"),
+            lambda: end.session.send(b"binary"),
+            lambda: end.session.send_fragment("a", False),
+            lambda: end.session.ping(b"ping"),
+            lambda: end.take(end.frame(PING, b"automatic")),
+        ):
+            with pytest.raises(error, match="a masking key is four bytes"):
+                send()
+        assert not end.session.output
+
+    def test_a_key_may_be_a_text_of_four_characters(self):
+        end = End(Role.CLIENT, new_mask=lambda: "\xff\x00ab")
+        end.session.send("text")
+        assert [frame.mask for frame in end.put_out()] == [b"\xff\x00ab"]
+
     def test_a_server_draws_no_keys(self):
         def draw() -> bytes:
             raise AssertionError("a key was drawn")

@@ -7,6 +7,7 @@ another session.
 from __future__ import annotations
 
 import random
+import re
 import tracemalloc
 from typing import Any
 
@@ -325,6 +326,42 @@ class TestLimits:
             assert failure_in(events).close_code == CloseCode.MESSAGE_TOO_BIG
             assert peak < 5_000_000  # the megabyte that came may be there four times, no more
 
+    @pytest.mark.parametrize(
+        "text",
+        ["\U0001f600" + "a" * 250, "a" * 250 + "\U0001f600", "a" * 498 + "\u0434\u0434\u0434"],
+        ids=["four bytes, first", "four bytes, last", "two bytes"],
+    )
+    @pytest.mark.parametrize("parts", [1, 2, 5])
+    def test_a_text_counts_what_it_takes_in_memory(
+        self, role: Role, monkeypatch: pytest.MonkeyPatch, text: str, parts: int
+    ) -> None:
+        """One wide character makes all of them wide."""
+        monkeypatch.setattr("reactor.protocols.messages.LARGE_TEXT", 1000)
+        octets = text.encode()
+        pieces = cut(octets, [len(octets) * i // parts for i in range(1, parts)])
+        end = CompressedEnd(role, max_message_size=1000)
+        error = failure_in(end.take(*end.compressed(TEXT, *pieces)))
+        assert isinstance(error, WebSocketMessageTooBigException)
+        assert re.search(r"at least 100[24] bytes of memory.* max_message_size=1000", str(error))
+
+    @pytest.mark.parametrize("text", ["a" * 1000, "\xe9" * 500, "\u0434" * 500, "\U0001f600" * 250])
+    def test_and_no_more(self, role: Role, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        monkeypatch.setattr("reactor.protocols.messages.LARGE_TEXT", 1000)
+        end = CompressedEnd(role, max_message_size=1000)
+        for _ in range(3):
+            assert end.take(*end.compressed(TEXT, text.encode())) == [text]
+
+    def test_that_is_for_large_texts_only(self, role: Role) -> None:
+        text = "a" * 900 + "\U0001f600"
+        end = CompressedEnd(role, max_message_size=1000)
+        assert end.take(*end.compressed(TEXT, text.encode())) == [text]
+
+    def test_and_for_compressed_ones(self, role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("reactor.protocols.messages.LARGE_TEXT", 1000)
+        text = "a" * 900 + "\U0001f600"
+        end = CompressedEnd(role, max_message_size=1000)
+        assert end.take(*end.fragments(TEXT, text[:5].encode(), text[5:].encode())) == [text]
+
     def test_nothing_that_inflates_to_nothing_is_kept(self, role: Role) -> None:
         end = CompressedEnd(role, max_message_size=1000)
         empty = b"\x00\x00\x00\xff\xff" * 10_000
@@ -378,11 +415,13 @@ class TestFragmentSize:
         end = CompressedEnd(role, fragments=True, fragment_size=1 << 16, max_message_size=1 << 27)
         frame = end.frame(BINARY, MEGABYTE * 50 + b"\x00", rsv=RSV1)
         first = end.session.receive(frame)
-        assert [len(event.payload) for event in first if isinstance(event, Data)] == [65537]
+        came = sum(len(event.payload) for event in first if isinstance(event, Data))
+        assert {len(event.payload) for event in first if isinstance(event, Data)} == {65537}
+        assert came < 2 << 20
         assert end.session.unfinished
         rest = list(receive(end.session, b""))
         assert sum(len(event.payload) for event in rest if isinstance(event, Data)) == (
-            (50 << 20) - 65537
+            (50 << 20) - came
         )
         assert not end.session.unfinished
         assert end.take(end.frame(PING, b"next")) == [Ping(b"next")]

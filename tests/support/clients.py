@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from types import TracebackType
 from typing import Any
 
@@ -160,3 +161,29 @@ class RawClient:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class RawTLSClient(RawClient):
+    """The same over TLS.
+
+    Parameters:
+        context: says whom it trusts.
+    """
+
+    def __init__(self, loop: EventLoop, address: Any, context: ssl.SSLContext) -> None:
+        super().__init__(loop, address)
+        self.sock: ssl.SSLSocket = context.wrap_socket(
+            self.sock, server_hostname=address[0], do_handshake_on_connect=False
+        )
+        run_until(loop, self._shake_hands)
+
+    def _shake_hands(self) -> bool:
+        try:
+            self.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def pump(self) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            super().pump()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import FunctionType
+from typing import Any
 
 from reactor.loop import EventLoop
 from reactor.poller import Poller
@@ -35,3 +37,10 @@ def replace_method(
         poller.__class__ = kind
 
     return undo
+
+
+def as_library_code(function: Callable[..., Any], module: str = "transports.any") -> Any:
+    """The same function, as if a module of the package had defined it."""
+    assert isinstance(function, FunctionType)
+    namespace = dict(function.__globals__, __name__=f"reactor.{module}")
+    return FunctionType(function.__code__, namespace, function.__name__, None, function.__closure__)

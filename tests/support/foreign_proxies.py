@@ -15,11 +15,14 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-#: What each of them speaks. pproxy takes a SOCKS4a name for a part of the stream.
+#: What each of them speaks, some of them within TLS. pproxy takes a SOCKS4a name for a part of the
+#: stream.
 PEERS = {
     "pproxy": ("http", "socks4", "socks5", "socks5h"),
     "proxy.py": ("http",),
     "tiny-proxy": ("http", "socks4", "socks4a", "socks5", "socks5h"),
+    "pproxy+tls": ("https",),
+    "proxy.py+tls": ("https",),
 }
 
 
@@ -29,13 +32,22 @@ class ForeignProxy:
     Parameters:
         name: one of PEERS.
         username, password: what it demands; None: nothing.
+        certificate: paths to a certificate and its key, for those that speak TLS.
     """
 
-    def __init__(self, name: str, username: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        username: str | None = None,
+        password: str | None = None,
+        certificate: tuple[str, str] | None = None,
+    ) -> None:
         credentials = [] if username is None else [username, password or ""]
         self._name = name
+        name, _, tls = name.partition("+")
+        options = json.dumps([credentials, certificate if tls else None])
         self._process = subprocess.Popen(
-            [sys.executable, __file__, name, *credentials],
+            [sys.executable, __file__, name, options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -49,7 +61,7 @@ class ForeignProxy:
             line = self._process.stdout.readline()
             assert line, f"{self._name} did not start"
             self._ports = json.loads(line)
-        return self._ports[kind.rstrip("ah")]
+        return self._ports["http" if kind == "https" else kind.rstrip("ah")]
 
     def url(self, kind: str, credentials: str = "") -> str:
         """Return the URL of the proxy; *credentials* are "user:password" as a URL has them."""
@@ -82,14 +94,17 @@ def announce(**ports: int) -> None:
     print(json.dumps(ports), flush=True)
 
 
-def serve_pproxy(*credentials: str) -> None:
+def serve_pproxy(credentials: list[str], certificate: list[str] | None) -> None:
     import asyncio
 
     import pproxy
 
     async def serve() -> None:
         users = f"#{':'.join(credentials)}" if credentials else ""
-        server = pproxy.Server(f"http+socks4+socks5://127.0.0.1:0{users}")
+        kinds = "http+socks4+socks5" if certificate is None else "http+ssl"
+        server = pproxy.Server(f"{kinds}://127.0.0.1:0{users}")
+        if certificate is not None:
+            server.sslserver.load_cert_chain(*certificate)
         # authtime: by default, whoever was let in once needs no password any more.
         listening = await server.start_server({"rserver": [], "authtime": -1})
         port = listening.sockets[0].getsockname()[1]
@@ -99,11 +114,13 @@ def serve_pproxy(*credentials: str) -> None:
     asyncio.run(serve())
 
 
-def serve_proxy_py(*credentials: str) -> None:
+def serve_proxy_py(credentials: list[str], certificate: list[str] | None) -> None:
     arguments = ["--hostname=127.0.0.1", "--port=0", "--num-acceptors=1", "--num-workers=1"]
     arguments += ["--log-level=CRITICAL"]
     if credentials:
         arguments += [f"--basic-auth={':'.join(credentials)}"]
+    if certificate is not None:
+        arguments += [f"--cert-file={certificate[0]}", f"--key-file={certificate[1]}"]
     with TemporaryDirectory() as folder:
         os.environ["HOME"] = folder  # it makes a directory there, already when imported
         import proxy
@@ -113,7 +130,7 @@ def serve_proxy_py(*credentials: str) -> None:
             sys.stdin.read()
 
 
-def serve_tiny_proxy(*credentials: str) -> None:
+def serve_tiny_proxy(credentials: list[str], _: list[str] | None) -> None:
     import logging
 
     import anyio
@@ -142,4 +159,4 @@ def serve_tiny_proxy(*credentials: str) -> None:
 SERVERS = {"pproxy": serve_pproxy, "proxy.py": serve_proxy_py, "tiny-proxy": serve_tiny_proxy}
 
 if __name__ == "__main__":
-    SERVERS[sys.argv[1]](*sys.argv[2:])
+    SERVERS[sys.argv[1]](*json.loads(sys.argv[2]))

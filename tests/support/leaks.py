@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Threads of the package that end by themselves when their work is done.
+#: Threads of the package that end by themselves when their work is done; their names begin so.
 HELPER = "reactor-helper"
 
 
@@ -35,7 +35,7 @@ def nothing_left() -> Iterator[None]:
     assert not left, f"left open: {left}"
     running = set(threading.enumerate()) - threads
     for thread in running:
-        if thread.name == HELPER:
+        if thread.name.startswith(HELPER):
             thread.join(5.0)
     running = {thread for thread in running if thread.is_alive()}
     assert not running, f"left running: {running}"

@@ -18,7 +18,8 @@ from reactor import Reactor, WebSocketProtocol, client_connection
 from reactor.connect import Upgraded
 from reactor.options import ClientOptions
 from reactor.protocols.deflate import Agreement
-from reactor.protocols.http11 import Headers, Response
+from reactor.protocols.headers import Headers
+from reactor.protocols.http11 import Response
 from reactor.tasks import wait
 from reactor.timers import ManualClock
 from reactor.url import parse_url

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from .peers import Script, Talk, http, silence
 
+#: The kinds of proxies to which nobody speaks TLS. For the other kind: tests/test_https_proxies.py.
+PLAIN_KINDS = ("http", "socks4", "socks4a", "socks5", "socks5h")
+
 OK4 = b"\x00\x5a\x00\x00\x00\x00\x00\x00"
 OK5 = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
 

@@ -6,6 +6,8 @@ import socket
 import ssl
 from typing import Any
 
+from reactor.transports.tls_nested import NestedTLS
+
 from .certificates import Authority
 
 
@@ -17,7 +19,7 @@ class TLSPeer:
         ended: "" until the end is seen; then "close_notify", or "EOF" if there was none.
     """
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+    def __init__(self, sock: Any, context: ssl.SSLContext) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -25,7 +27,8 @@ class TLSPeer:
         self.received = b""
         self.ended = ""
 
-    def shake_hands(self, near: ssl.SSLSocket) -> None:
+    def shake_hands(self, near: ssl.SSLSocket | NestedTLS) -> None:
+        """Do the handshake, to the end of both sides."""
         done: set[object] = set()
         while len(done) < 2:
             for end in (near, self._tls):
@@ -34,7 +37,7 @@ class TLSPeer:
                     done.add(end)
                 except ssl.SSLWantReadError:
                     pass
-                self._push()
+                self.push()
                 self._pull()
 
     def _pull(self) -> None:
@@ -45,7 +48,8 @@ class TLSPeer:
         except BlockingIOError:
             pass
 
-    def _push(self) -> None:
+    def push(self) -> None:
+        """Send what TLS has to say."""
         if self._outgoing.pending:
             self.send_raw(self._outgoing.read())
 
@@ -83,7 +87,7 @@ class TLSPeer:
             self._tls.unwrap()
         except ssl.SSLWantReadError:
             pass
-        self._push()
+        self.push()
 
     def close(self) -> None:
         """Close the socket, without a word."""
@@ -103,5 +107,37 @@ def tls_pair(
     )
     assert type(sock) is kind
     peer = TLSPeer(far, authority.server_context)
+    peer.shake_hands(sock)
+    return sock, peer
+
+
+class Tunnel:
+    """What TLSPeer asks of a socket, over the far end of another TLS connection."""
+
+    def __init__(self, outer: TLSPeer) -> None:
+        self.outer = outer
+
+    def setblocking(self, flag: bool) -> None:
+        assert not flag
+
+    def recv(self, _: int) -> bytes:
+        data = self.outer.look()
+        if not data and not self.outer.ended:
+            raise BlockingIOError
+        return data
+
+    def send(self, data: bytes) -> int:
+        self.outer.send(data)
+        return len(data)
+
+    def close(self) -> None:
+        self.outer.close()
+
+
+def nested_pair(authority: Authority, **nested: Any) -> tuple[NestedTLS, TLSPeer]:
+    """Return a non-blocking NestedTLS and its far end, with TLS between them in both layers."""
+    outer, far = tls_pair(authority)
+    sock = NestedTLS(outer, authority.client_context(), "localhost", **nested)
+    peer = TLSPeer(Tunnel(far), authority.server_context)
     peer.shake_hands(sock)
     return sock, peer

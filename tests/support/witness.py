@@ -11,6 +11,8 @@ class Witness:
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.filled = 0
+        self.unwritable = False  # how often the queue has passed its high mark
         self.actions: dict[str, Callable[[], object]] = {}
 
     def _note(self, *event: Any) -> None:
@@ -23,8 +25,14 @@ class Witness:
     def eof_received(self) -> None:
         self._note("eof")
 
+    def queue_filled(self) -> None:
+        self.filled += 1
+
     def queue_drained(self) -> None:
         self._note("drained")
+
+    def write_failed(self) -> None:
+        self.unwritable = True
 
     def connection_lost(self, error: Exception | None) -> None:
         self._note("lost", error)

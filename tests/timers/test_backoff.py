@@ -131,3 +131,45 @@ class TestValidation:
     def test_it_is_immutable(self):
         with pytest.raises(dataclasses.FrozenInstanceError):
             Backoff().first = 2.0
+
+
+class TestAsked:
+    """What a server asks for with Retry-After."""
+
+    @pytest.mark.parametrize(("draw", "wait"), [(0.0, 40.0), (0.5, 50.0), (0.999, 59.98)])
+    def test_up_to_half_is_added(self, draw, wait):
+        backoff = Backoff(first=1.0, cap=60.0)
+        assert backoff.delay(0, lambda: draw, asked=40.0) == pytest.approx(wait)
+
+    def test_without_jitter_it_is_what_was_asked_for(self):
+        assert Backoff(first=1.0, cap=60.0, jitter=False).delay(0, asked=40.0) == 40.0
+
+    @pytest.mark.parametrize("asked", [0.0, -5.0, -math.inf])
+    def test_who_asks_for_nothing_changes_nothing(self, asked):
+        assert Backoff(first=1.0, jitter=False).delay(3, asked=asked) == 8.0
+
+    def test_the_policys_wait_may_be_longer(self):
+        assert Backoff(first=1.0, jitter=False).delay(3, asked=5.0) == 8.0
+
+    @pytest.mark.parametrize("asked", [60.1, 1e9, math.inf])
+    def test_the_cap_holds_for_it_too(self, asked):
+        backoff = Backoff(first=1.0, cap=60.0)
+        assert backoff.delay(0, lambda: 0.0, asked=asked) == 60.0
+        assert backoff.delay(0, lambda: 0.5, asked=asked) == 75.0
+
+    @pytest.mark.parametrize(("limit", "wait"), [(600.0, 500.0), (100.0, 100.0), (0, 1.0)])
+    def test_it_may_have_a_cap_of_its_own(self, limit, wait):
+        backoff = Backoff(first=1.0, cap=60.0, jitter=False, retry_after_cap=limit)
+        assert backoff.delay(0, asked=500.0) == wait
+
+    def test_a_fixed_wait_is_the_cap(self):
+        assert Backoff.fixed(2.0).delay(0, asked=30.0) == 2.0
+        assert Backoff.fixed(2.0, retry_after_cap=60.0).delay(0, asked=30.0) == 30.0
+
+    def test_it_does_not_bring_back_who_gives_up(self):
+        assert Backoff(max_attempts=0).delay(0, asked=5.0) is None
+
+    @pytest.mark.parametrize("limit", [-1.0, math.inf, math.nan])
+    def test_a_cap_that_is_none(self, limit):
+        with pytest.raises(ValueError, match="retry_after_cap must be None, or 0 or more seconds"):
+            Backoff(retry_after_cap=limit)

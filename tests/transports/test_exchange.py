@@ -5,15 +5,32 @@ What the handshakes make of it has tests with the connect pipeline and with the 
 
 from __future__ import annotations
 
+import errno
+import select
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import pytest
 
-from reactor.exceptions import WebSocketConnectException, WebSocketTimeoutException
+from reactor.exceptions import (
+    WebSocketConnectException,
+    WebSocketHandshakeException,
+    WebSocketTimeoutException,
+    WebSocketTLSException,
+)
 from reactor.protocols.http11 import HeadLimits
 from reactor.tasks import Wait, run_blocking
-from reactor.transports.exchange import read_response
+from reactor.transports.exchange import Sent, read_more, read_response, send_request
+
+from ..support.certificates import Authority
+from ..support.peers import ScriptedPeer, Talk, http
+from ..support.sockets import drain
+from ..support.tls_peer import TLSPeer, tls_pair
+from ..support.turns import CountedTLS, run_counted, told_singly
+
+T = TypeVar("T")
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n"
 
@@ -62,3 +79,217 @@ def test_a_socket_that_somebody_has_closed_is_an_error_of_the_connect(
     pair[0].close()
     with pytest.raises(WebSocketConnectException):
         run_blocking(read_response(pair[0], None, "host", HeadLimits()))
+
+
+def test_an_answer_in_the_smallest_records_of_tls_is_read_record_by_record_each_turn(
+    authority: Authority,
+) -> None:
+    with told_singly(authority, HEAD) as sock:
+        result, reads = run_counted(read_response(sock, 5.0, "host", HeadLimits()), sock)
+    assert result[0].status == 101
+    assert sum(reads) == len(HEAD)
+    assert max(reads) == 1
+
+
+def test_interim_responses_in_the_smallest_records_are_so_too(authority: Authority) -> None:
+    heads = b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + HEAD
+    with told_singly(authority, heads) as sock:
+        result, reads = run_counted(read_response(sock, 5.0, "host", HeadLimits()), sock)
+    assert result[0].status == 101
+    assert max(reads) == 1
+
+
+def test_what_tls_holds_back_of_a_record_is_read_in_the_next_turn(authority: Authority) -> None:
+    sock, peer = tls_pair(authority, CountedTLS)
+    with sock:
+        peer.send(b"abcdef")
+        assert sock.recv(2) == b"ab"
+        coroutine = read_more(sock, 5.0, "host", 3)
+        assert coroutine.send(None).__class__.__name__ == "Now"
+        assert coroutine.send(1.0) == Wait((), (), 1.0)
+        with pytest.raises(StopIteration) as ended:
+            coroutine.send(set())
+        assert ended.value.value == b"cde"
+    peer.close()
+
+
+def test_more_that_does_not_come_by_the_deadline(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    coroutine = read_more(pair[0], 5.0, "host")
+    coroutine.send(None)
+    with pytest.raises(WebSocketTimeoutException, match=r"timed out in the opening .* host$"):
+        coroutine.send(set())
+
+
+# --- an answer in spite of a write that fails -----------------------------------------------------
+
+LARGE = bytes(8 << 20)  # more than the kernel takes
+
+BUSY = http("HTTP/1.1 503 Busy", "Content-Length: 0")
+
+
+async def ask(sock: socket.socket, request: bytes, until: float | None = None) -> int:
+    """Return the status of the answer."""
+    sent = await send_request(sock, request, until, "host")
+    response, _ = await read_response(sock, until, "host", HeadLimits(), sent=sent)
+    return response.status
+
+
+def finish(coroutine: Coroutine[Any, Any, T], meanwhile: Callable[[], object] = int) -> T:
+    """Go on as if the socket were always ready, to the end; return the result."""
+    while True:
+        meanwhile()
+        try:
+            coroutine.send({True})
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def wait_for_reset(sock: socket.socket) -> None:
+    """Write to a peer that has closed until the kernel knows, below TLS if there is any."""
+    poll = select.poll()
+    poll.register(sock, select.POLLHUP)
+    socket.socket.send(sock, b"x")
+    assert poll.poll(5000)
+
+
+@pytest.fixture
+def closed_with_an_answer() -> Iterator[socket.socket]:
+    """A connection whose peer has answered, and has closed so that a write fails."""
+
+    def script(talk: Talk) -> None:
+        talk.send(BUSY)
+        talk.end()
+
+    with ScriptedPeer(script) as peer, socket.create_connection(("127.0.0.1", peer.port)) as sock:
+        sock.setblocking(False)
+        select.select([sock], [], [], 5)
+        sock.shutdown(socket.SHUT_WR)
+        yield sock
+
+
+def test_an_answer_is_read_though_the_request_cannot_be_written(
+    closed_with_an_answer: socket.socket,
+) -> None:
+    assert run_blocking(ask(closed_with_an_answer, b"GET / HTTP/1.1\r\n\r\n")) == 503
+
+
+def test_without_an_answer_the_error_of_the_write_counts(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peer = pair
+    peer.close()
+    with pytest.raises(WebSocketConnectException, match="Broken pipe") as caught:
+        run_blocking(ask(ours, b"GET / HTTP/1.1\r\n\r\n"))
+    assert caught.value.errno == errno.EPIPE
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_answer_ends_a_request_that_nobody_reads(
+    pair: tuple[socket.socket, socket.socket], exact: bool
+) -> None:
+    ours, peer = pair
+
+    async def exchange() -> tuple[int, bytes]:
+        sent = await send_request(ours, LARGE, None, "host")
+        response, parser = await read_response(
+            ours, None, "host", HeadLimits(), sent=sent, exact=exact
+        )
+        return response.status, parser.leftover
+
+    coroutine = exchange()
+    fd = ours.fileno()
+    assert coroutine.send(None) == Wait((fd,), (fd,), None)
+    peer.send(BUSY + b"behind")
+    assert finish(coroutine) == (503, b"" if exact else b"behind")
+    if exact:
+        assert ours.recv(100) == b"behind"
+
+
+def test_a_request_that_nobody_reads_is_given_up_at_the_deadline(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    coroutine = send_request(pair[0], LARGE, 5.0, "host")
+    coroutine.send(None)
+    with pytest.raises(WebSocketTimeoutException, match=r"timed out in the opening .* host$"):
+        coroutine.send(set())
+
+
+def test_a_large_request_is_written_as_the_peer_reads_it(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peer = pair
+    coroutine = send_request(ours, LARGE, None, "host")
+    coroutine.send(None)
+    received: list[bytes] = []
+    assert finish(coroutine, lambda: received.append(peer.recv(1 << 20))) == Sent()
+    peer.setblocking(False)
+    assert sum(map(len, received)) + drain(peer) == len(LARGE)
+
+
+def test_a_peer_that_ends_its_side_while_a_request_is_written_has_not_answered(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peer = pair
+    peer.shutdown(socket.SHUT_WR)
+    with pytest.raises(WebSocketHandshakeException):
+        run_blocking(ask(ours, LARGE))
+
+
+# --- the same over TLS ----------------------------------------------------------------------------
+
+
+def tls_connection(authority: Authority, server: ssl.SSLContext) -> tuple[ssl.SSLSocket, TLSPeer]:
+    """Both ends of a connection over TCP, whose handshake is done for the client."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        near = socket.create_connection(listening.getsockname())
+        far, _ = listening.accept()
+    near.setblocking(False)
+    sock = authority.client_context().wrap_socket(
+        near, server_hostname="localhost", do_handshake_on_connect=False
+    )
+    return sock, TLSPeer(far, server)
+
+
+def test_the_alert_of_a_server_that_misses_our_certificate_is_told(authority: Authority) -> None:
+    """In TLS 1.3 it comes when our handshake is over, and our request fails to be written."""
+    server = authority.issue("localhost")
+    server.minimum_version = ssl.TLSVersion.TLSv1_3
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(authority.ca_file)
+    sock, peer = tls_connection(authority, server)
+    with sock:
+        with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
+            peer.shake_hands(sock)
+        peer.push()
+        peer.close()
+        wait_for_reset(sock)
+        with pytest.raises(WebSocketTLSException, match=r"host .* certificate required") as caught:
+            run_blocking(ask(sock, b"GET / HTTP/1.1\r\n\r\n"))
+    assert caught.value.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+
+
+def test_an_answer_over_tls_is_read_though_the_request_cannot_be_written(
+    authority: Authority,
+) -> None:
+    sock, peer = tls_connection(authority, authority.server_context)
+    with sock:
+        peer.shake_hands(sock)
+        peer.send(BUSY)
+        peer.close()
+        wait_for_reset(sock)
+        assert run_blocking(ask(sock, b"GET / HTTP/1.1\r\n\r\n")) == 503
+
+
+def test_an_answer_over_tls_ends_a_request_that_nobody_reads(authority: Authority) -> None:
+    sock, peer = tls_connection(authority, authority.server_context)
+    with sock:
+        peer.shake_hands(sock)
+        coroutine = ask(sock, LARGE)
+        coroutine.send(None)
+        peer.send(BUSY)
+        select.select([sock], [], [], 5)
+        assert finish(coroutine) == 503
+        peer.close()

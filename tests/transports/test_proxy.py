@@ -34,13 +34,14 @@ from reactor import (
 from reactor.proxies import parse_proxy
 from reactor.tasks import Task, now, run_blocking, sleep
 from reactor.timers import ManualClock
-from reactor.transports.proxy import KINDS, Proxy, dial_through
+from reactor.transports.proxy import Proxy, dial_through
 
 from ..support.driving import run_until
 from ..support.peers import Script, ScriptedPeer, Talk, http, silence
 from ..support.socks import (
     OK4,
     OK5,
+    PLAIN_KINDS,
     Asked,
     accepting,
     read_request,
@@ -55,7 +56,7 @@ Serve = Callable[..., ScriptedPeer]
 Run = Callable[[Coroutine[Any, Any, T]], T]
 Result = tuple[socket.socket, bytes]
 
-SOCKS = [kind for kind in KINDS if kind != "http"]
+SOCKS = [kind for kind in PLAIN_KINDS if kind != "http"]
 ESTABLISHED = http("HTTP/1.1 200 Connection established")
 
 
@@ -566,7 +567,7 @@ def test_a_name_that_is_too_long_for_socks5(serve: Serve, dial: Dial) -> None:
 
 
 @settings(max_examples=40)
-@given(data=st.binary(max_size=40), kind=st.sampled_from(sorted(KINDS)))
+@given(data=st.binary(max_size=40), kind=st.sampled_from(sorted(PLAIN_KINDS)))
 def test_no_answer_raises_anything_else(data: bytes, kind: str) -> None:
     def script(talk: Talk) -> None:
         talk.recv()
@@ -588,7 +589,7 @@ def test_no_answer_raises_anything_else(data: bytes, kind: str) -> None:
 # --- all kinds ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 def test_a_connection_that_is_lost(serve: Serve, dial: Dial, kind: str) -> None:
     def script(talk: Talk) -> None:
         read_request(talk, kind)
@@ -602,7 +603,7 @@ def test_a_connection_that_is_lost(serve: Serve, dial: Dial, kind: str) -> None:
     assert f"the proxy {kind}://127.0.0.1:{peer.port} " in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 def test_a_proxy_that_is_not_there(dial: Dial, kind: str) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -670,7 +671,7 @@ def mute(kind: str) -> Script:
     return script
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 @pytest.mark.parametrize("script", [silence, mute], ids=["silent", "mute"])
 def test_a_silent_proxy_ends_at_the_deadline(
     serve: Serve, dial: Dial, kind: str, script: Any
@@ -680,7 +681,7 @@ def test_a_silent_proxy_ends_at_the_deadline(
         dial(peer, kind, seconds=0.05)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 def test_a_proxy_that_does_not_answer_the_syn(dial: Dial, kind: str) -> None:
     with ExitStack() as stack:
         listening = stack.enter_context(socket.socket())
@@ -695,7 +696,7 @@ def test_a_proxy_that_does_not_answer_the_syn(dial: Dial, kind: str) -> None:
             dial.through(proxy, "192.0.2.1", 80, seconds=0.05)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 def test_bytes_that_trickle_do_not_move_the_deadline(serve: Serve, kind: str) -> None:
     answers = {"http": ESTABLISHED, "socks4": OK4, "socks4a": OK4}
     ready = threading.Semaphore(0)
@@ -728,7 +729,7 @@ def test_bytes_that_trickle_do_not_move_the_deadline(serve: Serve, kind: str) ->
     assert str(proxy) in str(error)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 @pytest.mark.parametrize("script", [silence, mute], ids=["silent", "mute"])
 def test_a_cancelled_dial_leaves_nothing_behind(
     serve: Serve, loop: Reactor, kind: str, script: Any
@@ -756,7 +757,7 @@ def test_a_cancelled_dial_leaves_nothing_behind(
     assert ends == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 def test_a_silent_proxy_does_not_hold_up_the_loop(serve: Serve, loop: Reactor, kind: str) -> None:
     heard = threading.Event()
 
@@ -784,7 +785,7 @@ def test_a_silent_proxy_does_not_hold_up_the_loop(serve: Serve, loop: Reactor, k
     waiting.cancel()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
 def test_many_dials_on_one_thread(serve: Serve, loop: Reactor, kind: str) -> None:
     # Each proxy answers when all have been asked: one after the other would never end.
     count = 40

@@ -3,14 +3,23 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from reactor.exceptions import WebSocketAddressException, WebSocketTimeoutException
+from reactor.helpers import HelperThreads, look_ups
 from reactor.tasks import InThread, Now, run_blocking
 from reactor.timers import ManualClock
-from reactor.transports import resolver
-from reactor.transports.resolver import Address, clear_cache, interleave, resolve
+from reactor.transports import hosts, resolver
+from reactor.transports.resolver import (
+    Address,
+    clear_cache,
+    forget,
+    interleave,
+    look_up,
+    resolve,
+)
 
 V4 = socket.AF_INET
 V6 = socket.AF_INET6
@@ -70,6 +79,8 @@ def clock() -> ManualClock:
         ("2001:db8::1", V6, ("2001:db8::1", 8080, 0, 0)),
         ("::ffff:192.0.2.1", V6, ("::ffff:192.0.2.1", 8080, 0, 0)),
         ("fe80::1%7", V6, ("fe80::1", 8080, 0, 7)),
+        ("192.0.2.1.", V4, ("192.0.2.1", 8080)),
+        ("127.1", V4, ("127.0.0.1", 8080)),
     ],
 )
 def test_a_literal_address_is_answered_without_any_step(
@@ -114,6 +125,37 @@ def test_localhost_resolves_to_this_machine() -> None:
     assert {address.sockaddr[1] for address in addresses} == {80}
 
 
+def test_what_the_machine_knows_is_answered_without_any_step(
+    system: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "hosts"
+    file.write_text("192.0.2.1 feed\n2001:db8::1 feed\nfe80::1%no-such-if feed\n")
+    monkeypatch.setattr(hosts, "HOSTS_FILE", str(file))
+    for family, found in [(0, [v6(1), v4(1)]), (V4, [v4(1)]), (V6, [v6(1)])]:
+        with pytest.raises(StopIteration) as stop:
+            resolve("feed", 80, None, family).send(None)
+        assert stop.value.value == found
+    assert system.calls == []
+
+
+def test_a_name_that_the_machine_knows_by_another_family_only_is_asked_for(
+    system: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "hosts"
+    file.write_text("2001:db8::1 feed\n")
+    monkeypatch.setattr(hosts, "HOSTS_FILE", str(file))
+    system.names["feed"] = [v4(7)]
+    assert run_blocking(resolve("feed", 80, None, V4)) == [v4(7)]
+
+
+def test_a_name_that_is_not_ascii_is_asked_for_as_it_is_in_the_dns(system: System) -> None:
+    system.names["xn--strae-oqa.example"] = [v4(1)]
+    assert run_blocking(resolve("Stra\xdfe.example", 80, None)) == [v4(1)]
+    with pytest.raises(WebSocketAddressException) as caught:
+        run_blocking(resolve("a\u200db.example", 80, None))
+    assert repr("a\u200db.example") in str(caught.value)
+
+
 def test_a_name_is_asked_for_stream_sockets_with_port_and_family(system: System) -> None:
     system.names["example.org"] = [v4(1, 443)]
     assert run_blocking(resolve("example.org", 443, None, V4)) == [v4(1, 443)]
@@ -130,6 +172,7 @@ def test_the_call_is_handed_to_a_helper_thread_and_shared_by_host_port_and_famil
     assert request.function == system.getaddrinfo
     assert request.until == 12.5
     assert request.key == ("example.org", 80, 0)
+    assert request.threads is look_ups
     coroutine.close()
 
 
@@ -171,6 +214,15 @@ def test_a_host_that_is_no_name_at_all_is_an_error_that_names_it(host: str) -> N
     assert repr(host) in str(caught.value)
 
 
+def test_a_thread_that_cannot_be_had_is_an_error_that_names_the_host() -> None:
+    coroutine = resolve("example.org", 80, None)
+    coroutine.send(None)
+    coroutine.send(0.0)
+    with pytest.raises(WebSocketAddressException) as caught:
+        coroutine.throw(RuntimeError("can't start new thread"))
+    assert str(caught.value) == "cannot resolve 'example.org': can't start new thread"
+
+
 def test_an_empty_answer_is_an_error(system: System) -> None:
     system.names["empty.example"] = []
     with pytest.raises(WebSocketAddressException, match=r"'empty\.example': no addresses"):
@@ -191,6 +243,31 @@ def test_a_system_that_does_not_answer_in_time_is_a_timeout_that_names_the_host(
         with pytest.raises(WebSocketTimeoutException) as caught:
             run_blocking(resolve("slow.example", 80, clock.now()), clock)
         assert str(caught.value) == "timed out resolving slow.example"
+    finally:
+        answer.set()
+
+
+def test_a_name_that_waits_behind_too_many_others_says_so(
+    monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> None:
+    answer, entered = threading.Event(), threading.Event()
+
+    def getaddrinfo(*args: object) -> list[object]:
+        entered.set()
+        answer.wait()
+        return []
+
+    threads = HelperThreads(limit=1, patience=0.0, ceiling=1)
+    monkeypatch.setattr(resolver, "look_ups", threads)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    threads.submit(InThread(getaddrinfo, (), None, None), lambda *_: None)
+    assert entered.wait(20)
+    try:
+        with pytest.raises(WebSocketTimeoutException) as caught:
+            run_blocking(resolve("good.example", 80, clock.now()), clock)
+        assert str(caught.value) == (
+            "timed out resolving good.example (all threads wait for names that are not answered)"
+        )
     finally:
         answer.set()
 
@@ -277,3 +354,34 @@ def test_the_cache_is_bounded_and_the_oldest_answer_goes_first(
     for name in ("b.example", "c.example", "a.example"):
         run_blocking(resolve(name, 80, None), clock)
     assert [call[0] for call in system.calls] == ["a.example"]
+
+
+def test_an_answer_that_led_nowhere_can_be_forgotten(system: System, clock: ManualClock) -> None:
+    system.names["example.org"] = [v4(1)]
+    answer = run_blocking(look_up("example.org", 80, None), clock)
+    forget(answer)
+    system.names["example.org"] = [v4(2)]
+    newer = run_blocking(look_up("example.org", 80, None), clock)
+    assert newer.addresses == (v4(2),)
+    forget(answer)  # somebody is late: what was found since is kept
+    assert run_blocking(look_up("example.org", 80, None), clock) is newer
+
+
+def test_all_who_wait_for_the_same_call_get_the_same_answer() -> None:
+    first, second = (look_up("example.org", 80, None) for _ in range(2))
+    found = [(V4, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
+    for coroutine in (first, second):
+        coroutine.send(None)
+        coroutine.send(5.0)
+    answers = []
+    for moment, coroutine in ((6.0, first), (6.1, second)):
+        coroutine.send(found)
+        with pytest.raises(StopIteration) as stop:
+            coroutine.send(moment)
+        answers.append(stop.value.value)
+    assert answers[0] is answers[1]
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1"])
+def test_there_is_nothing_to_forget_of_a_literal_address(host: str) -> None:
+    forget(run_blocking(look_up(host, 80, None)))

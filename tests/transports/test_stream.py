@@ -13,17 +13,10 @@ import pytest
 from reactor.exceptions import WebSocketConnectionClosedException
 from reactor.loop import EventLoop
 from reactor.timers import ManualClock
-from reactor.transports import stream as stream_module
-from reactor.transports.stream import (
-    READ_SIZE,
-    WRITE_SIZE,
-    Linger,
-    Stream,
-    StreamState,
-    TLSStream,
-    describe_loss,
-    make_stream,
-)
+from reactor.transports import tls_stream
+from reactor.transports.linger import Linger
+from reactor.transports.stream import READ_SIZE, WRITE_SIZE, Stream, StreamState, describe_loss
+from reactor.transports.tls_stream import TLSStream, make_stream
 from reactor.transports.write_queue import SHARED_SIZE
 
 from ..support.certificates import Authority
@@ -302,6 +295,25 @@ class TestWriting:
         case.turn(3)
         assert witness.events == [("lost", error)]
         assert case.stream.queued == 0
+
+    def test_a_dropped_queue_leaves_a_write_whole_that_has_begun(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.stream.drop_queue()
+        case.sock.room = 3
+        first = b"1" * SHARED_SIZE
+        for data in (first, b"2" * SHARED_SIZE, b"3"):
+            case.stream.write(data)
+        case.sock.room = 1
+        case.turn()
+        case.stream.drop_queue()
+        assert case.stream.queued == SHARED_SIZE - 4
+        case.stream.write(b"last")
+        case.sock.room = None
+        case.turn()
+        assert case.peer.look() == first + b"last"
+        assert case.stream.queued == 0
+        assert not case.loop.poller.writers
 
     def test_an_error_while_the_queue_goes_out(self, case: Case, witness: Witness) -> None:
         case.sock.room = 0
@@ -617,6 +629,31 @@ class TestLinger:
         assert loop.stats().timers == 0
         assert witness.events == []
 
+    def test_it_tells_once_when_the_socket_is_closed(self, case: Case, loop: EventLoop) -> None:
+        closed: list[int] = []
+        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno()))
+        case.turn()
+        assert closed == []
+        case.peer.end()
+        case.turn(2)
+        loop.close()
+        assert closed == [-1]
+
+    @pytest.mark.parametrize("how", ["patience", "loop", "before"])
+    def test_it_tells_however_it_ends(
+        self, case: Case, loop: EventLoop, clock: ManualClock, how: str
+    ) -> None:
+        closed: list[int] = []
+        if how == "before":
+            case.stream.abort()
+        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno()))
+        if how == "loop":
+            loop.close()
+        else:
+            clock.advance(5.0)
+            case.turn(2)
+        assert closed == [-1]
+
     def test_its_patience_has_an_end(self, case: Case, clock: ManualClock, loop: EventLoop) -> None:
         Linger(loop, case.stream, 5.0)
         clock.advance(4.999)
@@ -815,7 +852,7 @@ class TestTLSReading:
     def test_bytes_that_openssl_holds_are_not_forgotten(
         self, tls: TLSCase, witness: Witness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stream_module, "READ_SIZE", 100)
+        monkeypatch.setattr(tls_stream, "READ_SIZE", 100)
         tls.peer.send(bytes(range(250)) * 4)  # one record: the kernel is empty after it
         tls.turn(6)
         assert witness.data == bytes(range(250)) * 4
@@ -823,7 +860,7 @@ class TestTLSReading:
     def test_they_wait_while_reading_is_paused(
         self, tls: TLSCase, witness: Witness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stream_module, "READ_SIZE", 100)
+        monkeypatch.setattr(tls_stream, "READ_SIZE", 100)
         witness.actions["data"] = tls.stream.pause_reading
         tls.peer.send(bytes(1000))
         tls.turn(3)
@@ -836,7 +873,7 @@ class TestTLSReading:
     def test_they_are_dropped_with_the_stream(
         self, tls: TLSCase, witness: Witness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stream_module, "READ_SIZE", 100)
+        monkeypatch.setattr(tls_stream, "READ_SIZE", 100)
         tls.peer.send(bytes(1000))
         tls.loop.call_soon(tls.stream.abort)  # runs before the rest is read
         tls.turn(4)
@@ -936,6 +973,22 @@ class TestTLSWriting:
         assert tls.peer.received == data + b"and more"
         assert witness.names == ["drained"]
         assert not tls.loop.poller.writers
+
+    def test_a_dropped_queue_leaves_what_openssl_has_begun(
+        self, tls: TLSCase, witness: Witness
+    ) -> None:
+        block = bytes(1 << 20)
+        for _ in range(4):
+            tls.stream.write(block)
+        tls.stream.drop_queue()
+        tls.stream.write(b"last")
+        received = b""
+        while tls.stream.queued:
+            received += tls.peer.look()
+            tls.turn()
+        received += tls.peer.look()
+        assert len(received) % len(block) == len(b"last")
+        assert received.endswith(b"\0last")
 
     @pytest.mark.parametrize("fault", [ssl.SSLWantWriteError(), ssl.SSLWantReadError()])
     def test_what_openssl_cannot_take_now_is_queued(

@@ -60,6 +60,16 @@ class TestOrder:
         assert queue.size == SHARED_SIZE + 1
         assert drain(queue) == b"!" + b"b" * SHARED_SIZE
 
+    def test_all_but_the_first_piece_can_be_forgotten(self) -> None:
+        queue = WriteQueue()
+        queue.append(b"a" * SHARED_SIZE)
+        queue.append(b"b")
+        queue.take(1)
+        queue.keep_first()
+        queue.append(b"c")
+        assert queue.size == SHARED_SIZE
+        assert drain(queue) == b"a" * (SHARED_SIZE - 1) + b"c"
+
     def test_nothing_is_put_into_what_was_inserted(self) -> None:
         queue = WriteQueue()
         queue.insert(b"!")

@@ -1,4 +1,4 @@
-"""Streams over ordinary ``ssl.SSLSocket``s, which they go into: see ``_Engine``.
+"""Streams over NestedTLS, and over ordinary ``ssl.SSLSocket``s, which they look into: ``_Engine``.
 
 test_stream.py has the rest, over sockets that are watched and made to fail; such a subclass is
 asked for every byte.
@@ -14,12 +14,14 @@ from collections.abc import Iterator
 import pytest
 
 from reactor.loop import EventLoop
-from reactor.transports.stream import StreamState, TLSStream, make_stream
+from reactor.transports.stream import StreamState
+from reactor.transports.tls_nested import NestedTLS
+from reactor.transports.tls_stream import TLSStream, make_stream
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
 from ..support.sockets import drain, take_number
-from ..support.tls_peer import tls_pair
+from ..support.tls_peer import TLSPeer, nested_pair, tls_pair
 from ..support.witness import Witness
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -31,9 +33,8 @@ MEGABYTE = 1 << 20
 class Case:
     """A TLS stream over an ordinary socket, and its far end."""
 
-    def __init__(self, loop: EventLoop, authority: Authority) -> None:
-        sock: ssl.SSLSocket
-        sock, self.peer = tls_pair(authority)
+    def __init__(self, loop: EventLoop, sock: ssl.SSLSocket | NestedTLS, peer: TLSPeer) -> None:
+        self.peer = peer
         self.loop = loop
         self.sock = sock
         self.witness = Witness()
@@ -48,10 +49,10 @@ class Case:
             self.loop.run_once(0)
 
 
-@pytest.fixture
-def case(authority: Authority) -> Iterator[Case]:
+@pytest.fixture(params=[tls_pair, nested_pair])
+def case(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Case]:
     loop = EventLoop()
-    case = Case(loop, authority)
+    case = Case(loop, *request.param(authority))
     yield case
     case.stream.abort()
     case.turn()
@@ -59,10 +60,12 @@ def case(authority: Authority) -> Iterator[Case]:
     loop.close()
 
 
-def test_what_a_stream_needs_of_the_private_object_is_there(case: Case) -> None:
-    engine = case.sock._sslobj  # type: ignore[attr-defined]
+def test_what_a_stream_needs_of_the_private_object_is_there(authority: Authority) -> None:
+    sock, peer = tls_pair(authority)
     for name in ("read", "write", "pending"):
-        assert callable(getattr(engine, name))
+        assert callable(getattr(sock._sslobj, name))
+    sock.close()
+    peer.close()
 
 
 def test_bytes_go_both_ways(case: Case) -> None:

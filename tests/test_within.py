@@ -12,7 +12,8 @@ import pytest
 
 from reactor.exceptions import WebSocketTimeoutException
 from reactor.loop import EventLoop
-from reactor.tasks import Task, in_thread, now, run_blocking, sleep, wait, within
+from reactor.tasks import Task, in_thread, now, run_blocking, sleep, wait
+from reactor.within import within
 
 from .support.driving import run_until
 from .support.leaks import nothing_left

@@ -1,0 +1,239 @@
+"""Receiving: the half of a session that makes events of the bytes that came.
+
+What it is: the base class of the session. It keeps what is not complete yet, and judges frames.
+
+What it must not know: the state of the connection, how anything is sent.
+
+How it works. Nearly all that comes is whole messages, which ``parse_messages`` takes in a run, as
+``parse_pings`` does with pings and pongs. What both stop at is looked at by itself: a close frame
+when it is complete, a data frame's payload as it comes, by a MessageAssembler. Parsing ends with
+the peer's last word, a close frame or a fault.
+
+However much has come, one call of ``receive`` returns a bounded piece of it, and the rest waits for
+the next call. Bytes would be the wrong measure: a kilobyte of empty frames costs as much to parse
+as a megabyte of large ones, and a compressed one may inflate to a megabyte.
+"""
+
+from __future__ import annotations
+
+from ..exceptions import WebSocketPeerException
+from .deflate import Compression
+from .events import Data, Event, Failure, Ping, Pong
+from .frames import (
+    OP_CLOSE,
+    OP_CONT,
+    OP_PING,
+    OP_TEXT,
+    FrameHeader,
+    apply_mask,
+    parse_header,
+    parse_messages,
+    parse_pings,
+)
+from .messages import MessageAssembler, MessageLimits
+from .rules import check_header, parse_close
+
+__all__ = ["MAX_FRAMES", "MAX_INFLATED", "Receiving"]
+
+#: Frames that one call of receive() takes. The longest read of a stream holds fewer than that,
+#: unless they have less than 120 bytes each.
+MAX_FRAMES = 1024
+
+#: Bytes of memory, more or less, for what one call inflates: some milliseconds of work.
+MAX_INFLATED = 1024 * 1024
+
+#: A frame that is not taken in a run costs several times as much, and counts as so many.
+FRAME_ALONE = 4
+
+
+class Receiving:
+    """See the module. Parameters and attributes: see WebSocketSession.
+
+    Parameters:
+        masked: whether the peer's frames must be masked (RFC 6455 section 5.1).
+        compression: inflates compressed messages; None: there are none.
+    """
+
+    __slots__ = (
+        "_assembler",
+        "_compression",
+        "_decode_text",
+        "_ended",
+        "_fragment_size",
+        "_fragments",
+        "_frame",
+        "_limits",
+        "_longest",
+        "_masked",
+        "_received",
+        "_room",
+        "_tail",
+        "unfinished",
+    )
+
+    def __init__(
+        self,
+        masked: bool | None,
+        limits: MessageLimits,
+        decode_text: bool,
+        fragments: bool,
+        fragment_size: int | None,
+        compression: Compression | None,
+    ) -> None:
+        self.unfinished = False
+        self._limits = limits
+        # The longest message that need not be looked at frame by frame.
+        self._longest = min(limits.max_message_size, fragment_size or limits.max_message_size)
+        self._decode_text = decode_text
+        self._fragments = fragments
+        self._fragment_size = fragment_size
+        self._compression = compression
+        self._masked = masked  # None: either way will do, see rules.check_header
+        self._tail = b""  # bytes of a header or control frame that is not complete
+        self._frame: FrameHeader | None = None  # the data frame whose payload is coming
+        self._received = 0  # bytes of its payload that have come
+        self._assembler: MessageAssembler | None = None  # made when a message needs it
+        self._room = 0  # bytes of memory that what is inflated may still take, in this call
+        self._ended = False  # the peer's last word was parsed: what follows is discarded
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer's last word has come: nothing more will be parsed."""
+        return self._ended
+
+    @property
+    def within_frame(self) -> bool:
+        """Whether a frame has begun to come, and has not ended."""
+        return self._frame is not None or (bool(self._tail) and not self.unfinished)
+
+    def _answer(self, events: list[Event]) -> None:
+        """Pings and pongs came: answer the pings."""
+        raise AssertionError("the session does")
+
+    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
+        """Take bytes that came; return what they complete, in order.
+
+        What one call returns is bounded. If there is more in what came, ``unfinished`` is true
+        afterwards, and ``receive(b"")`` goes on.
+
+        Parameters:
+            data: the bytes; they follow on what has come before.
+            events: what was taken off the same read already. This list is continued, and returned.
+        """
+        if events is None:
+            events = []
+        if self._ended:
+            return events
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        self.unfinished = False
+        masked = bool(self._masked)
+        self._room = MAX_INFLATED
+        pos = 0
+        end = len(data)
+        alone = 0  # what the frames have counted for that were looked at by themselves
+        try:
+            while pos < end and not self._ended:
+                left = MAX_FRAMES - alone - len(events)
+                if left <= 0 or self._room <= 0:
+                    self.unfinished = True
+                    break
+                start = pos
+                assembler = self._assembler
+                if self._decode_text and (assembler is None or not assembler.in_progress):
+                    pos = parse_messages(data, pos, events, masked, self._longest, left)
+                    if pos > start:
+                        continue
+                elif self._frame is not None:
+                    pos = self._receive_payload(self._frame, data, pos, events)
+                    alone += FRAME_ALONE
+                    continue
+                before = len(events)
+                pos = parse_pings(data, pos, events, masked, left)
+                if pos > start:
+                    self._answer(events[before:])
+                    continue
+                pos = self._receive_frame(data, pos, events)
+                alone += FRAME_ALONE
+                if pos == start:  # it is not complete
+                    break
+            if pos < end and not self._ended:
+                self._tail = data[pos:]
+        except WebSocketPeerException as exc:
+            self._ended = True
+            events.append(Failure(exc))
+        return events
+
+    def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
+        """Take one frame off the buffer, or its beginning; no ping or pong that is as it should be.
+
+        Returns the position behind it: the same, when it must be seen again with more data.
+        """
+        header = parse_header(data, pos)
+        if header is None:
+            return pos
+        check_header(header, self._masked, self._compression is not None)
+        if header.opcode >= OP_CLOSE:
+            stop = header.start + header.length
+            if stop > len(data):
+                return pos
+            payload = data[header.start : stop]
+            if header.mask is not None:
+                payload = apply_mask(payload, header.mask)
+            if header.opcode == OP_CLOSE:
+                events.append(parse_close(payload))
+                self._ended = True
+            else:
+                events.append(Ping(payload) if header.opcode == OP_PING else Pong(payload))
+                self._answer(events[-1:])
+            return stop
+        if self._assembler is None:
+            self._assembler = MessageAssembler(self._limits, self._decode_text)
+        self._assembler.begin_frame(
+            header.opcode, header.length, self._compression if header.rsv else None
+        )
+        self._frame = header
+        self._received = 0
+        return self._receive_payload(header, data, header.start, events)
+
+    def _receive_payload(
+        self, header: FrameHeader, data: bytes, pos: int, events: list[Event]
+    ) -> int:
+        """Take what there is of a data frame's payload; return the position behind it."""
+        assembler = self._assembler
+        assert assembler is not None
+        piece = data[pos : pos + header.length - self._received]
+        if header.mask is not None:
+            # The mask is repeated over the whole payload: this piece may begin inside of it.
+            shift = self._received & 3
+            piece = apply_mask(piece, header.mask[shift:] + header.mask[:shift])
+        self._received += len(piece)
+        pos += len(piece)
+        complete = self._received == header.length
+        size = self._fragment_size
+        most = self._room if size is None else min(self._room, max(1, size + 1 - assembler.held))
+        before = assembler.memory
+        assembler.add(piece, complete and header.fin, most)
+        self._room -= assembler.memory - before
+        if assembler.unconsumed:  # as if the rest had not come yet
+            complete = False
+            self._received -= assembler.unconsumed
+            pos -= assembler.unconsumed
+        if complete:
+            self._frame = None
+            whole = header.fin and header.opcode and (size is None or assembler.size <= size)
+            if self._fragments and not whole:
+                payload = assembler.finish() if header.fin else assembler.take()
+                events.append(Data(header.opcode, payload, header.fin))
+            elif header.fin:
+                text = assembler.is_text
+                message = assembler.finish()
+                plain = self._decode_text or not text
+                events.append(message if plain else Data(OP_TEXT, message, True))
+        # How long a compressed message is can only be seen when there is more than this.
+        elif size is not None and assembler.held >= size + assembler.compressed:
+            # RFC 6455 section 5.4: where a message is divided has no meaning.
+            events.append(Data(header.opcode, assembler.take(), False))
+            self._frame = header._replace(opcode=OP_CONT)
+        return pos

@@ -1,0 +1,91 @@
+"""Lingering: a stream's way to its end, when its connection is over already.
+
+What it is: :class:`Linger`, the receiver of a stream that nobody else listens to any more.
+
+What it must not know: why the connection has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .stream import Stream, StreamState
+
+if TYPE_CHECKING:
+    from ..loop import EventLoop
+
+__all__ = ["Linger"]
+
+
+class Linger:
+    """Sees a stream to its end when nobody is interested in it any more.
+
+    The close frame may still be queued, and the peer may still be sending: the socket is
+    closed when both are through, after *timeout* seconds, or with the loop.
+
+    Parameters:
+        loop: the event loop.
+        stream: the stream.
+        timeout: seconds.
+        when_closed: called once when the socket is closed; at once if it is already.
+    """
+
+    __slots__ = ("_loop", "_stream", "_timer", "_when_closed")
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        stream: Stream,
+        timeout: float,
+        when_closed: Callable[[], object] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._stream = stream
+        self._when_closed = when_closed
+        self._timer = loop.call_later(timeout, stream.abort)
+        loop.lingering.add(self)
+        stream.set_receiver(self)
+        stream.close()
+        if stream.state is StreamState.CLOSED:
+            self._forget()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._stream.abort()
+        self._forget()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something has still to leave."""
+        return self._stream.queued > 0
+
+    def let_go(self) -> None:
+        """In a forked child: close its copy of the socket. The parent's goes on."""
+        self._stream.sock.close()
+
+    def _forget(self) -> None:
+        self._timer.cancel()
+        self._loop.lingering.discard(self)
+        when_closed, self._when_closed = self._when_closed, None
+        if when_closed is not None:
+            when_closed()
+
+    def data_received(self, data: bytes) -> None:
+        """Nobody listens."""
+
+    def eof_received(self) -> None:
+        """The stream ends by itself."""
+
+    def queue_filled(self) -> None:
+        """Nobody listens."""
+
+    def queue_drained(self) -> None:
+        """Nobody listens."""
+
+    def write_failed(self) -> None:
+        """Nobody listens."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """That was it."""
+        self._forget()
