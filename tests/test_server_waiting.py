@@ -44,8 +44,16 @@ def served() -> Served:
 def busy(no_leaks: None) -> Iterator[threading.Event]:
     """All helper threads of users are at work until this is set."""
     free = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def work() -> None:
+        begun.release()
+        free.wait(50)
+
     for _ in range(helpers._limit):
-        helpers.submit(InThread(free.wait, (20,), None, None), lambda *_: None)
+        helpers.submit(InThread(work, (), None, None), lambda *_: None)
+    for _ in range(helpers._limit):
+        assert begun.acquire(timeout=20)
     yield free
     free.set()
 

@@ -11,7 +11,7 @@ from reactor.loop import EventLoop
 from reactor.poller import Poller
 
 
-def run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 5.0) -> None:
+def run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 20.0) -> None:
     """Run turns of *loop* until *condition* is true; fail after *timeout* real seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
