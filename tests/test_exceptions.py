@@ -19,8 +19,7 @@ from reactor.transports.stream import describe_loss
 NAMES = [
     info.name
     for info in pkgutil.walk_packages(reactor.__path__, "reactor.")
-    # What runs when it is imported, and what PyInstaller runs.
-    if not info.name.endswith(("__main__", "hook-reactor"))
+    if not info.name.endswith("__main__")  # it runs when it is imported
 ]
 
 

@@ -37,8 +37,7 @@ from .support.recorder import Recorder
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(reactor.__path__, "reactor.")
-    # What runs when it is imported, and what PyInstaller runs.
-    if not info.name.endswith(("__main__", "hook-reactor"))
+    if not info.name.endswith("__main__")  # it runs when it is imported
 ]
 
 CLASSES = {name: value for name, value in vars(reactor).items() if inspect.isclass(value)}

@@ -12,4 +12,4 @@ __all__ = ["get_hook_dirs"]
 
 def get_hook_dirs() -> list[str]:
     """Return the folder of ``hook-reactor.py``."""
-    return [os.path.dirname(__file__)]
+    return [os.path.join(os.path.dirname(__file__), "hooks")]

@@ -38,10 +38,11 @@ __all__ = ["continuous_frame", "frame_buffer"]
 #: The largest single read of a payload, in bytes.
 MAX_READ = 65536
 
-#: Bytes that are inflated at a time.
-MAX_INFLATED = 1024 * 1024
 #: What recv_strict() asks for at once: what a record of TLS holds (RFC 8446 section 5.1).
 MAX_RECORD = 16384
+
+#: Bytes that are inflated at a time.
+MAX_INFLATED = 1024 * 1024
 
 #: The least length that is to be encoded with these seven bits (RFC 6455 section 5.2).
 SHORTEST = {126: 126, 127: 65536}

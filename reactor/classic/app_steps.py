@@ -94,7 +94,7 @@ class SteppedRun:
     Attributes: see Run.
     """
 
-    loop = when_over = None
+    loop = connection = when_over = None
     silent = False
 
     def __init__(self, app: Any, given: Mapping[str, Any], custom: bool) -> None:
