@@ -319,8 +319,8 @@ def _close_frame(close: Close) -> ABNF:
 class AppConnection(ClientConnection):
     """A connection that keeps an app's time stamps, and writes the trace.
 
-    ``drop`` and ``lose`` are what the user can do to the socket alone: the connection ends as by
-    the server, and comes back if there is a reconnect policy. Any thread.
+    ``drop``, ``lose`` and ``vanish`` are what the user can do to the socket alone: the connection
+    ends as by the server, and comes back if there is a reconnect policy. Any thread.
     """
 
     __slots__ = ("app",)
@@ -357,6 +357,22 @@ class AppConnection(ClientConnection):
         self._ending = False
         if self.phase is Phase.ATTACHED:
             self.stream.abort()  # connection_lost() follows
+
+    def vanish(self) -> None:
+        """The same; where pongs are awaited, on_error hears that one is overdue.
+
+        So websocket-client finds out that its socket was closed under it.
+        """
+        self._on_loop(self._vanish)
+
+    def _vanish(self) -> None:
+        if self.options.ping_interval and self.options.ping_timeout:
+            self._loop.call_soon(self._overdue)  # before connection_lost() comes
+        self._lose()
+
+    def _overdue(self) -> None:
+        if self.phase is Phase.ATTACHED:
+            self._dead()
 
     def _next_delay(self, error: Exception | None) -> float | None:
         # A number of seconds is what it is, whatever the server asks for (Retry-After).

@@ -180,7 +180,9 @@ class AppSocket:
         """End the connection without a closing handshake: it is lost. Any thread."""
         self._connection.lose()
 
-    shutdown = abort
+    def shutdown(self) -> None:
+        """The same as :meth:`abort`; with a ping_timeout, on_error hears of an overdue pong."""
+        self._connection.vanish()
 
     def settimeout(self, timeout: float | None) -> None:
         """Kept for :meth:`gettimeout`, without effect: nothing here waits."""

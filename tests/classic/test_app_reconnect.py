@@ -382,6 +382,19 @@ def test_each_end_by_the_socket_is_reported(verb: str, how: str) -> None:
     assert recorded.events == [*first, *reported, *last]
 
 
+@pytest.mark.parametrize("how", ["callback", "thread"])
+def test_socket_that_was_shut_down_is_a_pong_that_does_not_come(how: str) -> None:
+    with ScriptedPeer(HI, HI) as peer:
+        recorded = RecordedApp(reactor, peer.url, NAMES, {"message": end_once("shutdown", how)})
+        recorded.run(reconnect=SOON, ping_interval=60, ping_timeout=10)
+        assert peer.connections == 2
+    overdue = ("error", "WebSocketTimeoutException", "ping/pong timed out")
+    assert recorded.events == [
+        *[("open",), ("message", "hi"), overdue, ("close", None, None)],
+        *[("reconnect",), ("message", "hi"), ("close", 1000, None)],
+    ]
+
+
 def test_socket_that_was_closed_by_a_thread_takes_no_more() -> None:
     seen: list[str] = []
 
