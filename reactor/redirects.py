@@ -15,7 +15,7 @@ from .options import ClientOptions
 from .protocols.headers import tokens
 from .transports.tls_contexts import for_another_host
 
-__all__ = ["headers_for_another_origin", "options_for_another_origin"]
+__all__ = ["headers_for_another_origin", "may_be_token", "options_for_another_origin"]
 
 #: Meant for one origin: not carried to another one by a redirect (as curl does).
 OF_THE_ORIGIN = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
@@ -41,17 +41,17 @@ def options_for_another_origin(options: ClientOptions) -> ClientOptions:
         options,
         host=None,
         sslopt=for_another_host(options.sslopt),
-        subprotocols=[name for name in options.subprotocols if not _may_be_token(name)],
+        subprotocols=[name for name in options.subprotocols if not may_be_token(name)],
     )
 
 
 def _goes_along(name: str, value: str) -> bool:
     if name == "sec-websocket-protocol":
-        return not any(map(_may_be_token, tokens(value)))
+        return not any(map(may_be_token, tokens(value)))
     return name not in OF_THE_ORIGIN
 
 
-def _may_be_token(subprotocol: str) -> bool:
+def may_be_token(subprotocol: str) -> bool:
     """Whether a subprotocol may be what browsers put there in place of an Authorization header."""
     if len(subprotocol) > _LONGEST_NAME or _OF_TOKENS.search(subprotocol):
         return True

@@ -15,11 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..connect import Upgraded
 from ..exceptions import WebSocketException
+from ..printable import printable, quoted
+from ..protocols.handshake import normalize_headers
 from ..protocols.headers import Headers
 from ..protocols.http11 import Response
+from ..redirects import headers_for_another_origin, may_be_token
+from ..transports.tls_contexts import for_another_host
 from ..url import WebSocketURL
 from . import legacy_handshake, legacy_http
 from .client_connect import open_connection as open_at_once
@@ -97,14 +102,18 @@ def open_in_steps(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upg
             if redirects == limit:
                 raise WebSocketException("Redirect limit exhausted")
             redirects += 1
-            target = response.headers.get("location")
+            before, target = target, response.headers.get("location")
             if target is None:
                 raise WebSocketException(
                     f"Redirect response without Location header, status {response.status}"
                 )
             sock, leaving = None, sock
             leaving.close()
-            sock, place = _redirected(target, settings, options)
+            try:
+                settings, options = _what_goes_along(before, target, settings, options)
+                sock, place = connect(target, settings, proxy_info(**options), None)
+            except ValueError as exc:
+                raise _no_target(target, printable(str(exc))) from exc
     except BaseException:
         if sock is not None:
             sock.close()
@@ -115,8 +124,28 @@ def open_in_steps(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upg
     return Upgraded(sock, WebSocketURL("ws", "", 80, "/"), head, b"", response.subprotocol, b"")
 
 
-def _redirected(target: str, settings: sock_opt, options: Mapping[str, Any]) -> Any:
-    try:
-        return connect(target, settings, proxy_info(**options), None)
-    except ValueError as exc:
-        raise WebSocketException(f"Invalid redirect target {target!r}: {exc}") from exc
+def _what_goes_along(
+    before: str, target: str, settings: sock_opt, options: dict[str, Any]
+) -> tuple[sock_opt, dict[str, Any]]:
+    """Return the options for the target of a redirect: to another origin go no secrets."""
+    old, new = urlsplit(before), urlsplit(target)
+    if (old.scheme, old.netloc) == (new.scheme, new.netloc):
+        return settings, options
+    if (old.scheme, new.scheme) == ("wss", "ws"):
+        raise _no_target(target, "it leads from wss to ws, without TLS")
+    header = options.get("header")
+    headers = normalize_headers(header() if callable(header) else header)
+    names = options.get("subprotocols") or ()
+    kept = sock_opt(settings.sockopt, for_another_host(settings.sslopt))
+    kept.timeout = settings.timeout
+    return kept, {
+        **options,
+        "cookie": None,
+        "header": headers_for_another_origin(headers),
+        "host": None,
+        "subprotocols": [name for name in names if not may_be_token(name)],
+    }
+
+
+def _no_target(target: str, fault: str) -> WebSocketException:
+    return WebSocketException(f"Invalid redirect target {quoted(target)}: {fault}")

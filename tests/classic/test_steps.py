@@ -324,6 +324,45 @@ def test_redirects_are_followed_step_by_step() -> None:
 
 
 @pytest.mark.parametrize(
+    ("location", "goes_along"), [("ws://h/other", True), ("ws://h:81/", False), ("wss://h/", False)]
+)
+def test_secrets_stay_with_the_origin_that_they_are_meant_for(
+    location: str, goes_along: bool
+) -> None:
+    given = {
+        "header": {"Authorization": "secret", "X-Name": "d\u00e9"},
+        "cookie": "a=b",
+        "host": "h",
+        "subprotocols": ["chat", "token." + "Zq9" * 20],
+    }
+    certificate = {"certfile": "c.pem", "ca_certs": "ca.pem"}
+    answers = [redirect(location), SimpleNamespace(status=101, headers={}, subprotocol=None)]
+    wires = iter([mock.Mock(), mock.Mock()])
+    with replaced(lambda *_: (next(wires), ("h", 80, "/")), answers) as (connect, handshake):
+        reactor.create_connection("ws://h/", sslopt=certificate, timeout=3, **given).shutdown()
+    options = handshake.call_args.kwargs
+    settings = connect.call_args.args[1]
+    assert settings.timeout == 3
+    if goes_along:
+        assert {name: options[name] for name in given} == given
+        assert settings.sslopt == certificate
+        return
+    assert options["header"] == [("X-Name", "d\u00e9")]
+    assert not options["cookie"]
+    assert not options["host"]
+    assert options["subprotocols"] == ["chat"]
+    assert settings.sslopt == {"ca_certs": "ca.pem"}
+
+
+def test_no_redirect_leads_from_tls_to_a_connection_without() -> None:
+    wire = mock.Mock()
+    refused = pytest.raises(reactor.WebSocketException, match="from wss to ws, without TLS")
+    with replaced(lambda *_: (wire, ("h", 443, "/")), [redirect("ws://h/")]), refused:
+        reactor.create_connection("wss://h/")
+    wire.close.assert_called_once_with()
+
+
+@pytest.mark.parametrize(
     ("locations", "words"),
     [
         (["ws://a/", "ws://b/", "ws://c/"], "Redirect limit exhausted"),
