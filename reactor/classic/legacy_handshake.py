@@ -23,6 +23,7 @@ from ..protocols.handshake import (
     refusal_text,
 )
 from ..protocols.headers import tokens
+from ..protocols.http11 import DEFAULT_LIMITS
 from . import blocking
 from .blocking import send
 from .client_connect import handshake_response
@@ -126,10 +127,11 @@ def _get_resp_headers(
 
 
 def _read_body(sock: Any, length: str | None) -> bytes | None:
+    """Return the body of a refusal, or as much of it as is read of any."""
     if not length:
         return None
     try:
-        missing = int(length)
+        missing = min(int(length), DEFAULT_LIMITS.max_body_size)
     except ValueError:
         raise WebSocketException(f"Invalid content-length header: {quoted(length)}") from None
     body = b""

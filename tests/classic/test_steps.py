@@ -221,6 +221,13 @@ def test_a_length_that_is_no_number(modules: SimpleNamespace) -> None:
         modules.handshake._get_resp_headers(wire)
 
 
+def test_a_body_without_end_is_cut() -> None:
+    wire = Wire(http("HTTP/1.1 400 Bad", f"Content-Length: {10**9}", body=bytes(100_000)))
+    with pytest.raises(reactor.WebSocketBadStatusException) as caught:
+        steps.legacy_handshake._get_resp_headers(wire)
+    assert caught.value.resp_body == bytes(65536)
+
+
 @pytest.mark.parametrize(
     "options",
     [
