@@ -42,7 +42,7 @@ from .protocols.receiving import MAX_FRAMES, Receiving
 from .protocols.session import WebSocketSession
 from .sending import Phase, Sending
 from .transports.stream import READ_SIZE, WOULD_BLOCK, Stream, StreamState
-from .transports.tls_stream import MAX_RECORD, TLSStream
+from .transports.tls_stream import MAX_RECORD, MAX_WRITE, TLSStream
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -461,7 +461,10 @@ cdef int flush(connection) except -1:
             stream.write(data)
             return 0
         try:
-            sent = engine.write(data)
+            if PyBytes_GET_SIZE(data) <= MAX_WRITE:
+                sent = engine.write(data)
+            else:
+                sent = engine.write(memoryview(data)[:MAX_WRITE])
         except WOULD_BLOCK:
             sent = 0
         except OSError as exc:

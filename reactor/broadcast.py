@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["broadcast"]
 
-#: A receiver on another thread, and its session; or why it does not get the message.
-Reserved = tuple[Connection, WebSocketSession | WebSocketException]
+#: A receiver on another thread, and the session that the message is for.
+Reserved = tuple[Connection, WebSocketSession]
+
+#: Receivers on other threads whose on_error is about to be told of a full queue.
+_told_soon: set[Connection] = set()
 
 
 def broadcast(
@@ -40,7 +43,8 @@ def broadcast(
     """Send a message to all connections that are open. Any thread.
 
     Receivers whose connection is not open are passed over. One whose write queue has reached its
-    limit goes without the message; its ``on_error`` is told, with WebSocketQueueFullException.
+    limit goes without the message; its ``on_error`` is told, with WebSocketQueueFullException
+    (where another thread sends: once for all that were refused until then).
     Clients' frames differ by their masks, so that only what servers send is serialized once.
 
     Parameters:
@@ -53,6 +57,7 @@ def broadcast(
     shared = SharedMessage(*encode(message), compress)
     here: list[Connection] = []
     elsewhere: dict[EventLoop, list[Reserved]] = {}
+    count = 0
     for protocol in protocols:
         connection = protocol._connection
         if not isinstance(connection, Connection) or connection.state is not State.OPEN:
@@ -60,31 +65,49 @@ def broadcast(
         if threading.get_ident() == connection.loop.thread_id:
             here.append(connection)
         else:
-            elsewhere.setdefault(connection.loop, []).append(_reserve(connection, shared))
+            _reserve(connection, shared, elsewhere.setdefault(connection.loop, []))
+            count += 1
     for connection in here:
         if connection.state is State.OPEN:  # else closed by somebody's on_error
             _send(connection, connection.send_shared, shared)
     for loop, reserved in elsewhere.items():
+        if not reserved:
+            continue
         try:
             loop.call_soon_threadsafe(_send_reserved, reserved, shared)
         except RuntimeError:
             pass  # the loop was closed this moment, and its connections with it
-    return len(here) + sum(map(len, elsewhere.values()))
+    return len(here) + count
 
 
-def _reserve(connection: Connection, message: SharedMessage) -> Reserved:
+def _reserve(connection: Connection, message: SharedMessage, reserved: list[Reserved]) -> None:
+    """Add the receiver to those that get the message, if it has room for it."""
     try:
-        return connection, connection.reserve(len(message.payload))
-    except WebSocketException as exc:
-        return connection, exc
+        reserved.append((connection, connection.reserve(len(message.payload))))
+    except WebSocketQueueFullException as exc:
+        _tell_soon(connection, exc.with_traceback(None))  # whose frames have the message
+    except WebSocketException:
+        pass  # it has been closed this moment
+
+
+def _tell_soon(connection: Connection, error: WebSocketQueueFullException) -> None:
+    """Have ``on_error`` called on the connection's thread; once, until that has been done."""
+    if connection not in _told_soon:
+        _told_soon.add(connection)
+        try:
+            connection.loop.call_soon_threadsafe(_tell, connection, error)
+        except RuntimeError:
+            _told_soon.discard(connection)  # the loop was closed this moment
+
+
+def _tell(connection: Connection, error: WebSocketQueueFullException) -> None:
+    _told_soon.discard(connection)
+    call_on_error(connection.protocol, error)
 
 
 def _send_reserved(receivers: Iterable[Reserved], message: SharedMessage) -> None:
     for connection, session in receivers:
-        if isinstance(session, WebSocketSession):
-            _send(connection, connection.send_reserved, session, message)
-        elif isinstance(session, WebSocketQueueFullException):
-            call_on_error(connection.protocol, session)
+        _send(connection, connection.send_reserved, session, message)
 
 
 def _send(connection: Connection, send: Callable[..., None], *args: object) -> None:

@@ -107,6 +107,7 @@ class Connection(Holding):
     """
 
     __slots__ = (
+        "_frame_at",
         "_keep_alive",
         "_registry",
         "_timer",
@@ -125,6 +126,7 @@ class Connection(Holding):
         self.subprotocol: str | None = None
         #: When bytes last came, by the clock of the loop's turns.
         self.last_activity = 0.0
+        self._frame_at = 0.0  # when bytes last came of a frame that had begun before
         self._registry = registry
         self._timer: Timer | None = None
         self._keep_alive: KeepAlive | None = None
@@ -182,6 +184,8 @@ class Connection(Holding):
         """Bytes came."""
         self.last_activity = self._loop.now
         session = self.session
+        if session.within_frame:
+            self._frame_at = self._loop.now
         try:
             events = session.receive(data)
         except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
@@ -344,10 +348,11 @@ class Connection(Holding):
     def _moved_at(self) -> float:
         """When bytes last moved in a way that says that the peer is alive, pongs apart.
 
-        It takes what is queued; or it is in the middle of a frame, where no pong can come.
+        It takes what is queued; or it is in the middle of a frame, where no pong can come, or
+        was until then.
         """
-        moved_at = self.stream.progress_at
-        return max(moved_at, self.last_activity) if self.session.within_frame else moved_at
+        frame_at = self.last_activity if self.session.within_frame else self._frame_at
+        return max(self.stream.progress_at, frame_at)
 
     def _send_ping(self, payload: bytes) -> None:
         """Send a ping of the keep-alive."""

@@ -148,7 +148,8 @@ def _living() -> list[Forkable]:
 def _at_exit() -> None:
     until = monotonic() + LAST_MOMENT
     try:
-        for loop in _living():
+        # First those that nobody runs: one that hangs would take all of the time.
+        for loop in sorted(_living(), key=lambda loop: loop.running):
             if not loop.running:
                 _run(loop, until)
             elif loop.thread_id != get_ident():
@@ -174,8 +175,8 @@ def _wait_for(loop: Forkable, until: float) -> None:
 
 
 def _run(loop: Forkable, until: float) -> None:
-    """Run a loop that nobody runs, if somebody has handed something over to it."""
-    wanted = loop.handed_over()
+    """Run a loop that nobody runs, if something has still to leave."""
+    wanted = loop.handed_over() or loop.unsent()
     while wanted and monotonic() < until:
         try:
             loop.run_once(PAUSE)

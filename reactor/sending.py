@@ -288,12 +288,13 @@ class Sending:
 
     def _overflowed(self, queued: int) -> None:
         """The write queue has reached its limit: an error, or the end of the connection."""
-        error = self._queue_full(queued)
         if self.options.on_overflow != "close":
-            raise error
+            # Without a name for it, which would tie it to its own traceback, and so to all
+            # messages of its frames, until somebody collects garbage.
+            raise self._queue_full(queued)
         if self.session.state is not OPEN:
             raise _closed()
-        self.cut_off(error)
+        self.cut_off(self._queue_full(queued))
 
     def cut_off(self, error: WebSocketQueueFullException) -> None:
         """End the connection, but not from within the verb that was called."""

@@ -494,8 +494,20 @@ class TestThreads:
         assert recorder.buffered_amount == 1200 + 2 * CALL_SIZE
         scene.turn()
         assert peer.told() == [(BINARY, bytes(600))] * 2
-        assert [type(error) for error in recorder.errors] == [WebSocketQueueFullException] * 3
+        assert [type(error) for error in recorder.errors] == [WebSocketQueueFullException]
         assert recorder.buffered_amount == 0
+
+    def test_what_is_refused_keeps_nothing(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder, write_limit=100)
+        in_thread(lambda: [broadcast([recorder], bytes(600)) for _ in range(1000)])
+        assert len(scene.loop._calls) == 2  # the first one, and the word of the others
+        scene.turn()
+        assert len(recorder.errors) == 1
+        assert recorder.errors[0].__traceback__ is None
+        in_thread(lambda: [broadcast([recorder], bytes(600)) for _ in range(3)])
+        scene.turn()
+        assert len(recorder.errors) == 2  # told anew
 
     def test_one_that_has_reconnected_meanwhile_is_passed_over(self, scene: Scene) -> None:
         recorder = Recorder()

@@ -225,7 +225,9 @@ class TestKeepAlive:
         peer.send(frame[-1:])
         scene.turn(count=2)
         assert recorder.names == ["open", "message"]
-        scene.turn(5, count=2)  # the frame is at an end, and there is no pong behind it
+        scene.turn(3.9, count=2)  # a pong behind it still has the whole time-out
+        assert recorder.names == ["open", "message"]
+        scene.turn(2, count=2)  # but there is none
         assert recorder.closes == [(1006, "")]
 
     def test_who_stops_within_a_frame_is_given_up(self, scene: Scene) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -429,6 +431,23 @@ class TestWriteQueue:
         assert isinstance(error, WebSocketQueueFullException)
         assert 200_000 <= actor.buffered_amount < 200_000 + CORK_LIMIT + 10_008
         assert actor.state is State.OPEN
+
+    def test_what_is_refused_is_free_at_once(self, scene: Scene) -> None:
+        """And not when somebody collects garbage, with all messages of the caller's frames."""
+        recorder = Recorder()
+        scene.open(recorder, write_limit=10)
+        scene.sock.room = 0
+        recorder.send(b"0123456789")
+        for verb in (recorder.send, recorder.ping, recorder.send_fragment):
+            with pytest.raises(WebSocketQueueFullException) as caught:
+                verb(b"x")
+            gone = weakref.ref(caught.value)
+            gc.disable()
+            try:
+                del caught
+                assert gone() is None
+            finally:
+                gc.enable()
 
     def test_a_peer_that_pings_and_does_not_read_is_owed_one_pong(self, scene: Scene) -> None:
         recorder = Recorder()

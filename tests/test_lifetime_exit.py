@@ -250,3 +250,44 @@ for protocol in listener.protocols:
     frames = read_frames(data.partition(b"\r\n\r\n")[2])
     last = [(BINARY, b"bye"), (CLOSE, close_payload(1000))]
     assert [(frame.opcode, frame.payload) for frame in frames] == last
+
+
+@pytest.mark.parametrize("size", [3, 8 << 20])
+def test_what_the_thread_that_has_run_the_loop_sends_leaves_too(
+    serve: Callable[..., ScriptedPeer], size: int
+) -> None:
+    end = f"""
+while not up.is_set():
+    loop.run_once()
+connection.send(b"x" * {size})
+connection.send("bye")
+connection.close()
+"""
+    says = Says(build_frame(TEXT, b"hi"))
+    run(NATIVE + end, serve(says).url)
+    payloads = [frame.payload for frame in says.until_left()]
+    assert [len(payload) for payload in payloads] == [size, 3, 2]
+
+
+def test_a_loop_that_hangs_takes_no_time_from_one_that_nobody_runs(
+    serve: Callable[..., ScriptedPeer],
+) -> None:
+    end = """
+reactor.lifetime.LAST_MOMENT = 1
+hung = threading.Event()
+class Hung(WebSocketProtocol):
+    def on_message(self, message): hung.set(); threading.Event().wait()
+first = Reactor()
+first.connect(url, Hung)
+threading.Thread(target=first.run_forever, daemon=True).start()
+hung.wait()
+while not up.is_set():
+    loop.run_once()
+other = threading.Thread(target=lambda: (connection.send("bye"), connection.close()))
+other.start()
+other.join()
+first.call_soon_threadsafe(int)
+"""
+    said = [Says(build_frame(TEXT, b"hi")) for _ in range(2)]
+    run(NATIVE + end, serve(*said).url)
+    assert GOODBYE in [heard(says) for says in said]

@@ -35,7 +35,7 @@ from ..exceptions import (
 from ..protocols.deflate import Compression
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
-from ..protocols.messages import MessageLimits
+from ..protocols.messages import MessageLimits, check_decoded_size
 from ..protocols.session import Close, Failure, State
 from .abnf import continuous_frame, frame_buffer
 from .client_connect import handshake_response, headers_of, warn_of_unknown
@@ -116,6 +116,7 @@ class WebSocket(ClientSocket):
         self._decoder = codecs.getincrementaldecoder("utf-8")()  # of what recv() returns
         self._text = False  # whether the fragments that recv() returns are text
         self._known: frozenset[str] = frozenset()  # options that the constructor has seen
+        self._max_message_size = max_message_size
         super().__init__(sock_opt(sockopt, sslopt), dispatcher, threads=enable_multithread)
 
     # -- what is known about the connection ----------------------------------------------
@@ -302,6 +303,7 @@ class WebSocket(ClientSocket):
                 return data
             complete = self.cont_frame.recving_frames is None
             if complete and opcode != OP_CONT:
+                self._check_memory(data)
                 return str(data, "utf-8")
             try:
                 # A character may be split over two fragments.
@@ -309,6 +311,14 @@ class WebSocket(ClientSocket):
             except UnicodeDecodeError:
                 self._decoder.reset()
                 raise
+
+    def _check_memory(self, data: bytes) -> None:
+        """A text that nobody has looked at (skip_utf8_validation) may still be too large a str."""
+        try:
+            check_decoded_size(data, self._max_message_size)
+        except WebSocketPeerException as exc:
+            self._finish(Failure(exc))
+            raise
 
     def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
         """Wait for a message, and return its opcode and its data, always bytes.

@@ -17,6 +17,7 @@ its sender next to nothing, so what is counted of it is what it takes here.
 
 from __future__ import annotations
 
+import re
 import sys
 from codecs import utf_8_decode
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ MOST = sys.maxsize // 2
 
 #: Bytes of memory that a compressed text may take in any case: as much as 16 MiB of UTF-8 can.
 LARGE_TEXT: Final = 64 * 1024 * 1024
+
+# Of UTF-8: the first bytes of characters that make a str take 4 and 2 bytes for each of them, and
+# the bytes that begin none.
+_FOUR_BYTES = re.compile(rb"[\xf0-\xf4]")
+_TWO_BYTES = re.compile(rb"[\xc4-\xef]")
+_CONTINUATION = bytes(range(0x80, 0xC0))
 
 #: What a str with characters beyond ASCII takes beside them.
 _STR_OVERHEAD: Final = sys.getsizeof("\x80") - 2
@@ -86,6 +93,28 @@ def bytes_per_character(text: str) -> int:
     if text.isascii():
         return 1
     return (sys.getsizeof(text) - _STR_OVERHEAD) // (len(text) + 1)
+
+
+def decoded_size(data: bytes) -> int:
+    """Return how many bytes of memory the str takes whose UTF-8 this is."""
+    if data.isascii():
+        return len(data)
+    width = 4 if _FOUR_BYTES.search(data) else 2 if _TWO_BYTES.search(data) else 1
+    return width * len(data.translate(None, _CONTINUATION))
+
+
+def check_decoded_size(data: bytes, limit: int) -> None:
+    """Raise WebSocketMessageTooBigException for a text that takes too much memory as a str.
+
+    Parameters:
+        data: the text in UTF-8, of at most *limit* bytes.
+        limit: max_message_size. LARGE_TEXT is allowed in any case.
+    """
+    most = max(limit, LARGE_TEXT)
+    if 4 * len(data) > most and (size := decoded_size(data)) > most:
+        raise WebSocketMessageTooBigException(
+            f"the text takes {size} bytes of memory, which exceeds max_message_size={limit}"
+        )
 
 
 def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:

@@ -314,6 +314,7 @@ class Stream:
         except WOULD_BLOCK:
             pass
         except OSError as exc:
+            del queue  # it is to be free when that is told
             self._write_failed(exc)
             return
         self.queued = queue.size
@@ -346,7 +347,7 @@ class Stream:
             self._fail(error)  # nobody listens any longer
             return
         self.state = StreamState.UNWRITABLE
-        self._error = error
+        self._error = error.with_traceback(None)  # whose frames have what could not be written
         self._free_queue()
         self._loop.poller.remove(self._fd)
         if self._reading:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..poller import bad_descriptor
@@ -24,6 +25,10 @@ __all__ = ["TLSStream", "make_stream"]
 
 #: Bytes of the longest TLS record (RFC 8446 section 5.1).
 MAX_RECORD = 16384
+
+#: Bytes that OpenSSL is given at a time. It tells of no progress until it has written all of them,
+#: and progress is a sign of life.
+MAX_WRITE = 65536
 
 
 class TLSStream(Stream):
@@ -48,7 +53,7 @@ class TLSStream(Stream):
         plain = type(sock) is ssl.SSLSocket and hasattr(sock, "_sslobj")
         engine: Any = _Engine(sock) if plain else sock
         self._recv = engine.recv
-        self._send = engine.send
+        self._send = partial(_send_some, engine.send)
         self._pending: Callable[[], int] = engine.pending
 
     def _read(self) -> bool:
@@ -110,6 +115,11 @@ class TLSStream(Stream):
         super().start_reading()
         if self.state is not StreamState.CLOSED and self._pending():
             self._loop.call_soon(self._read_pending)
+
+
+def _send_some(send: Callable[[Any], int], data: Any) -> int:
+    """Send as much of *data* as OpenSSL is to be given at a time."""
+    return send(data if len(data) <= MAX_WRITE else memoryview(data)[:MAX_WRITE])
 
 
 class _Engine:

@@ -24,7 +24,7 @@ BUFFER_SIZE = 64 * 1024
 
 
 class WriteQueue:
-    """See the module. False when it is empty.
+    """See the module. Its length is the number of its pieces.
 
     Attributes:
         size: the number of bytes in it.
@@ -37,8 +37,8 @@ class WriteQueue:
         self._pieces: deque[bytearray | memoryview] = deque()
         self.size = self.most = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._pieces)
+    def __len__(self) -> int:
+        return len(self._pieces)
 
     def append(self, data: bytes, start: int = 0) -> None:
         """Add *data*, from the index *start* on, at the end."""

@@ -301,6 +301,21 @@ class TestFaults:
             ws.recv()
         assert script.next().payload[:2] == close_payload(1007)
 
+    @pytest.mark.parametrize("skip", [False, True])
+    def test_text_that_is_small_as_bytes_and_large_as_str(
+        self, clients: Clients, monkeypatch: pytest.MonkeyPatch, skip: bool
+    ) -> None:
+        """One wide character makes all of them wide."""
+        monkeypatch.setattr("reactor.protocols.messages.LARGE_TEXT", 1000)
+        text = "x" * 900 + "\U0001f600"
+        script = says(*compressed_frames(TEXT, ZlibPeer().compress(text.encode())))
+        ws = clients.connect(
+            script, compression="deflate", skip_utf8_validation=skip, max_message_size=1000
+        )
+        with pytest.raises(WebSocketMessageTooBigException, match="of memory, which exceeds"):
+            ws.recv()
+        assert script.next().payload[:2] == close_payload(1009)
+
     def test_it_is_found_at_once(self, clients: Clients) -> None:
         """In a message that never ends."""
         first, _ = compressed_frames(TEXT, *ZlibPeer().fragments(b"bad\xff", b"never sent"))

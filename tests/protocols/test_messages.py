@@ -22,6 +22,7 @@ from reactor.protocols.messages import (
     MessageLimits,
     bytes_per_character,
     decode_text,
+    decoded_size,
 )
 
 #: Well-formed, at the edges of what UTF-8 can say; noncharacters are allowed in text.
@@ -502,3 +503,11 @@ class TestMemory:
         finally:
             tracemalloc.stop()
         assert left < 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "ascii", "caf\xe9", "\xe9" * 10, "\u0100x", "\uffff" * 5, "x\U0001f600" * 3, "\U0010ffff"],
+)
+def test_the_size_of_a_str_is_known_before_it_is_made(text: str) -> None:
+    assert decoded_size(text.encode()) == bytes_per_character(text) * len(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -408,6 +409,27 @@ class TestWriting:
         assert WRITE_SIZE <= sum(sizes) < WRITE_SIZE + SHARED_SIZE
         case.turn()
         assert sum(sizes) == 100 * (SHARED_SIZE + 10)
+
+    @pytest.mark.parametrize("end", ["failed", "aborted"])
+    def test_it_is_free_when_that_is_told(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, end: str
+    ) -> None:
+        data = bytes(50_000)
+        mine = sys.getrefcount(data)
+        counts: list[int] = []
+        monkeypatch.setattr(
+            "reactor.transports.memory.released", lambda size: counts.append(sys.getrefcount(data))
+        )
+        case.sock.room = 0
+        case.stream.write(data)
+        assert sys.getrefcount(data) > mine
+        if end == "aborted":
+            case.stream.abort()
+        else:
+            case.sock.fault = BrokenPipeError(errno.EPIPE, "broken")
+        case.turn()
+        assert counts == [mine]
+        assert sys.getrefcount(data) == mine
 
     @pytest.mark.parametrize("end", ["drained", "failed", "aborted"])
     def test_the_memory_of_a_queue_is_told_to_be_free(

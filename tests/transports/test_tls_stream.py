@@ -10,11 +10,12 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
 from reactor.loop import EventLoop
-from reactor.transports.stream import StreamState
+from reactor.transports.stream import WRITE_SIZE, StreamState
 from reactor.transports.tls_nested import NestedTLS
 from reactor.transports.tls_stream import TLSStream, make_stream
 
@@ -177,3 +178,21 @@ def test_what_came_before_a_failed_write_is_handed_up(case: Case, paused: bool) 
     run_until(case.loop, lambda: case.witness.losses)
     assert case.witness.data == b"".join(records)
     assert isinstance(case.witness.losses[0], OSError)
+
+
+def test_the_progress_of_a_large_write_shows(case: Case) -> None:
+    """It is a sign of life, and OpenSSL tells of none before it has written all it was given."""
+    size = 8 * MEGABYTE
+    case.stream.write(bytes(size))
+    left = [case.stream.queued]
+    assert left[0] > size // 2
+
+    def all_there() -> bool:
+        case.peer.look()
+        left.append(case.stream.queued)
+        return not left[-1]
+
+    run_until(case.loop, all_there)
+    steps = [before - after for before, after in pairwise(left)]
+    assert max(steps) <= WRITE_SIZE
+    assert len([step for step in steps if step]) > 10
