@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..poller import bad_descriptor
+from . import memory
 from .stream import READ_SIZE, WOULD_BLOCK, Receiver, Stream, StreamState
 from .tls_nested import AnySocket, NestedTLS, is_tls
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ..loop import EventLoop
 
 __all__ = ["TLSStream", "make_stream"]
+
+#: Bytes of memory, about, that OpenSSL has for a connection.
+TLS_SIZE = 48 * 1024
 
 #: Bytes of the longest TLS record (RFC 8446 section 5.1).
 MAX_RECORD = 16384
@@ -77,6 +81,10 @@ class TLSStream(Stream):
             self._receiver.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
         self._after_read(failure)
         return bool(chunks) or failure is not None
+
+    def _release(self) -> None:
+        super()._release()
+        memory.released(TLS_SIZE)
 
     def _after_read(self, failure: OSError | None) -> None:
         """See to what ended the reads, and to what they have left."""

@@ -17,7 +17,7 @@ import pytest
 from reactor.loop import EventLoop
 from reactor.transports.stream import WRITE_SIZE, StreamState
 from reactor.transports.tls_nested import NestedTLS
-from reactor.transports.tls_stream import TLSStream, make_stream
+from reactor.transports.tls_stream import TLS_SIZE, TLSStream, make_stream
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
@@ -196,3 +196,12 @@ def test_the_progress_of_a_large_write_shows(case: Case) -> None:
     steps = [before - after for before, after in pairwise(left)]
     assert max(steps) <= WRITE_SIZE
     assert len([step for step in steps if step]) > 10
+
+
+def test_the_memory_of_openssl_is_told_to_be_free(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[int] = []
+    monkeypatch.setattr("reactor.transports.memory.released", freed.append)
+    case.stream.abort()
+    assert freed == [TLS_SIZE]
