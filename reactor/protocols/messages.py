@@ -46,7 +46,7 @@ _TWO_BYTES = re.compile(rb"[\xc4-\xef]")
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 #: What a str with characters beyond ASCII takes beside them.
-_STR_OVERHEAD: Final = sys.getsizeof("\x80") - 2
+_STR_OVERHEAD: Final = sys.getsizeof(chr(0x80) * 1000) - 1001
 
 #: Pieces that are kept singly before they are joined.
 MAX_PIECES = 1024
@@ -92,6 +92,8 @@ def bytes_per_character(text: str) -> int:
     """Return how many bytes of memory each character of a str takes: 1, 2 or 4."""
     if text.isascii():
         return 1
+    if len(text) == 1:  # Python keeps one of each, with its UTF-8 beside it
+        return 1 if text < "\u0100" else 2 if text < "\U00010000" else 4
     return (sys.getsizeof(text) - _STR_OVERHEAD) // (len(text) + 1)
 
 
