@@ -61,7 +61,7 @@ def serve(port, started=None):
             "127.0.0.1",
             port,
             process_request=process_request,
-            # Clients that are no browsers send no Origin: None.
+            # None: clients that send no Origin, as most that are no browsers.
             origins=["https://chat.example", re.compile(r"http://127\.0\.0\.1(:\d+)?"), None],
             max_connections_per_address=20,
             handshake_timeout=5,

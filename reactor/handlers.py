@@ -33,12 +33,16 @@ def check_protocol(handlers: object) -> None:
     if handlers.state is not State.CLOSED:
         raise ValueError(f"{handlers!r} has a connection already")
     kind = type(handlers)
+    _check_class(kind)
+    for name in HANDLERS & getattr(handlers, "__dict__", {}).keys():  # assigned to the object
+        check_called(f"{kind.__name__}.{name}", getattr(handlers, name))
+
+
+def _check_class(kind: type[WebSocketProtocol]) -> None:
     if kind not in _checked:
         for name in HANDLERS:
             check_called(f"{kind.__name__}.{name}", getattr(kind, name))
         _checked.add(kind)
-    for name in HANDLERS & getattr(handlers, "__dict__", {}).keys():  # assigned to the object
-        check_called(f"{kind.__name__}.{name}", getattr(handlers, name))
 
 
 def check_factory(factory: object) -> None:
@@ -54,4 +58,6 @@ def check_factory(factory: object) -> None:
             "protocol must be a subclass of WebSocketProtocol, or a function that returns an "
             f"object of one, not {factory!r}"
         )
+    if isinstance(factory, type) and issubclass(factory, WebSocketProtocol):
+        _check_class(factory)
     check_called("protocol", factory)

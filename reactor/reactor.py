@@ -18,6 +18,7 @@ from .connection import Connection, Phase
 from .exceptions import CloseCode
 from .handlers import check_factory, check_protocol
 from .loop import LoopStats
+from .mistakes import check_number
 from .options import ClientOptions, ServerOptions
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
@@ -142,6 +143,7 @@ class Reactor(DispatchingLoop):
         """
         self._check_usable()
         check_factory(protocol)
+        check_number("port", port, "an int from 0 to 65535")
         checked = ServerOptions.of(options, "Reactor.listen()")
         bound, unlink = sock, None
         if bound is None and unix_path is not None:

@@ -265,3 +265,17 @@ def test_a_hosted_loop_belongs_to_the_thread_of_its_dispatcher() -> None:
     with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
         in_thread(lambda: loop.connect(URL, Recorder))
     loop.close()
+
+
+def test_a_server_s_class_is_looked_at_when_it_listens(loop: Reactor) -> None:
+    class Protocol(WebSocketProtocol):
+        async def on_message(self, message: str | bytes) -> None:  # type: ignore[override]
+            pass
+
+    with pytest.raises(TypeError, match=r"^Protocol.on_message must be a plain function"):
+        loop.listen("127.0.0.1", 0, Protocol)
+
+
+def test_a_port_is_a_number(loop: Reactor) -> None:
+    with pytest.raises(TypeError, match=r"^port must be .*did you mean 9001\?"):
+        loop.listen("127.0.0.1", "9001", WebSocketProtocol)  # type: ignore[arg-type]

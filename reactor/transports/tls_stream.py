@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TLSStream", "make_stream"]
 
-#: Bytes of memory, about, that OpenSSL has for a connection.
-TLS_SIZE = 48 * 1024
+#: Bytes of memory, about, that OpenSSL and Python's ssl have for a connection.
+TLS_SIZE = 96 * 1024
 
 #: Bytes of the longest TLS record (RFC 8446 section 5.1).
 MAX_RECORD = 16384
