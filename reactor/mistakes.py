@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from inspect import isasyncgenfunction, iscoroutinefunction
+from types import CodeType, NoneType
 from typing import Any
 
 __all__ = ["check_called", "check_names", "check_number", "did_you_mean"]
@@ -80,7 +81,9 @@ def check_called(name: str, function: Any) -> None:
         function: or anything else, which is not looked at.
     """
     for each in (function, getattr(function, "__call__", None)):  # noqa: B004 - of an object
-        if iscoroutinefunction(each) or isasyncgenfunction(each):
+        if isinstance(getattr(each, "__code__", None), (CodeType, NoneType)) and (
+            iscoroutinefunction(each) or isasyncgenfunction(each)
+        ):  # the code of a mock is a mock, which has an answer to everything
             raise TypeError(
                 f"{name} must be a plain function, not an async def: the loop calls it, "
                 "and would never await what it returns"

@@ -68,7 +68,8 @@ def _fit(app: WebSocketApp, callback: Callable[..., Any]) -> Fit:
 def _parameters(callback: Callable[..., Any]) -> tuple[int, float]:
     """Return how many positional parameters a callback must be given, and can be given."""
     try:
-        parameters = inspect.signature(callback).parameters.values()
+        # Of the function that is called, and not of one that a decorator has around.
+        parameters = inspect.signature(callback, follow_wrapped=False).parameters.values()
     except (TypeError, ValueError):  # written in C, and tells nothing
         return 0, inf
     by_position = [

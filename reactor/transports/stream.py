@@ -304,6 +304,7 @@ class Stream:
         queue = self._queue
         assert queue is not None
         least = queue.size - WRITE_SIZE  # where this turn ends
+        failure: OSError | None = None
         try:
             while queue and queue.size > least:
                 sent = self._send(queue.first)
@@ -314,8 +315,10 @@ class Stream:
         except WOULD_BLOCK:
             pass
         except OSError as exc:
+            failure = exc.with_traceback(None)
+        if failure is not None:
             del queue  # it is to be free when that is told
-            self._write_failed(exc)
+            self._write_failed(failure)
             return
         self.queued = queue.size
         if not queue:

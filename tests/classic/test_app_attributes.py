@@ -6,12 +6,16 @@ Whatever gets the fixture ``library`` is played with this package and with webso
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 
 import reactor
+from reactor.mistakes import check_called
 
 from ..support.apps import (
     ALL,
@@ -446,3 +450,35 @@ def test_callback_can_be_wrapped(library: Any) -> None:
     assert [len(args) for args in called] == [1, 1, 2]
     assert called[0] == ("whole",)
     assert called[2] == (1000, None)
+
+
+@pytest.mark.parametrize("library", ["reactor", "websocket"])
+def test_a_decorator_around_a_callback_is_what_is_called(library: str) -> None:
+    """Whatever the function inside takes."""
+    seen: list[object] = []
+
+    def without_app(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def wrapper(app: object, message: str) -> None:
+            function(message)
+
+        return wrapper
+
+    app = importlib.import_module(library).WebSocketApp(
+        "ws://localhost/", on_message=without_app(seen.append)
+    )
+    app._callback(app.on_message, "hi")
+    assert seen == ["hi"]
+
+
+@pytest.mark.parametrize("library", ["reactor", "websocket"])
+@pytest.mark.parametrize("kind", [mock.Mock, mock.MagicMock])
+def test_a_mock_of_a_function_is_a_callback(library: str, kind: type[mock.Mock]) -> None:
+    def on_message(app: object, message: str) -> None:
+        """What the mock is like."""
+
+    callback = kind(spec=on_message)
+    app = importlib.import_module(library).WebSocketApp("ws://localhost/", on_message=callback)
+    app._callback(app.on_message, "hi")
+    callback.assert_called_once_with(app, "hi")
+    check_called("on_message", callback)
