@@ -48,6 +48,7 @@ _traceEnabled = False  # noqa: N816
 _trace_handler: logging.Handler | None = None
 #: The logger's level without the trace.
 _default_level = logging.NOTSET
+_FIRST_LEVEL = _logger.getEffectiveLevel()  # when this was imported, as there
 
 
 def enableTrace(  # noqa: N802 - websocket-client's name
@@ -67,6 +68,8 @@ def enableTrace(  # noqa: N802 - websocket-client's name
         _logger.removeHandler(_trace_handler)
         _logger.setLevel(_default_level)
         _trace_handler = None
+    elif not traceable:  # a common first line of programs; websocket-client sets a level there
+        _logger.setLevel(_FIRST_LEVEL)
     _traceEnabled = False
     if traceable:
         before = _logger.level

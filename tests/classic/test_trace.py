@@ -11,6 +11,7 @@ import pytest
 
 import reactor
 from reactor import trace as trace_function
+from reactor.classic import trace as trace_module
 from reactor.classic.trace import info, logger
 
 from ..support.peers import ScriptedPeer, Talk, echo
@@ -213,3 +214,15 @@ def test_nothing_is_formatted_while_the_trace_is_off() -> None:
         ws.send_frame(Frame(1, opcode=TEXT, data=b"quiet"))
         assert ws.recv() == "quiet"
         ws.close()
+
+
+def test_to_switch_off_what_is_not_on_sets_the_level_of_the_import() -> None:
+    """It is a common first line of programs, which then log INFO by themselves."""
+    logger = logging.getLogger("websocket")
+    before = logger.level
+    try:
+        logger.setLevel(logging.DEBUG)
+        reactor.enableTrace(False)
+        assert logger.level == trace_module._FIRST_LEVEL
+    finally:
+        logger.setLevel(before)
