@@ -100,7 +100,7 @@ def new_mask() -> bytes:
             raise ValueError(
                 f"os.urandom must return at least four bytes, not {pool!r:.60}"
             ) from None
-        _masks.extend(pool[i : i + 4] for i in range(4, len(pool) - 3, 4))
+        _masks.extend([pool[i : i + 4] for i in range(4, len(pool) - 3, 4)])  # no call for each
         return pool[:4]
 
 
