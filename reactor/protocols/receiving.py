@@ -54,6 +54,9 @@ class Receiving:
         lenient: either way will do, and a length need not be in its shortest form. Such frames are
             not taken in a run.
         compression: inflates compressed messages; None: there are none.
+
+    Attributes:
+        within_frame: a frame has begun to come, and has not ended.
     """
 
     __slots__ = (
@@ -72,6 +75,7 @@ class Receiving:
         "_room",
         "_tail",
         "unfinished",
+        "within_frame",
     )
 
     def __init__(
@@ -85,6 +89,7 @@ class Receiving:
         compression: Compression | None,
     ) -> None:
         self.unfinished = False
+        self.within_frame = False
         self._limits = limits
         # The longest message that need not be looked at frame by frame.
         self._longest = min(limits.max_message_size, fragment_size or limits.max_message_size)
@@ -105,11 +110,6 @@ class Receiving:
     def ended(self) -> bool:
         """Whether the peer's last word has come: nothing more will be parsed."""
         return self._ended
-
-    @property
-    def within_frame(self) -> bool:
-        """Whether a frame has begun to come, and has not ended."""
-        return self._frame is not None or (bool(self._tail) and not self.unfinished)
 
     def _answer(self, events: list[Event]) -> None:
         """Pings and pongs came: answer the pings."""
@@ -164,6 +164,7 @@ class Receiving:
                     break
             if pos < end and not self._ended:
                 self._tail = data[pos:]
+            self.within_frame = self._frame is not None or (pos < end and not self.unfinished)
         except WebSocketPeerException as exc:
             self._ended = True
             events.append(Failure(exc))
