@@ -19,16 +19,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..errorlog import ErrorLog
+from ..base.mistakes import check_number
+from ..base.printable import printable
+from ..client.options import ClientOptions
+from ..client.url import parse_url
+from ..connection.errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
-from ..hosting import host as host_reactor
-from ..mistakes import check_number
-from ..options import ClientOptions
-from ..printable import printable
+from ..hosting.rel import host as host_reactor
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
-from ..url import parse_url
 from .app_pings import has_own_pings, send_pings, start_pings, stop_pings
 from .app_run import Run
 from .app_socket import AppSocket

@@ -18,17 +18,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..client_connection import ClientConnection
-from ..connection import Connection, Phase
-from ..errorlog import ErrorLog
+from ..base.marks import calls_user_code
+from ..base.printable import printable
+from ..client.connection import ClientConnection
+from ..client.options import ClientOptions
+from ..client.url import parse_url
+from ..connection.connection import Connection, Phase
+from ..connection.errorlog import ErrorLog
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
-from ..options import ClientOptions
-from ..printable import printable
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
 from ..timers import Backoff
-from ..url import parse_url
 from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
@@ -90,6 +91,7 @@ class Run:
         self.connection.app = app
         app.sock = AppSocket(self.connection)
 
+    @calls_user_code
     def _url(self) -> str:
         """The app's URL at this moment: programs change it between two attempts."""
         url = self.app.url
@@ -271,6 +273,7 @@ class Bridge(WebSocketProtocol):
         else:
             error(f"{exc} - goodbye")
 
+    @calls_user_code
     def on_close(self, code: int, reason: str) -> None:
         app, run = self.app, self.run
         if run.over:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..errorlog import ErrorLog
+from ..connection.errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketTimeoutException
 from .app_pings import start_pings, stop_pings
 from .app_run import describe_close

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.marks import calls_user_code
+
 if TYPE_CHECKING:
     from .app import WebSocketApp
 
@@ -37,6 +39,7 @@ class Fit(NamedTuple):
     most: float
 
 
+@calls_user_code
 def call(app: WebSocketApp, callback: Callable[..., Any], *args: Any) -> None:
     """Call a callback with *args*, and with the app before them where it wants that."""
     try:

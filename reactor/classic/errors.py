@@ -32,7 +32,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSOptionException,
 )
-from ..protocols.http11 import HeadCutOff
+from ..protocols.http.http11 import HeadCutOff
 
 __all__ = ["CLOSED", "TIMED_OUT", "boundary", "of_socket", "public"]
 

@@ -15,10 +15,10 @@ from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..client.proxies import choose_proxy, no_proxy_of
+from ..client.url import WebSocketURL
+from ..client.url import parse_url as _parse_url
 from ..exceptions import WebSocketProxyException
-from ..proxies import choose_proxy, no_proxy_of
-from ..url import WebSocketURL
-from ..url import parse_url as _parse_url
 from .client_socket import NoLock
 from .options import proxy_options
 

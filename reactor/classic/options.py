@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from ..base.marks import calls_user_code
+from ..base.mistakes import check_called
+from ..client.options import ClientOptions
+from ..client.proxies import no_proxy_of
 from ..exceptions import WebSocketProxyException
-from ..mistakes import check_called
-from ..options import ClientOptions
-from ..proxies import no_proxy_of
 from ..transports.proxy import KINDS
-from ..transports.tls_contexts import CONTEXT_KEYS, OTHER_KEYS
+from ..transports.tls.contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
 from .watch import ClassicWatch
 
@@ -113,11 +114,13 @@ def header_as_utf8(header: Any) -> Any:
     return header
 
 
+@calls_user_code
 def _current_header(app: Any) -> Any:
     """What the app's ``header`` says at this moment: programs change it between attempts."""
     return header_as_utf8(app.header() if callable(app.header) else app.header)
 
 
+@calls_user_code
 def _current_cookie(app: Any) -> Any:
     """Likewise its ``cookie``."""
     return text_as_utf8(app.cookie() if callable(app.cookie) else app.cookie)
