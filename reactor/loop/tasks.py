@@ -10,7 +10,8 @@ What it must not know: what the coroutines do.
 How it works. An awaitable step yields a small *request* object to the driver; the driver
 sends back the result or throws the exception. There are four requests: wait for file
 descriptors or a point in time, wait for the time to compute for long, call a function on a helper
-thread (helper_threads.py), and tell the time. What wraps the coroutine of somebody else is in within.py.
+thread (helper_threads.py), and tell the time. What wraps the coroutine of somebody else is in
+within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
 it holds must be released in ``finally`` or ``except BaseException``.

@@ -3,7 +3,8 @@
 What it is: from a proxy and a target to a connected socket on which the target is heard. It
 is the only importer of python_socks.
 
-What it must not know: which proxy is chosen and why (client/proxies.py), TLS with the target, WebSocket.
+What it must not know: which proxy is chosen and why (client/proxies.py), TLS with the target,
+WebSocket.
 
 How it works. The proxy is dialled as any other host is; then it is told where to connect to.
 CONNECT is written here and its answer read with our own parser: python-socks takes one read for
