@@ -32,7 +32,7 @@ help:
 	@echo "make test   run all tests"
 	@echo "make autobahn  the Autobahn suite over all faces, half an hour (AUTOBAHN=)"
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
-	@echo "make soak   500 connections that are killed all the time, for 5 minutes (SOAK=)"
+	@echo "make soak   500 connections that are killed all the time, for 10 minutes (SOAK=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-check  is anything slower than it was? a minute"
 	@echo "make lint | types | cov | format | clean"

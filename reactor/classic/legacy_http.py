@@ -7,8 +7,8 @@ What it must not know: the opening handshake (legacy_handshake.py); who connects
 
 How it works. The steps are those of the connect pipeline (client/pipeline.py), driven in the
 calling thread. Only heads are read here, byte by byte: a plain socket has no place for what was
-read and belongs to the next step. One step calls another by its name in this module, where a program may
-have put its own.
+read and belongs to the next step. One step calls another by its name in this module, where a
+program may have put its own.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ How it works. A literal IP address is its own answer, and what this machine know
 answered at once (hosts.py). For all other names, ``getaddrinfo`` is the only portable way to what
 the system knows (DNS, mDNS, LDAP), and it can only block: it runs on a helper thread
 (loop/helper_threads.py tells what happens when the DNS does not answer), and callers who ask for
-the same name at the same time share one call. A thousand connections to one host that drop together would still ask a
-thousand times over the next seconds, so answers are kept for :data:`CACHE_TTL`, until somebody
-finds that an answer leads nowhere (:func:`forget`); failures are never kept. The answer alternates
-between the address families, as RFC 8305 section 4 asks.
+the same name at the same time share one call. A thousand connections to one host that drop together
+would still ask a thousand times over the next seconds, so answers are kept for :data:`CACHE_TTL`,
+until somebody finds that an answer leads nowhere (:func:`forget`); failures are never kept. The
+answer alternates between the address families, as RFC 8305 section 4 asks.
 """
 
 from __future__ import annotations
