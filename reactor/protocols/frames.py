@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -322,7 +323,9 @@ if os.environ.get("REACTOR_PURE_PYTHON", "0") in ("", "0"):
             parse_pings,
             serialize,
         )
-    except ImportError:
+    except ModuleNotFoundError:
         pass  # it was not built: there was no compiler
+    except ImportError as exc:
+        warnings.warn(f"the compiled frames are not used: {exc}", RuntimeWarning, stacklevel=2)
     else:
         compiled = True
