@@ -50,6 +50,7 @@ from .classic.trace import (
     trace,
     warning,
 )
+from .compiled.explain import explain_compiled
 from .compiled.replace import compiled
 from .connection.broadcast import broadcast
 from .exceptions import (
@@ -147,6 +148,7 @@ __all__ = [
     "dump",
     "enableTrace",
     "error",
+    "explain_compiled",
     "frame_buffer",
     "getdefaulttimeout",
     "install_as_websocket",

@@ -187,6 +187,7 @@ class TimerWheel:
         """
         return None if self._next == _NEVER else self._next
 
+    # Twin: advance() in compiled/turn.pyx.
     def advance(self, now: int) -> list[Timer]:
         """Move the cursor, and take out every timer that is due.
 
@@ -206,7 +207,7 @@ class TimerWheel:
         elif now > LAST_TICK:
             now = LAST_TICK
         self._now = now
-        if now < self._next and now < self._round_end:  # its twin: advance() in turn.pyx
+        if now < self._next and now < self._round_end:
             return []
         self._round_end = (now | _SLOTS - 1) + 1
 
