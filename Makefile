@@ -81,7 +81,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says what is installed in the virtual environment.
-$(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/*.pxd reactor/protocols/*.pxd)
+$(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/compiled/*.pxd)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
