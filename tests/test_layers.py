@@ -30,7 +30,7 @@ FLOORS = (
         *("connection", "client_connection", "handlers", "holding", "pacing", "sending", "outbox"),
         *("broadcast", "dispatcher", "errorlog"),
     },
-    {"server", "reactor", "hosting", "classic", "hotpath"},
+    {"server", "reactor", "hosting", "classic", "hotpath", "feeds"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
