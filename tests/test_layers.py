@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"reactor", "tasks", "compiled"},
-    {"hosting", "classic"},
+    {"hosting", "classic", "feeds"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
