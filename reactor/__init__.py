@@ -78,12 +78,13 @@ from .exceptions import (
     WebSocketTLSOptionException,
 )
 from .protocols.deflate import Deflate
+from .protocols.ending import Ending
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
 from .server.decisions import Accept, HTTPResponse
 from .server.listener import Listener
-from .timers import Backoff
+from .timers import Backoff, Pace
 
 __version__ = "0.1.0"
 
@@ -109,8 +110,10 @@ __all__ = [
     "Backoff",
     "CloseCode",
     "Deflate",
+    "Ending",
     "HTTPResponse",
     "Listener",
+    "Pace",
     "Reactor",
     "ReactorStats",
     "State",

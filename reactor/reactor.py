@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from .base.marks import calls_user_code
 from .base.mistakes import check_number
 from .client.connection import ClientConnection
+from .client.gate import Gate
 from .client.options import ClientOptions
 from .connection.connection import Connection, Phase
 from .connection.handlers import check_factory, check_protocol
@@ -26,7 +27,7 @@ from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server.listener import Listener
 from .server.options import ServerOptions
-from .timers import Deadline, MonotonicClock
+from .timers import Deadline, MonotonicClock, Pace
 from .transports.bind import bind_tcp, bind_unix
 
 __all__ = ["Reactor", "ReactorStats"]
@@ -57,7 +58,20 @@ class ReactorStats(LoopStats):
 class Reactor(DispatchingLoop):
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
-    Parameters: see EventLoop. A Reactor is a context manager: leaving it closes everything.
+    Parameters:
+        max_connecting: how many attempts to connect may be in flight, from DNS to the upgrade;
+            further ones wait, those of new connections before those after a loss. None: any
+            number. So 5,000 connections can be asked for in one line, and take no more memory
+            than if they were asked for one by one.
+        connect_pace: a Pace, ``Pace(5, per=1.0)`` for never more than 5 attempts in any second, for
+            each host and port of a URL (before redirects, behind proxies); None: no limit. A
+            connection may have another one, see ClientOptions.
+        others: see EventLoop.
+
+    Whatever they are: an answer with Retry-After to the upgrade holds back all attempts at that
+    host and port, for as long as the Backoff of the connection that got it heeds.
+
+    A Reactor is a context manager: leaving it closes everything.
     When an exception leaves it, Ctrl-C for example, open connections are closed with 1001 (going
     away) before, for which they have a second.
 
@@ -65,8 +79,16 @@ class Reactor(DispatchingLoop):
     ``call_soon_threadsafe``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        max_connecting: int | None = 256,
+        connect_pace: Pace | None = None,
+        **kwargs: Any,
+    ) -> None:
+        gate = Gate(self, max_connecting, connect_pace)  # what is wrong is an error before sockets
         super().__init__(**kwargs)
+        self.gate = gate
         self.connections: set[Connection] = set()
         self.listeners: set[Listener] = set()
         self._closing = False  # close() has begun: nothing new is taken on
@@ -108,7 +130,7 @@ class Reactor(DispatchingLoop):
             check_factory(protocol)
             handlers = protocol()
         check_protocol(handlers)
-        ClientConnection(self, self.connections, url, handlers, checked)
+        ClientConnection(self, self.connections, url, handlers, checked, self.gate)
         return handlers
 
     def _client_options(self, given: dict[str, Any]) -> ClientOptions:

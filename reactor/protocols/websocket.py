@@ -7,7 +7,7 @@ What it must not know: how a connection does what it is asked for.
 
 The handlers of one connection are called in this order, all on the loop's thread:
 
-    on_open [on_message | on_data | on_ping | on_pong]* [on_error]? on_close
+    on_open [on_message | on_data | on_ping | on_pong]* [on_retry]? [on_error]? on_close
 
 ``on_close`` comes exactly once for every ``on_open``, and once for every attempt that never
 got that far (then without ``on_open``). After a reconnect the same object sees the same
@@ -26,7 +26,9 @@ from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
 
 if TYPE_CHECKING:
+    from ..reactor import Reactor
     from .deflate import Agreement
+    from .ending import Ending
     from .http.http11 import Request, Response
 
 __all__ = ["Connection", "WebSocketProtocol"]
@@ -51,6 +53,12 @@ class Connection(Protocol):
     def latency(self) -> float | None: ...
     @property
     def sock(self) -> Any: ...
+    @property
+    def loop(self) -> Any: ...
+    @property
+    def ending(self) -> Ending | None: ...
+    @property
+    def last_activity(self) -> float: ...
 
     @property
     def compression(self) -> Agreement | None: ...
@@ -67,6 +75,7 @@ class Connection(Protocol):
     def pong(self, payload: bytes) -> int: ...
     def close(self, code: int, reason: str, timeout: float | None) -> None: ...
     def abort(self) -> None: ...
+    def reconnect(self, delay: float | None, reason: str) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
@@ -136,8 +145,26 @@ class WebSocketProtocol:
         A member of the tree of :class:`reactor.WebSocketException`, or what a handler raised.
         """
 
+    def on_retry(self, attempt: int, delay: float, error: Exception | None) -> float | bool | None:
+        """The connection, or an attempt, has ended, and another attempt is planned.
+
+        Called before every wait, ahead of ``on_error`` and ``on_close``; not when
+        :meth:`reconnect` changes a wait that has begun.
+
+        Args:
+            attempt: the number of the attempt that is planned, 1 for the first one after a stable
+                connection (see ``Backoff.reset_after``).
+            delay: seconds until then.
+            error: what ended the connection or the last attempt, or None.
+
+        Returns:
+            None: as planned (default). A number: so many seconds instead, 0 or more. False: give
+            up; ``on_close`` follows, and :attr:`ending` says that it was final.
+        """
+        return None
+
     def on_close(self, code: int, reason: str) -> None:
-        """The connection is over.
+        """The connection, or an attempt, is over. :attr:`ending` says more about it.
 
         Parameters:
             code: the peer's close code; 1005 if its close frame had none, 1006 if there was
@@ -229,7 +256,9 @@ class WebSocketProtocol:
     def close(
         self, code: int = CloseCode.NORMAL, reason: str = "", timeout: float | None = None
     ) -> None:
-        """Close the connection, or give up connecting and reconnecting. Any thread.
+        """Close the connection, or give up connecting and reconnecting, for good. Any thread.
+
+        No attempt follows, whatever the option ``reconnect`` says; see :meth:`reconnect` for that.
 
         Returns at once; ``on_close`` follows when the peer has answered, or after the close
         timeout. Messages that come after the call are dropped. Does nothing when the
@@ -245,8 +274,33 @@ class WebSocketProtocol:
         self._connection.close(code, reason, timeout)
 
     def abort(self) -> None:
-        """End the connection without a closing handshake. Any thread; ``on_close`` follows."""
+        """End the connection without a closing handshake, for good. Any thread.
+
+        ``on_close`` follows; no attempt does. See :meth:`reconnect` to open it anew.
+        """
         self._connection.abort()
+
+    def reconnect(self, delay: float | None = None, reason: str = "") -> None:
+        """Drop this connection, or attempt, and open it anew. Client only; any thread.
+
+        Returns at once. ``on_retry``, ``on_close`` (code 1006, and the reason) and, when it is open
+        again, ``on_reconnect`` follow. The server is sent a close frame (1001), whose answer is not
+        waited for. While the connection waits for its next attempt, the wait is changed. In the
+        ``on_close`` of a connection that has ended without a reconnect policy, it is opened anew.
+
+        Args:
+            delay: seconds to wait before; None (default): as the reconnect policy says, and at
+                once where there is none. While it waits, None changes nothing.
+            reason: for the close frame and for ``on_close``; at most 123 bytes of UTF-8.
+
+        Raises:
+            WebSocketConnectionClosedException: It was ended for good, by :meth:`close` or
+                :meth:`abort`.
+            WebSocketStateException: It is a server's connection, or one on a given ``sock``: there
+                is no way to open it anew.
+            ValueError: The delay is negative or infinite, or the reason too long.
+        """
+        self._connection.reconnect(delay, reason)
 
     def pause_reading(self) -> None:
         """Read no more from the socket, so that the peer is held back by TCP.
@@ -300,6 +354,24 @@ class WebSocketProtocol:
     def latency(self) -> float | None:
         """Seconds between the last ping of the keep-alive and its pong, or None."""
         return self._connection.latency
+
+    @property
+    def loop(self) -> Reactor:
+        """The Reactor that the connection lives on."""
+        return cast("Reactor", self._connection.loop)
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the connection, or the latest attempt, ended, and what comes next; for ``on_close``.
+
+        None while it is open, and before the first attempt has ended. See :class:`reactor.Ending`.
+        """
+        return self._connection.ending
+
+    @property
+    def last_activity(self) -> float:
+        """When bytes last came, pongs included: seconds of the loop's clock (``loop.time()``)."""
+        return self._connection.last_activity
 
     @property
     def sock(self) -> Any:

@@ -4,9 +4,9 @@ What it is: :class:`Pace`, the limit, and :class:`PaceWindow`, what has been don
 
 What it must not know: what is paced. It reads no clock: the time is passed in.
 
-A token bucket of n tokens lets 2n - 1 pass within one window, when it was full at its beginning. What
-services count is a sliding window; so the times of the latest n are kept, and one more has to wait
-until the oldest of them is a whole window old.
+A token bucket of n tokens lets 2n - 1 pass within one window, when it was full at its beginning.
+What services count is a sliding window; so the times of the latest n are kept, and one more has to
+wait until the oldest of them is a whole window old.
 """
 
 from __future__ import annotations
@@ -89,3 +89,11 @@ class PaceWindow:
             now: as for :meth:`wait`.
         """
         self._times.append(now)
+
+    def idle(self, now: float) -> bool:
+        """Return whether nothing has been done within a window: there is nothing to remember.
+
+        Args:
+            now: as for :meth:`wait`.
+        """
+        return not self._times or now - self._times[-1] >= self.pace.per
