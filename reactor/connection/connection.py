@@ -49,6 +49,7 @@ from ..exceptions import (
     WebSocketStateException,
     WebSocketTimeoutException,
 )
+from ..loop.background import run_in_thread
 from ..protocols.ending import Ending, Initiator
 from ..protocols.frames import new_mask
 from ..protocols.session import (
@@ -67,7 +68,7 @@ from ..transports.linger import Linger
 from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
-from .dispatcher import call, call_on_error, conclude, deliver
+from .dispatcher import call, call_on_error, conclude, deliver, report
 from .holding import Holding
 from .idle import IdleWatch
 from .options import ConnectionOptions
@@ -460,6 +461,22 @@ class Connection(Holding):
         raise WebSocketStateException(
             "a server's connection cannot be opened anew: only the client can do that"
         )
+
+    def run_in_thread(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[[Any, Any], object] | None,
+    ) -> None:
+        """See WebSocketProtocol."""
+
+        def finish(result: Any, error: Exception | None) -> None:
+            if then is not None:
+                call(self.protocol, then, result, error)
+            elif error is not None:
+                report(self.protocol, error)
+
+        run_in_thread(self._loop, function, args, finish)
 
     def _on_loop(self, method: Callable[..., object], *args: Any) -> None:
         if threading.get_ident() == self._loop.thread_id:

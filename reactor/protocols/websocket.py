@@ -19,8 +19,8 @@ ends neither the connection nor the loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .http.http11 import Request, Response
 
 __all__ = ["Connection", "WebSocketProtocol"]
+
+
+T = TypeVar("T")
 
 
 class Connection(Protocol):
@@ -76,6 +79,12 @@ class Connection(Protocol):
     def close(self, code: int, reason: str, timeout: float | None) -> None: ...
     def abort(self) -> None: ...
     def reconnect(self, delay: float | None, reason: str) -> None: ...
+    def run_in_thread(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[[Any, Any], object] | None,
+    ) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
@@ -114,7 +123,20 @@ class WebSocketProtocol:
         self.on_open()
 
     def on_message(self, message: str | bytes) -> None:
-        """A message came: str for text, bytes for binary."""
+        """A message came: str for text, bytes for binary.
+
+        Default: :meth:`on_text` or :meth:`on_binary`. Override either this one or those.
+        """
+        if isinstance(message, str):
+            self.on_text(message)
+        else:
+            self.on_binary(message)
+
+    def on_text(self, text: str) -> None:
+        """A text message came, where :meth:`on_message` is not overridden."""
+
+    def on_binary(self, data: bytes) -> None:
+        """A binary message came, where :meth:`on_message` is not overridden."""
 
     def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
         """Data came that is not a message; only with the options that ask for it.
@@ -302,6 +324,29 @@ class WebSocketProtocol:
         """
         self._connection.reconnect(delay, reason)
 
+    def run_in_thread(
+        self,
+        function: Callable[..., T],
+        *args: Any,
+        then: Callable[[T | None, Exception | None], object] | None = None,
+    ) -> None:
+        """Call ``function(*args)``, which may block, on a helper thread. Returns at once.
+
+        At most 32 such calls of the process run at a time; further ones wait. Any thread may ask.
+
+        Args:
+            function: what to call; further arguments are passed to it.
+            then: called on the loop's thread with two arguments: the result and None, or None and
+                the exception that the function has raised; also when the connection has ended
+                meanwhile. What it raises goes to ``on_error``. None: the result is dropped, and an
+                exception goes to ``on_error``.
+
+        Raises:
+            TypeError: The function is none, or an ``async def``.
+            RuntimeError: The reactor is closed.
+        """
+        self._connection.run_in_thread(function, args, then)
+
     def pause_reading(self) -> None:
         """Read no more from the socket, so that the peer is held back by TCP.
 
@@ -377,3 +422,33 @@ class WebSocketProtocol:
     def sock(self) -> Any:
         """The socket, or None; for ``getsockname()``, ``getpeercert()`` and the like."""
         return self._connection.sock
+
+
+def _taken(name: str) -> Callable[[Any, Any], None]:
+    """Return a setter that says that a name is the connection's."""
+
+    def refuse(self: object, value: object) -> None:
+        raise AttributeError(
+            f"{type(self).__name__}.{name} cannot be assigned: the name is taken, by "
+            f"WebSocketProtocol.{name}; choose another one, such as my_{name}"
+        )
+
+    return refuse
+
+
+class _Loop:
+    """``loop``, which may be assigned: many a program keeps its Reactor there by itself."""
+
+    def __init__(self, known: property) -> None:
+        self.__doc__ = known.__doc__
+        self._get = known.__get__
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else self._get(instance, owner)
+
+
+for _name, _value in list(vars(WebSocketProtocol).items()):
+    if _name == "loop":
+        setattr(WebSocketProtocol, _name, _Loop(_value))
+    elif isinstance(_value, property):
+        setattr(WebSocketProtocol, _name, _value.setter(_taken(_name)))
