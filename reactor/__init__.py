@@ -102,7 +102,6 @@ __all__ = [
     "broadcast",
     "compiled",
     "explain_compiled",
-    "install_as_websocket",
 ]
 
 
