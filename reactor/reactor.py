@@ -16,11 +16,14 @@ from typing import Any, TypeVar
 
 from .base.marks import calls_user_code
 from .base.mistakes import check_called, check_number
-from .client.connection import ClientConnection
+from .client.attempt import Pipeline
 from .client.gate import Gate
+from .client.lifecycle import ClientLifecycle
 from .client.options import ClientOptions
-from .connection.connection import Connection, Phase
+from .client.pipeline import connect
+from .connection.connection import Connection
 from .connection.handlers import check_factory, check_protocol
+from .connection.phase import Phase
 from .exceptions import CloseCode
 from .hosting.verbs import DispatchingLoop
 from .loop.background import run_in_thread
@@ -93,6 +96,7 @@ class Reactor(DispatchingLoop):
         gate = Gate(self, max_connecting, connect_pace)  # what is wrong is an error before sockets
         super().__init__(**kwargs)
         self.gate = gate
+        self._pipeline: Pipeline = connect
         self.connections: set[Connection] = set()
         self.listeners: set[Listener[Any]] = set()
         self._closing = False  # close() has begun: nothing new is taken on
@@ -134,7 +138,8 @@ class Reactor(DispatchingLoop):
             check_factory(protocol)
             handlers = protocol()
         check_protocol(handlers)
-        ClientConnection(self, self.connections, url, handlers, checked, self.gate)
+        lifecycle = ClientLifecycle(url, checked, self.gate, self._pipeline)
+        Connection(self, self.connections, checked, lifecycle, handlers).start()
         return handlers
 
     def _client_options(self, given: dict[str, Any]) -> ClientOptions:
@@ -303,11 +308,11 @@ class Reactor(DispatchingLoop):
 
     def unsent(self) -> bool:
         """See EventLoop."""
-        return super().unsent() or any(each.unsent for each in list(self.connections))
+        return super().unsent() or any(each.sender.unsent for each in list(self.connections))
 
     def handed_over(self) -> bool:
         """See EventLoop."""
-        return any(each.handed_over for each in list(self.connections))
+        return any(each.sender.handed_over for each in list(self.connections))
 
     def forked(self) -> None:
         """See EventLoop."""

@@ -95,9 +95,9 @@ def raw_client(loop: Reactor) -> Iterator[Callable[..., RawClient]]:
 
 
 @pytest.fixture
-def scene(no_leaks: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def scene(no_leaks: None) -> Iterator[Scene]:
     """A reactor on a clock that stands still, without a network."""
-    scene = Scene(monkeypatch)
+    scene = Scene()
     yield scene
     scene.end()
 

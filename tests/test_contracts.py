@@ -203,7 +203,7 @@ class TestContract1Order:
     ) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("reactor.connection.dispatcher.logger.error", lambda *_, **__: None)
-            scene = Scene(patch)
+            scene = Scene()
             actor = Actor(**{handler: do(deed) for handler, deed in deeds.items()})
             for handler, deed in deeds.items():
                 if deed == "stop":

@@ -345,7 +345,7 @@ def test_what_must_not_be_imported_is_noticed(module: str, text: str) -> None:
             "if typing.TYPE_CHECKING:\n    from ..loop.event_loop import EventLoop",
         ),
         ("reactor.transports.proxy", "from python_socks._protocols import socks5"),
-        ("reactor.reactor", "from .client.connection import ClientConnection"),
+        ("reactor.reactor", "from .client.lifecycle import ClientLifecycle"),
         ("reactor.cli.main", "from . import echo"),
         ("reactor", "from .reactor import Reactor"),
         ("reactor.__main__", "from .cli.main import main"),

@@ -3,7 +3,7 @@
 What it is: the class with the callbacks, and ``run_forever`` in its three forms: on a reactor
 of its own, on a shared one, and hosted by somebody else's dispatcher (``rel``).
 
-What it must not know: sockets, frames, timers; a ClientConnection does the work.
+What it must not know: sockets, frames, timers; a Connection does the work.
 
 How it works. ``run_forever`` makes a Run (app_run.py), whose connection calls the callbacks. A
 callback is what the user has assigned, or else a method of a subclass; callbacks.py knows how each
@@ -348,7 +348,8 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     else:
         return _run_alone(app, options)
     when_over = before.when_over if before is not None and before.loop is loop else None
-    app._current_run = Run(app, loop, options, when_over)
+    run = app._current_run = Run(app, loop, options, when_over)
+    run.start()
     return False
 
 
@@ -356,7 +357,7 @@ def _lose(app: WebSocketApp, *args: Any) -> Any:
     run = app._current_run
     if isinstance(run, SteppedRun):
         return run.closed(*args)
-    return None if run is None else run.connection.lose()
+    return None if run is None else AppSocket(run.connection).abort()
 
 
 def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
@@ -369,6 +370,7 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
         return True
     with loop:
         run = app._current_run = Run(app, loop, options, loop.stop)
+        run.start()
         try:
             loop.run_forever()
         except BaseException as exc:

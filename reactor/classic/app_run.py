@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
 from ..base.printable import printable
-from ..client.connection import ClientConnection
+from ..client.lifecycle import ClientLifecycle
 from ..client.options import ClientOptions
 from ..client.url import parse_url
-from ..connection.connection import Connection, Phase
+from ..connection.connection import Connection
 from ..connection.errorlog import ErrorLog
+from ..connection.phase import Phase
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
@@ -39,7 +40,8 @@ from .frame import ABNF
 from .tracing import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
-    from ..protocols.deflate import Agreement
+    from ..client.attempt import Pipeline
+    from ..client.gate import Gate
     from ..reactor import Reactor
     from .app import WebSocketApp
 
@@ -87,11 +89,13 @@ class Run:
         self.silent = False
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
-        self.connection = AppConnection(
-            loop, loop.connections, self._url, Bridge(self), options, loop.gate
-        )
-        self.connection.app = app
+        lifecycle = AppLifecycle(app, self._url, options, loop.gate, loop._pipeline)
+        self.connection = Connection(loop, loop.connections, options, lifecycle, Bridge(self))
         app.sock = AppSocket(self.connection)
+
+    def start(self) -> None:
+        """Begin: connect with the loop's next batch of calls."""
+        self.connection.start()
 
     @calls_user_code
     def _url(self) -> str:
@@ -148,7 +152,7 @@ class Run:
         if not self.over:
             self.connection.close()
             if self.connection.phase is Phase.ATTACHED:
-                self.connection.flush()
+                self.connection.sender.flush()
             try:
                 self.report(exc)
             finally:  # on_error may raise another one
@@ -321,70 +325,44 @@ def _close_frame(close: Close) -> ABNF:
     return ABNF(1, 0, 0, 0, OP_CLOSE, 0, check_close(close.code, close.reason))
 
 
-class AppConnection(ClientConnection):
-    """A connection that keeps an app's time stamps, and writes the trace.
+class AppLifecycle(ClientLifecycle):
+    """The life of an app's connection: it keeps the app's time stamps, and writes the trace.
 
-    ``drop``, ``lose`` and ``vanish`` are what the user can do to the socket alone: the connection
-    ends as by the server, and comes back if there is a reconnect policy. Any thread.
+    Args:
+        app: the app.
+        url, options, gate, pipeline: see ClientLifecycle.
     """
 
-    __slots__ = ("app",)
+    __slots__ = ("_app",)
 
-    app: WebSocketApp
+    def __init__(
+        self,
+        app: WebSocketApp,
+        url: Callable[[], str],
+        options: ClientOptions,
+        gate: Gate,
+        pipeline: Pipeline,
+    ) -> None:
+        super().__init__(url, options, gate, pipeline)
+        self._app = app
+
+    @property
+    def session_class(self) -> type[WebSocketSession]:  # type: ignore[override]
+        """See Lifecycle."""
+        return TracingSession if isEnabledForTrace() else WebSocketSession
+
+    def pinging(self) -> None:
+        """See Lifecycle."""
+        self._app.last_ping_tm = time.time()
+        debug("Sending ping")
 
     def forked(self) -> None:
-        """See Connection. The app can be run in the child, anew."""
-        super().forked()
-        run = self.app._current_run
-        if isinstance(run, Run) and run.connection is self:
+        """See Lifecycle. The app can be run in the child, anew."""
+        run = self._app._current_run
+        if isinstance(run, Run) and run.connection.lifecycle is self:
             run.over = run.ending = True
-
-    def _new_session(
-        self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
-    ) -> WebSocketSession:
-        return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
-
-    def drop(self, code: int, reason: str, timeout: float | None) -> None:
-        """End it with a closing handshake. Raises as close() does."""
-        check_close(code, reason)
-        self._on_loop(self._drop, code, reason, timeout)
-
-    def _drop(self, code: int, reason: str, timeout: float | None) -> None:
-        self._ending = False  # there may be a next connection to send on
-        if self.phase is Phase.ATTACHED:
-            Connection._close(self, code, reason, timeout)  # not ours, which gives up
-
-    def lose(self) -> None:
-        """End it at once, without a word."""
-        self._on_loop(self._lose)
-
-    def _lose(self) -> None:
-        self._ending = False
-        if self.phase is Phase.ATTACHED:
-            self.stream.abort()  # connection_lost() follows
-
-    def vanish(self) -> None:
-        """The same; where pongs are awaited, on_error hears that one is overdue.
-
-        So websocket-client finds out that its socket was closed under it.
-        """
-        self._on_loop(self._vanish)
-
-    def _vanish(self) -> None:
-        if self.options.ping_interval and self.options.ping_timeout:
-            self._loop.call_soon(self._overdue)  # before connection_lost() comes
-        self._lose()
-
-    def _overdue(self) -> None:
-        if self.phase is Phase.ATTACHED:
-            self._dead()
 
     def _next_delay(self, error: Exception | None) -> float | None:
         # A number of seconds is what it is, whatever the server asks for (Retry-After).
-        fixed = not isinstance(self.options.reconnect, Backoff)
+        fixed = not isinstance(self._options.reconnect, Backoff)
         return super()._next_delay(None if fixed else error)
-
-    def _send_ping(self, payload: bytes) -> None:
-        self.app.last_ping_tm = time.time()
-        debug("Sending ping")
-        super()._send_ping(payload)

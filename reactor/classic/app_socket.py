@@ -10,8 +10,10 @@ next attempt, if there is a reconnect policy, as what the server does is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ..connection.alive import overdue
+from ..connection.phase import ATTACHED
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
@@ -26,7 +28,8 @@ from .defaults import sock_opt
 from .frame import ABNF, to_bytes
 
 if TYPE_CHECKING:
-    from .app_run import AppConnection
+    from ..client.options import ClientOptions
+    from ..connection.connection import Connection
 
 __all__ = ["AppSocket"]
 
@@ -38,7 +41,7 @@ class AppSocket:
         connection: what it stands for.
     """
 
-    def __init__(self, connection: AppConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sock_opt: sock_opt | None = None
 
@@ -76,7 +79,7 @@ class AppSocket:
     def sock_opt(self) -> sock_opt:
         """Socket options and time-out: what there is to look at, without effect."""
         if self._sock_opt is None:
-            options = self._connection.options
+            options = cast("ClientOptions", self._connection.options)
             self._sock_opt = sock_opt(list(options.sockopt), dict(options.sslopt or {}))
         return self._sock_opt
 
@@ -122,7 +125,7 @@ class AppSocket:
         if opcode not in (OP_TEXT, OP_BINARY):
             return self.send_frame(ABNF.create_frame(payload, opcode))
         try:
-            return self._connection.send_payload(opcode, to_bytes(payload))
+            return self._connection.sender.send_payload(opcode, to_bytes(payload))
         except WebSocketForkException:
             raise
         except (WebSocketStateException, RuntimeError):
@@ -138,7 +141,7 @@ class AppSocket:
             self.close(code, payload[2:])
             return len(payload)
         try:
-            return self._connection.send_frame(frame.opcode, payload, bool(frame.fin))
+            return self._connection.sender.send_frame(frame.opcode, payload, bool(frame.fin))
         except WebSocketForkException:
             raise
         except (WebSocketStateException, RuntimeError):
@@ -170,7 +173,8 @@ class AppSocket:
         Parameters: those of WebSocketApp.close(), which ends the run as well.
         """
         text = reason if isinstance(reason, str) else bytes(reason).decode()
-        self._connection.drop(status, text, timeout)
+        check_close(status, text)
+        self._connection.on_loop(self._drop, status, text, timeout)
 
     def send_close(self, status: int = CloseCode.NORMAL, reason: str | bytes = b"") -> None:
         """Begin the closing handshake; the same as :meth:`close`."""
@@ -178,11 +182,36 @@ class AppSocket:
 
     def abort(self) -> None:
         """End the connection without a closing handshake: it is lost. Any thread."""
-        self._connection.lose()
+        self._connection.on_loop(self._lose)
 
     def shutdown(self) -> None:
         """The same as :meth:`abort`; with a ping_timeout, on_error hears of an overdue pong."""
-        self._connection.vanish()
+        self._connection.on_loop(self._vanish)
+
+    # What the user can do to the socket alone: the connection ends as by the server, and comes back
+    # if there is a reconnect policy.
+
+    def _drop(self, code: int, reason: str, timeout: float | None) -> None:
+        connection = self._connection
+        connection.sender.closing_soon = False  # there may be a next connection to send on
+        if connection.phase is ATTACHED:
+            connection.close_stream(code, reason, timeout)
+
+    def _lose(self) -> None:
+        connection = self._connection
+        connection.sender.closing_soon = False
+        if connection.phase is ATTACHED:
+            connection.stream.abort()  # connection_lost() follows
+
+    def _vanish(self) -> None:
+        connection = self._connection
+        if connection.options.ping_interval and connection.options.ping_timeout:
+            connection.loop.call_soon(self._overdue)  # before connection_lost() comes
+        self._lose()
+
+    def _overdue(self) -> None:
+        if self._connection.phase is ATTACHED:
+            self._connection.fail(overdue())
 
     def settimeout(self, timeout: float | None) -> None:
         """Kept for :meth:`gettimeout`, without effect: nothing here waits."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..base.mistakes import check_called, did_you_mean
 from ..client.options import ClientOptions
-from ..client.pipeline import Upgraded, connect
+from ..client.pipeline import ClientUpgrade, connect
 from ..exceptions import WebSocketTimeoutException
 from ..loop.tasks import run_blocking
 from ..protocols.http.http11 import Response
@@ -96,7 +96,7 @@ def warn_of_unknown(names: Iterable[str], where: str) -> None:
         warnings.warn(f"{where} has no option {', '.join(unknown)}: ignored", stacklevel=3)
 
 
-def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
+def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> ClientUpgrade:
     """Connect in the calling thread.
 
     Parameters:

@@ -113,7 +113,7 @@ class ClientSession(WebSocketSession):
         """Take the peer's last word, and answer it."""
         self._be_open()
         self._ended = True
-        self.accept(last)
+        self.take_last_word(last)
 
     def _be_open(self) -> None:
         if self.state is State.CONNECTING:  # the user has set ``sock`` himself

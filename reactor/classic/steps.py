@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..base.printable import printable, quoted
-from ..client.pipeline import Upgraded
+from ..client.pipeline import ClientUpgrade
 from ..client.redirects import headers_for_another_origin, may_be_token
 from ..client.url import WebSocketURL
 from ..exceptions import WebSocketException
@@ -73,14 +73,14 @@ def is_replaced() -> bool:
     )
 
 
-def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
+def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> ClientUpgrade:
     """Connect in the calling thread; see :func:`.client_connect.open_connection`."""
     if is_replaced():
         return open_in_steps(url, settings, given)
     return open_at_once(url, settings, given)
 
 
-def open_in_steps(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
+def open_in_steps(url: str, settings: sock_opt, given: Mapping[str, Any]) -> ClientUpgrade:
     """Connect in the calling thread, step by step, and follow redirects.
 
     Parameters: see :func:`.client_connect.open_connection`.
@@ -121,7 +121,9 @@ def open_in_steps(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upg
     headers = response.headers if isinstance(response.headers, Mapping) else {}
     head = Response(response.status, "", Headers(headers.items()))
     # Nobody asks an answer to WebSocket.connect() for its URL; the program's own is not parsed.
-    return Upgraded(sock, WebSocketURL("ws", "", 80, "/"), head, b"", response.subprotocol, b"")
+    return ClientUpgrade(
+        sock, WebSocketURL("ws", "", 80, "/"), head, b"", response.subprotocol, b""
+    )
 
 
 def _what_goes_along(

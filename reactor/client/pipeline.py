@@ -54,7 +54,7 @@ from .proxies import choose_proxy
 from .redirects import headers_for_another_origin, options_for_another_origin
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["Upgraded", "check_sock", "connect"]
+__all__ = ["ClientUpgrade", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -67,7 +67,7 @@ MAX_BODY_READS = 1000
 
 
 @dataclass(slots=True)
-class Upgraded:
+class ClientUpgrade:
     """The result: a socket on which both sides speak WebSocket.
 
     Attributes:
@@ -97,7 +97,7 @@ async def connect(
     cookie: str | None = None,
     *,
     exact: bool = False,
-) -> Upgraded:
+) -> ClientUpgrade:
     """Open a WebSocket connection up to the end of the opening handshake.
 
     Parameters:
@@ -123,7 +123,7 @@ async def connect(
             # Who judged the answer does not know whose it is.
             message = f"{exc} (in the opening handshake with {target.host})"
             raise WebSocketHandshakeException(message) from exc
-        if isinstance(result, Upgraded):
+        if isinstance(result, ClientUpgrade):
             return result
         if redirects == options.redirect_limit:
             raise WebSocketHandshakeException(
@@ -156,7 +156,7 @@ async def _attempt(
     cookie: str | None,
     until: float | None,
     exact: bool,
-) -> Upgraded | WebSocketURL:
+) -> ClientUpgrade | WebSocketURL:
     """Connect to *url*; return where it redirects to, if it does."""
     # Hundreds may be asked for at once, or come to the end of their delay.
     if not await my_turn(until, begins=True):
@@ -200,7 +200,7 @@ async def _attempt(
         if resumption is not None:
             # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
             resumption.finish(sock)
-        return Upgraded(
+        return ClientUpgrade(
             sock, url, response, parser.raw, accepted.subprotocol, parser.leftover, agreement
         )
     except BaseException:

@@ -24,9 +24,6 @@ from . import replace
 
 __all__ = ["explain_compiled"]
 
-#: Methods that have a twin, of which a subclass may have its own.
-_OF_CONNECTIONS = ("data_received", "send", "flush")
-
 
 def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
     """Say whether the compiled twins are in use, and what of a connection does not go their way.
@@ -54,9 +51,6 @@ def _of_classes(protocol: WebSocketProtocol, connection: Connection) -> Iterator
     kind = type(protocol)
     if kind.send is not WebSocketProtocol.send:
         yield f"{kind.__name__}.send is called in place of the compiled one"
-    for name in _OF_CONNECTIONS:
-        if getattr(type(connection), name) is not getattr(Connection, name):
-            yield f"{type(connection).__name__}.{name} is called in place of the compiled one"
     poller = connection.loop.poller
     if type(poller) is not EpollPoller:
         yield f"the poller is a {type(poller).__name__}: its poll() is called"
@@ -78,7 +72,7 @@ def _of_state(connection: Connection) -> Iterator[str]:
         yield "mask_key: the keys come from a Python function"
     if session.state is not State.OPEN:
         yield f"the connection is {session.state.name}: what is left to be done is done in Python"
-    if connection._outbox is not None:
+    if connection.sender.outbox is not None:
         yield "a message is on its way in fragments: what is sent now waits behind it, in Python"
 
 

@@ -37,14 +37,15 @@ from ssl import SSLEOFError, SSLSocket
 from ..connection.connection import Connection
 from ..connection.dispatcher import deliver as python_deliver
 from ..connection.dispatcher import report
-from ..connection.holding import Holding
+from ..connection.phase import Phase
+from ..connection.reader import Reader
+from ..connection.sender import Sender
 from ..loop.event_loop import EventLoop
 from ..protocols import frames
 from ..protocols.events import OPEN
 from ..protocols.frames import new_mask, serialize
 from ..protocols.receiving import MAX_FRAMES, Receiving
 from ..protocols.session import WebSocketSession
-from ..connection.sending import Phase, Sending
 from ..transports.stream import READ_SIZE, WOULD_BLOCK, Stream, StreamState
 from ..transports.tls_stream import MAX_RECORD, MAX_WRITE, TLSStream
 
@@ -103,6 +104,17 @@ cdef void give_back(uint8_t *buffer) noexcept:
         free(buffer)
 
 
+# The classes that are looked for, where C finds them: in a module's dict they would be looked up by
+# name.
+cdef object A_CONNECTION = Connection
+cdef object A_LOOP = EventLoop
+cdef object A_READER = Reader
+cdef object A_SENDER = Sender
+cdef object A_SESSION = WebSocketSession
+cdef object A_STREAM = Stream
+cdef object A_TLS_STREAM = TLSStream
+cdef object AN_SSL_SOCKET = SSLSocket
+
 cdef Py_ssize_t MOST = MAX_FRAMES
 cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
@@ -152,25 +164,30 @@ cdef Py_ssize_t SESSION_OUTPUT = find_slot(WebSocketSession, "output")
 cdef Py_ssize_t SESSION_STATE = find_slot(WebSocketSession, "state")
 cdef Py_ssize_t SESSION_UNFINISHED = find_slot(Receiving, "unfinished")
 
-cdef Py_ssize_t CORK_LIMIT = find_slot(Sending, "_cork_limit")
-cdef Py_ssize_t CORKED = find_slot(Sending, "_corked")
-cdef Py_ssize_t LOOP = find_slot(Sending, "_loop")
-cdef Py_ssize_t OUTBOX = find_slot(Sending, "_outbox")
-cdef Py_ssize_t PHASE = find_slot(Sending, "_phase")
-cdef Py_ssize_t PROTOCOL = find_slot(Sending, "protocol")
-cdef Py_ssize_t SESSION = find_slot(Sending, "session")
-cdef Py_ssize_t STREAM = find_slot(Sending, "stream")
-cdef Py_ssize_t WRITE_LIMIT = find_slot(Sending, "_write_limit")
-cdef Py_ssize_t DELIVER = find_slot(Holding, "_deliver")
-cdef Py_ssize_t MESSAGE_AT = find_slot(Connection, "message_at")
+cdef Py_ssize_t LOOP = find_slot(Connection, "loop")
+cdef Py_ssize_t PHASE = find_slot(Connection, "phase")
+cdef Py_ssize_t PROTOCOL = find_slot(Connection, "protocol")
+cdef Py_ssize_t SENDER = find_slot(Connection, "sender")
+cdef Py_ssize_t SESSION = find_slot(Connection, "session")
+cdef Py_ssize_t STREAM = find_slot(Connection, "stream")
+
+cdef Py_ssize_t SENDER_CONNECTION = find_slot(Sender, "_connection")
+cdef Py_ssize_t CORK_LIMIT = find_slot(Sender, "_cork_limit")
+cdef Py_ssize_t CORKED = find_slot(Sender, "_corked")
+cdef Py_ssize_t OUTBOX = find_slot(Sender, "outbox")
+cdef Py_ssize_t WRITE_LIMIT = find_slot(Sender, "_write_limit")
+
+cdef Py_ssize_t READER_CONNECTION = find_slot(Reader, "_connection")
+cdef Py_ssize_t DELIVER = find_slot(Reader, "_deliver")
+cdef Py_ssize_t MESSAGE_AT = find_slot(Reader, "message_at")
 
 
 # What each function stands for, and falls back on.
 cdef object python_read = Stream._read
 cdef object python_tls_read = TLSStream._read
-cdef object python_data_received = Connection.data_received
-cdef object python_send = Sending.send
-cdef object python_flush = Sending.flush
+cdef object python_data_received = Reader.data_received
+cdef object python_send = Sender.send
+cdef object python_flush = Sender.flush
 
 # -- in ----------------------------------------------------------------------------------------
 
@@ -181,7 +198,7 @@ cdef object os_error(int code):
 
 cdef inline bint is_direct(stream) except -1:
     """Whether the stream's bytes are what its socket has, with nothing in between."""
-    return type(stream) is Stream and type(get(stream, STREAM_SOCK)) is direct_socket
+    return type(stream) is A_STREAM and type(get(stream, STREAM_SOCK)) is direct_socket
 
 
 cdef inline int descriptor(stream) except -2:
@@ -212,7 +229,7 @@ cdef bint read_stream(stream) except -1:
         data = None
         events = None
         if size > 0:
-            if is_a(receiver, Connection) and is_between_messages(get(receiver, SESSION)):
+            if is_a(receiver, A_READER) and is_between_messages(session_of(receiver)):
                 events = parse_events(receiver, buffer, size)
             else:
                 data = PyBytes_FromStringAndSize(<char *>buffer, size)
@@ -235,10 +252,10 @@ cdef bint read_stream(stream) except -1:
 
 cdef inline object tls_engine(stream):
     """What does the work in the socket of a TLSStream; None if it is not there."""
-    if type(stream) is not TLSStream:
+    if type(stream) is not A_TLS_STREAM:
         return None
     sock = get(stream, STREAM_SOCK)
-    return getattr(sock, "_sslobj", None) if type(sock) is SSLSocket else None
+    return getattr(sock, "_sslobj", None) if type(sock) is AN_SSL_SOCKET else None
 
 
 def tls_read(stream):
@@ -272,24 +289,31 @@ def tls_read(stream):
     return bool(chunks) or failure is not None
 
 
-def data_received(connection, data):
+cdef inline object session_of(reader):
+    """The session of a Reader's connection. Objects of other classes have none that is known."""
+    connection = get(reader, READER_CONNECTION)
+    return get(connection, SESSION) if is_a(connection, A_CONNECTION) else None
+
+
+def data_received(reader, data):
     if (
         type(data) is not bytes
-        or not is_a(connection, Connection)
-        or not is_between_messages(get(connection, SESSION))
+        or not is_a(reader, A_READER)
+        or not is_between_messages(session_of(reader))
     ):
-        python_data_received(connection, data)
+        python_data_received(reader, data)
         return
     handle(
-        connection,
-        parse_events(connection, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)),
+        reader,
+        parse_events(reader, <uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)),
     )
 
 
-cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
+cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
     """What came between two messages; None: it could not be looked at, and that was the end."""
     cdef list events = []
     cdef Py_ssize_t pos
+    connection = get(reader, READER_CONNECTION)
     session = get(connection, SESSION)
     try:
         pos = parse(
@@ -299,46 +323,49 @@ cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
         if pos < size:
             session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
             if holds(session, SESSION_CONTROLS, True):
-                connection._controls_came(events)
+                reader._controls_came(events)
                 return events
     except Exception as exc:
-        connection._broken(exc)
+        connection.broken(exc)
         return None
-    put(connection, MESSAGE_AT, get(connection, LOOP).now)
+    put(reader, MESSAGE_AT, get(connection, LOOP).now)
     return events
 
 
-cdef int handle(connection, list events) except -1:
-    """What Connection.data_received does with the events of a read."""
+cdef int handle(reader, list events) except -1:
+    """What Reader.data_received does with the events of a read."""
     if events is None:
         return 0
+    connection = get(reader, READER_CONNECTION)
     session = get(connection, SESSION)
     if PyList_GET_SIZE(get(session, SESSION_OUTPUT)):
-        connection._answer()
+        connection.sender.answer()
     if holds(session, SESSION_UNFINISHED, True):
-        connection.hold_back()
+        reader.hold_back()
     if PyList_GET_SIZE(events):
-        if holds(connection, DELIVER, python_deliver) or is_alone(connection, events):
+        if holds(reader, DELIVER, python_deliver) or is_alone(connection, events):
             deliver(connection, session, events)
         else:
-            get(connection, DELIVER)(connection, events)
+            get(reader, DELIVER)(connection, events)
     return 0
 
 
 cdef bint is_alone(connection, list events) except -1:
     """Whether pacing.py would hold nothing back: one event, and room for an answer."""
     stream = get(connection, STREAM)
+    sender = get(connection, SENDER)
     return (
         PyList_GET_SIZE(events) == 1
-        and holds(connection, OUTBOX, None)
-        and is_a(stream, Stream)
+        and is_a(sender, A_SENDER)
+        and holds(sender, OUTBOX, None)
+        and is_a(stream, A_STREAM)
         and holds(stream, STREAM_ABOVE_HIGH, False)
     )
 
 
 cdef bint is_between_messages(session) except -1:
     """Whether the next byte begins a message that nothing but its opcode decides about."""
-    if type(session) is not WebSocketSession:
+    if type(session) is not A_SESSION:
         return False
     if not (
         holds(session, SESSION_DECODE_TEXT, True)
@@ -352,17 +379,17 @@ cdef bint is_between_messages(session) except -1:
     return assembler is None or not assembler.in_progress
 
 
-cdef int deliver(owner, session, list events) except -1:
+cdef int deliver(connection, session, list events) except -1:
     """Deliver messages; from the first event that is none on, dispatcher.py does."""
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t count = PyList_GET_SIZE(events)
-    protocol = get(owner, PROTOCOL)
+    protocol = get(connection, PROTOCOL)
     while i < count:
         event = <object>PyList_GET_ITEM(events, i)
         if not holds(session, SESSION_STATE, IS_OPEN) or (
             type(event) is not str and type(event) is not bytes
         ):
-            python_deliver(owner, events[i:])
+            python_deliver(connection, events[i:])
             return 0
         try:
             # Else a signal that came before would be dealt with at the handler's first
@@ -374,7 +401,7 @@ cdef int deliver(owner, session, list events) except -1:
             except Exception as exc:
                 report(protocol, exc)
         except BaseException:
-            owner.deliver_later(events[i:])
+            connection.deliver_later(events[i:])
             raise
     return 0
 
@@ -384,61 +411,65 @@ cdef int deliver(owner, session, list events) except -1:
 
 def protocol_send(protocol, message, compress=None):
     connection = protocol._connection
-    if is_a(connection, Sending):
-        return send_message(connection, message, compress)
-    return connection.send(message, compress)
+    sender = get(connection, SENDER) if is_a(connection, A_CONNECTION) else None
+    if is_a(sender, A_SENDER):
+        return send_message(sender, message, compress)
+    return connection.sender.send(message, compress)
 
 
-def sending_send(connection, message, compress=None):
-    if is_a(connection, Sending):
-        return send_message(connection, message, compress)
-    return python_send(connection, message, compress)
+def sender_send(sender, message, compress=None):
+    if is_a(sender, A_SENDER):
+        return send_message(sender, message, compress)
+    return python_send(sender, message, compress)
 
 
-cdef object send_message(connection, message, compress):
-    """Sending.send and WebSocketSession.send in one."""
+cdef object send_message(sender, message, compress):
+    """Sender.send and WebSocketSession.send in one."""
     cdef Py_ssize_t size
     cdef bytes frame
     cdef list output
     cdef int opcode
+    connection = get(sender, SENDER_CONNECTION)
+    if not is_a(connection, A_CONNECTION):
+        return python_send(sender, message, compress)
     loop = get(connection, LOOP)
     stream = get(connection, STREAM) if holds(connection, PHASE, ATTACHED) else None
     if (
-        not is_a(loop, EventLoop)
-        or not is_a(stream, Stream)
+        not is_a(loop, A_LOOP)
+        or not is_a(stream, A_STREAM)
         or PyThread_get_thread_ident() != <unsigned long>get(loop, LOOP_THREAD)
-        or not holds(connection, OUTBOX, None)
+        or not holds(sender, OUTBOX, None)
         or not holds(loop, LOOP_RUNNING, True)
     ):
-        return python_send(connection, message, compress)
+        return python_send(sender, message, compress)
     session = get(connection, SESSION)
     if (
-        type(session) is not WebSocketSession
+        type(session) is not A_SESSION
         or not holds(session, SESSION_STATE, IS_OPEN)
         or not holds(session, SESSION_SENDING, None)
         or not holds(session, SESSION_COMPRESSION, None)
     ):
-        return python_send(connection, message, compress)
+        return python_send(sender, message, compress)
     if type(message) is str:
         opcode = OP_TEXT
     elif type(message) is bytes:
         opcode = OP_BINARY
     else:
-        return python_send(connection, message, compress)
-    if get(stream, STREAM_QUEUED) >= get(connection, WRITE_LIMIT):
-        return python_send(connection, message, compress)
+        return python_send(sender, message, compress)
+    if get(stream, STREAM_QUEUED) >= get(sender, WRITE_LIMIT):
+        return python_send(sender, message, compress)
     frame = make_frame(session, opcode, message)
     size = PyBytes_GET_SIZE(frame)
     output = <list>get(session, SESSION_OUTPUT)
     output.append(frame)
-    corked = get(connection, CORKED) + size
-    put(connection, CORKED, corked)
-    if corked >= get(connection, CORK_LIMIT):
+    corked = get(sender, CORKED) + size
+    put(sender, CORKED, corked)
+    if corked >= get(sender, CORK_LIMIT):
         # Not flush(): OpenSSL looks at signals when it has written, and event_loop.py puts off a
         # KeyboardInterrupt only where a Python function of ours is the innermost.
-        python_flush(connection)
+        python_flush(sender)
     elif PyList_GET_SIZE(output) == 1:
-        (<list>get(loop, LOOP_DIRTY)).append(connection)
+        (<list>get(loop, LOOP_DIRTY)).append(sender)
     return size
 
 
@@ -452,21 +483,22 @@ cdef bytes make_frame(session, int opcode, message):
     return serialize(opcode, message, get(session, SESSION_NEW_MASK)())
 
 
-def sending_flush(connection):
-    if is_a(connection, Sending):
-        flush(connection)
+def sender_flush(sender):
+    if is_a(sender, A_SENDER):
+        flush(sender)
     else:
-        python_flush(connection)
+        python_flush(sender)
 
 
-cdef int flush(connection) except -1:
-    """Write what has collected: Sending.flush and Stream.write in one."""
+cdef int flush(sender) except -1:
+    """Write what has collected: Sender.flush and Stream.write in one."""
     cdef list output
     cdef bytes data
     cdef Py_ssize_t sent
-    session = get(connection, SESSION)
-    if not is_a(session, WebSocketSession):
-        python_flush(connection)
+    connection = get(sender, SENDER_CONNECTION)
+    session = get(connection, SESSION) if is_a(connection, A_CONNECTION) else None
+    if not is_a(session, A_SESSION):
+        python_flush(sender)
         return 0
     output = <list>get(session, SESSION_OUTPUT)
     if not PyList_GET_SIZE(output):
@@ -474,9 +506,9 @@ cdef int flush(connection) except -1:
     stream = get(connection, STREAM)
     data = <bytes>output[0] if PyList_GET_SIZE(output) == 1 else b"".join(output)
     output.clear()
-    put(connection, CORKED, 0)
+    put(sender, CORKED, 0)
     if (
-        not is_a(stream, Stream)
+        not is_a(stream, A_STREAM)
         or not holds(stream, STREAM_STATE, STREAM_OPEN)
         or number(stream, STREAM_QUEUED)
     ):

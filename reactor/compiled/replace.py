@@ -14,8 +14,8 @@ from __future__ import annotations
 import warnings
 from functools import update_wrapper
 
-from ..connection.connection import Connection
-from ..connection.sending import Sending
+from ..connection.reader import Reader
+from ..connection.sender import Sender
 from ..loop.event_loop import EventLoop
 from ..protocols import frames
 from ..protocols.websocket import WebSocketProtocol
@@ -37,8 +37,8 @@ if frames.compiled:
             data_received,
             protocol_send,
             read,
-            sending_flush,
-            sending_send,
+            sender_flush,
+            sender_send,
             tls_read,
         )
         from .turn import turn
@@ -53,10 +53,10 @@ if frames.compiled:
             (EventLoop, "_turn", turn),
             (Stream, "_read", read),
             (TLSStream, "_read", tls_read),
-            (Connection, "data_received", data_received),
+            (Reader, "data_received", data_received),
             (WebSocketProtocol, "send", protocol_send),
-            (Sending, "send", sending_send),
-            (Sending, "flush", sending_flush),
+            (Sender, "send", sender_send),
+            (Sender, "flush", sender_flush),
         ):
             setattr(owner, name, update_wrapper(twin, getattr(owner, name)))
         compiled = True

@@ -30,7 +30,7 @@ from time import monotonic
 from .path import read
 from ..loop.event_loop import MAX_SLEEP, EventLoop
 from ..loop.poller import EpollPoller, Poller
-from ..connection.sending import Sending
+from ..connection.sender import Sender
 from ..timers.clock import TICKS_PER_SECOND
 from ..timers.clock import to_ticks_early as python_to_ticks_early
 from ..timers.wheel import LAST_TICK, TimerWheel
@@ -69,6 +69,7 @@ cdef extern from *:
 cdef enum:
     EVENTS = 512  # of one poll; more are there the next time
 
+cdef object A_SENDER = Sender
 cdef Py_ssize_t LATEST = LAST_TICK
 cdef double LONGEST = MAX_SLEEP
 cdef double TICKS = TICKS_PER_SECOND
@@ -204,7 +205,7 @@ cdef int run(loop, handler) except -1:
             PyObject_CallNoArgs(handler)
         while PyList_GET_SIZE(dirty):
             transport = dirty.pop()
-            if is_a(transport, Sending):
+            if is_a(transport, A_SENDER):
                 flush(transport)
             else:
                 transport.flush()

@@ -21,7 +21,7 @@ from ..protocols.shared import SharedMessage
 from ..protocols.websocket import WebSocketProtocol
 from .connection import Connection
 from .dispatcher import call_on_error
-from .sending import encode
+from .sender import encode
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
@@ -69,7 +69,7 @@ def broadcast(
             count += 1
     for connection in here:
         if connection.state is State.OPEN:  # else closed by somebody's on_error
-            _send(connection, connection.send_shared, shared)
+            _send(connection, connection.sender.send_shared, shared)
     for loop, reserved in elsewhere.items():
         if not reserved:
             continue
@@ -83,7 +83,7 @@ def broadcast(
 def _reserve(connection: Connection, message: SharedMessage, reserved: list[Reserved]) -> None:
     """Add the receiver to those that get the message, if it has room for it."""
     try:
-        reserved.append((connection, connection.reserve(len(message.payload))))
+        reserved.append((connection, connection.sender.reserve(len(message.payload))))
     except WebSocketQueueFullException as exc:
         _tell_soon(connection, exc.with_traceback(None))  # whose frames have the message
     except WebSocketException:
@@ -107,7 +107,7 @@ def _tell(connection: Connection, error: WebSocketQueueFullException) -> None:
 
 def _send_reserved(receivers: Iterable[Reserved], message: SharedMessage) -> None:
     for connection, session in receivers:
-        _send(connection, connection.send_reserved, session, message)
+        _send(connection, connection.sender.send_reserved, session, message)
 
 
 def _send(connection: Connection, send: Callable[..., None], *args: object) -> None:

@@ -24,15 +24,17 @@ from ..protocols.events import OPEN
 from ..protocols.session import Close, Data, Event, Failure, Ping, Pong, State, WebSocketSession
 from ..protocols.websocket import WebSocketProtocol
 from .errorlog import ErrorLog
+from .phase import ATTACHED, Phase
 
-__all__ = ["call", "call_on_error", "conclude", "deliver", "report"]
+__all__ = ["Undelivered", "call", "call_on_error", "conclude", "deliver", "report"]
 
 logger = logging.getLogger("reactor")
 
 
-class Owner(Protocol):
+class EventSource(Protocol):
     """What the dispatcher needs of the connection whose events it delivers."""
 
+    phase: Phase
     session: WebSocketSession
     protocol: WebSocketProtocol
 
@@ -46,12 +48,27 @@ class Owner(Protocol):
         """The peer has sent its close frame, or broken the protocol."""
 
 
+class Undelivered:
+    """Events that are still to be delivered, at the beginning of the next turn."""
+
+    def __init__(self, source: EventSource, events: list[Event]) -> None:
+        self._source = source
+        self._session = source.session
+        self._events = events
+
+    def flush(self) -> None:
+        """Called by the loop, which has this in its list of transports to be flushed."""
+        source = self._source
+        if source.phase is ATTACHED and source.session is self._session:
+            deliver(source, self._events)
+
+
 # Twin: deliver() in compiled/path.pyx.
 @calls_user_code
-def deliver(owner: Owner, events: Iterable[Event]) -> None:
-    """Deliver *events*, in order, to the protocol object of *owner*."""
-    session = owner.session
-    protocol = owner.protocol
+def deliver(source: EventSource, events: Iterable[Event]) -> None:
+    """Deliver *events*, in order, to the protocol object of *source*."""
+    session = source.session
+    protocol = source.protocol
     remaining: Iterator[Any] = iter(events)  # told apart by their type, below
     while True:
         try:
@@ -62,25 +79,25 @@ def deliver(owner: Owner, events: Iterable[Event]) -> None:
                         if session.state is State.CLOSED:
                             return  # a handler has aborted the connection
                         if kind is Close or kind is Failure:
-                            owner.last_word(event)
+                            source.last_word(event)
                     elif kind is str or kind is bytes:
                         protocol.on_message(event)
                     elif kind is Ping:
                         protocol.on_ping(event.payload)
                     elif kind is Pong:
-                        owner.pong_received()
+                        source.pong_received()
                         protocol.on_pong(event.payload)
                     elif kind is Data:
                         protocol.on_data(event.payload, event.opcode, event.fin)
                     else:
-                        owner.last_word(event)
+                        source.last_word(event)
                 return
             except Exception as exc:  # noqa: BLE001 - reported, not swallowed
                 report(protocol, exc)
         except BaseException:
             # KeyboardInterrupt and SystemExit leave the loop, which may be run again: what is
             # left of this read must not be lost.
-            owner.deliver_later(list(remaining))
+            source.deliver_later(list(remaining))
             raise
 
 

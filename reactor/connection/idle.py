@@ -27,10 +27,10 @@ GRID = 1 / 64
 
 
 class IdleWatch:
-    """Watches one open connection, from now on.
+    """Watches one open connection, from :meth:`start` on.
 
     Args:
-        connection: the connection; it is open.
+        connection: the connection.
         timeout: seconds without a message.
     """
 
@@ -39,8 +39,13 @@ class IdleWatch:
     def __init__(self, connection: Connection, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
-        self._since = connection.loop.time()  # messages could be heard since then
-        self._timer: Timer | None = self._call_at(self._since + timeout)
+        self._since = 0.0  # messages could be heard since then
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Begin: the connection is open."""
+        self._since = self._connection.loop.time()
+        self._timer = self._call_at(self._since + self._timeout)
 
     def _call_at(self, when: float) -> Timer:
         grid = self._timeout * GRID
@@ -56,13 +61,13 @@ class IdleWatch:
         connection = self._connection
         loop = connection.loop
         now = loop.time()
-        if not connection.listens():
+        if not connection.reader.listening:
             # Nothing can be heard: who has paused reading, or has the peer take something first,
             # need not be told that it is quiet.
             self._since = now
             self._timer = self._call_at(now + self._timeout * GRID)
             return
-        due = max(self._since, connection.message_at) + self._timeout
+        due = max(self._since, connection.reader.message_at) + self._timeout
         if now < due:
             self._timer = self._call_at(due)
             return

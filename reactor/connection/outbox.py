@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.marks import calls_user_code
-from ..exceptions import CloseCode, WebSocketStateException
-from ..protocols.session import State, WebSocketSession
+from ..exceptions import WebSocketStateException
+from ..protocols.session import State
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
+    from .sender import Sender
 
 __all__ = ["Fragments", "Message", "Outbox"]
 
@@ -46,32 +47,11 @@ class Fragments(NamedTuple):
     compress: bool | None
 
 
-class Owner(Protocol):
-    """What an outbox needs of its connection."""
-
-    session: WebSocketSession
-
-    def has_room(self) -> bool:
-        """Whether the write queue is below its high mark."""
-
-    def sent(self, size: int) -> None:
-        """Bytes were added to the session's output."""
-
-    def outbox_empty(self) -> None:
-        """Nothing waits any longer."""
-
-    def fragments_failed(self, error: Exception) -> None:
-        """The message in progress cannot be ended, because of what its iterator raised."""
-
-    def close(self, code: int) -> None:
-        """Close the connection."""
-
-
 class Outbox:
     """See the module.
 
     Parameters:
-        owner: the connection.
+        sender: that of the connection.
         loop: its event loop.
         share: how many bytes may go out in one turn.
 
@@ -80,12 +60,12 @@ class Outbox:
     """
 
     __slots__ = (
-        *("_current", "_loop", "_owner", "_running", "_scheduled", "_share", "_waiting"),
+        *("_current", "_loop", "_running", "_scheduled", "_sender", "_share", "_waiting"),
         "size",
     )
 
-    def __init__(self, owner: Owner, loop: EventLoop, share: int) -> None:
-        self._owner = owner
+    def __init__(self, sender: Sender, loop: EventLoop, share: int) -> None:
+        self._sender = sender
         self._loop = loop
         self._share = share
         self._current: Fragments | None = None  # whose fragments are being sent
@@ -105,11 +85,11 @@ class Outbox:
 
         Raises WebSocketStateException when another message is in progress.
         """
-        session = self._owner.session
+        session = self._sender.session
         if self._current is not None or (self._waiting and not session.sending):
             raise WebSocketStateException("another message in fragments has not ended yet")
         try:
-            self._owner.sent(session.send_fragment(data, fin, compress))
+            self._sender.sent(session.send_fragment(data, fin, compress))
         finally:
             if not session.sending:
                 self.run()
@@ -125,17 +105,17 @@ class Outbox:
             self._running = False
 
     def _run(self) -> None:
-        owner = self._owner
-        session = owner.session
+        sender = self._sender
+        session = sender.session
         share = self._share
         while session.state is State.OPEN:
             if self._current is None:
                 if session.sending:
                     return  # the next fragment is the user's
                 if not self._waiting:
-                    owner.outbox_empty()
+                    sender.outbox_empty()
                     return
-            if not owner.has_room():
+            if not sender.has_room():
                 return
             if share <= 0:
                 if not self._scheduled:
@@ -154,8 +134,8 @@ class Outbox:
 
     @calls_user_code
     def _send_next(self, message: Fragments) -> int:
-        owner = self._owner
-        session = owner.session
+        sender = self._sender
+        session = sender.session
         try:
             fragment = next(message.fragments)
             if session.state is not State.OPEN:
@@ -168,12 +148,12 @@ class Outbox:
             fragment = b""
             size = session.end_fragments()
         except Exception as exc:  # noqa: BLE001 - the user's iterator; reported
-            owner.fragments_failed(exc)
+            sender.fragments_failed(exc)
             return 0
-        except BaseException:
-            owner.close(CloseCode.INTERNAL_ERROR)  # else the message would seem to be complete
+        except BaseException as exc:
+            sender.fragments_failed(exc)  # else the message would seem to be complete
             raise
-        owner.sent(size)
+        sender.sent(size)
         return max(size, len(fragment))  # of what compresses well, not any amount in one turn
 
     def _send_waiting(self, item: Message | Fragments) -> int:
@@ -181,8 +161,8 @@ class Outbox:
         if isinstance(item, Fragments):
             self._current = item
             return 0
-        size = self._owner.session.send_payload(*item)
-        self._owner.sent(size)
+        size = self._sender.session.send_payload(*item)
+        self._sender.sent(size)
         return max(size, len(item.payload))
 
     def drop(self) -> None:

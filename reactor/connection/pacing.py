@@ -16,80 +16,72 @@ shows in the queue, which shrinks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ..protocols.events import OPEN
 from ..protocols.session import Event, State
-from .dispatcher import Owner, deliver
+from .dispatcher import deliver
 
 __all__ = ["Pacing", "deliver_paced"]
 
 
 if TYPE_CHECKING:
-    from ..transports.stream import Stream
-    from .outbox import Outbox
-
-
-class Paced(Owner, Protocol):
-    """What is needed of a connection."""
-
-    pacing: Pacing | None
-    stream: Stream
-    _outbox: Outbox | None
+    from .connection import Connection
 
 
 class Pacing:
     """What a connection that is paced has in addition.
 
     Parameters:
-        owner: the connection.
+        connection: whose events it holds.
         high: the high mark of its write queue, in bytes.
 
     Attributes:
         held: events that were read and wait for room in the write queue, in order.
     """
 
-    __slots__ = ("_high", "_owner", "held")
+    __slots__ = ("_connection", "_high", "held")
 
-    def __init__(self, owner: Paced, high: int) -> None:
-        self._owner = owner
+    def __init__(self, connection: Connection, high: int) -> None:
+        self._connection = connection
         self._high = high
         self.held: list[Event] = []
 
     @property
     def full(self) -> bool:
         """Whether the peer has to take something before more is sent."""
-        owner = self._owner
-        if owner.session.state is not OPEN:
+        connection = self._connection
+        if connection.session.state is not OPEN:
             return False  # nothing more is
-        if owner._outbox is not None:
-            return owner._outbox.size > self._high
-        return owner.stream.above_high
+        outbox = connection.sender.outbox
+        if outbox is not None:
+            return outbox.size > self._high
+        return connection.stream.above_high
 
     @property
     def behind(self) -> bool:
         """Whether the peer has to take something before more is read."""
-        return self.full or (bool(self.held) and self._owner.session.state is OPEN)
+        return self.full or (bool(self.held) and self._connection.session.state is OPEN)
 
     def go_on(self) -> None:
         """Deliver what was held back, as far as there is room."""
         events, self.held = self.held, []
-        deliver_paced(self._owner, events)
+        deliver_paced(self._connection, events)
 
 
-def deliver_paced(owner: Paced, events: list[Event]) -> None:
+def deliver_paced(connection: Connection, events: list[Event]) -> None:
     """Deliver *events* in order, as far as there is room for answers; hold the rest back."""
-    session, pacing = owner.session, owner.pacing
+    session, pacing = connection.session, connection.reader.pacing
     assert pacing is not None
     waiting = iter(events)
     try:
         if not pacing.held:
-            deliver(owner, _while_there_is_room(pacing, waiting))
+            deliver(connection, _while_there_is_room(pacing, waiting))
     finally:  # KeyboardInterrupt and SystemExit pass through
         if session.state is not State.CLOSED:
             pacing.held.extend(waiting)
             if pacing.behind:
-                owner.stream.pause_reading()
+                connection.stream.pause_reading()
 
 
 def _while_there_is_room(pacing: Pacing, events: Iterator[Event]) -> Iterator[Event]:

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import threading
 from collections import deque
@@ -92,6 +93,8 @@ class EventLoop(Forkable):
         selector: an object with the interface of ``selectors.BaseSelector``; default: the
             best that selectors2 finds on this platform.
         clock: where time comes from; default: the monotonic clock. Never jumps back.
+        random: where randomness comes from: returns an even random number from 0 up to, not
+            including, 1; default: ``random.random``.
         debug: check that methods are called on the loop's thread; default: whether the
             environment variable REACTOR_DEBUG is set and not empty.
     """
@@ -124,11 +127,14 @@ class EventLoop(Forkable):
         *,
         selector: Selector | None = None,
         clock: Clock | None = None,
+        random: Callable[[], float] = random.random,
         debug: bool | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
         #: Where time comes from.
         self.clock: Clock = MonotonicClock() if clock is None else clock
+        #: Returns an even random number from 0 up to, not including, 1.
+        self.random = random
         #: Returns the time of the loop's clock, in seconds, read now.
         self.time: Callable[[], float] = self.clock.now
         #: The time of this turn: read after the poll, cached until the next one.

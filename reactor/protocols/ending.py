@@ -10,7 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Ending", "Initiator"]
+from ..exceptions import (
+    WebSocketException,
+    WebSocketHandshakeException,
+    WebSocketPeerException,
+    WebSocketQueueFullException,
+)
+
+__all__ = ["Ending", "Initiator", "find_initiator"]
 
 #: Who ended a connection: see :class:`Ending`.
 Initiator = Literal["us", "peer", "network"]
@@ -41,3 +48,23 @@ class Ending:
     final: bool = True
     attempt: int = 0
     delay: float | None = None
+
+
+def find_initiator(
+    error: Exception | None, by_us: bool, opened: bool, close_received: bool
+) -> Initiator:
+    """Say who ended a connection, or an attempt.
+
+    Args:
+        error: what went wrong, or None.
+        by_us: our user or an option of theirs has asked for the end.
+        opened: it was open; False: an attempt has failed.
+        close_received: the peer has sent a close frame.
+    """
+    if by_us or isinstance(error, (WebSocketPeerException, WebSocketQueueFullException)):
+        return "us"
+    if close_received:
+        return "peer"
+    if not opened and error is not None and not isinstance(error, WebSocketException):
+        return "us"  # a function or an option of the user
+    return "peer" if isinstance(error, WebSocketHandshakeException) else "network"

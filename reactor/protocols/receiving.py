@@ -1,13 +1,13 @@
-"""Receiving: the half of a session that makes events of the bytes that came.
+"""Receiving: what a session makes of single frames that came.
 
 What it is: the base class of the session. It keeps what is not complete yet, and judges frames.
 
 What it must not know: the state of the connection, how anything is sent.
 
 How it works. Nearly all that comes is whole messages, which ``parse_messages`` takes in a run, as
-``parse_pings`` does with pings and pongs. What both stop at is looked at by itself: a close frame
-when it is complete, a data frame's payload as it comes, by a MessageAssembler. Parsing ends with
-the peer's last word, a close frame or a fault.
+``parse_pings`` does with pings and pongs: see ``WebSocketSession.receive``. What both stop at is
+looked at by itself, here: a close frame when it is complete, a data frame's payload as it comes, by
+a MessageAssembler. Parsing ends with the peer's last word, a close frame or a fault.
 
 However much has come, one call of ``receive`` returns a bounded piece of it, and the rest waits for
 the next call. Bytes would be the wrong measure: a kilobyte of empty frames costs as much to parse
@@ -16,9 +16,8 @@ as a megabyte of large ones, and a compressed one may inflate to a megabyte.
 
 from __future__ import annotations
 
-from ..exceptions import WebSocketPeerException
 from .deflate import Compression
-from .events import Data, Event, Failure, Ping, Pong
+from .events import Data, Event, Ping, Pong
 from .frames import (
     OP_CLOSE,
     OP_CONT,
@@ -27,13 +26,11 @@ from .frames import (
     FrameHeader,
     apply_mask,
     parse_header,
-    parse_messages,
-    parse_pings,
 )
 from .messages import MessageAssembler, MessageLimits
 from .rules import check_header, parse_close
 
-__all__ = ["MAX_FRAMES", "MAX_INFLATED", "Receiving"]
+__all__ = ["FRAME_ALONE", "MAX_FRAMES", "MAX_INFLATED", "Receiving"]
 
 #: Frames that one call of receive() takes. The longest read of a stream holds fewer than that,
 #: unless they have less than 120 bytes each.
@@ -114,66 +111,6 @@ class Receiving:
         """Whether the peer's last word has come: nothing more will be parsed."""
         return self._ended
 
-    def _answer(self, events: list[Event]) -> None:
-        """Pings and pongs came: answer the pings."""
-        raise AssertionError("the session does")
-
-    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
-        """Take bytes that came; return what they complete, in order.
-
-        What one call returns is bounded. If there is more in what came, ``unfinished`` is true
-        afterwards, and ``receive(b"")`` goes on.
-
-        Parameters:
-            data: the bytes; they follow on what has come before.
-            events: what was taken off the same read already. This list is continued, and returned.
-        """
-        if events is None:
-            events = []
-        if self._ended:
-            return events
-        if self._tail:
-            data = self._tail + data
-            self._tail = b""
-        self.unfinished = False
-        self._room = MAX_INFLATED
-        pos = 0
-        end = len(data)
-        alone = 0  # what the frames have counted for that were looked at by themselves
-        try:
-            while pos < end and not self._ended:
-                left = MAX_FRAMES - alone - len(events)
-                if left <= 0 or self._room <= 0:
-                    self.unfinished = True
-                    break
-                start = pos
-                assembler = self._assembler
-                if self._decode_text and (assembler is None or not assembler.in_progress):
-                    pos = parse_messages(data, pos, events, self._masked, self._longest, left)
-                    if pos > start:
-                        continue
-                elif self._frame is not None:
-                    pos = self._receive_payload(self._frame, data, pos, events)
-                    alone += FRAME_ALONE
-                    continue
-                before = len(events)
-                pos = parse_pings(data, pos, events, self._masked, left)
-                if pos > start:
-                    self.controls = True
-                    self._answer(events[before:])
-                    continue
-                pos = self._receive_frame(data, pos, events)
-                alone += FRAME_ALONE
-                if pos == start:  # it is not complete
-                    break
-            if pos < end and not self._ended:
-                self._tail = data[pos:]
-            self.within_frame = self._frame is not None or (pos < end and not self.unfinished)
-        except WebSocketPeerException as exc:
-            self._ended = True
-            events.append(Failure(exc))
-        return events
-
     def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
         """Take one frame off the buffer, or its beginning; no ping or pong that is as it should be.
 
@@ -197,7 +134,6 @@ class Receiving:
             else:
                 self.controls = True
                 events.append(Ping(payload) if header.opcode == OP_PING else Pong(payload))
-                self._answer(events[-1:])
             return stop
         if self._assembler is None:
             self._assembler = MessageAssembler(self._limits, self._decode_text)

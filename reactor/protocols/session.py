@@ -6,7 +6,7 @@ answers leave their frames in ``output``, from where the connection writes them.
 
 What it must not know: sockets, time, threads, handlers.
 
-How it works. Its base class makes events of the bytes that came: see receiving.py. The states are
+How it works. Its base class judges single frames that came: see receiving.py. The states are
 those of RFC 6455, and all transitions are in ``TRANSITIONS``:
 
     CONNECTING --OPENED--> OPEN --SENT_CLOSE / GOT_CLOSE--> CLOSING --LOST--> CLOSED
@@ -16,8 +16,9 @@ those of RFC 6455, and all transitions are in ``TRANSITIONS``:
 An event is a ``str`` (a text message), ``bytes`` (a binary message), or one of the classes in
 events.py. Parsing stops at the peer's last word: a close frame, or a fault. Both come out as the
 last event of their list *without any effect yet*: the state is still OPEN, so that the
-handlers of what came before can answer it. Whoever takes the events then calls ``accept``
-with the event, and only this sends the close frame. Pings are answered while parsing.
+handlers of what came before can answer it. Whoever takes the events then calls
+``take_last_word`` with the event, and only this sends the close frame. Pings are answered while
+parsing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from enum import IntEnum
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
+    WebSocketPeerException,
     WebSocketStateException,
 )
 from .deflate import Agreement, Compression
@@ -42,10 +44,12 @@ from .frames import (
     OP_TEXT,
     check_mask,
     new_mask,
+    parse_messages,
+    parse_pings,
     serialize,
 )
 from .messages import MessageLimits
-from .receiving import Receiving
+from .receiving import FRAME_ALONE, MAX_FRAMES, MAX_INFLATED, Receiving
 from .rules import RSV1, check_close, check_frame
 from .shared import SharedMessage
 
@@ -168,7 +172,66 @@ class WebSocketSession(Receiving):
 
     # -- receiving -----------------------------------------------------------------------
 
+    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
+        """Take bytes that came; return what they complete, in order.
+
+        What one call returns is bounded. If there is more in what came, ``unfinished`` is true
+        afterwards, and ``receive(b"")`` goes on.
+
+        Parameters:
+            data: the bytes; they follow on what has come before.
+            events: what was taken off the same read already. This list is continued, and returned.
+        """
+        if events is None:
+            events = []
+        if self._ended:
+            return events
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        self.unfinished = False
+        self._room = MAX_INFLATED
+        pos = 0
+        end = len(data)
+        alone = 0  # what the frames have counted for that were looked at by themselves
+        try:
+            while pos < end and not self._ended:
+                left = MAX_FRAMES - alone - len(events)
+                if left <= 0 or self._room <= 0:
+                    self.unfinished = True
+                    break
+                start = pos
+                assembler = self._assembler
+                if self._decode_text and (assembler is None or not assembler.in_progress):
+                    pos = parse_messages(data, pos, events, self._masked, self._longest, left)
+                    if pos > start:
+                        continue
+                elif self._frame is not None:
+                    pos = self._receive_payload(self._frame, data, pos, events)
+                    alone += FRAME_ALONE
+                    continue
+                before = len(events)
+                pos = parse_pings(data, pos, events, self._masked, left)
+                if pos > start:
+                    self.controls = True
+                    self._answer(events[before:])
+                    continue
+                pos = self._receive_frame(data, pos, events)
+                alone += FRAME_ALONE
+                if pos == start:  # it is not complete
+                    break
+                if len(events) > before and type(events[-1]) is Ping:
+                    self._answer(events[-1:])
+            if pos < end and not self._ended:
+                self._tail = data[pos:]
+            self.within_frame = self._frame is not None or (pos < end and not self.unfinished)
+        except WebSocketPeerException as exc:
+            self._ended = True
+            events.append(Failure(exc))
+        return events
+
     def _answer(self, events: list[Event]) -> None:
+        """Pings and pongs came: answer the pings."""
         # 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"
         # frame: then we are not here. Behind our own close frame, 5.5.1 forbids only data.
         if self.state is State.OPEN or self.state is State.CLOSING:
@@ -176,7 +239,7 @@ class WebSocketSession(Receiving):
                 if type(event) is Ping:
                     self._write(OP_PONG, event.payload)
 
-    def accept(self, last: Close | Failure) -> None:
+    def take_last_word(self, last: Close | Failure) -> None:
         """Let the peer's last word take effect: answer a close frame, or report a fault.
 
         A close frame is answered with its own content (RFC 6455 section 5.5.1: "it typically

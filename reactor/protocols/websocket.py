@@ -20,7 +20,7 @@ ends neither the connection nor the loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
@@ -30,63 +30,12 @@ if TYPE_CHECKING:
     from .deflate import Agreement
     from .ending import Ending
     from .http.http11 import Request, Response
+    from .interfaces import ConnectionInterface
 
-__all__ = ["Connection", "WebSocketProtocol"]
+__all__ = ["WebSocketProtocol"]
 
 
 T = TypeVar("T")
-
-
-class Connection(Protocol):
-    """What a protocol object needs of the connection that owns it."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def state(self) -> State: ...
-    @property
-    def subprotocol(self) -> str | None: ...
-    @property
-    def request(self) -> Request | None: ...
-    @property
-    def response(self) -> Response | None: ...
-    @property
-    def buffered_amount(self) -> int: ...
-    @property
-    def latency(self) -> float | None: ...
-    @property
-    def sock(self) -> Any: ...
-    @property
-    def loop(self) -> Any: ...
-    @property
-    def ending(self) -> Ending | None: ...
-    @property
-    def last_activity(self) -> float: ...
-
-    @property
-    def compression(self) -> Agreement | None: ...
-
-    def send(self, message: str | bytes | bytearray | memoryview, compress: bool | None) -> int: ...
-    def send_fragment(
-        self, data: str | bytes | bytearray | memoryview, fin: bool, compress: bool | None
-    ) -> None: ...
-    def send_fragments(
-        self, fragments: Iterable[str] | Iterable[bytes], compress: bool | None
-    ) -> None: ...
-    def send_frame(self, opcode: int, payload: bytes, fin: bool) -> int: ...
-    def ping(self, payload: bytes) -> int: ...
-    def pong(self, payload: bytes) -> int: ...
-    def close(self, code: int, reason: str, timeout: float | None) -> None: ...
-    def abort(self) -> None: ...
-    def reconnect(self, delay: float | None, reason: str) -> None: ...
-    def run_in_thread(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        then: Callable[[Any, Any], object] | None,
-    ) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
 
 
 class _NotConnectedException(WebSocketStateException, AttributeError):
@@ -98,6 +47,12 @@ class _NoConnection:
 
     state = State.CLOSED
 
+    @property
+    def sender(self) -> _NoConnection:
+        return self
+
+    reader = sender
+
     def __getattr__(self, name: str) -> Any:
         raise _NotConnectedException(
             f"no {name} without a connection: give the protocol object to Reactor.connect()"
@@ -108,7 +63,7 @@ class WebSocketProtocol:
     """One WebSocket, as its user sees it. Subclass it and override the handlers you need."""
 
     #: Set by the connection that owns this object.
-    _connection: Connection = cast("Connection", _NoConnection())
+    _connection: ConnectionInterface = cast("ConnectionInterface", _NoConnection())
 
     #: Set by the dispatcher when a handler raises.
     _error_log: Any = None
@@ -216,7 +171,7 @@ class WebSocketProtocol:
         WebSocketQueueFullException when the write queue has reached its limit, unless the
         option ``on_overflow`` says something else.
         """
-        return self._connection.send(message, compress)
+        return self._connection.sender.send(message, compress)
 
     def send_fragments(
         self, fragments: Iterable[str] | Iterable[bytes], compress: bool | None = None
@@ -235,7 +190,7 @@ class WebSocketProtocol:
 
         Raises as :meth:`send` does, and TypeError for what cannot be iterated.
         """
-        self._connection.send_fragments(fragments, compress)
+        self._connection.sender.send_fragments(fragments, compress)
 
     def send_fragment(
         self,
@@ -256,7 +211,7 @@ class WebSocketProtocol:
         Raises as :meth:`send` does; TypeError for a fragment of the wrong type; and
         WebSocketStateException while fragments of :meth:`send_fragments` are on their way.
         """
-        self._connection.send_fragment(data, fin, compress)
+        self._connection.sender.send_fragment(data, fin, compress)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send one frame with an opcode of your choice; for fragments and experiments.
@@ -266,15 +221,15 @@ class WebSocketProtocol:
             payload: the application data.
             fin: whether this is the last fragment of its message.
         """
-        return self._connection.send_frame(opcode, payload, fin)
+        return self._connection.sender.send_frame(opcode, payload, fin)
 
     def ping(self, payload: bytes = b"") -> int:
         """Send a ping of at most 125 bytes (RFC 6455 section 5.5.2). Any thread."""
-        return self._connection.ping(payload)
+        return self._connection.sender.ping(payload)
 
     def pong(self, payload: bytes = b"") -> int:
         """Send an unsolicited pong (RFC 6455 section 5.5.3). Any thread."""
-        return self._connection.pong(payload)
+        return self._connection.sender.pong(payload)
 
     def close(
         self, code: int = CloseCode.NORMAL, reason: str = "", timeout: float | None = None
@@ -353,11 +308,11 @@ class WebSocketProtocol:
 
         Messages that were read already are still delivered. The loop's thread only.
         """
-        self._connection.pause_reading()
+        self._connection.reader.pause_reading()
 
     def resume_reading(self) -> None:
         """Undo :meth:`pause_reading`. The loop's thread only."""
-        self._connection.resume_reading()
+        self._connection.reader.resume_reading()
 
     # -- what there is to know -----------------------------------------------------------
 
@@ -394,7 +349,7 @@ class WebSocketProtocol:
     @property
     def buffered_amount(self) -> int:
         """Bytes that were sent and have not left the process."""
-        return self._connection.buffered_amount
+        return self._connection.sender.buffered_amount
 
     @property
     def latency(self) -> float | None:

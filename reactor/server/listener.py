@@ -6,13 +6,13 @@ connection as the client's.
 What it must not know: what protocol objects do.
 
 How it works. A :class:`Listener` accepts in bounded batches and starts a task for each socket,
-which does TLS and the upgrade under one deadline (pipeline.py); a :class:`ServerConnection` takes
-over from there. When the process has no descriptors left, or ``max_connections`` is reached,
-accepting pauses until a socket is closed (or, for the descriptors, for a moment): the backlog
-waits in the kernel, and nobody is refused for it. A client is counted until its socket is closed,
-which may be later than the end of its connection, or than a refusal. Who connects and says nothing,
-or waits for an async ``process_request``, cannot hold up others: past ``max_handshakes`` of these,
-the oldest goes.
+which does TLS and the upgrade under one deadline (pipeline.py); a Connection with a
+:class:`ServerLifecycle` takes over from there. When the process has no descriptors left, or
+``max_connections`` is reached, accepting pauses until a socket is closed (or, for the descriptors,
+for a moment): the backlog waits in the kernel, and nobody is refused for it. A client is counted
+until its socket is closed, which may be later than the end of its connection, or than a refusal.
+Who connects and says nothing, or waits for an async ``process_request``, cannot hold up others:
+past ``max_handshakes`` of these, the oldest goes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -31,16 +30,15 @@ from ..connection.handlers import check_protocol
 from ..exceptions import CloseCode, WebSocketException
 from ..loop.tasks import Task
 from ..protocols.frames import OP_CLOSE, serialize
-from ..protocols.http.http11 import parse_again
-from ..protocols.session import Role, State, check_close
+from ..protocols.session import State, check_close
 from ..protocols.websocket import WebSocketProtocol
 from .decisions import HTTPResponse
+from .lifecycle import ServerLifecycle
 from .options import ServerOptions
-from .pipeline import Upgraded, accept_upgrade
+from .pipeline import ServerUpgrade, accept_upgrade
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
-    from ..protocols.http.http11 import Request
     from ..timers import Timer
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ else:
 
     P = TypeVar("P", bound=WebSocketProtocol)
 
-__all__ = ["Listener", "ServerConnection"]
+__all__ = ["Listener"]
 
 logger = logging.getLogger("reactor")
 
@@ -77,64 +75,11 @@ class _Handshake:
 
     __slots__ = ("address", "sock", "task")
 
-    task: Task[Upgraded | None]
+    task: Task[ServerUpgrade | None]
 
     def __init__(self, sock: socket.socket, address: str | None) -> None:
         self.sock = sock
         self.address = address
-
-
-class ServerConnection(Connection):
-    """A connection that a client has opened."""
-
-    __slots__ = ("_address", "_head", "_listener")
-
-    def __init__(
-        self,
-        loop: EventLoop,
-        listener: Listener[Any],
-        protocol: WebSocketProtocol,
-        upgraded: Upgraded,
-        address: str | None,
-    ) -> None:
-        super().__init__(loop, listener.registry, upgraded.options, Role.SERVER)
-        self._listener = listener
-        self._head = upgraded.head
-        self._address = address
-        self.protocol = protocol
-        protocol._connection = self
-
-    @property
-    def url(self) -> str:
-        """The target of the client's request."""
-        # No space is before it but that behind the method (RFC 9112 section 3).
-        return self._head.split(b" ", 2)[1].decode("ascii")
-
-    @property
-    def request(self) -> Request:
-        """The client's request."""
-        # Parsed when somebody asks: a parsed head takes twice to ten times its bytes.
-        return parse_again("request", self._head)
-
-    @property
-    def address(self) -> str | None:
-        """The client's IP address (its network, for IPv6), where connections are counted."""
-        return self._address
-
-    def open(self, upgraded: Upgraded) -> None:
-        """The upgrade is done."""
-        self.subprotocol = upgraded.subprotocol
-        on_open = self.protocol.on_open
-        self._attach(upgraded.sock, upgraded.leftover, on_open, upgraded.agreement)
-
-    def _over(self, code: int, reason: str, error: Exception | None) -> None:
-        try:
-            super()._over(code, reason, error)
-        finally:  # KeyboardInterrupt and SystemExit pass through
-            self._listener.connection_over(self)
-
-    def _when_closed(self) -> Callable[[], object]:
-        return partial(self._listener.leave, self._address)  # which keeps nothing else alive
 
 
 class Listener(Generic[P]):
@@ -170,7 +115,7 @@ class Listener(Generic[P]):
         self._address = sock.getsockname()  # while it is open: the property may be asked later
         self.registry = registry
         self.options = options
-        self.connections: set[ServerConnection] = set()
+        self.connections: set[Connection] = set()
         self._loop = loop
         self._factory = factory
         # In the order in which they came.
@@ -275,7 +220,7 @@ class Listener(Generic[P]):
 
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
-    ) -> Upgraded | None:
+    ) -> ServerUpgrade | None:
         try:
             upgraded = await accept_upgrade(handshake.sock, self.options, refusal)
         finally:
@@ -299,7 +244,7 @@ class Listener(Generic[P]):
 
     @calls_user_code
     def _upgraded(
-        self, upgraded: Upgraded | None, error: Exception | None, address: str | None
+        self, upgraded: ServerUpgrade | None, error: Exception | None, address: str | None
     ) -> None:
         if isinstance(error, WebSocketException):
             logger.info("opening handshake failed: %s", error)
@@ -318,12 +263,14 @@ class Listener(Generic[P]):
         except BaseException:  # KeyboardInterrupt and SystemExit pass through
             upgraded.sock.close()
             raise
-        connection = ServerConnection(self._loop, self, protocol, upgraded, address)
+        lifecycle = ServerLifecycle(self, upgraded.head, address)
+        connection = Connection(self._loop, self.registry, upgraded.options, lifecycle, protocol)
         self._enter(address)
         self.connections.add(connection)
-        connection.open(upgraded)
+        connection.start()
+        lifecycle.open(upgraded)
 
-    def connection_over(self, connection: ServerConnection) -> None:
+    def connection_over(self, connection: Connection) -> None:
         """One of the connections has ended; its socket may linger."""
         self.connections.discard(connection)
 

@@ -35,7 +35,7 @@ from .admission import check_origin, choose_subprotocol, further_headers
 from .decisions import Accept, HTTPResponse
 from .options import ServerOptions
 
-__all__ = ["Upgraded", "accept_upgrade"]
+__all__ = ["ServerUpgrade", "accept_upgrade"]
 
 logger = logging.getLogger("reactor")
 
@@ -49,7 +49,7 @@ EARLY = 65536
 FAREWELL = 1.0
 
 
-class Upgraded(NamedTuple):
+class ServerUpgrade(NamedTuple):
     """A client whose opening handshake is done.
 
     Attributes:
@@ -114,7 +114,7 @@ class Waiting:
 
 async def accept_upgrade(
     sock: socket.socket, options: ServerOptions, refusal: HTTPResponse | None = None
-) -> Upgraded | None:
+) -> ServerUpgrade | None:
     """Do TLS and the upgrade on an accepted socket.
 
     Parameters:
@@ -173,7 +173,7 @@ async def _judge(
     parser: HeadParser[Request],
     options: ServerOptions,
     until: float,
-) -> HTTPResponse | tuple[Upgraded, bytes]:
+) -> HTTPResponse | tuple[ServerUpgrade, bytes]:
     """Return what is to become of a request: an answer, or an upgrade with its answer.
 
     Raises RejectedUpgrade. What the functions of the user raise is logged, and 500 to the client.
@@ -202,7 +202,7 @@ async def _judge(
         target = printable(request.target)
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
-    upgraded = Upgraded(
+    upgraded = ServerUpgrade(
         sock,
         parser.raw,
         client.received,

@@ -49,7 +49,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..exceptions import WebSocketStateException
 
@@ -92,6 +92,8 @@ class KeepAlivePolicy:
     timeout: float | None = None
     payload: bytes = b""
     when_idle: bool = False
+    #: The distance of the times that connections share: 1/64 of the interval, or a second.
+    grid: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.interval < math.inf:
@@ -108,11 +110,8 @@ class KeepAlivePolicy:
             raise ValueError(
                 f"payload must be at most {_MAX_PAYLOAD} bytes, not {len(self.payload)}"
             )
-
-    @property
-    def grid(self) -> float:
-        """The distance of the times that connections share: 1/64 of the interval, or a second."""
-        return self.interval / max(64, int(self.interval))
+        # Once, not for each connection: a float takes 24 bytes.
+        object.__setattr__(self, "grid", self.interval / max(64, int(self.interval)))
 
 
 class KeepAlive:

@@ -14,12 +14,13 @@ from .stream import Stream, StreamState
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
+    from ..timers import Timer
 
 __all__ = ["Linger"]
 
 
 class Linger:
-    """Sees a stream to its end when nobody is interested in it any more.
+    """Sees a stream to its end when nobody is interested in it any more, from :meth:`start` on.
 
     The close frame may still be queued, and the peer may still be sending: the socket is
     closed when both are through, after *timeout* seconds, or with the loop.
@@ -31,7 +32,7 @@ class Linger:
         when_closed: called once when the socket is closed; at once if it is already.
     """
 
-    __slots__ = ("_loop", "_stream", "_timer", "_when_closed")
+    __slots__ = ("_loop", "_stream", "_timeout", "_timer", "_when_closed")
 
     def __init__(
         self,
@@ -42,8 +43,14 @@ class Linger:
     ) -> None:
         self._loop = loop
         self._stream = stream
+        self._timeout = timeout
         self._when_closed = when_closed
-        self._timer = loop.call_later(timeout, stream.abort)
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Take the stream over, and have it end."""
+        loop, stream = self._loop, self._stream
+        self._timer = loop.call_later(self._timeout, stream.abort)
         loop.lingering.add(self)
         stream.set_receiver(self)
         stream.close()
@@ -65,7 +72,8 @@ class Linger:
         self._stream.sock.close()
 
     def _forget(self) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._loop.lingering.discard(self)
         when_closed, self._when_closed = self._when_closed, None
         if when_closed is not None:

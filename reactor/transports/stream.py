@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import ssl
 import sys
-from collections.abc import Callable
 from enum import IntEnum
 from fcntl import ioctl
 from socket import SHUT_WR
@@ -121,6 +120,7 @@ class Stream:
     __slots__ = (
         "_ahead",
         "_draining",
+        "_engine",
         "_error",
         "_fd",
         "_high",
@@ -129,8 +129,6 @@ class Stream:
         "_queue",
         "_reading",
         "_receiver",
-        "_recv",
-        "_send",
         "above_high",
         "progress_at",
         "queued",
@@ -156,8 +154,7 @@ class Stream:
         self._error: OSError | None = None  # of the write that failed
         self._draining = False  # _drain is in the loop's list of calls
         self._reading = False
-        self._recv = sock.recv
-        self._send: Callable[[Any], int] = sock.send
+        self._engine: Any = sock  # whose recv() and send() are called
 
     # -- reading -------------------------------------------------------------------------
 
@@ -201,7 +198,7 @@ class Stream:
     # Twin: read() in compiled/path.pyx.
     def _read(self) -> bool:
         try:
-            data = self._recv(READ_SIZE)
+            data = self._engine.recv(READ_SIZE)
         except WOULD_BLOCK:
             return False
         except OSError as exc:
@@ -255,7 +252,7 @@ class Stream:
             return
         if not self.queued:
             try:
-                sent = self._send(data)
+                sent = self._engine.send(data)
             except WOULD_BLOCK:
                 sent = 0
             except OSError as exc:
@@ -311,7 +308,7 @@ class Stream:
         failure: OSError | None = None
         try:
             while queue and queue.size > least:
-                sent = self._send(queue.first)
+                sent = self._engine.send(queue.first)
                 self.progress_at = self._loop.now
                 if queue.take(sent) and self._ahead is not None:
                     queue.insert(self._ahead)

@@ -10,8 +10,6 @@ What it must not know: handshakes, certificates, WebSocket.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
@@ -39,7 +37,7 @@ MAX_WRITE = 65536
 class TLSStream(Stream):
     """The same over an ``ssl.SSLSocket``, or a NestedTLS, whose handshake is done."""
 
-    __slots__ = ("_pending",)
+    __slots__ = ()
 
     #: Reads of one readiness.
     RECORDS_PER_READ = 4
@@ -56,10 +54,7 @@ class TLSStream(Stream):
     ) -> None:
         super().__init__(loop, sock, receiver, high, low)
         plain = type(sock) is ssl.SSLSocket and hasattr(sock, "_sslobj")
-        engine: Any = _Engine(sock) if plain else sock
-        self._recv = engine.recv
-        self._send = partial(_send_some, engine.send)
-        self._pending: Callable[[], int] = engine.pending
+        self._engine = _Engine(sock) if plain else _Pieces(sock)
 
     # Twin: tls_read() in compiled/path.pyx.
     def _read(self) -> bool:
@@ -67,7 +62,7 @@ class TLSStream(Stream):
         failure: OSError | None = None
         for _ in range(self.RECORDS_PER_READ):
             try:
-                data = self._recv(READ_SIZE)
+                data = self._engine.recv(READ_SIZE)
             except WOULD_BLOCK:
                 break
             except OSError as exc:
@@ -77,7 +72,7 @@ class TLSStream(Stream):
                 failure = ssl.SSLEOFError()
                 break
             chunks.append(data)
-            if len(data) < MAX_RECORD and not self._pending():
+            if len(data) < MAX_RECORD and not self._engine.pending():
                 break
         if chunks:
             self._receiver.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
@@ -96,7 +91,7 @@ class TLSStream(Stream):
             self._on_eof()
         elif failure is not None:
             self._read_failed(failure)
-        elif self._pending() and self.state is not StreamState.UNWRITABLE:
+        elif self._engine.pending() and self.state is not StreamState.UNWRITABLE:
             # OpenSSL holds bytes that the poller cannot see: come back in the next turn.
             self._loop.call_soon(self._read_pending)
 
@@ -119,18 +114,29 @@ class TLSStream(Stream):
 
     @calls_user_code
     def _read_pending(self) -> None:
-        if self._reading and self._pending():
+        if self._reading and self._engine.pending():
             self._read()
 
     def start_reading(self) -> None:
         super().start_reading()
-        if self.state is not StreamState.CLOSED and self._pending():
+        if self.state is not StreamState.CLOSED and self._engine.pending():
             self._loop.call_soon(self._read_pending)
 
 
-def _send_some(send: Callable[[Any], int], data: Any) -> int:
-    """Send as much of *data* as OpenSSL is to be given at a time."""
-    return send(data if len(data) <= MAX_WRITE else memoryview(data)[:MAX_WRITE])
+class _Pieces:
+    """A socket that speaks TLS, and is given no more at a time than OpenSSL is to be given."""
+
+    __slots__ = ("_sock", "pending", "recv")
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.pending = sock.pending
+        self.recv = sock.recv
+
+    def send(self, data: Any) -> int:
+        part = data if len(data) <= MAX_WRITE else memoryview(data)[:MAX_WRITE]
+        sent: int = self._sock.send(part)
+        return sent
 
 
 class _Engine:
@@ -156,7 +162,8 @@ class _Engine:
         engine = self._sock._sslobj
         if engine is None:
             raise bad_descriptor()
-        sent: int = engine.write(data)
+        part = data if len(data) <= MAX_WRITE else memoryview(data)[:MAX_WRITE]
+        sent: int = engine.write(part)
         return sent
 
     def pending(self) -> int:

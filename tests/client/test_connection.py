@@ -24,7 +24,7 @@ from reactor import (
     WebSocketStateException,
     WebSocketTimeoutException,
 )
-from reactor.client.connection import ClientConnection
+from reactor.connection.connection import Connection
 
 from ..support.recorder import Recorder
 from ..support.scene import START, Actor, Scene, in_thread
@@ -38,9 +38,9 @@ STEADY = Backoff(first=1.0, factor=2.0, cap=8.0, jitter=False, reset_after=60.0)
 NAMES = ["open", "error", "close"]
 
 
-def connection_of(recorder: WebSocketProtocol) -> ClientConnection:
+def connection_of(recorder: WebSocketProtocol) -> Connection:
     connection = recorder._connection
-    assert isinstance(connection, ClientConnection)
+    assert isinstance(connection, Connection)
     return connection
 
 
@@ -279,7 +279,7 @@ class TestReconnect:
         scene.connect(actor, reconnect=1.0)
         scene.fail(REFUSED)
         assert seen == [1, 1]
-        assert connection_of(actor).attempt == 1
+        assert connection_of(actor).lifecycle.attempt == 1
 
     def test_without_a_policy_a_drop_is_the_end(self, scene: Scene) -> None:
         recorder = Recorder()
@@ -402,7 +402,7 @@ class TestBackoff:
         scene.connect(recorder, reconnect=STEADY)
         self.fail_and_wait(scene)
         self.fail_and_wait(scene)
-        assert connection_of(recorder).attempt == 2
+        assert connection_of(recorder).lifecycle.attempt == 2
         for open_for, wait in [(59.9, 4), (60.0, 1), (59.9, 2)]:
             peer = scene.succeed()
             scene.turn(open_for)

@@ -26,7 +26,7 @@ from reactor import (
 )
 from reactor.client import pipeline
 from reactor.client.options import ClientOptions
-from reactor.client.pipeline import Upgraded, connect
+from reactor.client.pipeline import ClientUpgrade, connect
 from reactor.loop.tasks import Task, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.tls.contexts import make_context
@@ -41,7 +41,7 @@ from ..support.websocket_frames import TEXT, build_frame
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 T = TypeVar("T")
-Open = Callable[..., Upgraded]
+Open = Callable[..., ClientUpgrade]
 
 
 def drive(loop: Reactor, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -60,7 +60,9 @@ def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens a connection, by each of the two drivers; its socket is closed at the end."""
     with ExitStack() as stack:
 
-        def open_(url: str, header: Any = None, cookie: Any = None, **options: Any) -> Upgraded:
+        def open_(
+            url: str, header: Any = None, cookie: Any = None, **options: Any
+        ) -> ClientUpgrade:
             coroutine = connect(url, ClientOptions(**options), header, cookie)
             if request.param == "blocking":
                 upgraded = run_blocking(coroutine)

@@ -26,7 +26,7 @@ from reactor import (
     WebSocketTLSException,
 )
 from reactor.client.options import ClientOptions
-from reactor.client.pipeline import Upgraded, connect
+from reactor.client.pipeline import ClientUpgrade, connect
 from reactor.loop.tasks import Task, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.tls.nested import NestedTLS
@@ -40,12 +40,12 @@ from ..support.relay import relay
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
-Open = Callable[..., Upgraded]
+Open = Callable[..., ClientUpgrade]
 
 LARGE = "0123456789" * 100_000
 
 
-def drive(coroutine: Any) -> Upgraded:
+def drive(coroutine: Any) -> ClientUpgrade:
     ends: list[tuple[Any, Exception | None]] = []
     with Reactor() as loop:
         Task(loop, coroutine, lambda result, error: ends.append((result, error)))
@@ -61,7 +61,7 @@ def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens a connection, by each of the two drivers; its socket is closed at the end."""
     with ExitStack() as stack:
 
-        def open_(url: str, **options: Any) -> Upgraded:
+        def open_(url: str, **options: Any) -> ClientUpgrade:
             run = run_blocking if request.param == "blocking" else drive
             upgraded = run(connect(url, ClientOptions(**options)))
             stack.enter_context(upgraded.sock)

@@ -22,7 +22,7 @@ from reactor import (
     WebSocketTimeoutException,
 )
 from reactor.client.options import ClientOptions
-from reactor.client.pipeline import Upgraded, connect
+from reactor.client.pipeline import ClientUpgrade, connect
 from reactor.loop.tasks import Task, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.proxy import Proxy
@@ -38,7 +38,7 @@ from ..support.websocket_frames import PING, TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
-Open = Callable[..., Upgraded]
+Open = Callable[..., ClientUpgrade]
 Serve = Callable[..., ScriptedPeer]
 
 ESTABLISHED = http("HTTP/1.1 200 Connection established")
@@ -59,7 +59,7 @@ def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens a connection, by each of the two drivers; its socket is closed at the end."""
     with ExitStack() as stack:
 
-        def open_(url: str, header: Any = None, **options: Any) -> Upgraded:
+        def open_(url: str, header: Any = None, **options: Any) -> ClientUpgrade:
             coroutine = connect(url, ClientOptions(**options), header)
             run = run_blocking if request.param == "blocking" else drive
             upgraded = run(coroutine)
@@ -69,7 +69,7 @@ def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
         yield open_
 
 
-def drive(coroutine: Any) -> Upgraded:
+def drive(coroutine: Any) -> ClientUpgrade:
     ends: list[tuple[Any, Exception | None]] = []
     with Reactor() as loop:
         Task(loop, coroutine, lambda result, error: ends.append((result, error)))

@@ -147,17 +147,17 @@ def test_without_a_connection_there_is_nothing_to_send_on() -> None:
         Act().send("a")
 
 
-CALLS = ["EventLoop._turn({}, None)", "Connection.data_received({}, b'')"]
-CALLS += ["Sending.send({}, '')", "Sending.flush({})", "Stream._read({})"]
+CALLS = ["EventLoop._turn({}, None)", "Reader.data_received({}, b'')"]
+CALLS += ["Sender.send({}, '')", "Sender.flush({})", "Stream._read({})"]
 
 
 @pytest.mark.parametrize("call", [*CALLS, "WebSocketProtocol.send({}, '')"])
 def test_an_object_of_another_class_is_an_error_and_no_crash(call: str, way: str) -> None:
     program = f"""
-from reactor.connection.connection import Connection
+from reactor.connection.reader import Reader
 from reactor.loop.event_loop import EventLoop
 from reactor.protocols.websocket import WebSocketProtocol
-from reactor.connection.sending import Sending
+from reactor.connection.sender import Sender
 from reactor.transports.stream import Stream
 try:
     {call.format("Exception()")}
@@ -175,12 +175,12 @@ from reactor import compiled
 from reactor.compiled import replace as hotpath
 from reactor.loop.event_loop import EventLoop
 from reactor.protocols.websocket import WebSocketProtocol
-from reactor.connection.sending import Sending
+from reactor.connection.sender import Sender
 from reactor.transports.stream import Stream
-from reactor.connection.connection import Connection
+from reactor.connection.reader import Reader
 methods = (
-    EventLoop._turn, Stream._read, Connection.data_received, WebSocketProtocol.send,
-    Sending.send, Sending.flush,
+    EventLoop._turn, Stream._read, Reader.data_received, WebSocketProtocol.send,
+    Sender.send, Sender.flush,
 )
 print(compiled, hotpath.compiled, {inspect.isfunction(method) for method in methods})
 """

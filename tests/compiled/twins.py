@@ -18,21 +18,22 @@ from types import SimpleNamespace
 from typing import Any
 
 from reactor import Reactor, WebSocketProtocol
-from reactor.client.connection import ClientConnection
+from reactor.client.lifecycle import ClientLifecycle
 from reactor.client.options import ClientOptions
-from reactor.client.pipeline import Upgraded
+from reactor.client.pipeline import ClientUpgrade
 from reactor.client.url import parse_url
 from reactor.connection.connection import Connection
-from reactor.connection.sending import Sending
+from reactor.connection.reader import Reader
+from reactor.connection.sender import Sender
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.poller import Selector
 from reactor.protocols.deflate import Agreement
 from reactor.protocols.http.headers import Headers
-from reactor.protocols.http.http11 import Request, Response
+from reactor.protocols.http.http11 import Response
 from reactor.protocols.session import Role
-from reactor.server import pipeline as accept
-from reactor.server.listener import ServerConnection
+from reactor.server.lifecycle import ServerLifecycle
 from reactor.server.options import ServerOptions
+from reactor.server.pipeline import ServerUpgrade
 from reactor.timers import ManualClock
 from reactor.transports.stream import Stream
 from reactor.transports.tls_stream import TLSStream
@@ -45,10 +46,10 @@ TWINS: tuple[tuple[Any, str], ...] = (
     (EventLoop, "_turn"),
     (Stream, "_read"),
     (TLSStream, "_read"),
-    (Connection, "data_received"),
+    (Reader, "data_received"),
     (WebSocketProtocol, "send"),
-    (Sending, "send"),
-    (Sending, "flush"),
+    (Sender, "send"),
+    (Sender, "flush"),
 )
 
 
@@ -79,13 +80,15 @@ def attach(
     options.setdefault("ping_interval", None)
     connection: Any
     if role is Role.CLIENT:
-        connection = ClientConnection(
-            loop, loop.connections, "ws://twin/", protocol, ClientOptions(**options)
-        )
+        of_client = ClientOptions(**options)
+        lifecycle = ClientLifecycle("ws://twin/", of_client)
+        connection = Connection(loop, loop.connections, of_client, lifecycle, protocol)
+        connection.start()
         loop._calls.pop()  # that it connects
         response = Response(101, "Switching Protocols", Headers([]))
         url = parse_url("ws://twin/")
-        connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
+        upgrade = ClientUpgrade(sock, url, response, b"", None, leftover, agreement)
+        lifecycle._connected(upgrade, None)
     else:
         listener: Any = SimpleNamespace(
             registry=loop.connections,
@@ -93,12 +96,12 @@ def attach(
             connection_over=lambda connection: None,
             leave=lambda address: None,
         )
-        request = Request("GET", "/twin", Headers([]))
         checked = ServerOptions(**options)
-        upgraded = accept.Upgraded(sock, request, leftover, protocol, checked, None, agreement)
-        connection = ServerConnection(loop, listener, protocol, upgraded, None)
-        connection.open(upgraded)
-    assert isinstance(connection, Connection)
+        upgraded = ServerUpgrade(sock, b"", leftover, None, checked, None, agreement)
+        serving = ServerLifecycle(listener, b"GET /twin HTTP/1.1\r\n\r\n", None)
+        connection = Connection(loop, loop.connections, checked, serving, protocol)
+        connection.start()
+        serving.open(upgraded)
     return connection
 
 

@@ -23,9 +23,10 @@ from reactor import (
     WebSocketProtocolException,
     WebSocketQueueFullException,
 )
-from reactor.connection.connection import Connection, Phase
+from reactor.connection.connection import Connection
 from reactor.connection.handlers import check_protocol
-from reactor.protocols.session import Role
+from reactor.connection.phase import Phase
+from reactor.server.lifecycle import ServerLifecycle
 from reactor.server.options import ServerOptions
 
 from ..support.recorder import Recorder
@@ -411,7 +412,7 @@ class TestFaultsOfOurs:
 
         broken, other = Recorder(), Recorder()
         peer, fine = scene.open(broken), scene.open(other)
-        monkeypatch.setattr("reactor.protocols.receiving.parse_pings", receive)
+        monkeypatch.setattr("reactor.protocols.session.parse_pings", receive)
         peer.send(build_frame(PING, b"never seen"))
         scene.turn(count=2)
         monkeypatch.undo()
@@ -527,8 +528,8 @@ class TestLoss:
         connection = scene.loop.connections.copy().pop()
 
         def both() -> None:
-            connection.data_received(text("last"))
-            connection.eof_received()
+            connection.reader.data_received(text("last"))
+            connection.reader.eof_received()
 
         scene.loop.call_soon(both)
         scene.turn()
@@ -666,31 +667,32 @@ class TestAbort:
         assert recorder.closes == [(1006, "")]
 
 
-class Plain(Connection):
-    """A connection without a way to come into being."""
+class Books:
+    """What a connection needs of a listener."""
 
-    __slots__ = ()
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def connection_over(self, connection: Connection) -> None:
+        self.told.append("over")
+
+    def leave(self, address: str | None) -> None:
+        self.told.append(address)
 
 
-class TestBase:
-    """What the class for both roles does before a role adds to it; here for a server."""
+class TestWithAServersLifecycle:
+    """Without a listener, and before there is a stream."""
 
     def make(
-        self,
-        scene: Scene,
-        protocol: WebSocketProtocol,
-        *,
-        kind: type[Plain] = Plain,
-        **options: Any,
-    ) -> Plain:
-        connection = kind(
-            scene.loop,
-            scene.loop.connections,
-            ServerOptions(ping_interval=None, **options),
-            Role.SERVER,
-        )
-        connection.protocol = protocol
-        protocol._connection = connection
+        self, scene: Scene, protocol: WebSocketProtocol, books: Any = None, **options: Any
+    ) -> Connection:
+        checked = ServerOptions(ping_interval=None, **options)
+        head = b"GET /target HTTP/1.1\r\n\r\n"
+        lifecycle = ServerLifecycle(books or Books(), head, "192.0.2.1")
+        registry = scene.loop.connections
+        connection = Connection(scene.loop, registry, checked, lifecycle, protocol)
+        assert not registry
+        connection.start()
         return connection
 
     def test_its_life(self, scene: Scene) -> None:
@@ -699,7 +701,7 @@ class TestBase:
         phases = [connection.phase]
         assert scene.loop.connections == {connection}
         sock, peer = watched_pair()
-        connection._attach(sock, b"", actor.on_open)
+        connection.attach(sock, b"", actor.on_open)
         phases.append(connection.phase)
         peer.send(build_frame(TEXT, b"hello", key=KEY))
         scene.turn()
@@ -726,22 +728,33 @@ class TestBase:
         assert actor.events == []
         scene.loop.connections.clear()
 
-    def test_what_only_a_role_knows(self, scene: Scene) -> None:
+    def test_what_its_request_says(self, scene: Scene) -> None:
         connection = self.make(scene, Actor())
-        assert (connection.request, connection.response) == (None, None)
-        with pytest.raises(AssertionError):
-            _ = connection.url
+        assert connection.request is not None
+        assert connection.request.target == connection.url == "/target"
+        assert connection.response is None
         scene.loop.connections.clear()
 
-    def test_a_server_s_connection_is_called_by_its_url(self, scene: Scene) -> None:
-        class Named(Plain):
-            __slots__ = ()
-            url = "/target"
-
-        actor = Actor()
-        connection = self.make(scene, actor, kind=Named, write_limit=1)
+    def test_the_listener_hears_of_the_end_and_of_the_sockets_end(self, scene: Scene) -> None:
+        books = Books()
+        connection = self.make(scene, Actor(), books)
         sock, peer = watched_pair()
-        connection._attach(sock, b"", actor.on_open)
+        connection.attach(sock, b"", connection.protocol.on_open)
+        connection.close()
+        scene.turn()
+        assert books.told == []
+        peer.send(build_frame(CLOSE, close_payload(1000), key=KEY))
+        scene.turn()
+        assert books.told == ["over"]
+        peer.close()
+        scene.turn(count=2)
+        assert books.told == ["over", "192.0.2.1"]
+
+    def test_it_is_called_by_its_url(self, scene: Scene) -> None:
+        actor = Actor()
+        connection = self.make(scene, actor, write_limit=1)
+        sock, peer = watched_pair()
+        connection.attach(sock, b"", actor.on_open)
         sock.room = 0
         actor.send("x")
         with pytest.raises(WebSocketQueueFullException, match="/target"):

@@ -111,11 +111,9 @@ class TestKeepAlive:
         scene.turn(0.001)
         assert peer.told() == [(PING, b"are you there?")]
 
-    def test_the_first_ping_comes_at_a_random_time_within_the_interval(
-        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_first_ping_comes_at_a_random_time_within_the_interval(self, scene: Scene) -> None:
         """So that connections which were opened together do not ping together."""
-        monkeypatch.setattr("reactor.connection.connection.random.random", lambda: 0.5)
+        scene.loop.random = lambda: 0.5
         peer = scene.open(Recorder(), ping_interval=10)
         scene.turn(7.499)
         assert peer.told() == []

@@ -18,7 +18,7 @@ from reactor import (
     WebSocketStateException,
     broadcast,
 )
-from reactor.connection.sending import CALL_SIZE, CORK_LIMIT
+from reactor.connection.sender import CALL_SIZE, CORK_LIMIT
 
 from ..support.driving import replace_method
 from ..support.recorder import Recorder

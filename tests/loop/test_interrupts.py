@@ -51,8 +51,8 @@ def ctrl_c_at(point: int) -> Iterator[list[int]]:
 class Cast:
     """Connections in all states: one that attempts to connect, one that waits, three open."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.scene = scene = Scene(monkeypatch)
+    def __init__(self) -> None:
+        self.scene = scene = Scene()
         self.loop = scene.loop
         self.waiting = scene.connect(Actor(), reconnect=Backoff.fixed(1000))
         scene.fail(OSError("refused"))
@@ -94,7 +94,7 @@ def test_ctrl_c_tears_no_connection_whichever_way_the_loop_runs(
     monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     for point in count():
-        cast = Cast(monkeypatch)
+        cast = Cast()
         act: Callable[[], None] = getattr(cast, way)
         with ctrl_c_at(point) as came:
             try:

@@ -71,8 +71,8 @@ STATES: dict[State, Callable[[WebSocketSession], object]] = {
 #: What brings an input about.
 INPUTS: dict[str, Callable[[WebSocketSession], object]] = {
     "opened": lambda session: session.opened(),
-    "got close": lambda session: session.accept(Close(1000, "")),
-    "fault": lambda session: session.accept(Failure(WebSocketProtocolException("fault"))),
+    "got close": lambda session: session.take_last_word(Close(1000, "")),
+    "fault": lambda session: session.take_last_word(Failure(WebSocketProtocolException("fault"))),
     "lost": lambda session: session.lost(),
 }
 
@@ -322,7 +322,7 @@ class TestSendingInEveryState:
     @pytest.mark.parametrize("name", SENDERS)
     def test_once_the_peers_close_was_accepted(self, end, name):
         (close,) = end.take(end.frame(CLOSE))
-        end.session.accept(close)
+        end.session.take_last_word(close)
         end.said()
         with pytest.raises(WebSocketConnectionClosedException):
             SENDERS[name](end.session)

@@ -63,7 +63,7 @@ class TestClosing:
         events = end.take(end.frame(CLOSE, close_payload(1001, b"bye")))
         assert events == [Close(1001, "bye")]
         assert end.session.ended
-        end.session.accept(events[0])
+        end.session.take_last_word(events[0])
         assert end.session.received_close == Close(1001, "bye")
         assert end.session.sent_close == Close(1001, "bye €")
         assert not end.session.closed_by_peer
@@ -151,7 +151,7 @@ class TestClosing:
         end.session.send("answer to the last")
         assert end.said() == [(TEXT, b"answer to the last")]
 
-        end.session.accept(close)
+        end.session.take_last_word(close)
         assert end.session.state is State.CLOSING
         assert end.session.received_close == end.session.sent_close == close
         assert end.session.closed_by_peer
@@ -164,7 +164,7 @@ class TestClosing:
             fresh = End(end.role)
             (close,) = fresh.take(fresh.frame(CLOSE, close_payload(code)))
             assert close == Close(code, "")
-            fresh.session.accept(close)
+            fresh.session.take_last_word(close)
             assert fresh.said() == [(CLOSE, close_payload(code))]
 
     def test_no_other_code_is_taken(self, end):
@@ -177,7 +177,7 @@ class TestClosing:
     def test_we_close_after_the_peers_close_came_but_before_it_is_accepted(self, end):
         (close,) = end.take(end.frame(CLOSE, close_payload(1001)))
         assert end.session.close(3000, "mine") is True
-        end.session.accept(close)
+        end.session.take_last_word(close)
         assert end.said() == [(CLOSE, close_payload(3000, b"mine"))]
         assert end.session.sent_close == Close(3000, "mine")
         assert end.session.received_close == Close(1001, "")
@@ -191,7 +191,7 @@ class TestClosing:
         after = [end.frame(TEXT, b"late"), end.frame(PING), end.frame(CLOSE), end.frame(3)]
         assert end.take(end.frame(CLOSE), *after) == [Close(1005, "")]
         assert end.take(*after) == []
-        end.session.accept(Close(1005, ""))
+        end.session.take_last_word(Close(1005, ""))
         assert end.take(*after) == []
         assert end.said() == [(CLOSE, b"")]
 
@@ -221,7 +221,7 @@ class TestClosing:
         for session, frames in ((client, to_client), (server, to_server)):
             session.output.clear()
             (close,) = session.receive(b"".join(frames))
-            session.accept(close)
+            session.take_last_word(close)
             assert session.output == []
             assert session.state is State.CLOSING
             assert not session.closed_by_peer

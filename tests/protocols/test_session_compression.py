@@ -274,7 +274,7 @@ class TestFaults:
         events = end.take(end.frame(BINARY, b"\xff" * 10, rsv=RSV1))
         last = events[-1]
         assert not isinstance(last, (str, bytes, Data, Ping, Pong))
-        end.session.accept(last)
+        end.session.take_last_word(last)
         (frame,) = end.sent()
         assert (frame.opcode, frame.rsv, frame.payload[:2]) == (CLOSE, 0, close_payload(1007))
 

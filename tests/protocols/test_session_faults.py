@@ -56,7 +56,7 @@ class TestFaults:
         end.session.send("an answer to what came before")
         assert [opcode for opcode, _ in end.said()] == [PONG] * len(pings) + [TEXT]
 
-        end.session.accept(events[-1])
+        end.session.take_last_word(events[-1])
         assert end.session.state is State.CLOSING
         ((opcode, payload),) = end.said()
         assert opcode == CLOSE
@@ -100,13 +100,13 @@ class TestFaults:
         end.said()
         (failure,) = end.take(end.frame(TEXT, rsv=4))
         assert isinstance(failure, Failure)
-        end.session.accept(failure)
+        end.session.take_last_word(failure)
         assert end.said() == []
         assert end.session.state is State.CLOSING
         assert end.session.sent_close == Close(1001, "bye")
 
     def test_the_reason_says_what_was_wrong(self, end):
-        end.session.accept(Failure(WebSocketProtocolException("reserved bits are set")))
+        end.session.take_last_word(Failure(WebSocketProtocolException("reserved bits are set")))
         assert end.said() == [(CLOSE, close_payload(1002, b"reserved bits are set"))]
 
     @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ class TestFaults:
         ],
     )
     def test_a_long_reason_is_cut_at_the_end_of_a_character(self, end, text, reason):
-        end.session.accept(Failure(WebSocketProtocolException(text)))
+        end.session.take_last_word(Failure(WebSocketProtocolException(text)))
         assert end.said() == [(CLOSE, close_payload(1002, reason.encode()))]
         assert end.session.sent_close == Close(1002, reason)
 

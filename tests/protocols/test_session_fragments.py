@@ -183,7 +183,7 @@ class TestSending:
         if how == "close":
             end.session.close()
         elif how == "peer":
-            end.session.accept(Close(1000, ""))
+            end.session.take_last_word(Close(1000, ""))
         else:
             end.session.lost()
         end.session.output.clear()

@@ -201,7 +201,7 @@ class Side:
         assert self.last is not None
         if self.session.sent_close is None:
             self.said.append(self.last)
-        self.session.accept(self.last)
+        self.session.take_last_word(self.last)
         self.last = None
         self.put_out()
 

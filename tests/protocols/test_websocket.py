@@ -54,6 +54,7 @@ class FakeConnection:
         self.calls: list[tuple[Any, ...]] = []
         for name in PROPERTIES:
             setattr(self, name, object())
+        self.sender = self.reader = self
 
     def __getattr__(self, name: str) -> Any:
         def record(*args: Any) -> int:

@@ -12,12 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import pytest
-
 from reactor import Reactor, WebSocketProtocol
-from reactor.client import connection as client_connection
 from reactor.client.options import ClientOptions
-from reactor.client.pipeline import Upgraded
+from reactor.client.pipeline import ClientUpgrade
 from reactor.client.url import parse_url
 from reactor.loop.tasks import wait
 from reactor.protocols.deflate import Agreement
@@ -183,7 +180,7 @@ class Attempt:
         self.fate = "pending"
         self.sock: WatchedSocket
         self._ours, self._theirs = socket.socketpair()
-        self._outcome: Upgraded | Exception | None = None
+        self._outcome: ClientUpgrade | Exception | None = None
 
     def succeed(
         self,
@@ -194,7 +191,7 @@ class Attempt:
     ) -> Peer:
         """Let it succeed in the next turn; *leftover* came with the server's head."""
         self.sock, peer = watched_pair()
-        self._outcome = Upgraded(
+        self._outcome = ClientUpgrade(
             sock=self.sock,
             url=parse_url("ws://scene/"),
             response=Response(101, "Switching Protocols", Headers([("Tag", tag)])),
@@ -211,7 +208,7 @@ class Attempt:
         self._outcome = error
         self._ours.send(b"!")
 
-    async def run(self) -> Upgraded:
+    async def run(self) -> ClientUpgrade:
         """What the connection awaits in place of the pipeline."""
         try:
             while self._outcome is None:
@@ -224,7 +221,7 @@ class Attempt:
         finally:
             if self.fate == "pending":
                 self.fate = "cancelled"
-                if isinstance(self._outcome, Upgraded):
+                if isinstance(self._outcome, ClientUpgrade):
                     self._outcome.sock.close()
             self._ours.close()
             self._theirs.close()
@@ -238,16 +235,15 @@ class Scene:
         attempts: all that were begun, in order.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.clock = ManualClock(START)
-        self.loop = Reactor(clock=self.clock)
+        # The first ping comes after exactly one interval, not after a random part of it.
+        self.loop = Reactor(clock=self.clock, random=lambda: 0.0)
         self.attempts: list[Attempt] = []
         self._peers: list[Peer] = []
         self._faults: list[BaseException] = []
         self.loop.report = self._report  # type: ignore[method-assign]
-        monkeypatch.setattr(client_connection, "connect", self._connect)
-        # The first ping comes after exactly one interval, not after a random part of it.
-        monkeypatch.setattr("reactor.connection.connection.random.random", lambda: 0.0)
+        self.loop._pipeline = self._connect
 
     def _report(self, exc: BaseException, source: object) -> None:
         """What a callback of the loop raises: not a handler's fault, but one of our own."""
@@ -255,7 +251,7 @@ class Scene:
 
     async def _connect(
         self, url: str, options: ClientOptions, header: Any = None, cookie: Any = None
-    ) -> Upgraded:
+    ) -> ClientUpgrade:
         attempt = Attempt(url, options, header, cookie, self.clock.now())
         self.attempts.append(attempt)
         return await attempt.run()

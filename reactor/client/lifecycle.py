@@ -1,17 +1,17 @@
-"""The connections that we open, and open again.
+"""The life of the connections that we open, and open again.
 
-What it is: :class:`ClientConnection`, which adds to a Connection how it comes to be: attempts,
-and what follows on a failed one or a drop.
+What it is: :class:`ClientLifecycle`: attempts, and what follows on a failed one or a drop. Every
+connection that we open has one.
 
 What it must not know: sessions, frames, how the connect pipeline works.
 
-How it works. An attempt waits at the gate (gate.py); then it is a task that runs the connect
-pipeline. What it ends in, and what a connection ends in, goes through ``_over``: with a reconnect
-policy, the phase is WAITING and a timer starts the next attempt; without, or when the user has
-closed, the phase is OVER. The protocol object is asked (``on_retry``), and then told in both cases,
-before the next attempt, so a handler may still give up.
+How it works. An attempt (attempt.py) lives until its outcome is known. What it ends in, and what a
+connection ends in, goes through ``over``: with a reconnect policy, the phase is WAITING and a timer
+starts the next attempt; without, or when the user has closed, the phase is OVER. The protocol
+object is asked (``on_retry``), and then told in both cases, before the next attempt, so a handler
+may still give up.
 
-``reconnect`` notes what is wanted, and ends what there is; ``_over`` finds the note. Where there is
+``reconnect`` notes what is wanted, and ends what there is; ``over`` finds the note. Where there is
 nothing to be ended, it sets the timer.
 """
 
@@ -26,35 +26,33 @@ from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_called, check_number
-from ..connection.connection import Connection, Phase
 from ..connection.dispatcher import report
+from ..connection.phase import Change, Phase, change
 from ..exceptions import (
     CloseCode,
     WebSocketBadStatusException,
     WebSocketConnectionClosedException,
-    WebSocketException,
     WebSocketStateException,
 )
-from ..loop.tasks import Task
 from ..protocols.frames import new_mask
 from ..protocols.http.handshake import normalize_headers
 from ..protocols.http.http11 import parse_again
 from ..protocols.http.retry_after import retry_after
-from ..protocols.session import Role, State, check_close
+from ..protocols.session import Role, State, WebSocketSession, check_close
 from ..timers import Backoff
 from ..transports.tls.contexts import make_context
+from .attempt import Attempt, Pipeline
 from .options import ClientOptions
-from .pipeline import Upgraded, check_sock, connect
+from .pipeline import ClientUpgrade, check_sock, connect
 from .url import parse_url
 
 if TYPE_CHECKING:
-    from ..loop.event_loop import EventLoop
-    from ..protocols.ending import Initiator
+    from ..connection.connection import Connection
     from ..protocols.http.http11 import Response
-    from ..protocols.websocket import WebSocketProtocol
+    from ..timers import Timer
     from .gate import Address, Gate
 
-__all__ = ["ClientConnection"]
+__all__ = ["ClientLifecycle"]
 
 #: What bounds the wishes of a server (Retry-After) where there is no reconnect policy.
 NO_POLICY = Backoff()
@@ -63,55 +61,40 @@ NO_POLICY = Backoff()
 BY_POLICY = -1.0
 
 
-class ClientConnection(Connection):
-    """A connection that we open, and open again.
+class ClientLifecycle:
+    """Opens a connection, and opens it again. See the module.
 
-    Parameters:
-        loop, registry: see Connection.
+    Args:
         url: ws:// or wss://, or a function that is called before every attempt.
-        protocol: whose handlers are called.
         options: see ClientOptions.
         gate: what every attempt passes before it dials; None: nothing.
+        pipeline: what an attempt runs; default: that of pipeline.py.
+
+    Raises:
+        TypeError, ValueError: for what can be seen to be wrong before the first attempt.
     """
 
     __slots__ = (
-        "_attempt",
-        "_backoff",
-        "_gate",
-        "_head",
-        "_opened_at",
-        "_source",
-        "_task",
-        "_url",
-        "_wanted",
-        "_wish",
+        *("_attempt", "_backoff", "_connection", "_current", "_gate", "_head"),
+        *("_opened_at", "_options"),
+        *("_pipeline", "_source", "_timer", "_url", "_wanted", "_wish"),
     )
 
-    options: ClientOptions
+    role = Role.CLIENT
+    request = None
+    session_class = WebSocketSession
+
+    _connection: Connection
 
     def __init__(
         self,
-        loop: EventLoop,
-        registry: set[Connection],
         url: str | Callable[[], str],
-        protocol: WebSocketProtocol,
         options: ClientOptions,
         gate: Gate | None = None,
+        pipeline: Pipeline = connect,
     ) -> None:
-        # What can be wrong already is an error of this call, not of an attempt.
-        if not isinstance(url, str) and not callable(url):
-            raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
-        check_called("url", url)
-        if isinstance(url, str) and parse_url(url).secure:
-            make_context(options.sslopt)
-            check_sock(parse_url(url), options)
-        if options.proxy_sslopt is not None:
-            make_context(options.proxy_sslopt)
-        if not callable(options.header):
-            normalize_headers(options.header)
-        super().__init__(loop, registry, options, Role.CLIENT)
-        self.protocol = protocol
-        protocol._connection = self
+        _check(url, options)
+        self._options = options
         self._source = url
         self._url = url if isinstance(url, str) else ""
         #: The policy for the next drop; None: this attempt is the last one.
@@ -120,13 +103,22 @@ class ClientConnection(Connection):
         self._opened_at: float | None = None  # when it was open for the first or latest time
         self._head = b""  # of the response to the latest upgrade
         self._gate = gate
-        self._task: Task[Upgraded] | None = None  # the attempt that is in flight
+        self._pipeline = pipeline
+        self._current: Attempt | None = None  # the attempt that is going on
+        self._timer: Timer | None = None  # for the next attempt
         self._wanted = True  # nobody has ended it for good
         # After how many seconds somebody wants it to be opened anew; None: nobody does.
         self._wish: float | None = None
+
+    def start(self, connection: Connection) -> None:
+        """See Lifecycle. The first attempt begins with the loop's next batch of calls."""
+        self._connection = connection
+        loop = connection.loop
         loop.call_soon(self._connect)
         if threading.get_ident() != loop.thread_id:
             loop._wake_up()  # another thread may have begun to run it meanwhile
+
+    # -- what there is to know -----------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -134,8 +126,9 @@ class ClientConnection(Connection):
         return self._url
 
     @property
-    def _place(self) -> str:
-        return str(parse_url(self._url))  # without username and password
+    def place(self) -> str:
+        """The same without username and password."""
+        return str(parse_url(self._url))
 
     @property
     def response(self) -> Response | None:
@@ -148,15 +141,26 @@ class ClientConnection(Connection):
         """Failed attempts in a row."""
         return self._attempt
 
+    @property
+    def lenient(self) -> bool:
+        """See ClientOptions."""
+        return self._options.lenient
+
+    @property
+    def new_mask(self) -> Callable[[], bytes | str]:
+        """See ClientOptions.mask_key."""
+        source = self._options.mask_key
+        return new_mask if source is None else lambda: source(4)
+
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
     def _connect(self) -> None:
-        if self._phase is Phase.OVER:
+        connection = self._connection
+        if connection.phase is Phase.OVER:
             return
         self._timer = None
-        self._phase = Phase.CONNECTING
-        self._by_us = False
+        connection.begin_attempt()
         try:
             source = self._source
             self._url = source if isinstance(source, str) else source()
@@ -164,133 +168,94 @@ class ClientConnection(Connection):
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
-        if self.phase is Phase.OVER or self._wish is not None:
+        if connection.state is State.CLOSED or self._wish is not None:
             return  # ended by the function
-        if self._gate is None:
-            self._dial()
-        else:
-            again = self._attempt > 0 or self._opened_at is not None
-            self._gate.ask(self._dial, address, again, self.options.connect_pace)
+        self._current = current = Attempt(
+            connection.loop, self._url, self._options, self._gate, self._pipeline, self._connected
+        )
+        current.start(address, again=self._attempt > 0 or self._opened_at is not None)
 
     def _address(self) -> Address:
         url = parse_url(self._url)
         return url.host, url.port
 
-    @calls_user_code
-    def _dial(self) -> None:
-        """The gate is open: begin the attempt, which has a time-out from now on."""
-        try:
-            header = self.options.header
-            header = header() if callable(header) else header
-            cookie = self.options.cookie
-            cookie = cookie() if callable(cookie) else cookie
-        except BaseException as exc:
-            self._landed()
-            if not isinstance(exc, Exception):
-                raise  # KeyboardInterrupt and SystemExit leave the loop
-            self._connected(None, exc)
-            return
-        if self._phase is not Phase.CONNECTING or self._wish is not None:
-            self._landed()  # ended by one of the functions
-            return
-        coroutine = connect(self._url, self.options, header, cookie)
-        self._task = task = Task(self._loop, coroutine, self._connected, soon=False)
-        task.start()
-
-    def _landed(self) -> None:
-        """The attempt is in flight no longer."""
-        self._task = None
-        if self._gate is not None:
-            self._gate.done()
-
-    def _connected(self, upgraded: Upgraded | None, error: Exception | None) -> None:
+    def _connected(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
         """The attempt has come to an end."""
-        if self._task is not None:
-            self._landed()
-        if self._phase is Phase.OVER:  # closed by one of the functions called for it
+        self._current = None
+        connection = self._connection
+        if connection.phase is Phase.OVER:  # closed by one of the functions called for it
             return
-        if upgraded is None:
+        if upgrade is None:
             self._drop_given_socket()
-            self._over(CloseCode.ABNORMAL, "", error)
+            self.over(CloseCode.ABNORMAL, "", error)
             return
-        self._head = upgraded.head
-        self.subprotocol = upgraded.subprotocol
+        self._head = upgrade.head
+        connection.subprotocol = upgrade.subprotocol
         again = self._opened_at is not None
-        self._opened_at = self._loop.now
-        protocol = self.protocol
-        self._attach(
-            upgraded.sock,
-            upgraded.leftover,
-            protocol.on_reconnect if again else protocol.on_open,
-            upgraded.agreement,
-        )
+        self._opened_at = connection.loop.now
+        protocol = connection.protocol
+        on_open = protocol.on_reconnect if again else protocol.on_open
+        connection.attach(upgrade.sock, upgrade.leftover, on_open, upgrade.agreement)
 
     def _stop_attempt(self) -> None:
-        """Give up the attempt, if there is one, whether it is in flight or waits at the gate."""
-        if self._task is not None:
-            self._task.cancel()
-            self._landed()
-        elif self._gate is not None:
-            self._gate.leave(self._dial)
+        """Give up the attempt, if there is one."""
+        if self._current is not None:
+            self._current.stop()
+            self._current = None
         self._drop_given_socket()
-
-    @property
-    def _lenient(self) -> bool:
-        return self.options.lenient
-
-    def _new_mask(self) -> Callable[[], bytes | str]:
-        source = self.options.mask_key
-        return new_mask if source is None else lambda: source(4)
 
     # -- for good, or not ----------------------------------------------------------------
 
-    def _close(self, code: int, reason: str, timeout: float | None = None) -> None:
+    def retire(self) -> None:
+        """See Lifecycle: no further attempt."""
         self._backoff = None
         self._wanted = False
-        super()._close(code, reason, timeout)
 
-    def _abort(self) -> None:
-        self._backoff = None
-        self._wanted = False
-        super()._abort()
-
-    def _give_up(self) -> None:
-        phase = self._phase
+    def give_up(self) -> None:
+        """See Lifecycle."""
+        connection = self._connection
+        phase = connection.phase
         if phase is Phase.OVER:
             return
-        self._by_us = True
+        connection.by_us = True
         self._stop_attempt()
         if phase is Phase.CONNECTING:
-            self.ending = self._ended(CloseCode.ABNORMAL, "", None)
+            connection.ending = connection.describe_end(CloseCode.ABNORMAL, "", None)
         self._finish()
         if phase is Phase.CONNECTING:
             # This attempt has not been told of. Not from within the caller's close().
-            self._loop.call_soon(self._tell, CloseCode.ABNORMAL, "", None)
+            connection.loop.call_soon(connection.tell, CloseCode.ABNORMAL, "", None)
 
     def _finish(self) -> None:
         """There will be no further attempt."""
-        self._phase = Phase.OVER
-        self._registry.discard(self)
+        connection = self._connection
+        connection.finish()
         self._stop_timer()
-        if self.ending is not None:
-            self.ending = replace(self.ending, final=True, delay=None)
+        if connection.ending is not None:
+            connection.ending = replace(connection.ending, final=True, delay=None)
 
-    def reconnect(self, delay: float | None = None, reason: str = "") -> None:
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def reconnect(self, delay: float | None, reason: str) -> None:
         """See WebSocketProtocol."""
         if delay is not None:
             _check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
-        if self.options.sock is not None:
+        if self._options.sock is not None:
             raise WebSocketStateException("it cannot be opened anew: sock serves one connection")
-        if not self._wanted or self._ending:
+        connection = self._connection
+        if not self._wanted or connection.sender.closing_soon:
             self._refuse_to_reconnect()
-        if threading.get_ident() == self._loop.thread_id:
+        if threading.get_ident() == connection.loop.thread_id:
             self._reconnect(delay, reason)
         else:
-            self._loop.call_soon_threadsafe(self._reconnect_later, delay, reason)
+            connection.loop.call_soon_threadsafe(self._reconnect_later, delay, reason)
 
     def _refuse_to_reconnect(self) -> None:
-        self._loop.check_process()
+        self._connection.loop.check_process()
         raise WebSocketConnectionClosedException(
             "the connection was ended for good, by close() or abort()"
         )
@@ -302,95 +267,110 @@ class ClientConnection(Connection):
     def _reconnect(self, delay: float | None, reason: str) -> None:
         wish = delay
         if wish is None:
-            wish = 0.0 if self.options.backoff is None else BY_POLICY
-        phase = self._phase
+            wish = 0.0 if self._options.backoff is None else BY_POLICY
+        connection = self._connection
+        phase = connection.phase
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
         elif phase is Phase.OVER:
-            if self.protocol._connection is not self or self._loop._closed:
-                self._refuse_to_reconnect()
-            self._registry.add(self)
-            self._phase = Phase.WAITING
-            self._wish = wish
-            planned = self._plan(None)
-            if planned is None:
-                self._finish()
-            else:
-                self._wait(planned)
+            self._reopen(wish)
         else:
             begun = self._wish is None  # else an end is on its way already
             self._wish = wish
             if phase is Phase.ATTACHED:
-                if self.session.state is State.OPEN:
-                    self.break_off(reason, None)
+                if connection.session.state is State.OPEN:
+                    connection.break_off(reason, None)
             elif begun:
-                self._by_us = True
+                connection.by_us = True
                 self._stop_attempt()
-                self._loop.call_soon(self._attempt_dropped, reason)
+                connection.loop.call_soon(self._attempt_dropped, reason)
+
+    def _reopen(self, wish: float) -> None:
+        connection = self._connection
+        if connection.protocol._connection is not connection or connection.loop._closed:
+            self._refuse_to_reconnect()
+        connection.enlist()
+        change(connection, Change.REOPENED)
+        self._wish = wish
+        planned = self._plan(None)
+        if planned is None:
+            self._finish()
+        else:
+            self._wait(planned)
 
     def _attempt_dropped(self, reason: str) -> None:
-        if self._phase is Phase.CONNECTING and self._wish is not None:
-            self._over(CloseCode.ABNORMAL, reason, None)
-
-    def let_go(self) -> None:
-        """See Connection."""
-        super().let_go()
-        if self._task is not None:
-            self._task.cancel()  # its coroutine closes what it has
+        if self._connection.phase is Phase.CONNECTING and self._wish is not None:
+            self.over(CloseCode.ABNORMAL, reason, None)
 
     def _drop_given_socket(self) -> None:
         """The attempt that ``options.sock`` was for may never have got to it."""
-        if self.options.sock is not None:
-            self.options.sock.close()
+        if self._options.sock is not None:
+            self._options.sock.close()
+
+    # -- nothing of which matters to a client ----------------------------------------------
+
+    def pinging(self) -> None:
+        """See Lifecycle."""
+
+    def when_closed(self) -> None:
+        """See Lifecycle."""
+
+    def forked(self) -> None:
+        """See Lifecycle."""
+
+    def let_go(self) -> None:
+        """See Lifecycle."""
+        if self._current is not None:
+            self._current.let_go()
 
     # -- what comes next -----------------------------------------------------------------
 
     @calls_user_code
-    def _over(self, code: int, reason: str, error: Exception | None) -> None:
-        ending = self._ended(code, reason, error)
+    def over(self, code: int, reason: str, error: Exception | None) -> None:
+        """See Lifecycle. For attempts, too."""
+        connection = self._connection
+        ending = connection.describe_end(code, reason, error)
         delay = self._plan(error)
-        self.ending = replace(ending, attempt=self._attempt)
+        connection.ending = replace(ending, attempt=self._attempt)
         if delay is None:
             self._finish()
         else:
-            self._phase = Phase.WAITING
+            change(connection, Change.DROPPED)
             self._wait(delay)
         try:
             if delay is not None:
                 self._ask_about(delay, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
-            self._tell(code, reason, error)  # a handler may still give up
+            connection.tell(code, reason, error)  # a handler may still give up
 
     def _wait(self, delay: float) -> None:
         """Have the next attempt begin after so many seconds."""
         self._stop_timer()
-        self._timer = self._loop.call_later(delay, self._connect)
-        if self.ending is not None:
-            self.ending = replace(self.ending, final=False, attempt=self._attempt, delay=delay)
+        connection = self._connection
+        self._timer = connection.loop.call_later(delay, self._connect)
+        if connection.ending is not None:
+            connection.ending = replace(
+                connection.ending, final=False, attempt=self._attempt, delay=delay
+            )
 
     @calls_user_code
     def _ask_about(self, delay: float, error: Exception | None) -> None:
         """Tell the protocol object of a wait, and heed what it says."""
+        connection = self._connection
         try:
-            answer = self.protocol.on_retry(self._attempt, delay, error)
+            answer = connection.protocol.on_retry(self._attempt, delay, error)
             if answer is not None and answer is not False:
                 _check_delay("what on_retry returns", answer)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            report(self.protocol, exc)
+            report(connection.protocol, exc)
             return
-        if answer is None or self._phase is not Phase.WAITING:
+        if answer is None or connection.phase is not Phase.WAITING:
             return
         if answer is False:
             self._finish()
         else:
             self._wait(answer)
-
-    def _initiator(self, error: Exception | None) -> Initiator:
-        attached = self._phase is Phase.ATTACHED
-        if not attached and error is not None and not isinstance(error, WebSocketException):
-            return "us"  # a function or an option of the user
-        return super()._initiator(error)
 
     def _plan(self, error: Exception | None) -> float | None:
         """How long to wait before the next attempt; None: there is none. Counts it."""
@@ -402,8 +382,9 @@ class ClientConnection(Connection):
         return wish
 
     def _count_from_stable(self, backoff: Backoff) -> None:
-        if self._opened_at is not None and self._phase is Phase.ATTACHED:
-            open_for = self._loop.now - self._opened_at
+        connection = self._connection
+        if self._opened_at is not None and connection.phase is Phase.ATTACHED:
+            open_for = connection.loop.now - self._opened_at
             self._attempt = backoff.attempts_after(self._attempt, open_for)
 
     def _next_delay(self, error: Exception | None) -> float | None:
@@ -427,6 +408,20 @@ class ClientConnection(Connection):
         if seconds and self._gate is not None:
             spread = seconds / 2 if backoff.jitter else 0.0
             self._gate.hold(self._address(), seconds, spread)
+
+
+def _check(url: str | Callable[[], str], options: ClientOptions) -> None:
+    """Raise for what can be wrong already: it is an error of the call, not of an attempt."""
+    if not isinstance(url, str) and not callable(url):
+        raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
+    check_called("url", url)
+    if isinstance(url, str) and parse_url(url).secure:
+        make_context(options.sslopt)
+        check_sock(parse_url(url), options)
+    if options.proxy_sslopt is not None:
+        make_context(options.proxy_sslopt)
+    if not callable(options.header):
+        normalize_headers(options.header)
 
 
 def _check_delay(name: str, delay: object) -> None:

@@ -1,7 +1,8 @@
 """Sending: what a connection does with what its user gives it to send.
 
-What it is: the half of a connection that goes from the verbs to the stream: the checks, the
-order, what other threads hand over, and the collection of what one callback sends.
+What it is: :class:`Sender`, which every connection has: the way from the methods that send to the
+stream. The checks, the order, what other threads hand over, and the collection of what one callback
+sends.
 
 What it must not know: time, what comes in, how a connection begins and ends.
 
@@ -10,8 +11,8 @@ the running callback is over (``flush``, called by the loop), or earlier when it
 the cork limit. A message in fragments makes an outbox (see there), behind which other messages
 wait.
 
-Threads: the verbs check whether they are on the loop's thread; if not they check what can be
-checked, raise at once if the connection is closed, and hand over to the loop in the order of
+Threads: the methods that send check whether they are on the loop's thread; if not they check what
+can be checked, raise at once if the connection is closed, and hand over to the loop in the order of
 the calls.
 """
 
@@ -19,8 +20,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..base.locks import ProcessLock
 from ..exceptions import (
@@ -36,14 +36,12 @@ from ..protocols.session import Role, State, WebSocketSession
 from ..protocols.shared import SharedMessage
 from .dispatcher import report
 from .outbox import Fragments, Message, Outbox
+from .phase import ATTACHED, Phase
 
 if TYPE_CHECKING:
-    from ..loop.event_loop import EventLoop
-    from ..protocols.websocket import WebSocketProtocol
-    from ..transports.stream import Stream
-    from .options import ConnectionOptions
+    from .connection import Connection
 
-__all__ = ["Phase", "Sending", "encode"]
+__all__ = ["Sender", "encode"]
 
 #: Output is written during a callback, not after it, when it has grown to this many bytes, or
 #: to the high mark: then what is above the mark is in the stream's queue, which sees to
@@ -57,97 +55,84 @@ CALL_SIZE = 320
 _thread_lock = ProcessLock()
 
 
-class Phase(IntEnum):
-    """See connection.py."""
+class Sender:
+    """See the module.
 
-    CONNECTING = 0
-    ATTACHED = 1
-    WAITING = 2
-    OVER = 3
+    Args:
+        connection: whose messages it sends; it has its options already.
 
-
-_ATTACHED: Final = Phase.ATTACHED  # see protocols/events.py on OPEN
-
-
-class Sending:
-    """See the module. Parameters: see Connection."""
+    Attributes:
+        outbox: there is one while a message is sent in fragments.
+        closing_soon: another thread has asked for the end, so that its later sends are too late.
+    """
 
     __slots__ = (
+        "_connection",
         "_cork_limit",
         "_corked",
-        "_ending",
         "_from_threads",
-        "_loop",
-        "_outbox",
-        "_phase",
-        "_role",
         "_write_limit",
-        "options",
-        "protocol",
-        "session",
-        "stream",
+        "closing_soon",
+        "outbox",
     )
 
-    protocol: WebSocketProtocol
-    session: WebSocketSession
-    stream: Stream
-
-    def __init__(self, loop: EventLoop, options: ConnectionOptions, role: Role) -> None:
-        self._loop = loop
-        self.options = options
-        self._role = role
-        self._phase = Phase.CONNECTING
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        options = connection.options
         self._write_limit = options.write_limit
         self._cork_limit = min(CORK_LIMIT, options.water_marks[0])
         self._corked = 0  # bytes in the session's output
         self._from_threads = 0  # bytes on their way from other threads to the loop
-        self._outbox: Outbox | None = None  # while there is a message in fragments
-        self._ending = False  # another thread has asked for the end: its later sends are too late
+        self.outbox: Outbox | None = None
+        self.closing_soon = False
 
     @property
-    def state(self) -> State:
-        """The state as RFC 6455 has it."""
-        if self._phase is Phase.ATTACHED:
-            return self.session.state
-        return State.CLOSED if self._phase is Phase.OVER else State.CONNECTING
+    def session(self) -> WebSocketSession:
+        """The session of the connection; for the outbox."""
+        return self._connection.session
 
     @property
     def buffered_amount(self) -> int:
         """Bytes that were sent and have not left the process."""
-        if self._phase is not _ATTACHED:
+        connection = self._connection
+        if connection.phase is not ATTACHED:
             return 0
-        outbox = self._outbox
+        outbox = self.outbox
         waiting = 0 if outbox is None else outbox.size
-        return self._corked + self.stream.queued + self._from_threads + waiting
+        return self._corked + connection.stream.queued + self._from_threads + waiting
 
     @property
     def handed_over(self) -> bool:
         """Whether another thread has sent or closed, and the loop has not come to it."""
-        return self._from_threads > 0 or (self._ending and self._phase is not Phase.OVER)
+        over = self._connection.phase is Phase.OVER
+        return self._from_threads > 0 or (self.closing_soon and not over)
 
     @property
     def unsent(self) -> bool:
         """Whether something has still to leave, or a close that was asked for is not through."""
-        closing = self._phase is _ATTACHED and self.session.state is State.CLOSING
-        return closing or self.handed_over or self.buffered_amount > 0 or self._outbox is not None
+        connection = self._connection
+        closing = connection.phase is ATTACHED and connection.session.state is State.CLOSING
+        return closing or self.handed_over or self.buffered_amount > 0 or self.outbox is not None
 
-    # -- the verbs -----------------------------------------------------------------------
+    # -- what may be called from any thread ------------------------------------------------
 
-    # Twin: sending_send() in compiled/path.pyx.
+    # Twin: sender_send() in compiled/path.pyx.
     def send(
         self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
     ) -> int:
         """See WebSocketProtocol."""
-        loop = self._loop
-        if threading.get_ident() != loop.thread_id or self._outbox is not None:
+        connection = self._connection
+        loop = connection.loop
+        if threading.get_ident() != loop.thread_id or self.outbox is not None:
             return self.send_payload(*encode(message), compress)
         # From here to the end: what _sendable() and sent() do, without the calls.
-        if self._phase is not _ATTACHED:
+        if connection.phase is not ATTACHED:
             self._refuse()
-        if self.stream.queued >= self._write_limit:
-            self._overflowed(self.stream.queued)
+        queued = connection.stream.queued
+        if queued >= self._write_limit:
+            self._overflowed(queued)
             return 0
-        session = self.session
+        session = connection.session
         size = session.send(message, compress)
         self._corked += size
         if self._corked >= self._cork_limit or not loop.running:
@@ -158,7 +143,7 @@ class Sending:
 
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
         """As :meth:`send`, with the opcode (OP_TEXT, OP_BINARY) and the payload in bytes."""
-        if threading.get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._connection.loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(len(payload), self._send_message, opcode, payload, compress)
         else:
@@ -169,10 +154,10 @@ class Sending:
         return self._size_on_wire(len(payload))
 
     def _send_message(self, opcode: int, payload: bytes, compress: bool | None) -> None:
-        if self._outbox is not None:
-            self._outbox.add(Message(opcode, payload, compress))
+        if self.outbox is not None:
+            self.outbox.add(Message(opcode, payload, compress))
         else:
-            self.sent(self.session.send_payload(opcode, payload, compress))
+            self.sent(self._connection.session.send_payload(opcode, payload, compress))
 
     def send_shared(self, message: SharedMessage) -> None:
         """Send a message that other connections get, too. The loop's thread only.
@@ -180,8 +165,8 @@ class Sending:
         Raises as :meth:`send` does.
         """
         session = self._sendable()
-        if self._outbox is not None:
-            self._outbox.add(Message(message.opcode, message.payload, message.compress))
+        if self.outbox is not None:
+            self.outbox.add(Message(message.opcode, message.payload, message.compress))
         else:
             self.sent(session.send_shared(message))
 
@@ -193,7 +178,7 @@ class Sending:
             kind = type(fragments).__name__
             raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
         message = Fragments(iter(fragments), compress)
-        if threading.get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._connection.loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(0, self._send_fragments, message)
         else:
@@ -210,7 +195,7 @@ class Sending:
         compress: bool | None = None,
     ) -> None:
         """See WebSocketProtocol."""
-        if threading.get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._connection.loop.thread_id:
             _opcode, payload = encode(data)
             self._check_from_thread(self.buffered_amount)
             # A copy of what the caller may go on to change.
@@ -231,30 +216,30 @@ class Sending:
         try:
             self._send_fragment(data, fin, compress)
         except (TypeError, WebSocketStateException) as exc:
-            report(self.protocol, exc)  # whoever sent it has gone on
+            report(self._connection.protocol, exc)  # whoever sent it has gone on
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """See WebSocketProtocol."""
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
         payload = bytes(payload)
-        if threading.get_ident() != self._loop.thread_id:
+        if threading.get_ident() != self._connection.loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             check_frame(opcode, payload, fin)
             self._hand_over(len(payload), self._send_frame, opcode, payload, fin)
             return self._size_on_wire(len(payload))
         session = self._sendable()
-        if opcode < OP_CLOSE and self._outbox is not None:
+        if opcode < OP_CLOSE and self.outbox is not None:
             raise _not_ended()
         size = session.send_frame(opcode, payload, fin)
         self.sent(size)
         return size
 
     def _send_frame(self, opcode: int, payload: bytes, fin: bool) -> None:
-        if opcode < OP_CLOSE and self._outbox is not None:
-            report(self.protocol, _not_ended())  # whoever sent it has gone on
+        if opcode < OP_CLOSE and self.outbox is not None:
+            report(self._connection.protocol, _not_ended())  # whoever sent it has gone on
             return
-        self.sent(self.session.send_frame(opcode, payload, fin))
+        self.sent(self._connection.session.send_frame(opcode, payload, fin))
 
     def ping(self, payload: bytes = b"") -> int:
         """See WebSocketProtocol."""
@@ -268,118 +253,133 @@ class Sending:
 
     def _sendable(self) -> WebSocketSession:
         """Return the session, if there is one and its write queue is not full."""
-        if self._phase is not _ATTACHED:
+        connection = self._connection
+        if connection.phase is not ATTACHED:
             self._refuse()
-        queued = self.stream.queued
-        if self._outbox is not None:
-            queued += self._outbox.size
+        queued = connection.stream.queued
+        if self.outbox is not None:
+            queued += self.outbox.size
         if queued >= self._write_limit:
             self._overflowed(queued)
-        return self.session
+        return connection.session
 
     def _check_open(self) -> None:
         if self._sendable().state is not OPEN:
             raise _closed()
 
     def _refuse(self) -> None:
-        if self._phase is Phase.CONNECTING:
+        if self._connection.phase is Phase.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
-        self._loop.check_process()
+        self._connection.loop.check_process()
         raise _closed()
 
     def _overflowed(self, queued: int) -> None:
         """The write queue has reached its limit: an error, or the end of the connection."""
-        if self.options.on_overflow != "close":
+        if self._connection.options.on_overflow != "close":
             # Without a name for it, which would tie it to its own traceback, and so to all
             # messages of its frames, until somebody collects garbage.
             raise self._queue_full(queued)
-        if self.session.state is not OPEN:
+        if self._connection.session.state is not OPEN:
             raise _closed()
-        self.cut_off(self._queue_full(queued))
-
-    def cut_off(self, error: WebSocketQueueFullException) -> None:
-        """End the connection, but not from within the verb that was called."""
-        raise AssertionError("the connection does")
+        self._connection.cut_off(self._queue_full(queued))
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:
         return WebSocketQueueFullException(
-            f"the write queue of {self._place} holds {queued} bytes, "
+            f"the write queue of {self._connection.place} holds {queued} bytes, "
             f"write_limit is {self._write_limit}"
         )
-
-    @property
-    def _place(self) -> str:
-        """How error messages call this connection."""
-        raise AssertionError("the role's subclass says so")
 
     # -- from the session to the stream --------------------------------------------------
 
     def sent(self, size: int) -> None:
         """*size* bytes were added to the session's output."""
         self._corked += size
-        if self._corked >= self._cork_limit or not self._loop.running:
+        loop = self._connection.loop
+        if self._corked >= self._cork_limit or not loop.running:
             self.flush()
-        elif len(self.session.output) == 1:  # it was empty, so nobody else has seen to it
-            self._loop.dirty.append(self)
+        elif len(self._connection.session.output) == 1:  # it was empty: nobody else has seen to it
+            loop.dirty.append(self)
 
     def cork(self) -> None:
         """The session itself has put out frames: answers to what came."""
-        self._corked = sum(map(len, self.session.output))
-        self._loop.flush_soon(self)
+        connection = self._connection
+        self._corked = sum(map(len, connection.session.output))
+        connection.loop.flush_soon(self)
 
-    # Twin: sending_flush() in compiled/path.pyx.
+    def answer(self) -> None:
+        """The session has put out pongs."""
+        connection = self._connection
+        stream = connection.stream
+        if not stream.queued or self._corked:
+            self.cork()
+            return
+        # A peer that reads slowly need not wait for its pong until the queue is empty; and one
+        # that reads nothing is owed no more than one. RFC 6455 section 5.5.3: an endpoint "MAY
+        # elect to send a Pong frame for only the most recently processed Ping frame".
+        output = connection.session.output
+        stream.write_ahead(output[-1])
+        output.clear()
+
+    # Twin: sender_flush() in compiled/path.pyx.
     def flush(self) -> None:
         """Write what has collected. Called by the loop after the callback that sent.
 
         The connection may have ended meanwhile: its stream takes nothing more then.
         """
-        output = self.session.output
+        connection = self._connection
+        output = connection.session.output
         if output:
             data = output[0] if len(output) == 1 else b"".join(output)
             output.clear()
             self._corked = 0
-            self.stream.write(data)
+            connection.stream.write(data)
 
     # -- messages in fragments -----------------------------------------------------------
 
     def _fragmenting(self) -> Outbox:
-        if self._outbox is None:
-            self._outbox = Outbox(self, self._loop, max(self.options.high_water, 1))
-        return self._outbox
+        if self.outbox is None:
+            connection = self._connection
+            self.outbox = Outbox(self, connection.loop, max(connection.options.high_water, 1))
+        return self.outbox
 
     def has_room(self) -> bool:
         """Whether the write queue is below its high mark; for the outbox."""
-        if self._corked + self.stream.queued > self.options.high_water:
+        high, stream = self._connection.options.high_water, self._connection.stream
+        if self._corked + stream.queued > high:
             self.flush()  # so that the stream says when it has drained
-        return self.stream.queued <= self.options.high_water
+        return stream.queued <= high
 
     def outbox_empty(self) -> None:
         """Nothing waits any longer."""
-        self._outbox = None
+        self.outbox = None
+        self._connection.reader.catch_up_soon()
 
-    def fragments_failed(self, error: Exception) -> None:
-        """A message cannot be ended, because of what its iterator raised."""
+    def fragments_failed(self, error: BaseException) -> None:
+        """A message cannot be ended, because of what its iterator raised.
+
+        KeyboardInterrupt and SystemExit are not reported: the outbox raises them again.
+        """
+        connection = self._connection
         try:
-            report(self.protocol, error)
-        finally:  # KeyboardInterrupt and SystemExit pass through, but the message stays cut
-            self.close(CloseCode.INTERNAL_ERROR)
+            if isinstance(error, Exception):
+                report(connection.protocol, error)
+        finally:  # what on_error raises passes through, but the message stays cut
+            connection.close(CloseCode.INTERNAL_ERROR)
 
-    def close(self, code: int) -> None:
-        """See WebSocketProtocol."""
-        raise AssertionError("the connection does")
-
-    def _drop_outbox(self) -> None:
-        if self._outbox is not None:
-            self._outbox.drop()
-            self._outbox = None
+    def drop_outbox(self) -> None:
+        """The connection has ended, or is being closed: what waits will not be sent."""
+        if self.outbox is not None:
+            self.outbox.drop()
+            self.outbox = None
 
     # -- from other threads --------------------------------------------------------------
 
     def _check_from_thread(self, buffered: int) -> None:
-        if self._ending or self.state is not OPEN:
+        connection = self._connection
+        if self.closing_soon or connection.state is not OPEN:
             self._refuse()
         if buffered >= self._write_limit:
-            if self.options.on_overflow != "close":
+            if connection.options.on_overflow != "close":
                 raise self._queue_full(buffered)
             self._hand_over(0, self._overflowed, buffered)
             raise _closed()
@@ -387,7 +387,9 @@ class Sending:
     def _hand_over(self, size: int, method: Callable[..., None], *args: Any) -> None:
         """Have the loop call *method*, unless the connection has ended by then."""
         self._count(size + CALL_SIZE)
-        self._loop.call_soon_threadsafe(self._handed_over, self.session, size, method, args)
+        connection = self._connection
+        session = connection.session
+        connection.loop.call_soon_threadsafe(self._handed_over, session, size, method, args)
 
     def _handed_over(
         self, session: WebSocketSession, size: int, method: Callable[..., None], args: Any
@@ -409,14 +411,14 @@ class Sending:
         """
         self._check_from_thread(self.buffered_amount)
         self._count(size + CALL_SIZE)
-        return self.session
+        return self._connection.session
 
     def send_reserved(self, session: WebSocketSession, message: SharedMessage) -> None:
         """Send what :meth:`reserve` was for, unless that connection has ended since."""
         self._handed_over(session, len(message.payload), self.send_shared, (message,))
 
     def _size_on_wire(self, length: int) -> int:
-        mask = 4 if self._role is Role.CLIENT else 0
+        mask = 4 if self._connection.session.role is Role.CLIENT else 0
         return 2 + (0 if length < 126 else 2 if length < 65536 else 8) + mask + length
 
 

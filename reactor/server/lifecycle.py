@@ -1,0 +1,117 @@
+"""The life of the connections that clients have opened.
+
+What it is: :class:`ServerLifecycle`, which every connection that came in has: what the client's
+request says, and the listener's books.
+
+What it must not know: how a listener counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..base.printable import printable
+from ..exceptions import WebSocketStateException
+from ..protocols.frames import new_mask
+from ..protocols.http.http11 import parse_again
+from ..protocols.session import Role, WebSocketSession
+from .pipeline import ServerUpgrade
+
+if TYPE_CHECKING:
+    from ..connection.connection import Connection
+    from ..protocols.http.http11 import Request
+    from .listener import Listener
+
+__all__ = ["ServerLifecycle"]
+
+
+class ServerLifecycle:
+    """Of one connection. See the module.
+
+    Args:
+        listener: where the connection came in.
+        head: the client's request, as it came.
+        address: the client's IP address (its network, for IPv6), where connections are counted.
+    """
+
+    __slots__ = ("_address", "_connection", "_head", "_listener")
+
+    role = Role.SERVER
+    response = None
+    session_class = WebSocketSession
+    lenient = False
+    new_mask = staticmethod(new_mask)
+
+    _connection: Connection
+
+    def __init__(self, listener: Listener[Any], head: bytes, address: str | None) -> None:
+        self._listener = listener
+        self._head = head
+        self._address = address
+
+    def start(self, connection: Connection) -> None:
+        """See Lifecycle."""
+        self._connection = connection
+
+    def open(self, upgrade: ServerUpgrade) -> None:
+        """The upgrade is done."""
+        connection = self._connection
+        connection.subprotocol = upgrade.subprotocol
+        on_open = connection.protocol.on_open
+        connection.attach(upgrade.sock, upgrade.leftover, on_open, upgrade.agreement)
+
+    @property
+    def url(self) -> str:
+        """The target of the client's request."""
+        # No space is before it but that behind the method (RFC 9112 section 3).
+        return self._head.split(b" ", 2)[1].decode("ascii")
+
+    @property
+    def place(self) -> str:
+        """The same as the log shows it."""
+        return printable(self.url)
+
+    @property
+    def request(self) -> Request:
+        """The client's request."""
+        # Parsed when somebody asks: a parsed head takes twice to ten times its bytes.
+        return parse_again("request", self._head)
+
+    def over(self, code: int, reason: str, error: Exception | None) -> None:
+        """See Lifecycle. It is over for good."""
+        connection = self._connection
+        connection.ending = connection.describe_end(code, reason, error)
+        connection.finish()
+        try:
+            connection.tell(code, reason, error)
+        finally:  # KeyboardInterrupt and SystemExit pass through
+            self._listener.connection_over(connection)
+
+    def when_closed(self) -> Callable[[], object]:
+        """See Lifecycle. The client is counted until then."""
+        return partial(self._listener.leave, self._address)  # which keeps nothing else alive
+
+    def reconnect(self, delay: float | None, reason: str) -> None:
+        """See WebSocketProtocol."""
+        raise WebSocketStateException(
+            "a server's connection cannot be opened anew: only the client can do that"
+        )
+
+    # -- nothing of which matters to a server ----------------------------------------------
+
+    def pinging(self) -> None:
+        """See Lifecycle."""
+
+    def retire(self) -> None:
+        """See Lifecycle. There is never another attempt."""
+
+    def give_up(self) -> None:
+        """See Lifecycle. Without a stream, the connection is over."""
+
+    def forked(self) -> None:
+        """See Lifecycle."""
+
+    def let_go(self) -> None:
+        """See Lifecycle."""
