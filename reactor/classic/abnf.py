@@ -31,7 +31,7 @@ from ..protocols.deflate import Compression
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT, apply_mask, check_mask
 from ..protocols.messages import MessageAssembler, MessageLimits
 from ..protocols.rules import RSV1
-from .frame import ABNF, cannot_decode, check_close, check_frame, is_utf8, to_bytes
+from .frame import ABNF, cannot_decode, check_abnf, check_close_payload, is_utf8, to_bytes
 
 __all__ = ["continuous_frame", "frame_buffer"]
 
@@ -178,7 +178,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             if self.compression is not None:
                 rsv1 = 0  # it has been inflated
             if opcode == OP_CLOSE:
-                check_close(payload, self.skip_utf8_validation)
+                check_close_payload(payload, self.skip_utf8_validation)
             return ABNF(fin, rsv1, rsv2, rsv3, opcode, has_mask, payload)
 
     def _begin(self) -> None:
@@ -190,7 +190,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         rsv = rsv1 << 2 | rsv2 << 1 | rsv3
         compressed = rsv == RSV1 and self.compression is not None and 0 < opcode < OP_CLOSE
         if rsv or opcode > OP_BINARY:
-            check_frame(bool(fin), bool(rsv) and not compressed, opcode, length)
+            check_abnf(bool(fin), bool(rsv) and not compressed, opcode, length)
         if has_mask and not self.lenient:
             raise WebSocketProtocolException(
                 "Illegal frame: it must not be masked (RFC 6455 section 5.1)"

@@ -48,8 +48,8 @@ __all__ = [
     "STATUS_UNSUPPORTED_DATA_TYPE",
     "VALID_CLOSE_STATUS",
     "cannot_decode",
-    "check_close",
-    "check_frame",
+    "check_abnf",
+    "check_close_payload",
     "is_utf8",
     "to_bytes",
 ]
@@ -177,9 +177,9 @@ class ABNF:
         """
         data = to_bytes(self.data)
         rsv = bool(self.rsv1 or self.rsv2 or self.rsv3)
-        check_frame(bool(self.fin), rsv, self.opcode, len(data))
+        check_abnf(bool(self.fin), rsv, self.opcode, len(data))
         if self.opcode == OP_CLOSE:
-            check_close(data, skip_utf8_validation)
+            check_close_payload(data, skip_utf8_validation)
 
     def __str__(self) -> str:
         """Return the frame as the trace shows it."""
@@ -232,7 +232,7 @@ class ABNF:
 # -- the rules for a single frame ---------------------------------------------------------------
 
 
-def check_frame(fin: bool, rsv: bool, opcode: int, length: int) -> None:
+def check_abnf(fin: bool, rsv: bool, opcode: int, length: int) -> None:
     """Check what a header says (RFC 6455 sections 5.2 and 5.5), in websocket-client's words."""
     if rsv:
         raise WebSocketProtocolException("rsv is not implemented, yet")
@@ -250,7 +250,7 @@ def check_frame(fin: bool, rsv: bool, opcode: int, length: int) -> None:
         raise WebSocketProtocolException(f"{name.capitalize()} message is too long")
 
 
-def check_close(payload: bytes, skip_utf8_validation: bool) -> None:
+def check_close_payload(payload: bytes, skip_utf8_validation: bool) -> None:
     """Check the payload of a close frame (RFC 6455 section 5.5.1)."""
     if not payload:
         return

@@ -15,7 +15,7 @@ from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..client.proxies import choose_proxy, no_proxy_of
+from ..client.proxy_choice import choose_proxy, no_proxy_of
 from ..client.url import WebSocketURL
 from ..client.url import parse_url as _parse_url
 from ..exceptions import WebSocketProxyException

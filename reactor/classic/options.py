@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_called
 from ..client.options import ClientOptions
-from ..client.proxies import no_proxy_of
+from ..client.proxy_choice import no_proxy_of
 from ..exceptions import WebSocketProxyException
 from ..transports.proxy import KINDS
 from ..transports.tls.contexts import CONTEXT_KEYS, OTHER_KEYS

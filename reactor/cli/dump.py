@@ -22,7 +22,7 @@ from ..base.printable import printable, quoted
 from ..classic.app import WebSocketApp
 from ..classic.frame import ABNF
 from ..classic.tracing import enableTrace
-from ..client.proxies import parse_proxy
+from ..client.proxy_choice import parse_proxy
 from ..exceptions import WebSocketException
 from ..reactor import Reactor
 

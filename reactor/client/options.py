@@ -21,7 +21,7 @@ from ..protocols.http.http11 import Response
 from ..timers import Backoff, Pace
 from ..transports.proxy import Proxy
 from .gate import check_pace
-from .proxies import parse_proxy
+from .proxy_choice import parse_proxy
 
 if TYPE_CHECKING:
     from .url import WebSocketURL
@@ -81,7 +81,7 @@ class ClientOptions(ConnectionOptions):
         plain_sock: True: for wss:// too, ``sock`` speaks no TLS; something behind it does.
         proxy: the URL of a proxy, ``http://user:password@host:port`` or https, socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
-            False: none. See proxies.py.
+            False: none. See proxy_choice.py.
         no_proxy: hosts that are reached directly, whatever ``proxy`` says: names with their
             subdomains, addresses, networks, "*". None: for a proxy of the environment what
             the environment says, else none.

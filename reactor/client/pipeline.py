@@ -42,7 +42,7 @@ from ..protocols.http.handshake import (
 from ..protocols.http.http11 import Response
 from ..transports.dial.race import dial_unix
 from ..transports.dial.reach import reach
-from ..transports.dial.resolver import Answer, forget
+from ..transports.dial.resolver import Answer, forget_answer
 from ..transports.exchange import read_more, read_response, send_request, sooner
 from ..transports.proxy import Proxy, dial_through
 from ..transports.tls.contexts import for_proxy, make_context
@@ -50,7 +50,7 @@ from ..transports.tls.handshake import connect_tls, speaks_no_tls, speaks_tls
 from ..transports.tls.nested import AnySocket
 from ..transports.tls.sessions import Resumption
 from .options import ClientOptions
-from .proxies import choose_proxy
+from .proxy_choice import choose_proxy
 from .redirects import headers_for_another_origin, options_for_another_origin
 from .url import WebSocketURL, join, parse_url, same_origin
 
@@ -206,7 +206,7 @@ async def _attempt(
     except BaseException:
         sock.close()
         if answer is not None:
-            forget(answer)
+            forget_answer(answer)
         raise
 
 

@@ -43,7 +43,7 @@ from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
-from .dispatcher import Undelivered, call, call_on_error, conclude, report
+from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .idle import IdleWatch
 from .options import ConnectionOptions
 from .phase import ATTACHED, Change, Phase, change
@@ -244,7 +244,7 @@ class Connection:
             self._idle = IdleWatch(self, options.idle_timeout)
             self._idle.start()
         try:
-            call(self.protocol, on_open)
+            call_handler(self.protocol, on_open)
         except BaseException:
             self.deliver_later(self.session.receive(leftover))
             if self.session.unfinished:
@@ -410,7 +410,7 @@ class Connection:
             if error is not None:
                 call_on_error(self.protocol, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
-            call(self.protocol, self.protocol.on_close, code, reason)
+            call_handler(self.protocol, self.protocol.on_close, code, reason)
             conclude(self.protocol)
 
     def stop_timers(self) -> None:
@@ -436,7 +436,7 @@ class Connection:
 
         def finish(result: Any, error: Exception | None) -> None:
             if then is not None:
-                call(self.protocol, then, result, error)
+                call_handler(self.protocol, then, result, error)
             elif error is not None:
                 report(self.protocol, error)
 

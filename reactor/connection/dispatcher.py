@@ -26,7 +26,7 @@ from ..protocols.websocket import WebSocketProtocol
 from .errorlog import ErrorLog
 from .phase import ATTACHED, Phase
 
-__all__ = ["Undelivered", "call", "call_on_error", "conclude", "deliver", "report"]
+__all__ = ["Undelivered", "call_handler", "call_on_error", "conclude", "deliver", "report"]
 
 logger = logging.getLogger("reactor")
 
@@ -102,7 +102,7 @@ def deliver(source: EventSource, events: Iterable[Event]) -> None:
 
 
 @calls_user_code
-def call(protocol: WebSocketProtocol, handler: Callable[..., object], *args: Any) -> None:
+def call_handler(protocol: WebSocketProtocol, handler: Callable[..., object], *args: Any) -> None:
     """Call one handler of *protocol*; what it raises is reported."""
     try:
         handler(*args)

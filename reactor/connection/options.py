@@ -56,7 +56,7 @@ class ConnectionOptions:
         on_overflow: what becomes of a peer that takes less than it is sent. "raise": at
             ``write_limit``, ``send`` raises WebSocketQueueFullException. "close": it returns 0,
             and the connection ends: ``on_error`` hears of that exception, ``on_close`` of 1006.
-            (Other verbs, and other threads, get WebSocketConnectionClosedException.) "pause":
+            (Other methods, and other threads, get WebSocketConnectionClosedException.) "pause":
             while the queue is above its high mark, nothing is read, and what was read is not
             delivered; so who answers what comes never gets to the limit. Who sends more than
             that at one go does, and then ``send`` raises.

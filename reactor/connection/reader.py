@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.marks import calls_user_code
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
-from .dispatcher import call, deliver
+from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
 
@@ -217,7 +217,7 @@ class Reader:
             if connection.stream.above_high:
                 return  # this will come again
         if connection.session.state is State.OPEN:
-            call(connection.protocol, connection.protocol.on_writable)
+            call_handler(connection.protocol, connection.protocol.on_writable)
 
     def write_failed(self) -> None:
         """The peer takes nothing any more: what it has said is not held back for that."""

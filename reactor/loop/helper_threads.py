@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HelperThreads", "helpers", "look_ups"]
 
-Answer = Callable[[Any, BaseException | None], object]
+OnAnswer = Callable[[Any, BaseException | None], object]
 
 
 class _Call:
@@ -50,7 +50,7 @@ class _Call:
 
     def __init__(self, request: InThread, elder: _Call | None) -> None:
         self.request = request
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, OnAnswer] = {}
         self.began = 0.0
         self.elder = elder
 
@@ -95,7 +95,7 @@ class HelperThreads:
         """Whether all threads that there may be are at calls that have not ended."""
         return len(self._running) >= self._ceiling
 
-    def submit(self, request: InThread, answer: Answer) -> None:
+    def submit(self, request: InThread, answer: OnAnswer) -> None:
         """Have the request served; *answer* is called on a helper thread.
 
         Requests with the same key that are in flight together share a call. Raises RuntimeError

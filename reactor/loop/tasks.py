@@ -59,7 +59,7 @@ class Guard(Protocol):
 
 
 class Wait(NamedTuple):
-    """Request: until one of the descriptors is ready, or *until* (clock time) has come."""
+    """Yielded: until one of the descriptors is ready, or *until* (clock time) has come."""
 
     reads: Sequence[int]
     writes: Sequence[int]
@@ -68,14 +68,14 @@ class Wait(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """Request: until the loop has time for an expensive step (share.py), or *until* has come."""
+    """Yielded: until the loop has time for an expensive step (share.py), or *until* has come."""
 
     until: float | None
     begins: bool = False
 
 
 class InThread(NamedTuple):
-    """Request: the result of ``function(*args)``, called on a helper thread."""
+    """Yielded: the result of ``function(*args)``, called on a helper thread."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -86,10 +86,10 @@ class InThread(NamedTuple):
 
 
 class Now(NamedTuple):
-    """Request: the driver's clock."""
+    """Yielded: the driver's clock."""
 
 
-Request = Wait | Turn | InThread | Now
+Yielded = Wait | Turn | InThread | Now
 
 _NOW = Now()  # one serves for all
 _START = Now()  # what a task waits for before its first step
@@ -98,7 +98,7 @@ _START = Now()  # what a task waits for before its first step
 @coroutine
 def wait(
     reads: Sequence[int] = (), writes: Sequence[int] = (), until: float | None = None
-) -> Generator[Request, Any, set[int]]:
+) -> Generator[Yielded, Any, set[int]]:
     """Wait for descriptors.
 
     Parameters:
@@ -112,7 +112,7 @@ def wait(
 
 
 @coroutine
-def my_turn(until: float | None = None, begins: bool = False) -> Generator[Request, Any, bool]:
+def my_turn(until: float | None = None, begins: bool = False) -> Generator[Yielded, Any, bool]:
     """Wait until there is time to compute for a millisecond or so, up to the next step.
 
     A loop that has many coroutines do so shares them out among its turns: see share.py.
@@ -128,7 +128,7 @@ def my_turn(until: float | None = None, begins: bool = False) -> Generator[Reque
 
 
 @coroutine
-def now() -> Generator[Request, Any, float]:
+def now() -> Generator[Yielded, Any, float]:
     """Return the time of the driver's clock, in seconds."""
     seconds: float = yield _NOW
     return seconds
@@ -148,7 +148,7 @@ def in_thread(
     until: float | None = None,
     key: Hashable = None,
     threads: HelperThreads = helpers,
-) -> Generator[Request, Any, T]:
+) -> Generator[Yielded, Any, T]:
     """Call a function that blocks, on a helper thread.
 
     Parameters:
@@ -181,7 +181,7 @@ class Task(Generic[T]):
     def __init__(
         self,
         loop: EventLoop,
-        coroutine: Coroutine[Request, Any, T],
+        coroutine: Coroutine[Yielded, Any, T],
         on_done: Callable[[T | None, Exception | None], object],
         *,
         soon: bool = True,
@@ -195,7 +195,7 @@ class Task(Generic[T]):
         self._until: float | None = None  # what the timer stands for
         # The request that is being served: answers to an earlier one come too late. None while
         # the coroutine runs.
-        self._waiting_for: Request | None = _START
+        self._waiting_for: Yielded | None = _START
         if soon:
             loop.call_soon(self.start)
 
@@ -223,7 +223,7 @@ class Task(Generic[T]):
             self._waiting_for = None
             self._step(self._coroutine.send, None)
 
-    def _step(self, resume: Callable[[Any], Request], value: Any) -> None:
+    def _step(self, resume: Callable[[Any], Yielded], value: Any) -> None:
         while True:
             try:
                 request = resume(value)
@@ -359,7 +359,7 @@ class Task(Generic[T]):
             on_done(result, exc)
 
 
-def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = None) -> T:
+def run_blocking(coroutine: Coroutine[Yielded, Any, T], clock: Clock | None = None) -> T:
     """Drive a coroutine in the calling thread, which blocks meanwhile.
 
     Parameters:
@@ -370,7 +370,7 @@ def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = No
     """
     if clock is None:
         clock = MonotonicClock()
-    resume: Callable[[Any], Request] = coroutine.send
+    resume: Callable[[Any], Yielded] = coroutine.send
     value: Any = None
     try:
         while True:
@@ -387,7 +387,7 @@ def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = No
         coroutine.close()
 
 
-def _serve_blocking(request: Request, clock: Clock) -> Any:
+def _serve_blocking(request: Yielded, clock: Clock) -> Any:
     if isinstance(request, Now):
         return clock.now()
     if isinstance(request, Turn):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..base.marks import calls_user_code
 from ..exceptions import WebSocketTimeoutException
-from .tasks import Guard, InThread, Now, Request, Turn, Wait
+from .tasks import Guard, InThread, Now, Turn, Wait, Yielded
 
 __all__ = ["within"]
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 @coroutine
 def within(
     until: float, awaitable: Awaitable[T], guard: Guard | None = None
-) -> Generator[Request, Any, T]:
+) -> Generator[Yielded, Any, T]:
     """Await something of somebody else, who may know of no deadline, under one.
 
     Parameters:
@@ -72,7 +72,7 @@ async def _awaiting(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Request, Any, Any]:
+def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Yielded, Any, Any]:
     """Have a request served that ends at *until*, if not before."""
     if isinstance(request, (Wait, InThread)):
         sooner = until if request.until is None else min(until, request.until)

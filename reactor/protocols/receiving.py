@@ -28,7 +28,7 @@ from .frames import (
     parse_header,
 )
 from .messages import MessageAssembler, MessageLimits
-from .rules import check_header, parse_close
+from .rules import check_frame_header, parse_close
 
 __all__ = ["FRAME_ALONE", "MAX_FRAMES", "MAX_INFLATED", "Receiving"]
 
@@ -120,7 +120,7 @@ class Receiving:
         if header is None:
             return pos
         masked = None if self._lenient else self._masked
-        check_header(header, masked, self._compression is not None)
+        check_frame_header(header, masked, self._compression is not None)
         if header.opcode >= OP_CLOSE:
             stop = header.start + header.length
             if stop > len(data):

@@ -22,7 +22,7 @@ from .frames import (
 )
 from .messages import decode_text
 
-__all__ = ["RSV1", "check_close", "check_frame", "check_header", "parse_close"]
+__all__ = ["RSV1", "check_close", "check_frame", "check_frame_header", "parse_close"]
 
 #: How messages call the control frames.
 CONTROL: Final = {OP_CLOSE: "close", OP_PING: "ping", OP_PONG: "pong"}
@@ -82,7 +82,7 @@ def parse_close(payload: bytes) -> Close:
     return Close(code, decode_text(payload[2:]))
 
 
-def check_header(header: FrameHeader, masked: bool | None, compression: bool) -> None:
+def check_frame_header(header: FrameHeader, masked: bool | None, compression: bool) -> None:
     """Check a frame that came.
 
     Parameters:

@@ -1,6 +1,6 @@
 """WebSocketProtocol: the class that users subclass.
 
-What it is: the handlers, with defaults that do nothing, and the verbs (``send``, ``close``,
+What it is: the handlers, with defaults that do nothing, and the methods (``send``, ``close``,
 ...), which go to the connection that owns the object.
 
 What it must not know: how a connection does what it is asked for.
@@ -149,7 +149,7 @@ class WebSocketProtocol:
             reason: the reason that came with it.
         """
 
-    # -- verbs ---------------------------------------------------------------------------
+    # -- what may be asked of the connection -------------------------------------------------
 
     # Twin: protocol_send() in compiled/path.pyx.
     def send(

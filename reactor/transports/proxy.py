@@ -3,7 +3,7 @@
 What it is: from a proxy and a target to a connected socket on which the target is heard. It
 is the only importer of python_socks.
 
-What it must not know: which proxy is chosen and why (client/proxies.py), TLS with the target,
+What it must not know: which proxy is chosen and why (client/proxy_choice.py), TLS with the target,
 WebSocket.
 
 How it works. The proxy is dialled as any other host is; then it is told where to connect to.
@@ -40,7 +40,7 @@ from ..exceptions import (
 from ..protocols.http.headers import build_head
 from ..protocols.http.http11 import DEFAULT_LIMITS, HeadLimits
 from .dial.reach import reach
-from .dial.resolver import Answer, forget, look_up
+from .dial.resolver import Answer, forget_answer, look_up
 from .exchange import NOTHING_AMISS, read_response, read_some, send_request
 from .tls.handshake import connect_tls
 
@@ -169,7 +169,7 @@ async def dial_through(
     except WebSocketException:
         sock.close()
         for answer in answers:  # the next attempt asks where the two are by then
-            forget(answer)
+            forget_answer(answer)
         raise
     except BaseException:  # also when the coroutine is cancelled
         sock.close()

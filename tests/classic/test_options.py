@@ -10,7 +10,7 @@ import reactor
 from reactor.classic.options import MAX_MESSAGE_SIZE, app_options, proxy_options
 from reactor.classic.watch import ClassicWatch
 from reactor.client.options import ClientOptions
-from reactor.client.proxies import parse_proxy
+from reactor.client.proxy_choice import parse_proxy
 from reactor.transports.proxy import Proxy
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reactor.connection.dispatcher import call, call_on_error, deliver, report
+from reactor.connection.dispatcher import call_handler, call_on_error, deliver, report
 from reactor.exceptions import WebSocketProtocolException
 from reactor.protocols.session import (
     Close,
@@ -194,7 +194,7 @@ class TestErrors:
 
 class TestSingleCalls:
     def test_a_handler_gets_its_arguments(self, actor: Actor) -> None:
-        call(actor, actor.on_close, 1000, "bye")
+        call_handler(actor, actor.on_close, 1000, "bye")
         assert actor.events == [("close", 1000, "bye")]
 
     def test_what_it_raises_is_logged_and_reported(
@@ -202,14 +202,14 @@ class TestSingleCalls:
     ) -> None:
         error = RuntimeError("oops")
         actor.actions["open"] = raise_(error)
-        call(actor, actor.on_open)
+        call_handler(actor, actor.on_open)
         assert actor.events == [("open",), ("error", error)]
         assert "RuntimeError: oops" in caplog.text
 
     def test_what_ends_the_program_passes_through(self, actor: Actor) -> None:
         actor.actions["open"] = raise_(SystemExit())
         with pytest.raises(SystemExit):
-            call(actor, actor.on_open)
+            call_handler(actor, actor.on_open)
         assert actor.names == ["open"]
 
     def test_a_report_names_the_protocol_object(

@@ -31,7 +31,7 @@ from reactor import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
-from reactor.client.proxies import parse_proxy
+from reactor.client.proxy_choice import parse_proxy
 from reactor.loop.tasks import Task, now, run_blocking, sleep
 from reactor.timers import ManualClock
 from reactor.transports.proxy import Proxy, dial_through

@@ -63,7 +63,7 @@ _NO_ROUTE = frozenset(
 # The longest pause between two attempts on a Unix socket whose backlog is full, in seconds.
 _UNIX_PAUSE = 0.25
 
-Failure = tuple[Address, OSError]
+FailedDial = tuple[Address, OSError]
 
 
 async def dial(
@@ -191,7 +191,7 @@ class _Race:
         self._stagger = stagger
         self.queue = deque(addresses)
         self.flying: dict[socket.socket, Address] = {}
-        self.failures: list[Failure] = []
+        self.failures: list[FailedDial] = []
         self.next_start = -inf
 
     def start_due(self, moment: float) -> None:
@@ -288,7 +288,7 @@ def _outcome(sock: socket.socket, port: int) -> OSError | None:
 
 
 def _timeout(
-    host: tuple[str, int], silent: Iterable[Address], failures: Sequence[Failure]
+    host: tuple[str, int], silent: Iterable[Address], failures: Sequence[FailedDial]
 ) -> WebSocketTimeoutException:
     name, port = host
     details = [f"{_name(address)}: no answer" for address in silent] + _list(failures)
@@ -298,7 +298,7 @@ def _timeout(
     return error
 
 
-def _failed(host: tuple[str, int], failures: Sequence[Failure]) -> WebSocketConnectException:
+def _failed(host: tuple[str, int], failures: Sequence[FailedDial]) -> WebSocketConnectException:
     """Return the one exception for an attempt on each address."""
     name, port = host
     # An address family that this machine does not have (IPv6, often) hides what the other says.
@@ -323,7 +323,7 @@ def _failed(host: tuple[str, int], failures: Sequence[Failure]) -> WebSocketConn
     return error
 
 
-def _list(failures: Sequence[Failure]) -> list[str]:
+def _list(failures: Sequence[FailedDial]) -> list[str]:
     return [f"{_name(address)}: {_words(exc)}" for address, exc in failures]
 
 

@@ -23,7 +23,7 @@ from ...exceptions import (
 )
 from ...loop.tasks import now
 from .race import NO_DESCRIPTORS, dial
-from .resolver import Address, Answer, forget, look_up
+from .resolver import Address, Answer, forget_answer, look_up
 
 __all__ = ["reach"]
 
@@ -69,12 +69,12 @@ async def reach(
             )
             return sock, answer
         except WebSocketTimeoutException:
-            forget(answer)
+            forget_answer(answer)
             raise
         except WebSocketConnectException as exc:
             if exc.errno in NO_DESCRIPTORS:  # says nothing about the host
                 raise
-            forget(answer)
+            forget_answer(answer)
             if answer.found >= began:
                 raise
             failure, tried = exc, answer.addresses

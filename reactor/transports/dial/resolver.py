@@ -11,8 +11,8 @@ the system knows (DNS, mDNS, LDAP), and it can only block: it runs on a helper t
 (loop/helper_threads.py tells what happens when the DNS does not answer), and callers who ask for
 the same name at the same time share one call. A thousand connections to one host that drop together
 would still ask a thousand times over the next seconds, so answers are kept for :data:`CACHE_TTL`,
-until somebody finds that an answer leads nowhere (:func:`forget`); failures are never kept. The
-answer alternates between the address families, as RFC 8305 section 4 asks.
+until somebody finds that an answer leads nowhere (:func:`forget_answer`); failures are never kept.
+The answer alternates between the address families, as RFC 8305 section 4 asks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ...loop.tasks import in_thread, now
 from .hosts import known_addresses
 from .names import canonical_host
 
-__all__ = ["Address", "Answer", "clear_cache", "forget", "look_up", "resolve"]
+__all__ = ["Address", "Answer", "clear_cache", "forget_answer", "look_up", "resolve"]
 
 #: How long an answer is used again, in seconds. getaddrinfo does not tell the TTL of the DNS.
 CACHE_TTL = 30.0
@@ -112,7 +112,7 @@ async def look_up(
     return answer
 
 
-def forget(answer: Answer) -> None:
+def forget_answer(answer: Answer) -> None:
     """Forget an answer that led nowhere; one that was found since is kept. Any thread."""
     with _cache_lock:
         if _cache.get(answer.key) is answer:

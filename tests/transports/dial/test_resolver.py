@@ -15,7 +15,7 @@ from reactor.transports.dial import hosts, resolver
 from reactor.transports.dial.resolver import (
     Address,
     clear_cache,
-    forget,
+    forget_answer,
     interleave,
     look_up,
     resolve,
@@ -359,11 +359,11 @@ def test_the_cache_is_bounded_and_the_oldest_answer_goes_first(
 def test_an_answer_that_led_nowhere_can_be_forgotten(system: System, clock: ManualClock) -> None:
     system.names["example.org"] = [v4(1)]
     answer = run_blocking(look_up("example.org", 80, None), clock)
-    forget(answer)
+    forget_answer(answer)
     system.names["example.org"] = [v4(2)]
     newer = run_blocking(look_up("example.org", 80, None), clock)
     assert newer.addresses == (v4(2),)
-    forget(answer)  # somebody is late: what was found since is kept
+    forget_answer(answer)  # somebody is late: what was found since is kept
     assert run_blocking(look_up("example.org", 80, None), clock) is newer
 
 
@@ -384,4 +384,4 @@ def test_all_who_wait_for_the_same_call_get_the_same_answer() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "::1"])
 def test_there_is_nothing_to_forget_of_a_literal_address(host: str) -> None:
-    forget(run_blocking(look_up(host, 80, None)))
+    forget_answer(run_blocking(look_up(host, 80, None)))

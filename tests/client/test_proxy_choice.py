@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactor import WebSocketProxyException
-from reactor.client.proxies import choose_proxy, no_proxy_of, parse_proxy
+from reactor.client.proxy_choice import choose_proxy, no_proxy_of, parse_proxy
 from reactor.client.url import parse_url
 from reactor.transports.proxy import KINDS, Proxy
 
