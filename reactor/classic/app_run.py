@@ -28,13 +28,14 @@ from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
 from ..timers import Backoff
-from ..url import parse_url
 from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
+from .callbacks import sees_all
 from .client_socket import log_close_status
 from .errors import public
 from .frame import ABNF
+from .options import parse_url
 from .trace import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Run:
         over: on_close has been called for the last time, or is being called.
         own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
         silent: on_close gets no code.
+        sees_all: the app's ``_callback`` is called for events without a callback, too.
 
     Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
     when the loop is closed.
@@ -84,6 +86,7 @@ class Run:
         self.over = False
         self.own_pings = bool(app.ping_interval) and has_own_pings(app)
         self.silent = False
+        self.sees_all = sees_all(app)
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
         self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
@@ -237,7 +240,7 @@ class Bridge(WebSocketProtocol):
 
     def on_message(self, message: str | bytes) -> None:
         app = self.app
-        if app.on_data:
+        if app.on_data or self.run.sees_all:
             opcode = OP_TEXT if isinstance(message, str) else OP_BINARY
             self._call(app.on_data, message, opcode, True)
         self._call(app.on_message, message)
@@ -261,7 +264,7 @@ class Bridge(WebSocketProtocol):
 
     def on_error(self, exc: Exception) -> None:
         self._forget_pings()
-        exc = public(exc)
+        exc = public(exc, self.run.connection.options.sslopt)
         if self.run.ending:
             debug(f"the closing handshake failed: {exc}")  # as WebSocket.close() does
             return

@@ -236,8 +236,11 @@ def test_methods_of_a_test_that_connect_to_nothing(library: Any) -> None:
 
 
 def test_as_a_rule_nothing_is_run_so() -> None:
-    assert not is_wanted(None)
-    assert not is_wanted(reactor.Reactor)
+    assert not is_wanted(None, None)
+    assert not is_wanted(reactor.Reactor, reactor.Reactor)
+    app = reactor.WebSocketApp("ws://127.0.0.1:1")
+    for given, secure in [(None, False), (None, True), (mock.Mock(), False)]:
+        assert not is_wanted(app.create_dispatcher(5, given, secure), given)
 
 
 def test_an_interrupt_is_told_of_and_leaves() -> None:

@@ -154,7 +154,6 @@ def test_a_refusal_with_an_empty_body(clients: Clients) -> None:
     assert caught.value.resp_body is None
 
 
-@pytest.mark.filterwarnings("ignore:sslopt has no key")
 @pytest.mark.parametrize("key", ["ssl_context", "verify_mode", "server_side", "keyfile_password"])
 def test_a_key_of_sslopt_that_there_is_not(
     clients: Clients, authority: Authority, key: str
