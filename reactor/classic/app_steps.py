@@ -89,12 +89,18 @@ def is_wanted(loop: Any, dispatcher: Any) -> bool:
     """
     return (
         WebSocket is not _OWN
-        or (Dispatcher, SSLDispatcher, WrappedDispatcher) != _LOOPS
+        or _has_other_loops()
         or any(getattr(WebSocket, name) is not original for name, original in _METHODS)
         or any(getattr(kind, name) is not original for kind, name, original in _LOOP_METHODS)
         or (loop is not dispatcher and _is_foreign(loop))
         or is_replaced()
     )
+
+
+def _has_other_loops() -> bool:
+    """Whether a program has put a class of its own in the place of one of websocket-client's."""
+    now = (Dispatcher, SSLDispatcher, WrappedDispatcher)
+    return any(kind is not original for kind, original in zip(now, _LOOPS, strict=True))
 
 
 def _is_foreign(loop: Any) -> bool:
@@ -128,7 +134,7 @@ def run_in_steps(
     patience = given["ping_timeout"]
     if loop is None:
         loop = make_loop(app, patience, None, secure, run.closed)
-    elif hasattr(loop, "signal") and (Dispatcher, SSLDispatcher, WrappedDispatcher) == _LOOPS:
+    elif hasattr(loop, "signal") and not _has_other_loops():
         loop = make_loop(app, patience, loop, secure, run.closed)
     return run.go(loop)
 

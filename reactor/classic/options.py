@@ -139,13 +139,6 @@ def proxy_options(
     return options
 
 
-#: The callbacks of an app.
-CALLBACKS = (
-    *("on_open", "on_reconnect", "on_message", "on_error", "on_close"),
-    *("on_ping", "on_pong", "on_cont_message", "on_data"),
-)
-
-
 def tls_options(sslopt: Any) -> Mapping[str, Any] | None:
     """Return *sslopt* without what websocket-client does not look at; the log says so (DEBUG).
 
@@ -200,7 +193,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
 
     Raises as :func:`proxy_options` and ClientOptions do.
     """
-    for name in ("url", "header", "cookie", *CALLBACKS):
+    for name in ("url", "header", "cookie"):
         check_called(name, getattr(app, name))
     interval = given["ping_interval"]
     reconnect = given["reconnect"]

@@ -11,7 +11,6 @@ latter has imported python-socks; where nobody has, there is nothing to add.
 
 from __future__ import annotations
 
-import copyreg
 import sys
 from functools import lru_cache
 from typing import Any
@@ -46,10 +45,10 @@ def as_of_socks(exc: Exception) -> Exception:
 def _both(ours: type[Exception], theirs: type[Exception]) -> type[Exception]:
     def reduce(exc: Exception) -> tuple[Any, ...]:
         # A pickle has our class: this one is made here, and is found under no name.
-        return copyreg.__newobj__, (ours, *exc.args), vars(exc)  # type: ignore[attr-defined]
+        reduced: Any = ours.__reduce__(exc)
+        make, (_, *arguments), state = reduced
+        return make, (ours, *arguments), state
 
-    bases = (
-        (ours,) if issubclass(ours, WebSocketProxyException) else (ours, WebSocketProxyException)
-    )
+    proxy = () if issubclass(ours, WebSocketProxyException) else (WebSocketProxyException,)
     members = {"__module__": theirs.__module__, "__reduce__": reduce}
-    return type(theirs.__name__, tuple(bases), members)
+    return type(theirs.__name__, (ours, *proxy, theirs), members)
