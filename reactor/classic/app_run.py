@@ -135,6 +135,7 @@ class Run:
         """on_error has raised: the documented way for a callback to end the run."""
         if not self.over:
             self.report(exc)
+            error(f"{printable(str(exc))} - goodbye")
             self.ending = True
             self.connection.abort()
             self._closed_by_us()
