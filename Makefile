@@ -17,7 +17,7 @@ JOBS ?= 3
 SECONDS ?= 60
 
 # What is compiled where there is a compiler.
-TWINS := reactor/_hotpath.pyx reactor/_turn.pyx reactor/protocols/_frames.pyx
+TWINS := $(addprefix reactor/compiled/,frames.pyx path.pyx turn.pyx)
 
 # The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
 AUTOBAHN ?= --markdown docs/conformance.md
@@ -32,7 +32,7 @@ help:
 	@echo "make test   run all tests"
 	@echo "make autobahn  the Autobahn suite over all faces, half an hour (AUTOBAHN=)"
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
-	@echo "make soak   500 connections that are killed all the time, for 5 minutes (SOAK=)"
+	@echo "make soak   500 connections that are killed all the time, for 10 minutes (SOAK=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-check  is anything slower than it was? a minute"
 	@echo "make lint | types | cov | format | clean"
@@ -76,7 +76,7 @@ bench-check: $(VENV)/installed-bench
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache
-	rm -rf .hypothesis .coverage htmlcov $(TWINS:.pyx=.c) reactor/*.so reactor/protocols/*.so
+	rm -rf .hypothesis .coverage htmlcov $(TWINS:.pyx=.c) reactor/compiled/*.so
 	rm -rf tests/peers/node/node_modules fuzz/found fuzz/corpus
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -8,7 +8,7 @@ import threading
 from embedded import echo_server
 
 from reactor import Reactor, WebSocketProtocol, create_connection
-from reactor.url import parse_url
+from reactor.client.url import parse_url
 
 
 class Echo(WebSocketProtocol):

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from reactor.client.url import parse_url
 from reactor.exceptions import WebSocketException
 from reactor.protocols import frames, receiving
-from reactor.protocols.answers import RejectedUpgrade, check_request
-from reactor.protocols.body import BodyParser
 from reactor.protocols.deflate import Compression, Deflate, accept_offers, check_answer
-from reactor.protocols.handshake import check_response
-from reactor.protocols.http11 import HeadError, HeadLimits, HeadParser
+from reactor.protocols.http.answers import RejectedUpgrade, check_request
+from reactor.protocols.http.body import BodyParser
+from reactor.protocols.http.handshake import check_response
+from reactor.protocols.http.http11 import HeadError, HeadLimits, HeadParser
 from reactor.protocols.messages import MessageLimits
 from reactor.protocols.session import Close, Data, Failure, Role, State, WebSocketSession
-from reactor.url import parse_url
 
 __all__ = ["TARGETS", "load_pure_frames"]
 
@@ -59,7 +59,7 @@ def other_frames() -> Any:
     if frames.compiled:
         return load_pure_frames()
     try:
-        return importlib.import_module("reactor.protocols._frames")
+        return importlib.import_module("reactor.compiled.frames")
     except ImportError:
         return None
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from .admission import Accept, HTTPResponse
-from .broadcast import broadcast
 from .classic.abnf import continuous_frame, frame_buffer
 from .classic.app import WebSocketApp, run_forever
 from .classic.blocking import recv, recv_line, send
@@ -52,6 +50,8 @@ from .classic.trace import (
     trace,
     warning,
 )
+from .compiled.replace import compiled
+from .connection.broadcast import broadcast
 from .exceptions import (
     CloseCode,
     WebSocketAddressException,
@@ -77,12 +77,12 @@ from .exceptions import (
     WebSocketTLSException,
     WebSocketTLSOptionException,
 )
-from .hotpath import compiled
 from .protocols.deflate import Deflate
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
-from .server import Listener
+from .server.decisions import Accept, HTTPResponse
+from .server.listener import Listener
 from .timers import Backoff
 
 __version__ = "0.1.0"

@@ -13,19 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .client_connection import ClientConnection
-from .connection import Connection, Phase
+from .base.marks import calls_user_code
+from .base.mistakes import check_number
+from .client.connection import ClientConnection
+from .client.options import ClientOptions
+from .connection.connection import Connection, Phase
+from .connection.handlers import check_factory, check_protocol
 from .exceptions import CloseCode
-from .handlers import check_factory, check_protocol
-from .loop import LoopStats
-from .mistakes import check_number
-from .options import ClientOptions, ServerOptions
+from .hosting.verbs import DispatchingLoop
+from .loop.event_loop import LoopStats
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
-from .server import Listener
+from .server.listener import Listener
+from .server.options import ServerOptions
 from .timers import Deadline, MonotonicClock
 from .transports.bind import bind_tcp, bind_unix
-from .verbs import DispatchingLoop
 
 __all__ = ["Reactor", "ReactorStats"]
 
@@ -82,6 +84,7 @@ class Reactor(DispatchingLoop):
         finally:
             self.close()
 
+    @calls_user_code
     def connect(
         self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any
     ) -> P:
@@ -172,6 +175,7 @@ class Reactor(DispatchingLoop):
         self._check_idle()
         self._run(self._shut_down, Deadline(self.clock, timeout))
 
+    @calls_user_code
     def _shut_down(self, deadline: Deadline) -> None:
         try:
             self._stop_listening()
@@ -201,6 +205,7 @@ class Reactor(DispatchingLoop):
         for listener in list(self.listeners):
             listener.stop_accepting()
 
+    @calls_user_code
     def _abort_all(self) -> None:
         for connection in list(self.connections):
             connection.abort()

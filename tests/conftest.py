@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from reactor import Listener, Reactor
-from reactor.transports.resolver import clear_cache
+from reactor.transports.dial.resolver import clear_cache
 
 from .support.certificates import Authority
 from .support.clients import RawClient

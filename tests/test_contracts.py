@@ -202,7 +202,7 @@ class TestContract1Order:
         self, deeds: dict[str, str], script: list[str], reconnect: bool
     ) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("reactor.dispatcher.logger.error", lambda *_, **__: None)
+            patch.setattr("reactor.connection.dispatcher.logger.error", lambda *_, **__: None)
             scene = Scene(patch)
             actor = Actor(**{handler: do(deed) for handler, deed in deeds.items()})
             for handler, deed in deeds.items():

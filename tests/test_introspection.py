@@ -29,7 +29,9 @@ from reactor import (
     WebSocketProtocol,
     WebSocketStateException,
 )
-from reactor.options import ClientOptions, ConnectionOptions, HandshakeWatch, ServerOptions
+from reactor.client.options import ClientOptions, HandshakeWatch
+from reactor.connection.options import ConnectionOptions
+from reactor.server.options import ServerOptions
 
 from .support.driving import run_until
 from .support.recorder import Recorder

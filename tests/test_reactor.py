@@ -18,7 +18,7 @@ from reactor import (
     WebSocketConnectionClosedException,
     WebSocketProtocol,
 )
-from reactor.loop import EventLoop
+from reactor.loop.event_loop import EventLoop
 from reactor.timers import ManualClock
 
 from .support.driving import run_until

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..base.mistakes import check_number
+from ..client.options import ClientOptions
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
-from ..hosting import host as host_reactor
-from ..loop import EventLoop
-from ..mistakes import check_number
-from ..options import ClientOptions
+from ..hosting.rel import host as host_reactor
+from ..loop.event_loop import EventLoop
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor

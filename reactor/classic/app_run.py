@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..client_connection import ClientConnection
-from ..connection import Connection, Phase
-from ..errorlog import ErrorLog
+from ..base.marks import calls_user_code
+from ..base.printable import printable
+from ..client.connection import ClientConnection
+from ..client.options import ClientOptions
+from ..connection.connection import Connection, Phase
+from ..connection.errorlog import ErrorLog
 from ..exceptions import CloseCode, WebSocketConnectionClosedException
-from ..options import ClientOptions
-from ..printable import printable
 from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ..protocols.session import Close, WebSocketSession, check_close
 from ..protocols.websocket import WebSocketProtocol
@@ -93,6 +94,7 @@ class Run:
         self.connection.app = app
         app.sock = AppSocket(self.connection)
 
+    @calls_user_code
     def _url(self) -> str:
         """The app's URL at this moment: programs change it between two attempts."""
         url = self.app.url
@@ -275,6 +277,7 @@ class Bridge(WebSocketProtocol):
         else:
             error(f"{exc} - goodbye")
 
+    @calls_user_code
     def on_close(self, code: int, reason: str) -> None:
         app, run = self.app, self.run
         if run.over:

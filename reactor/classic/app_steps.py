@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errorlog import ErrorLog
+from ..connection.errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketTimeoutException
 from .app_pings import start_pings, stop_pings
 from .app_run import describe_close
@@ -83,7 +83,7 @@ def make_loop(
 def is_wanted(loop: Any, dispatcher: Any) -> bool:
     """Whether a program has put something of its own in a place that matters here.
 
-    Parameters:
+    Args:
         loop: what create_dispatcher() has returned.
         dispatcher: what run_forever() was given.
     """

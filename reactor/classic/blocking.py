@@ -28,8 +28,8 @@ from ..exceptions import (
     WebSocketException,
     WebSocketTimeoutException,
 )
-from ..poller import wait_for
-from ..transports.tls_nested import NestedTLS
+from ..loop.poller import wait_for
+from ..transports.tls.nested import NestedTLS
 from .errors import CLOSED, TIMED_OUT, of_socket
 
 __all__ = ["TLSDuplex", "recv", "recv_line", "send", "shut_down"]

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errorlog import ErrorLog
-from ..printable import printable
+from ..base.marks import calls_user_code
+from ..base.printable import printable
+from ..connection.errorlog import ErrorLog
 from .trace import logger
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Fit(NamedTuple):
     most: float
 
 
+@calls_user_code
 def call(app: WebSocketApp, callback: Callable[..., Any], *args: Any) -> None:
     """Call a callback with *args*, and with the app before them where it wants that."""
     try:

@@ -68,7 +68,7 @@ class WebSocket(ClientSocket):
     Parameters:
         get_mask_key: see :meth:`set_mask_key`.
         sockopt: arguments of setsockopt() calls, a list of tuples.
-        sslopt: options for TLS, a dict; see ``transports/tls_contexts.py``.
+        sslopt: options for TLS, a dict; see ``transports/tls/contexts.py``.
         fire_cont_frame: every fragment of a message is returned by itself.
         enable_multithread: whether several threads use the connection.
         skip_utf8_validation: do not look whether text is UTF-8, until somebody decodes it.

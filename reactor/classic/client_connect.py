@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..connect import Upgraded, connect
+from ..base.mistakes import check_called, did_you_mean
+from ..client.options import ClientOptions
+from ..client.pipeline import Upgraded, connect
 from ..exceptions import WebSocketTimeoutException
-from ..mistakes import check_called, did_you_mean
-from ..options import ClientOptions
-from ..protocols.http11 import Response
-from ..tasks import run_blocking
+from ..loop.tasks import run_blocking
+from ..protocols.http.http11 import Response
 from .defaults import check_timeout, sock_opt
 from .errors import boundary
 from .options import (

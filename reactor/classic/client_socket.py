@@ -30,7 +30,7 @@ from ..exceptions import (
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
 from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
-from ..transports.tls_nested import is_tls
+from ..transports.tls.nested import is_tls
 from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
 from .errors import CLOSED, TIMED_OUT

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..timers import Backoff
-from ..transports.dial import DEFAULT_SOCKET_OPTION
+from ..transports.dial.race import DEFAULT_SOCKET_OPTION
 
 __all__ = [
     "DEFAULT_SOCKET_OPTION",

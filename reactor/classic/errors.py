@@ -33,7 +33,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSOptionException,
 )
-from ..protocols.http11 import HeadCutOff
+from ..protocols.http.http11 import HeadCutOff
 from .socks_errors import as_of_socks
 
 __all__ = ["CLOSED", "TIMED_OUT", "boundary", "of_socket", "public"]
@@ -75,7 +75,7 @@ CONTRADICTS = (
 def public(exc: Exception, sslopt: Mapping[str, Any] | None = None) -> Exception:
     """Return what to give to a program for an exception; often the same one.
 
-    Parameters:
+    Args:
         exc: what was raised.
         sslopt: the options for TLS that were in use.
     """

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ..base.printable import quoted
 from ..exceptions import CloseCode, WebSocketPayloadException, WebSocketProtocolException
-from ..printable import quoted
 from ..protocols.frames import (
     MAX_CONTROL_PAYLOAD,
     OP_BINARY,

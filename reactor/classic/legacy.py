@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 from urllib.parse import unquote, urlsplit
 
+from ..client.proxies import choose_proxy, no_proxy_of
+from ..client.url import WebSocketURL
 from ..exceptions import WebSocketProxyException
-from ..proxies import choose_proxy, no_proxy_of
-from ..url import WebSocketURL
 from .client_socket import NoLock
 from .options import parse_url as _parse_url
 from .options import proxy_variable

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..poller import wait_for
+from ..loop.poller import wait_for
 from .blocking import send
 from .trace import info
 

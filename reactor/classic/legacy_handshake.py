@@ -4,7 +4,7 @@ What it is: what programs import, or put their own in the place of. They block.
 
 What it must not know: how the socket was connected (legacy_http.py); redirects (steps.py).
 
-How it works. The request is that of protocols/handshake.py. The answer is judged as
+How it works. The request is that of protocols/http/handshake.py. The answer is judged as
 websocket-client judges it.
 """
 
@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..base.printable import quoted
 from ..exceptions import WebSocketBadStatusException, WebSocketException
-from ..printable import quoted
-from ..protocols.handshake import (
+from ..protocols.http.handshake import (
     accept_for,
     build_request,
     make_key,
     normalize_headers,
     refusal_text,
 )
-from ..protocols.headers import tokens
-from ..protocols.http11 import DEFAULT_LIMITS
+from ..protocols.http.headers import tokens
+from ..protocols.http.http11 import DEFAULT_LIMITS
 from . import blocking
 from .blocking import send
 from .client_connect import handshake_response

@@ -5,10 +5,10 @@ calls them, and return sockets that block.
 
 What it must not know: the opening handshake (legacy_handshake.py); who connects (steps.py).
 
-How it works. The steps are those of the connect pipeline (connect.py), driven in the calling
-thread. Only heads are read here, byte by byte: a plain socket has no place for what was read and
-belongs to the next step. One step calls another by its name in this module, where a program may
-have put its own.
+How it works. The steps are those of the connect pipeline (client/pipeline.py), driven in the
+calling thread. Only heads are read here, byte by byte: a plain socket has no place for what was
+read and belongs to the next step. One step calls another by its name in this module, where a
+program may have put its own.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..base.printable import quoted
 from ..exceptions import (
     WebSocketAddressException,
     WebSocketException,
     WebSocketProxyException,
 )
-from ..printable import quoted
-from ..protocols.headers import build_head
-from ..tasks import run_blocking
-from ..transports.dial import dial
-from ..transports.names import server_hostname
+from ..loop.tasks import run_blocking
+from ..protocols.http.headers import build_head
+from ..transports.dial.names import server_hostname
+from ..transports.dial.race import dial
+from ..transports.dial.resolver import Address
 from ..transports.proxy import Proxy as SocksProxy
 from ..transports.proxy import dial_through
-from ..transports.resolver import Address
-from ..transports.tls_contexts import make_context
+from ..transports.tls.contexts import make_context
 from .blocking import recv_line, send
 from .errors import boundary
 from .legacy import HAVE_PYTHON_SOCKS, ProxyError, get_proxy_info, parse_url

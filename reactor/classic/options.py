@@ -13,14 +13,15 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..base.marks import calls_user_code
+from ..base.mistakes import check_called
+from ..client.options import ClientOptions
+from ..client.proxies import no_proxy_of
+from ..client.url import WebSocketURL
+from ..client.url import parse_url as _parse_url
 from ..exceptions import WebSocketProxyException
-from ..mistakes import check_called
-from ..options import ClientOptions
-from ..proxies import no_proxy_of
 from ..transports.proxy import KINDS
-from ..transports.tls_contexts import CONTEXT_KEYS, OTHER_KEYS
-from ..url import WebSocketURL
-from ..url import parse_url as _parse_url
+from ..transports.tls.contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
 from .socks_errors import as_of_socks
 from .trace import debug
@@ -63,7 +64,7 @@ def _refuse_as_urllib(text: str, reason: ValueError) -> None:
 def proxy_variable(secure: bool) -> str:
     """Return what the environment says of the proxy; "" for nothing. As websocket-client reads it.
 
-    Parameters:
+    Args:
         secure: whether it is for wss.
     """
     name = "https_proxy" if secure else "http_proxy"
@@ -173,12 +174,19 @@ def header_as_utf8(header: Any) -> Any:
     return header
 
 
-def _current_header(app: Any, proxy: tuple[str | None, int | str | None]) -> Any:
+@calls_user_code
+def _current_header(app: Any) -> Any:
     """What the app's ``header`` says at this moment: programs change it between attempts."""
-    check_proxy(app.url, *proxy)  # here, because what is wrong is an error of the attempt
     return header_as_utf8(app.header() if callable(app.header) else app.header)
 
 
+def _header_of_attempt(app: Any, proxy: tuple[str | None, int | str | None]) -> Any:
+    """The same, or what :func:`check_proxy` raises: that is an error of the attempt."""
+    check_proxy(app.url, *proxy)
+    return _current_header(app)
+
+
+@calls_user_code
 def _current_cookie(app: Any) -> Any:
     """Likewise its ``cookie``."""
     return text_as_utf8(app.cookie() if callable(app.cookie) else app.cookie)

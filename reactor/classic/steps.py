@@ -17,15 +17,15 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..connect import Upgraded
+from ..base.printable import printable, quoted
+from ..client.pipeline import Upgraded
+from ..client.redirects import headers_for_another_origin, may_be_token
+from ..client.url import WebSocketURL
 from ..exceptions import WebSocketException
-from ..printable import printable, quoted
-from ..protocols.handshake import normalize_headers
-from ..protocols.headers import Headers
-from ..protocols.http11 import Response
-from ..redirects import headers_for_another_origin, may_be_token
-from ..transports.tls_contexts import for_another_host
-from ..url import WebSocketURL
+from ..protocols.http.handshake import normalize_headers
+from ..protocols.http.headers import Headers
+from ..protocols.http.http11 import Response
+from ..transports.tls.contexts import for_another_host
 from . import legacy_handshake, legacy_http
 from .client_connect import open_connection as open_at_once
 from .defaults import sock_opt

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import re
 
-from ..printable import printable
+from ..base.printable import printable
 
 __all__ = [
     "debug",

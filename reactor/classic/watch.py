@@ -1,16 +1,16 @@
 """What websocket-client does beside the opening handshake: the trace, and the cookie jar.
 
-What it is: a HandshakeWatch (options.py) for both classic faces.
+What it is: a HandshakeWatch (client/options.py) for both classic faces.
 
 What it must not know: who connects.
 """
 
 from __future__ import annotations
 
-from ..options import HandshakeWatch
-from ..protocols.http11 import Response
+from ..client.options import HandshakeWatch
+from ..client.url import WebSocketURL
+from ..protocols.http.http11 import Response
 from ..transports.proxy import Proxy
-from ..url import WebSocketURL
 from .cookies import CookieJar
 from .trace import dump, isEnabledForTrace, trace, warning
 

@@ -18,12 +18,12 @@ from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Any
 
+from ..base.printable import printable, quoted
 from ..classic.app import WebSocketApp
 from ..classic.frame import ABNF
 from ..classic.trace import enableTrace
+from ..client.proxies import parse_proxy
 from ..exceptions import WebSocketException
-from ..printable import printable, quoted
-from ..proxies import parse_proxy
 from ..reactor import Reactor
 
 try:  # line editing and history for input()

@@ -14,8 +14,8 @@ import json
 import random
 import time
 
+from ..base.printable import quoted
 from ..exceptions import CloseCode
-from ..printable import quoted
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor

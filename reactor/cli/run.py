@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..printable import printable
+from ..base.printable import printable
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..timers import Backoff

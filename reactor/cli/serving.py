@@ -11,7 +11,7 @@ from typing import Any
 
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
-from ..transports.tls_contexts import make_server_context
+from ..transports.tls.contexts import make_server_context
 
 __all__ = ["add_server_arguments", "raise_descriptor_limit", "serve"]
 

@@ -32,12 +32,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..base.printable import printable, quoted
 from ..exceptions import (
     WebSocketHandshakeException,
     WebSocketMessageTooBigException,
     WebSocketPayloadException,
 )
-from ..printable import printable, quoted
 
 __all__ = ["Agreement", "Compression", "Deflate", "accept_offers", "check_answer"]
 

@@ -12,7 +12,7 @@ looks at that one frame with :func:`parse_header`, and judges. So the hot loops 
 paths, and every error has one place.
 
 The functions take and return plain values, keep no state between calls (but for the pool of
-masking keys) and use no closures. So a compiled module, _frames.pyx, can replace those that
+masking keys) and use no closures. So a compiled module, frames.pyx, can replace those that
 frames pass: it does where it was built, unless the environment variable REACTOR_PURE_PYTHON is
 set to anything but "" or "0". ``compiled`` tells.
 """
@@ -314,7 +314,7 @@ compiled = False
 
 if os.environ.get("REACTOR_PURE_PYTHON", "0") in ("", "0"):
     try:
-        from ._frames import (  # type: ignore[no-redef]
+        from ..compiled.frames import (  # type: ignore[no-redef]
             apply_mask,
             new_mask,
             parse_header,

@@ -27,7 +27,7 @@ from .session import State
 
 if TYPE_CHECKING:
     from .deflate import Agreement
-    from .http11 import Request, Response
+    from .http.http11 import Request, Response
 
 __all__ = ["Connection", "WebSocketProtocol"]
 

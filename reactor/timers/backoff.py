@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..mistakes import check_number
+from ..base.mistakes import check_number
 
 __all__ = ["Backoff"]
 

@@ -49,6 +49,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 
+from ..base.marks import calls_user_code
+
 __all__ = ["LAST_TICK", "Timer", "TimerWheel"]
 
 _BITS = 8  # of a tick, per level
@@ -99,6 +101,7 @@ class Timer:
         self.callback = None
         self.args = ()
 
+    @calls_user_code
     def fire(self) -> None:
         """Run ``callback(*args)`` if `TimerWheel.advance` has returned this timer.
 

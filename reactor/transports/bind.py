@@ -14,7 +14,7 @@ import socket
 import stat
 from collections.abc import Callable
 
-from .names import to_ascii
+from .dial.names import to_ascii
 
 __all__ = ["bind_tcp", "bind_unix"]
 

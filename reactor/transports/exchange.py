@@ -1,6 +1,6 @@
 """One request and one answer on a non-blocking socket: the steps of an opening handshake.
 
-What it is: coroutines over :mod:`reactor.tasks` for what every handshake does, with a server,
+What it is: coroutines over loop/tasks.py for what every handshake does, with a server,
 with a proxy, on either side of the connection.
 
 What it must not know: what is asked and answered, who drives it.
@@ -24,10 +24,10 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..protocols.http11 import HeadLimits, HeadParser, Response
-from ..tasks import now, wait
-from .tls_contexts import reason_of
-from .tls_nested import AnySocket, is_tls
+from ..loop.tasks import now, wait
+from ..protocols.http.http11 import HeadLimits, HeadParser, Response
+from .tls.contexts import reason_of
+from .tls.nested import AnySocket, is_tls
 
 __all__ = [
     "Sent",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .stream import Stream, StreamState
 
 if TYPE_CHECKING:
-    from ..loop import EventLoop
+    from ..loop.event_loop import EventLoop
 
 __all__ = ["Linger"]
 

@@ -3,12 +3,13 @@
 What it is: from a proxy and a target to a connected socket on which the target is heard. It
 is the only importer of python_socks.
 
-What it must not know: which proxy is chosen and why (proxies.py), TLS with the target, WebSocket.
+What it must not know: which proxy is chosen and why (client/proxies.py), TLS with the target,
+WebSocket.
 
 How it works. The proxy is dialled as any other host is; then it is told where to connect to.
 CONNECT is written here and its answer read with our own parser: python-socks takes one read for
 the whole answer. SOCKS is spoken by python-socks: its connectors await nothing but what
-:class:`_Stream` gives them, so they run in a coroutine of :mod:`reactor.tasks` as they do under
+:class:`_Stream` gives them, so they run in a coroutine of loop/tasks.py as they do under
 asyncio. They are private names of that package; a test holds on to them.
 
 Two kinds differ in who resolves the name of the target: for socks4 and socks5 it is this
@@ -25,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..base.printable import printable
 from ..exceptions import (
     WebSocketConnectException,
     WebSocketException,
@@ -35,13 +37,12 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..printable import printable
-from ..protocols.headers import build_head
-from ..protocols.http11 import DEFAULT_LIMITS, HeadLimits
+from ..protocols.http.headers import build_head
+from ..protocols.http.http11 import DEFAULT_LIMITS, HeadLimits
+from .dial.reach import reach
+from .dial.resolver import Answer, forget, look_up
 from .exchange import NOTHING_AMISS, read_response, read_some, send_request
-from .reach import reach
-from .resolver import Answer, forget, look_up
-from .tls import connect_tls
+from .tls.handshake import connect_tls
 
 __all__ = ["KINDS", "Proxy", "dial_through", "tunnel"]
 

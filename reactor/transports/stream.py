@@ -35,14 +35,15 @@ from socket import SHUT_WR
 from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..base.marks import calls_user_code
 from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
-from ..poller import bad_descriptor
+from ..loop.poller import bad_descriptor
 from . import memory
-from .tls_nested import AnySocket
+from .tls.nested import AnySocket
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
-    from ..loop import EventLoop
+    from ..loop.event_loop import EventLoop
 
 __all__ = [
     "Receiver",
@@ -181,6 +182,7 @@ class Stream:
             if self.state is not StreamState.UNWRITABLE:
                 self._loop.poller.remove_reader(self._fd)
 
+    @calls_user_code
     def read_now(self) -> bool:
         """Make one read at once; returns whether there was anything, EOF included."""
         if self.state is StreamState.CLOSED:
@@ -228,6 +230,7 @@ class Stream:
             self._draining = True
             self._loop.call_soon(self._drain)
 
+    @calls_user_code
     def _drain(self) -> None:
         self._draining = False
         if self.state is not StreamState.UNWRITABLE or not self._reading:

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..poller import bad_descriptor
+from ..base.marks import calls_user_code
+from ..loop.poller import bad_descriptor
 from . import memory
 from .stream import READ_SIZE, WOULD_BLOCK, Receiver, Stream, StreamState
-from .tls_nested import AnySocket, NestedTLS, is_tls
+from .tls.nested import AnySocket, NestedTLS, is_tls
 
 if TYPE_CHECKING:
-    from ..loop import EventLoop
+    from ..loop.event_loop import EventLoop
 
 __all__ = ["TLSStream", "make_stream"]
 
@@ -115,6 +116,7 @@ class TLSStream(Stream):
         else:
             self._fail(None)  # both sides have said goodbye
 
+    @calls_user_code
     def _read_pending(self) -> None:
         if self._reading and self._pending():
             self._read()

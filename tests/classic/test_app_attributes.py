@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 
 import reactor
-from reactor.mistakes import check_called
+from reactor.base.mistakes import check_called
 
 from ..support.apps import (
     ALL,

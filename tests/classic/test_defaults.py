@@ -12,7 +12,7 @@ import pytest
 import reactor
 from reactor import Backoff
 from reactor.classic.defaults import check_timeout, get_reconnect
-from reactor.transports import dial
+from reactor.transports.dial import race as dial
 
 
 @pytest.fixture(autouse=True)

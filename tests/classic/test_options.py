@@ -9,8 +9,8 @@ import pytest
 import reactor
 from reactor.classic.options import MAX_MESSAGE_SIZE, app_options, proxy_options
 from reactor.classic.watch import ClassicWatch
-from reactor.options import ClientOptions
-from reactor.proxies import parse_proxy
+from reactor.client.options import ClientOptions
+from reactor.client.proxies import parse_proxy
 from reactor.transports.proxy import Proxy
 
 

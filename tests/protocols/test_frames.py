@@ -60,7 +60,7 @@ def empty_pool() -> Iterator[None]:
     def forget() -> None:
         frames._masks.clear()
         if frames.compiled:
-            importlib.import_module("reactor.protocols._frames")._forget_masks()
+            importlib.import_module("reactor.compiled.frames")._forget_masks()
 
     forget()
     yield

@@ -12,7 +12,7 @@ import ssl
 from types import TracebackType
 from typing import Any
 
-from reactor.loop import EventLoop
+from reactor.loop.event_loop import EventLoop
 
 from .driving import run_until
 from .sockets import reset

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from reactor.loop import EventLoop
-from reactor.poller import Poller
+from reactor.loop.event_loop import EventLoop
+from reactor.loop.poller import Poller
 
 
 def run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 20.0) -> None:

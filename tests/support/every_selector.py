@@ -6,7 +6,7 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
-from reactor.poller import Selector, selector_classes
+from reactor.loop.poller import Selector, selector_classes
 
 SelectorFactory = Callable[[], Selector]
 

@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reactor import Reactor, WebSocketProtocol, client_connection
-from reactor.connect import Upgraded
-from reactor.options import ClientOptions
+from reactor import Reactor, WebSocketProtocol
+from reactor.client import connection as client_connection
+from reactor.client.options import ClientOptions
+from reactor.client.pipeline import Upgraded
+from reactor.client.url import parse_url
+from reactor.loop.tasks import wait
 from reactor.protocols.deflate import Agreement
-from reactor.protocols.headers import Headers
-from reactor.protocols.http11 import Response
-from reactor.tasks import wait
+from reactor.protocols.http.headers import Headers
+from reactor.protocols.http.http11 import Response
 from reactor.timers import ManualClock
-from reactor.url import parse_url
 
 from .recorder import Recorder
 from .websocket_frames import CLOSE, TEXT, Frame, build_frame, close_payload, read_frames
@@ -246,7 +247,7 @@ class Scene:
         self.loop.report = self._report  # type: ignore[method-assign]
         monkeypatch.setattr(client_connection, "connect", self._connect)
         # The first ping comes after exactly one interval, not after a random part of it.
-        monkeypatch.setattr("reactor.connection.random.random", lambda: 0.0)
+        monkeypatch.setattr("reactor.connection.connection.random.random", lambda: 0.0)
 
     def _report(self, exc: BaseException, source: object) -> None:
         """What a callback of the loop raises: not a handler's fault, but one of our own."""

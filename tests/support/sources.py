@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from reactor.loop import EventLoop
+from reactor.loop.event_loop import EventLoop
 from reactor.timers import ManualClock
 
 from .sockets import Sockets

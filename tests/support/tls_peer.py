@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import Any
 
-from reactor.transports.tls_nested import NestedTLS
+from reactor.transports.tls.nested import NestedTLS
 
 from .certificates import Authority
 

@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from reactor.tasks import run_blocking
-from reactor.transports.tls import start_tls
+from reactor.loop.tasks import run_blocking
+from reactor.transports.tls.handshake import start_tls
 
 HOST = "example.org"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reactor.transports import tls_contexts
-from reactor.transports.tls_contexts import make_server_context
+from reactor.transports.tls import contexts as tls_contexts
+from reactor.transports.tls.contexts import make_server_context
 
 from ..support.tls_servers import Files, Server, greeter
 

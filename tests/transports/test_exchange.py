@@ -20,8 +20,8 @@ from reactor.exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from reactor.protocols.http11 import HeadLimits
-from reactor.tasks import Wait, run_blocking
+from reactor.loop.tasks import Wait, run_blocking
+from reactor.protocols.http.http11 import HeadLimits
 from reactor.transports.exchange import Sent, read_more, read_response, send_request
 
 from ..support.certificates import Authority

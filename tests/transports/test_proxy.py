@@ -31,8 +31,8 @@ from reactor import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
-from reactor.proxies import parse_proxy
-from reactor.tasks import Task, now, run_blocking, sleep
+from reactor.client.proxies import parse_proxy
+from reactor.loop.tasks import Task, now, run_blocking, sleep
 from reactor.timers import ManualClock
 from reactor.transports.proxy import Proxy, dial_through
 

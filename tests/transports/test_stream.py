@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reactor.exceptions import WebSocketConnectionClosedException
-from reactor.loop import EventLoop
+from reactor.loop.event_loop import EventLoop
 from reactor.timers import ManualClock
 from reactor.transports import tls_stream
 from reactor.transports.linger import Linger

@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import pytest
 
-from reactor.loop import EventLoop
+from reactor.loop.event_loop import EventLoop
 from reactor.transports.stream import WRITE_SIZE, StreamState
-from reactor.transports.tls_nested import NestedTLS
+from reactor.transports.tls.nested import NestedTLS
 from reactor.transports.tls_stream import TLS_SIZE, TLSStream, make_stream
 
 from ..support.certificates import Authority

@@ -1,0 +1,302 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: freethreading_compatible=False, embedsignature=False
+"""The compiled twin of frames.py: the same functions, the same results, in C.
+
+What it is: those functions of frames.py that frames pass. frames.py says what they do, and uses
+its own where this module was not built or is switched off.
+
+What it must not know: anything that frames.py does not.
+"""
+
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
+)
+from cpython.list cimport PyList_Append
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+import os
+from sys import maxsize
+
+from ..protocols.events import Ping, Pong
+from ..protocols.frames import FrameHeader
+
+cdef extern from "Python.h":
+    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    void *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+
+cdef enum:
+    FIN = 0x80
+    MASKED = 0x80
+    FIN_TEXT = 0x81
+    FIN_BINARY = 0x82
+    FIN_PING = 0x89
+    FIN_PONG = 0x8A
+    MAX_CONTROL_PAYLOAD = 125
+    POOL = 2048  # bytes of masking keys in one draw
+
+# Makes a named tuple without its Python function.
+cdef object new_tuple = tuple.__new__
+
+cdef uint8_t pool[POOL]
+cdef Py_ssize_t pool_left = 0
+
+
+cdef void xor_into(
+    uint8_t *target, const uint8_t *source, Py_ssize_t length, const uint8_t *mask
+) noexcept nogil:
+    """Write *source*, masked, to *target*; the two may be the same."""
+    cdef uint32_t key
+    cdef uint64_t wide, word
+    cdef Py_ssize_t i = 0
+    memcpy(&key, mask, 4)
+    wide = (<uint64_t>key << 32) | key  # the same four bytes twice, in any byte order
+    while length - i >= 8:
+        memcpy(&word, source + i, 8)  # the compiler makes one instruction of it, or vectors
+        word ^= wide
+        memcpy(target + i, &word, 8)
+        i += 8
+    while i < length:
+        target[i] = source[i] ^ mask[i & 3]
+        i += 1
+
+
+cdef int draw(uint8_t *key) except -1:
+    """Put a masking key into *key*, from the pool of unpredictable bytes."""
+    global pool_left
+    cdef Py_ssize_t size
+    if pool_left < 4:
+        drawn = os.urandom(POOL)  # which may be somebody's replacement
+        if not isinstance(drawn, bytes) or len(drawn) < 4:
+            raise ValueError(f"os.urandom must return at least four bytes, not {drawn!r:.60}")
+        size = min(PyBytes_GET_SIZE(drawn), POOL) & ~3
+        memcpy(pool, PyBytes_AS_STRING(drawn), size)
+        pool_left = size
+    pool_left -= 4
+    memcpy(key, pool + pool_left, 4)
+    return 0
+
+
+def _forget_masks():
+    """After a fork: the child must not use the keys that its parent uses."""
+    global pool_left
+    pool_left = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_masks)
+
+
+def new_mask():
+    cdef uint8_t key[4]
+    draw(key)
+    return PyBytes_FromStringAndSize(<char *>key, 4)
+
+
+def apply_mask(bytes data not None, bytes mask not None):
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+    cdef bytes masked = PyBytes_FromStringAndSize(NULL, length)
+    if PyBytes_GET_SIZE(mask) != 4:
+        raise ValueError("the mask must be four bytes")
+    xor_into(
+        <uint8_t *>PyBytes_AS_STRING(masked), <uint8_t *>PyBytes_AS_STRING(data), length,
+        <uint8_t *>PyBytes_AS_STRING(mask),
+    )
+    return masked
+
+
+def serialize(int opcode, payload, bytes mask, bint fin=True, int rsv=0):
+    if mask is None:
+        return build(opcode, payload, NULL, fin, rsv)
+    if PyBytes_GET_SIZE(mask) != 4:
+        raise ValueError("the mask must be four bytes")
+    return build(opcode, payload, <const uint8_t *>PyBytes_AS_STRING(mask), fin, rsv)
+
+
+cdef bytes build(int opcode, payload, const uint8_t *mask, bint fin, int rsv):
+    """Return the frame; *mask* is NULL for an unmasked one."""
+    cdef const uint8_t *source
+    cdef Py_ssize_t length, start
+    cdef bytes frame
+    cdef uint8_t *target
+    cdef int i
+    if isinstance(payload, str):
+        if PyUnicode_IS_COMPACT_ASCII(payload):
+            source = <const uint8_t *>PyUnicode_DATA(payload)  # it is its own UTF-8
+            length = PyUnicode_GET_LENGTH(payload)
+        else:
+            payload = (<str>payload).encode()
+    if isinstance(payload, bytes):
+        source = <const uint8_t *>PyBytes_AS_STRING(payload)
+        length = PyBytes_GET_SIZE(payload)
+    elif not isinstance(payload, str):
+        raise TypeError(f"the payload must be bytes or str, not {type(payload).__name__}")
+    start = 2 if length < 126 else 4 if length < 65536 else 10
+    if mask is not NULL:
+        start += 4
+    frame = PyBytes_FromStringAndSize(NULL, start + length)
+    target = <uint8_t *>PyBytes_AS_STRING(frame)
+    target[0] = (FIN if fin else 0) | rsv << 4 | opcode
+    if length < 126:
+        target[1] = length
+    elif length < 65536:
+        target[1] = 126
+        target[2] = length >> 8
+        target[3] = length & 0xFF
+    else:
+        target[1] = 127
+        for i in range(8):
+            target[2 + i] = (<uint64_t>length >> (56 - 8 * i)) & 0xFF
+    if mask is NULL:
+        memcpy(target + start, source, length)
+    else:
+        target[1] |= MASKED
+        memcpy(target + start - 4, mask, 4)
+        xor_into(target + start, source, length, target + start - 4)
+    return frame
+
+
+def parse_messages(
+    bytes data not None, Py_ssize_t pos, list messages not None, bint masked, uint64_t limit,
+    Py_ssize_t most=maxsize
+):
+    return parse(
+        <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), pos, messages, masked,
+        limit, most,
+    )
+
+
+cdef Py_ssize_t parse(
+    const uint8_t *buffer, Py_ssize_t end, Py_ssize_t pos, list messages, bint masked,
+    uint64_t limit, Py_ssize_t most
+) except -1:
+    """The same over a buffer that ends at *end*."""
+    cdef Py_ssize_t start
+    cdef uint64_t length
+    cdef uint8_t first, second
+    cdef int i
+    while most > 0 and end - pos >= 2:
+        first = buffer[pos]
+        second = buffer[pos + 1]
+        if first != FIN_TEXT and first != FIN_BINARY:
+            break
+        if (second >= MASKED) != masked:
+            break
+        length = second & 0x7F
+        if length < 126:
+            start = pos + 2
+        elif length == 126:
+            start = pos + 4
+            if start > end:
+                break
+            length = <uint64_t>buffer[pos + 2] << 8 | buffer[pos + 3]
+            if length < 126:
+                break
+        else:
+            start = pos + 10
+            if start > end:
+                break
+            length = 0
+            for i in range(8):
+                length = length << 8 | buffer[pos + 2 + i]
+            if length < 65536:
+                break
+        if length > limit:
+            break
+        if masked:
+            start += 4
+        if start > end or length > <uint64_t>(end - start):
+            break
+        if not take(messages, buffer + start, length, masked, first == FIN_TEXT):
+            break
+        pos = start + <Py_ssize_t>length
+        most -= 1
+    return pos
+
+
+cdef bint take(
+    list messages, const uint8_t *payload, Py_ssize_t length, bint masked, bint text
+) except -1:
+    """Append a message; False when it is a text that is not UTF-8."""
+    cdef bytes plain
+    if masked:
+        plain = PyBytes_FromStringAndSize(NULL, length)
+        xor_into(<uint8_t *>PyBytes_AS_STRING(plain), payload, length, payload - 4)
+        payload = <const uint8_t *>PyBytes_AS_STRING(plain)
+    elif not text:
+        plain = PyBytes_FromStringAndSize(<const char *>payload, length)
+    if not text:
+        PyList_Append(messages, plain)
+        return True
+    try:
+        PyList_Append(messages, PyUnicode_DecodeUTF8(<const char *>payload, length, NULL))
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def parse_pings(
+    bytes data not None, Py_ssize_t pos, list events not None, bint masked, Py_ssize_t most
+):
+    cdef const uint8_t *buffer = <const uint8_t *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t start, length
+    cdef uint8_t first, second
+    cdef bytes payload
+    while most > 0 and end - pos >= 2:
+        first = buffer[pos]
+        second = buffer[pos + 1]
+        if first != FIN_PING and first != FIN_PONG:
+            break
+        length = second & 0x7F
+        if (second >= MASKED) != masked or length > MAX_CONTROL_PAYLOAD:
+            break
+        start = pos + (6 if masked else 2)
+        if end - start < length:
+            break
+        if masked:
+            payload = PyBytes_FromStringAndSize(NULL, length)
+            xor_into(
+                <uint8_t *>PyBytes_AS_STRING(payload), buffer + start, length, buffer + start - 4
+            )
+        else:
+            payload = PyBytes_FromStringAndSize(<const char *>buffer + start, length)
+        PyList_Append(events, new_tuple(Ping if first == FIN_PING else Pong, (payload,)))
+        pos = start + length
+        most -= 1
+    return pos
+
+
+def parse_header(bytes data not None, Py_ssize_t pos):
+    cdef const uint8_t *buffer = <const uint8_t *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t start = pos + 2
+    cdef uint64_t length
+    cdef uint8_t first, second
+    cdef bint minimal = True
+    cdef int i, size
+    if end - pos < 2:
+        return None
+    first = buffer[pos]
+    second = buffer[pos + 1]
+    length = second & 0x7F
+    if length >= 126:
+        size = 2 if length == 126 else 8
+        start += size
+        if start > end:
+            return None
+        length = 0
+        for i in range(size):
+            length = length << 8 | buffer[pos + 2 + i]
+        minimal = length >= <uint64_t>(126 if size == 2 else 65536)
+    mask = None
+    if second & MASKED:
+        start += 4
+        if start > end:
+            return None
+        mask = PyBytes_FromStringAndSize(<const char *>buffer + start - 4, 4)
+    return new_tuple(FrameHeader, (
+        (first & FIN) != 0, first >> 4 & 7, first & 0xF, mask, length, minimal, start,
+    ))

@@ -1,0 +1,4 @@
+# What other compiled modules use of path.pyx.
+
+cdef object os_error(int code)
+cdef int flush(connection) except -1

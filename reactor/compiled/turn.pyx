@@ -1,0 +1,230 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: freethreading_compatible=False, embedsignature=False
+"""The compiled twin of EventLoop._turn: see event_loop.py for what a turn is.
+
+What it is: the same turn, with epoll called directly, and without a Python function between the
+poll and the handlers. replace.py puts it in the method's place.
+
+What it must not know: what handlers do; only that what a connection has left to be written is
+written by its compiled twin.
+
+How it works. As the method does; the parts that are rarely needed are the method's own (``_sleep``
+with a limit, ``_run_timers``, ``_run_calls``, ``report``). See slots.pxd for how it looks at the
+objects. Events come into an array on the stack: a handler may run a loop of its own.
+"""
+
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AsDouble
+from cpython.list cimport PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.errno cimport EINTR, errno
+from libc.math cimport ceil, rint
+from libc.stdint cimport int64_t, uint32_t
+
+from reactor.compiled.path cimport flush, os_error
+from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put
+
+from time import monotonic
+
+from ..loop.event_loop import MAX_SLEEP, EventLoop
+from ..loop.poller import EpollPoller, Poller
+from ..connection.sending import Sending
+from ..timers.wheel import LAST_TICK, TimerWheel
+
+cdef extern from "Python.h":
+    Py_ssize_t PySet_GET_SIZE(object)
+    object PyObject_CallNoArgs(object)
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #ifdef __linux__
+    #include <sys/epoll.h>
+    #define HAS_EPOLL 1
+    #else  /* never called */
+    #define HAS_EPOLL 0
+    struct epoll_event { uint32_t events; union { int fd; } data; };
+    static int epoll_wait(int descriptor, struct epoll_event *events, int count, int timeout)
+    {
+        return -1;
+    }
+    #endif
+    """
+    ctypedef union epoll_data_t:
+        int fd
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    enum:
+        HAS_EPOLL
+    int epoll_wait(int descriptor, epoll_event *events, int count, int timeout) nogil
+
+cdef enum:
+    EVENTS = 512  # of one poll; more are there the next time
+
+cdef Py_ssize_t LATEST = LAST_TICK
+cdef double LONGEST = MAX_SLEEP
+
+cdef Py_ssize_t LOOP_BEFORE_TURN = find_slot(EventLoop, "_before_turn")
+cdef Py_ssize_t LOOP_CALLS = find_slot(EventLoop, "_calls")
+cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
+cdef Py_ssize_t LOOP_DUE = find_slot(EventLoop, "_due")
+cdef Py_ssize_t LOOP_INTERRUPTED = find_slot(EventLoop, "_interrupted")
+cdef Py_ssize_t LOOP_NOW = find_slot(EventLoop, "now")
+cdef Py_ssize_t LOOP_POLLER = find_slot(EventLoop, "poller")
+cdef Py_ssize_t LOOP_STOPPING = find_slot(EventLoop, "_stopping")
+cdef Py_ssize_t LOOP_TIME = find_slot(EventLoop, "time")
+cdef Py_ssize_t LOOP_TURNS = find_slot(EventLoop, "_turns")
+cdef Py_ssize_t LOOP_WHEEL = find_slot(EventLoop, "wheel")
+cdef Py_ssize_t POLLER_READERS = find_slot(Poller, "readers")
+cdef Py_ssize_t POLLER_READ_MASK = find_slot(Poller, "read_mask")
+cdef Py_ssize_t POLLER_STALE = find_slot(Poller, "stale")
+cdef Py_ssize_t POLLER_WRITERS = find_slot(Poller, "writers")
+cdef Py_ssize_t POLLER_WRITE_MASK = find_slot(Poller, "write_mask")
+cdef Py_ssize_t POLLER_DESCRIPTOR = find_slot(EpollPoller, "descriptor")
+cdef Py_ssize_t WHEEL_NEXT = find_slot(TimerWheel, "_next")
+cdef Py_ssize_t WHEEL_NOW = find_slot(TimerWheel, "_now")
+
+cdef object python_turn = EventLoop._turn
+
+
+def turn(loop, limit):
+    cdef epoll_event ready[EVENTS]
+    cdef int i, count
+    if not (
+        is_a(loop, EventLoop)
+        and is_a(get(loop, LOOP_POLLER), Poller)
+        and type(get(loop, LOOP_WHEEL)) is TimerWheel
+    ):
+        return python_turn(loop, limit)
+    poller = get(loop, LOOP_POLLER)
+    calls = get(loop, LOOP_CALLS)
+    due = get(loop, LOOP_DUE)
+    if not holds(loop, LOOP_BEFORE_TURN, None):
+        loop._before_turn()
+    if PyList_GET_SIZE(get(loop, LOOP_DIRTY)):
+        loop._flush()
+    timeout = sleep(loop, calls, due, limit)
+    if HAS_EPOLL and type(poller) is EpollPoller:
+        count = wait(poller, timeout, ready)
+        begin(loop)
+        for i in range(count):
+            serve(loop, poller, ready[i].data.fd, ready[i].events)
+    else:
+        events = poller.poll(timeout)
+        begin(loop)
+        for fd, mask in events:
+            serve(loop, poller, fd, mask)
+    advance(get(loop, LOOP_WHEEL), PyFloat_AsDouble(get(loop, LOOP_NOW)), due)
+    if due:
+        loop._run_timers()
+    if calls:
+        loop._run_calls()
+    if holds(loop, LOOP_INTERRUPTED, True):
+        loop._raise_interrupt()
+
+
+cdef int begin(loop) except -1:
+    """The poll is over: it is later now."""
+    put(loop, LOOP_NOW, PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+    put(loop, LOOP_TURNS, number(loop, LOOP_TURNS) + 1)
+    return 0
+
+
+cdef int wait(poller, timeout, epoll_event *ready) except -1:
+    """Wait for events; returns how many there are."""
+    cdef set stale = <set>get(poller, POLLER_STALE)
+    cdef int descriptor = number(poller, POLLER_DESCRIPTOR)
+    cdef double seconds = -1.0 if timeout is None else timeout
+    cdef double until = 0.0
+    cdef int count
+    if PySet_GET_SIZE(stale):
+        stale.clear()
+    if seconds == 0.0:
+        count = epoll_wait(descriptor, ready, EVENTS, 0)
+        if count >= 0:
+            return count
+    elif seconds > 0.0:
+        until = monotonic() + seconds
+    while True:
+        with nogil:
+            count = epoll_wait(descriptor, ready, EVENTS, milliseconds(seconds))
+        if count >= 0:
+            return count
+        if errno != EINTR:
+            raise os_error(errno)
+        PyErr_CheckSignals()  # PEP 475: what the handler does not raise does not end the wait
+        if seconds > 0.0:
+            seconds = max(0.0, until - <double>monotonic())
+
+
+cdef inline int milliseconds(double seconds) noexcept nogil:
+    """Rounded up: a timer never fires early."""
+    return -1 if seconds < 0.0 else <int>ceil(seconds * 1000)
+
+
+cdef int serve(loop, poller, fd, long mask) except -1:
+    """Something has happened to a descriptor: call its handlers."""
+    cdef PyObject *handler
+    cdef set stale = <set>get(poller, POLLER_STALE)
+    if PySet_GET_SIZE(stale) and fd in stale:
+        return 0
+    if mask & number(poller, POLLER_READ_MASK):
+        handler = PyDict_GetItemWithError(get(poller, POLLER_READERS), fd)
+        if handler is not NULL:
+            callback = <object>handler  # owned: it may take itself out of the map
+            run(loop, callback)
+            if PySet_GET_SIZE(stale) and fd in stale:
+                return 0
+    if mask & number(poller, POLLER_WRITE_MASK):
+        handler = PyDict_GetItemWithError(get(poller, POLLER_WRITERS), fd)
+        if handler is not NULL:
+            callback = <object>handler
+            run(loop, callback)
+    return 0
+
+
+cdef int run(loop, handler) except -1:
+    """Call a handler, and write what it has left to be written."""
+    cdef list dirty = <list>get(loop, LOOP_DIRTY)
+    PyErr_CheckSignals()  # see deliver() in path.pyx
+    try:
+        PyObject_CallNoArgs(handler)
+        while PyList_GET_SIZE(dirty):
+            transport = dirty.pop()
+            if is_a(transport, Sending):
+                flush(transport)
+            else:
+                transport.flush()
+    except Exception as exc:
+        loop.report(exc, handler)
+        loop._flush()
+    return 0
+
+
+cdef object sleep(loop, calls, due, limit):
+    """How long the turn may wait for events."""
+    if limit is not None or calls or due or holds(loop, LOOP_STOPPING, True):
+        return loop._sleep(limit)
+    cdef Py_ssize_t tick = number(get(loop, LOOP_WHEEL), WHEEL_NEXT)
+    if tick > LATEST:
+        return None
+    cdef double now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
+    return min(max(0.0, tick / 1000.0 - now), LONGEST)
+
+
+cdef int advance(wheel, double now, due) except -1:
+    """Move the wheel on, and have in *due* what it is time for."""
+    cdef int64_t tick = to_ticks_early(now)
+    cdef int64_t old = number(wheel, WHEEL_NOW)
+    if tick >= old and tick < number(wheel, WHEEL_NEXT) and tick >> 8 == old >> 8:
+        put(wheel, WHEEL_NOW, tick)
+    else:
+        due.extend(wheel.advance(tick))
+    return 0
+
+
+cdef inline int64_t to_ticks_early(double seconds) noexcept:
+    cdef double tick = rint(seconds * 1000)
+    return <int64_t>(tick if tick / 1000 <= seconds else tick - 1)

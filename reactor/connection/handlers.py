@@ -1,0 +1,63 @@
+"""Handlers: what may be given to a connection to be called.
+
+What it is: the checks of protocol objects, and of what makes them, before anything is connected.
+
+What it must not know: what the handlers do, and when they are called.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakSet
+
+from ..base.mistakes import check_called
+from ..protocols.session import State
+from ..protocols.websocket import WebSocketProtocol
+
+__all__ = ["check_factory", "check_protocol"]
+
+#: The handlers of a protocol object.
+HANDLERS = frozenset(name for name in vars(WebSocketProtocol) if name.startswith("on_"))
+
+#: Classes whose handlers were looked at.
+_checked: WeakSet[type[WebSocketProtocol]] = WeakSet()
+
+
+def check_protocol(handlers: object) -> None:
+    """Check that *handlers* can be given to a connection.
+
+    Raises TypeError when it is no WebSocketProtocol, or has a handler that nobody would await;
+    ValueError when it has a connection.
+    """
+    if not isinstance(handlers, WebSocketProtocol):
+        raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
+    if handlers.state is not State.CLOSED:
+        raise ValueError(f"{handlers!r} has a connection already")
+    kind = type(handlers)
+    _check_class(kind)
+    for name in HANDLERS & getattr(handlers, "__dict__", {}).keys():  # assigned to the object
+        check_called(f"{kind.__name__}.{name}", getattr(handlers, name))
+
+
+def _check_class(kind: type[WebSocketProtocol]) -> None:
+    if kind not in _checked:
+        for name in HANDLERS:
+            check_called(f"{kind.__name__}.{name}", getattr(kind, name))
+        _checked.add(kind)
+
+
+def check_factory(factory: object) -> None:
+    """Check that *factory* can be called for a protocol object; TypeError when it cannot."""
+    if isinstance(factory, WebSocketProtocol):
+        name = type(factory).__name__
+        raise TypeError(
+            "protocol must be a class or a function, which is called for every connection, "
+            f"not the object {factory!r} (did you mean the class, {name}?)"
+        )
+    if not callable(factory):
+        raise TypeError(
+            "protocol must be a subclass of WebSocketProtocol, or a function that returns an "
+            f"object of one, not {factory!r}"
+        )
+    if isinstance(factory, type) and issubclass(factory, WebSocketProtocol):
+        _check_class(factory)
+    check_called("protocol", factory)

@@ -1,0 +1,1 @@
+"""A reactor inside of somebody else's event loop."""

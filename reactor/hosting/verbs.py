@@ -1,0 +1,225 @@
+"""The verbs of a dispatcher: what websocket-client asks of the object given as ``dispatcher=``.
+
+What it is: ``signal``, ``abort``, ``read``, ``write``, ``timeout``, ``buffwrite`` and
+``dispatch``, on the event loop, with the meaning that the ``rel`` package gave them. So a
+Reactor can be passed to websocket-client's own WebSocketApp, and drives it.
+
+What it must not know: WebSocket.
+
+How it works. Whoever uses these verbs closes his sockets without a word. So for each descriptor
+the socket is kept that it belonged to, and a descriptor whose socket was closed is forgotten: when
+somebody wants to watch another one of the same number, and before every turn.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..base.marks import calls_user_code
+from ..loop.event_loop import EventLoop
+from ..transports.tls.nested import is_tls
+
+__all__ = ["DispatchingLoop"]
+
+#: Bytes given to a socket at a time.
+CHUNK = 65536
+
+
+class DispatchingLoop(EventLoop):
+    """An event loop that answers to the verbs of a dispatcher. See EventLoop."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._sockets: dict[int, Any] = {}  # descriptor -> whose it was when it was given to us
+        self._writes: dict[int, _BufferedWrite] = {}  # descriptor -> what is left to be written
+
+    def read(self, sock: Any, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *sock* is readable, until it returns a false value.
+
+        *sock* is a socket, or anything with ``fileno()``. Raises OSError for a closed one.
+        """
+        fd = self._take(sock)
+        self.add_reader(fd, self._on_readable, sock, fd, callback, args)
+        if is_tls(sock) and sock.pending():
+            self.call_soon(self._read_pending, sock, fd)
+
+    @calls_user_code
+    def _read_pending(self, sock: Any, fd: int) -> None:
+        """OpenSSL already held bytes when the socket was given to us."""
+        reader = self.poller.readers.get(fd)
+        if reader is not None and self._sockets.get(fd) is sock and _is_open(sock, fd):
+            reader()
+
+    @calls_user_code
+    def _on_readable(
+        self, sock: Any, fd: int, callback: Callable[..., object], args: tuple[Any, ...]
+    ) -> None:
+        again: object = True  # after an exception as well: it is logged, and concerns one message
+        try:
+            again = callback(*args)
+            # OpenSSL may hold bytes that the poller does not see.
+            while again and is_tls(sock) and _is_open(sock, fd):
+                if not sock.pending():
+                    break
+                again = callback(*args)
+        finally:
+            if not again and _is_open(sock, fd):
+                self.remove_reader(fd)
+
+    def write(self, sock: Any, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *sock* is writable, until it returns a false value."""
+        fd = self._take(sock)
+        self.add_writer(fd, self._on_writable, sock, fd, callback, args)
+
+    @calls_user_code
+    def _on_writable(
+        self, sock: Any, fd: int, callback: Callable[..., object], args: tuple[Any, ...]
+    ) -> None:
+        if not callback(*args) and _is_open(sock, fd):
+            self.remove_writer(fd)
+
+    def timeout(self, seconds: float, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` every *seconds*, until it returns a false value."""
+
+        @calls_user_code
+        def on_time() -> None:
+            if callback(*args):
+                self.call_later(seconds, on_time)
+
+        self.call_later(seconds, on_time)
+
+    def buffwrite(
+        self,
+        sock: Any,
+        data: bytes,
+        send: Callable[[Any, Any], int],
+        on_disconnect: Callable[[Exception], object],
+    ) -> None:
+        """Send *data* with ``send(sock, data)``: now what goes out now, the rest when it can.
+
+        Never waits, whatever the mode of the socket is. Any thread: websocket-client sends its
+        pings from another one.
+
+        Parameters:
+            sock: the socket.
+            data: what to send.
+            send: returns how many bytes it has sent.
+            on_disconnect: called with the exception when *send* raises one.
+        """
+        if threading.get_ident() != self.thread_id:
+            self.call_soon_threadsafe(self.buffwrite, sock, data, send, on_disconnect)
+            return
+        fd = self._take(sock)
+        pending = self._writes.get(fd)
+        if pending is not None:
+            pending.data += data
+            return
+        pending = _BufferedWrite(sock, data, send, on_disconnect)
+        if not pending.go_on():
+            self._writes[fd] = pending
+            self.write(sock, self._write_on, fd, pending)
+
+    def _write_on(self, fd: int, pending: _BufferedWrite) -> bool:
+        if not pending.go_on():
+            return True
+        if self._writes.get(fd) is pending:
+            del self._writes[fd]
+        return False
+
+    def dispatch(self) -> None:
+        """Run until :meth:`abort` or :meth:`stop`, or until nothing is left to wait for."""
+        self.run_until_idle()
+
+    def abort(self) -> None:
+        """End :meth:`dispatch`, or run_forever. Any thread."""
+        self.stop()
+
+    # -- sockets that are closed without a word --------------------------------------------
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """See EventLoop."""
+        self._forget_closed(fd)
+        super().add_reader(fd, callback, *args)
+
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """See EventLoop."""
+        self._forget_closed(fd)
+        super().add_writer(fd, callback, *args)
+
+    def _take(self, sock: Any) -> int:
+        """Return the descriptor of *sock*, and keep in mind that it is his."""
+        fd: int = sock.fileno()
+        self._forget_closed(fd)
+        if not self._sockets:
+            self._before_turn = self._forget_all_closed
+        self._sockets[fd] = sock
+        return fd
+
+    def _forget_closed(self, fd: int) -> None:
+        """Forget the socket that had this descriptor, if it was closed."""
+        owner = self._sockets.get(fd)
+        if owner is not None and not _is_open(owner, fd):
+            self.poller.remove(fd)
+            self._writes.pop(fd, None)
+            del self._sockets[fd]
+
+    def _busy(self) -> bool:
+        self._forget_all_closed()
+        return super()._busy()
+
+    def _forget_all_closed(self) -> None:
+        for fd in list(self._sockets):
+            self._forget_closed(fd)
+
+
+def _is_open(sock: Any, fd: int) -> bool:
+    try:
+        return bool(0 <= fd == sock.fileno())
+    except ValueError:  # of a closed file, or a closed epoll object
+        return False
+
+
+class _BufferedWrite:
+    """What is left to be written to one socket."""
+
+    def __init__(
+        self,
+        sock: Any,
+        data: bytes,
+        send: Callable[[Any, Any], int],
+        on_disconnect: Callable[[Exception], object],
+    ) -> None:
+        self.data = bytearray(data)
+        self._sock = sock
+        self._send = send
+        self._on_disconnect = on_disconnect
+
+    @calls_user_code
+    def go_on(self) -> bool:
+        """Send what goes out; return whether that was all, or the end of the connection."""
+        while self.data:
+            try:
+                sent = self._send_at_once(bytes(self.data[:CHUNK]))
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return False
+            except Exception as exc:  # noqa: BLE001 - handed to whoever is concerned
+                self.data.clear()
+                self._on_disconnect(exc)
+                return True
+            if not sent:
+                return False
+            del self.data[:sent]
+        return True
+
+    @calls_user_code
+    def _send_at_once(self, data: bytes) -> int:
+        sock = self._sock
+        timeout = sock.gettimeout()
+        sock.settimeout(0)  # websocket-client's sockets wait, and so would the whole loop
+        try:
+            return self._send(sock, data)
+        finally:
+            sock.settimeout(timeout)

@@ -1,0 +1,1 @@
+"""The event loop: descriptors, timers, calls, coroutines, helper threads; nothing of WebSocket."""

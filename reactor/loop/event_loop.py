@@ -1,0 +1,524 @@
+"""The event loop: descriptors, timers, calls, and the turn that serves them.
+
+What it is: one thread, one poller, one timer wheel. It knows callbacks, nothing else.
+
+What it must not know: transports, WebSocket, what a callback does.
+
+One turn (:meth:`EventLoop.run_once`):
+
+1. **poll**: wait for descriptors, at most until the next timer is due; not at all when calls
+   are queued. The time is read once afterwards and cached for the turn.
+2. **I/O**: call the handler of every ready descriptor. A handler is looked up at the moment
+   it is called, and events of a descriptor that was removed since the poll are dropped.
+3. **timers**: collect all that are due, then run them. A timer that a timer arms is never
+   run in the turn that armed it, so a chain of zero delays cannot starve I/O.
+4. **calls**: run those that were queued when this phase began.
+
+After each callback, whatever it left in ``dirty`` is flushed: several writes to one transport
+by one callback leave the process together.
+
+An exception of a callback is logged and stays with that callback. KeyboardInterrupt and
+SystemExit leave the loop, which can be run again.
+
+Threads: ``call_soon_threadsafe`` and ``stop`` may be called from any thread, and from signal
+handlers; everything else belongs to the thread that runs the loop (in debug mode this is
+checked). They reach the loop through a deque and one byte on a socket pair.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from ..base.marks import calls_user_code
+from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
+from .interrupts import Interrupts
+from .lifetime import Forkable, take_note
+from .poller import Selector, make_poller
+from .share import TurnShare
+
+__all__ = ["EventLoop", "LoopStats"]
+
+logger = logging.getLogger("reactor")
+
+#: The longest sleep: a day. Keeps every timeout within what the kernel's calls accept.
+MAX_SLEEP = 86400.0
+
+
+class Flushable(Protocol):
+    """What may stand in ``EventLoop.dirty``."""
+
+    def flush(self) -> None: ...
+
+
+class Abortable(Protocol):
+    """What may stand in ``EventLoop.lingering``."""
+
+    @property
+    def unsent(self) -> bool: ...
+    def abort(self) -> None: ...
+    def let_go(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class LoopStats:
+    """A snapshot of the loop.
+
+    Attributes:
+        turns: turns since the loop was made.
+        readers, writers: descriptors watched.
+        timers: timers armed.
+        calls: calls queued.
+    """
+
+    turns: int
+    readers: int
+    writers: int
+    timers: int
+    calls: int
+
+
+class EventLoop(Forkable):
+    """One thread's event loop.
+
+    Parameters:
+        selector: an object with the interface of ``selectors.BaseSelector``; default: the
+            best that selectors2 finds on this platform.
+        clock: where time comes from; default: the monotonic clock. Never jumps back.
+        debug: check that methods are called on the loop's thread; default: whether the
+            environment variable REACTOR_DEBUG is set and not empty.
+    """
+
+    # What every message looks at; the rest is in the dict.
+    __slots__ = (
+        "_before_turn",
+        "_calls",
+        "_due",
+        "_interrupted",
+        "_stopping",
+        "_turns",
+        "dirty",
+        "now",
+        "poller",
+        "running",
+        "thread_id",
+        "time",
+        "wheel",
+    )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in EventLoop.__slots__:
+            if name in vars(cls) and not name.startswith("__"):
+                raise TypeError(f"{cls.__name__}.{name} would hide an attribute of the event loop")
+
+    def __init__(
+        self,
+        *,
+        selector: Selector | None = None,
+        clock: Clock | None = None,
+        debug: bool | None = None,
+    ) -> None:
+        self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
+        #: Where time comes from.
+        self.clock: Clock = MonotonicClock() if clock is None else clock
+        #: Returns the time of the loop's clock, in seconds, read now.
+        self.time: Callable[[], float] = self.clock.now
+        #: The time of this turn: read after the poll, cached until the next one.
+        self.now: float = self.time()
+        self.wheel = TimerWheel(to_ticks_early(self.now))
+        self.poller = make_poller(selector)
+        #: Transports that have something to write, flushed after the running callback.
+        self.dirty: list[Flushable] = []
+        #: Transports that are on their way out, with nobody else to look after them.
+        self.lingering: set[Abortable] = set()
+        # Called at the beginning of every turn, if there is something to be called.
+        self._before_turn: Callable[[], object] | None = None
+        #: Runs what computes for long, of many connections at once.
+        self.share = TurnShare()
+        #: How many answers of helper threads are waited for.
+        self.awaited = 0
+        #: The thread that runs the loop; before the first run, the one that made it.
+        self.thread_id = threading.get_ident()
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        #: Timers that are due and have not run: more than none between turns only when
+        #: KeyboardInterrupt or SystemExit has left the loop.
+        self._due: deque[Timer] = deque()
+        self._turns = 0
+        #: Whether run_once or run_forever is going on.
+        self.running = False
+        self._stopping = False  # stop() was called and not yet obeyed
+        self._interrupted = False  # Ctrl-C waits for the end of the turn: see interrupts.py
+        self._closed = False
+        self._forked = False  # this is a child's copy of its parent's loop
+        self._wakeup_reader, self._wakeup_writer = socket.socketpair()
+        self._wakeup_reader.setblocking(False)
+        self._wakeup_writer.setblocking(False)
+        self.poller.add_reader(self._wakeup_reader.fileno(), self._on_wakeup)
+        self._interrupts = Interrupts(self)  # and other signals
+        take_note(self)
+
+    # -- descriptors ---------------------------------------------------------------------
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *fd* is readable; replaces an earlier reader.
+
+        Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
+        """
+        self._check_thread()
+        self.poller.add_reader(fd, partial(callback, *args) if args else callback)
+
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *fd* is writable; replaces an earlier writer.
+
+        Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
+        """
+        self._check_thread()
+        self.poller.add_writer(fd, partial(callback, *args) if args else callback)
+
+    def remove_reader(self, fd: int) -> bool:
+        """Stop watching *fd* for reading; returns whether it was watched.
+
+        A descriptor must be removed before it is closed.
+        """
+        self._check_thread()
+        return self.poller.remove_reader(fd)
+
+    def remove_writer(self, fd: int) -> bool:
+        """Stop watching *fd* for writing; returns whether it was watched."""
+        self._check_thread()
+        return self.poller.remove_writer(fd)
+
+    # -- time ----------------------------------------------------------------------------
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` after *delay* seconds; never earlier.
+
+        Returns the timer, which has ``cancel()``.
+        """
+        if self.debug:
+            self._check_thread()
+        return self.wheel.schedule(to_ticks_late(self.time() + delay), callback, *args)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` when the loop's clock shows *when*; never earlier.
+
+        Returns the timer, which has ``cancel()``.
+        """
+        if self.debug:
+            self._check_thread()
+        return self.wheel.schedule(to_ticks_late(when), callback, *args)
+
+    # -- calls ---------------------------------------------------------------------------
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` in the next batch of calls, in the order of asking."""
+        if self.debug:
+            self._check_thread()
+        self._calls.append((callback, args))
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+        """The same from any thread, or from a signal handler; wakes the loop.
+
+        Raises RuntimeError when the loop is closed.
+        """
+        if self._closed:
+            self._refuse()
+        self._calls.append((callback, args))
+        # On the loop's own thread too: a signal handler or a finalizer can run there when the
+        # turn has already decided how long to sleep.
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        try:
+            self._wakeup_writer.send(b"\0")
+        except BlockingIOError:
+            pass  # the pair is full of wake-ups already
+        except OSError:
+            if not self._closed:
+                raise
+
+    def _on_wakeup(self) -> None:
+        try:
+            self._wakeup_reader.recv(4096)
+        except BlockingIOError:
+            pass
+
+    # -- running -------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
+
+        May be called again afterwards: everything registered is still there. Raises
+        RuntimeError when the loop is running already, or closed.
+        """
+        self._run(self._run_turns, None)
+
+    def run_until_idle(self) -> None:
+        """The same, but return as well when nothing is left to wait for.
+
+        That is: no descriptor is watched, no timer is armed, no call is queued, no answer of a
+        helper thread is waited for.
+        """
+        self._run(self._run_turns, self._busy)
+
+    def _busy(self) -> bool:
+        return bool(
+            self._calls
+            or self._due
+            or self.poller.writers
+            or len(self.poller.readers) > 1  # one is our own
+            or self.awaited
+            or len(self.wheel)  # next_expiry() may be that of a timer that was cancelled
+        )
+
+    @calls_user_code
+    def _run_turns(self, wanted: Callable[[], bool] | None) -> None:
+        self._interrupts.borrow_wakeup(self._wakeup_writer.fileno())
+        try:
+            while not self._stopping and (wanted is None or wanted()):
+                self._turn(None)
+        finally:
+            self._stopping = False
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """Run one turn, waiting at most *timeout* seconds for something to happen.
+
+        None: no limit; 0 or less: do not wait.
+        """
+        self._run(self._turn, timeout)
+
+    def stop(self) -> None:
+        """End :meth:`run_forever` after the running turn. Any thread, any callback.
+
+        Called while the loop does not run, it ends the next run before its first turn.
+        """
+        self._stopping = True
+        self._wake_up()
+
+    def close(self) -> None:
+        """End what lives on the loop, and release everything. Idempotent; not while it runs."""
+        self._check_idle()
+        if self._forked:
+            self._let_go()
+        elif not self._closed:
+            self._run(self._close)
+
+    def _close(self) -> None:
+        try:
+            self._end_all()
+        finally:
+            self._closed = True
+            self.poller.remove(self._wakeup_reader.fileno())
+            self._wakeup_reader.close()
+            self._wakeup_writer.close()
+            self.poller.close()
+            self._calls.clear()
+            self._due.clear()
+            self._interrupts.forget_all()
+
+    def _end_all(self) -> None:
+        """The loop is about to be closed: end what lives on it."""
+        for transport in list(self.lingering):
+            transport.abort()
+
+    @calls_user_code
+    def _run(self, work: Callable[..., object], *args: Any) -> None:
+        """Call *work*, which runs turns: the one way into them."""
+        if self.running:
+            raise RuntimeError("the event loop is running already")
+        if self._closed:
+            self._refuse()
+        self.thread_id = threading.get_ident()
+        try:
+            self.running = True
+            self._interrupts.begin()
+            work(*args)
+        finally:
+            self.running = False
+            self._interrupts.end()
+        if self._interrupted:
+            self._raise_interrupt()  # one that came after the last turn had looked
+
+    def _check_idle(self) -> None:
+        if self.running:
+            raise RuntimeError("the event loop is running")
+
+    def next_timeout(self) -> float | None:
+        """Seconds until the loop has something to do by itself; None: until an event.
+
+        To be asked, not to be overridden: the turn itself does not always ask.
+
+        For another loop that hosts this one: watch :meth:`fileno` for reading, wait no
+        longer than this, then call ``run_once(0)``.
+        """
+        if self._calls or self._due or self.dirty:
+            return 0.0
+        tick = self.wheel.next_expiry()
+        if tick is None:
+            return None
+        return min(max(0.0, tick / 1000 - self.time()), MAX_SLEEP)
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when a turn would find events.
+
+        Raises ValueError when the selector has none (poll, select).
+        """
+        return self.poller.fileno()
+
+    def _turn(self, limit: float | None) -> None:
+        if self._before_turn is not None:
+            self._before_turn()
+        if self.dirty:
+            self._flush()
+        events = self.poller.poll(self._sleep(limit))
+        self.now = self.time()
+        self._turns += 1
+        if events:
+            self._run_handlers(events)
+        self._due.extend(self.wheel.advance(to_ticks_early(self.now)))
+        if self._due:
+            self._run_timers()
+        if self._calls:
+            self._run_calls()
+        if self._interrupted:
+            self._raise_interrupt()
+
+    def _sleep(self, limit: float | None) -> float | None:
+        """How long this turn may wait for events; None: until there is one."""
+        timeout = self.next_timeout()
+        if limit is None:
+            return 0.0 if self._stopping else timeout
+        if timeout is None or limit < timeout:
+            return min(max(0.0, limit), MAX_SLEEP)
+        return timeout
+
+    @calls_user_code
+    def _run_handlers(self, events: Any) -> None:
+        poller = self.poller
+        readers, writers, stale = poller.readers, poller.writers, poller.stale
+        read_mask, write_mask = poller.read_mask, poller.write_mask
+        dirty = self.dirty  # flushed here, without a call, after every handler
+        for fd, mask in events:
+            if stale and fd in stale:
+                continue
+            if mask & read_mask:
+                handler = readers.get(fd)
+                if handler is not None:
+                    try:
+                        handler()
+                        while dirty:
+                            dirty.pop().flush()
+                    except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
+                        self.report(exc, handler)
+                        self._flush()
+                    if stale and fd in stale:
+                        continue
+            if mask & write_mask:
+                handler = writers.get(fd)
+                if handler is not None:
+                    try:
+                        handler()
+                        while dirty:
+                            dirty.pop().flush()
+                    except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
+                        self.report(exc, handler)
+                        self._flush()
+
+    def _run_timers(self) -> None:
+        due = self._due
+        while due:
+            timer = due.popleft()
+            try:
+                timer.fire()
+            except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
+                self.report(exc, timer)
+            if self.dirty:
+                self._flush()
+
+    @calls_user_code
+    def _run_calls(self) -> None:
+        calls = self._calls
+        for _ in range(len(calls)):
+            callback, args = calls.popleft()
+            try:
+                callback(*args)
+            except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
+                self.report(exc, callback)
+            if self.dirty:
+                self._flush()
+
+    def flush_soon(self, transport: Flushable) -> None:
+        """Have *transport* flushed when the running callback is over; at once if none runs."""
+        self.dirty.append(transport)
+        if not self.running:
+            self._flush()
+
+    def _flush(self) -> None:
+        dirty = self.dirty
+        while dirty:
+            transport = dirty.pop()
+            try:
+                transport.flush()
+            except Exception as exc:  # noqa: BLE001 - one transport's trouble is its own
+                self.report(exc, transport)
+
+    def report(self, exc: BaseException, source: object) -> None:
+        """Log the exception of a callback, with its traceback."""
+        logger.error("exception in callback %r", source, exc_info=exc)
+
+    # -- signals -------------------------------------------------------------------------
+
+    def signal(self, signum: int, callback: Callable[..., object] | None, *args: Any) -> None:
+        """Call ``callback(*args)`` on the loop when the process gets a signal.
+
+        Parameters:
+            signum: the signal's number.
+            callback: what to call; None restores the handler that was there before.
+
+        Main thread only (ValueError otherwise: Python handles signals there).
+        """
+        self.check_process()
+        self._interrupts.watch(signum, None if callback is None else partial(callback, *args))
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            self.check_process()
+            raise KeyboardInterrupt
+
+    # -- the rest ------------------------------------------------------------------------
+
+    @property
+    def turns(self) -> int:
+        """How many turns there have been, with this one."""
+        return self._turns
+
+    def stats(self) -> LoopStats:
+        """Return a snapshot of what the loop holds."""
+        return LoopStats(
+            turns=self._turns,
+            readers=len(self.poller.readers) - (not self._closed),  # without the own wake-up
+            writers=len(self.poller.writers),
+            timers=len(self.wheel) + sum(timer.active for timer in self._due),
+            calls=len(self._calls),
+        )
+
+    def _check_thread(self) -> None:
+        if self.debug:
+            self.check_process()
+            if self.running:
+                self._check_owner()
+
+    def _check_owner(self) -> None:
+        if threading.get_ident() != self.thread_id:
+            raise RuntimeError(
+                "called from a thread that does not run the event loop; use call_soon_threadsafe()"
+            )

@@ -1,0 +1,205 @@
+"""The process and its event loops: what becomes of them when it ends, and when it forks.
+
+What it is: the list of the loops that there are; two hooks that Python calls: at the end of the
+interpreter, and in a forked child; and what a loop does then, :class:`Forkable`.
+
+What it must not know: turns, connections.
+
+How it works. Loops are held weakly: the list keeps none of them alive.
+
+*The end.* Threads that are no daemons have ended by then, and daemons still run. Where one of
+these runs a loop, what the program's last lines have handed over to it (``send``, ``close``) would
+be lost with it. So the hook asks each loop whether anything has still to leave, and lets it go on
+until nothing has. A loop that nobody runs any more is given turns for what other threads have
+handed over. All together have :data:`LAST_MOMENT`, whatever their handlers and peers do.
+
+*A fork.* The child has copies of all objects, and shares the kernel's part of them with its
+parent: the sockets, and the set of descriptors that epoll watches. Whatever a child did with its
+copy of a loop, the parent would feel. So each loop is told, before anything else runs in the
+child, that it is a copy; it lets go of what it has for itself, and refuses its use.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from _thread import get_ident
+from collections import deque
+from collections.abc import Callable
+from socket import socket
+from time import monotonic
+from typing import Any, NoReturn
+from weakref import WeakValueDictionary
+
+from ..exceptions import WebSocketForkException
+from ..timers import Timer, TimerWheel
+from .interrupts import Interrupts
+from .poller import Poller
+
+__all__ = ["Forkable", "take_note"]
+
+#: Seconds that all loops together have at the end of the interpreter.
+LAST_MOMENT = 1.0
+
+#: Seconds after which a loop that had still something to send is asked again.
+PAUSE = 0.01
+
+
+class Forkable:
+    """What an event loop does at the end of its process, and in a child that this has forked.
+
+    The base class of EventLoop, whose attributes these are.
+    """
+
+    debug: bool
+    dirty: list[Any]
+    lingering: set[Any]
+    now: float
+    poller: Poller
+    running: bool
+    thread_id: int
+    wheel: TimerWheel
+    _calls: deque[tuple[Callable[..., object], tuple[Any, ...]]]
+    _closed: bool
+    _due: deque[Timer]
+    _forked: bool  # this is a child's copy of its parent's loop
+    _interrupted: bool
+    _interrupts: Interrupts
+    _wakeup_reader: socket
+    _wakeup_writer: socket
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+        """See EventLoop."""
+        raise NotImplementedError
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """See EventLoop."""
+        raise NotImplementedError
+
+    def unsent(self) -> bool:
+        """Whether something has still to leave, or a close that was asked for is not through."""
+        return any(transport.unsent for transport in self.lingering)
+
+    def handed_over(self) -> bool:
+        """Whether other threads have sent or closed something that the loop has not looked at."""
+        return False
+
+    def check_process(self) -> None:
+        """Raise WebSocketForkException in a child that was forked from the loop's process."""
+        if self._forked:
+            raise WebSocketForkException
+
+    def _refuse(self) -> NoReturn:
+        self.check_process()
+        raise RuntimeError("the event loop is closed")
+
+    def forked(self) -> None:
+        """This is a child's copy of the loop: forget everything, and touch nothing of the parent's.
+
+        Called before anything else runs there; even by a handler that has forked, in the middle of
+        a turn, which ends with an error.
+        """
+        if self._closed:
+            return
+        self._forked = self._closed = True
+        self.debug = True  # every call is checked from now on, and refused
+        self.running = False
+        self._interrupted = True
+        self._interrupts.forget_all()
+        self._interrupts.end()
+        self._wakeup_reader.close()
+        self._wakeup_writer.close()
+        self.poller.close()  # closes a descriptor; what the kernel watches is as it was
+        self.dirty.clear()
+        self._due.clear()
+        self.wheel = TimerWheel(self.wheel.now)
+        # A turn that runs its calls has counted them.
+        for place in range(len(self._calls)):
+            self._calls[place] = (_nothing, ())
+
+    def _let_go(self) -> None:
+        """Close the child's copies of the sockets. The connections stay, in the parent."""
+        for transport in self.lingering:
+            transport.let_go()
+        self.lingering.clear()
+
+
+def _nothing() -> None:
+    """What is left of a call in a forked child."""
+
+
+# By id(): to list the values of a dict is one step, in which no other thread can come between.
+_loops: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
+
+
+def take_note(loop: Forkable) -> None:
+    """There is a new event loop in this process."""
+    _loops[id(loop)] = loop
+
+
+def _living() -> list[Forkable]:
+    return [loop for reference in _loops.valuerefs() if (loop := reference()) is not None]
+
+
+# -- the end of the interpreter ------------------------------------------------------------------
+
+
+def _at_exit() -> None:
+    until = monotonic() + LAST_MOMENT
+    try:
+        # First those that nobody runs: one that hangs would take all of the time.
+        for loop in sorted(_living(), key=lambda loop: loop.running):
+            if not loop.running:
+                _run(loop, until)
+            elif loop.thread_id != get_ident():
+                _wait_for(loop, until)
+    except (KeyboardInterrupt, SystemExit):
+        pass  # whoever does not want to wait; or one of the last handlers
+
+
+def _wait_for(loop: Forkable, until: float) -> None:
+    """Wait for a loop that another thread runs."""
+    done = threading.Event()
+
+    def look() -> None:
+        if not loop.unsent():
+            done.set()
+
+    while loop.running and not done.is_set() and monotonic() < until:
+        try:
+            loop.call_soon_threadsafe(look)
+        except RuntimeError:
+            return  # it was closed this moment
+        done.wait(PAUSE)
+
+
+def _run(loop: Forkable, until: float) -> None:
+    """Run a loop that nobody runs, if something has still to leave."""
+    wanted = loop.handed_over() or loop.unsent()
+    while wanted and monotonic() < until:
+        try:
+            loop.run_once(PAUSE)
+        except RuntimeError:
+            return  # it is closed, or somebody runs it after all
+        wanted = loop.unsent()
+
+
+atexit.register(_at_exit)
+
+# -- a forked child ------------------------------------------------------------------------------
+
+
+def _after_fork() -> None:
+    loops = _living()
+    _loops.clear()
+    for loop in loops:
+        loop.forked()
+    # A child of multiprocessing ends without a call of what atexit has; this it does call.
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(_at_exit)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

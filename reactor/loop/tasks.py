@@ -1,0 +1,415 @@
+"""Coroutines without asyncio: a trampoline with two drivers.
+
+What it is: a handful of awaitable steps, and two ways to drive a coroutine that awaits only
+those: :class:`Task` on an event loop, and :func:`run_blocking` in the calling thread. The
+connect pipeline and the server's handshake are written once, in straight lines, and run on
+both.
+
+What it must not know: what the coroutines do.
+
+How it works. An awaitable step yields a small *request* object to the driver; the driver
+sends back the result or throws the exception. There are four requests: wait for file
+descriptors or a point in time, wait for the time to compute for long, call a function on a helper
+thread (helper_threads.py), and tell the time. What wraps the coroutine of somebody else is in
+within.py.
+
+Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
+it holds must be released in ``finally`` or ``except BaseException``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
+from functools import partial
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from ..exceptions import WebSocketTimeoutException
+from ..timers import Clock, MonotonicClock
+from .helper_threads import HelperThreads, helpers
+from .poller import wait_for
+
+if TYPE_CHECKING:
+    from ..timers import Timer
+    from .event_loop import EventLoop
+
+__all__ = ["Guard", "Task", "in_thread", "my_turn", "now", "run_blocking", "sleep", "wait"]
+
+T = TypeVar("T")
+
+
+class Guard(Protocol):
+    """What ends a wait that has become pointless, whatever is waited for. On an event loop only.
+
+    Attributes:
+        fd: the descriptor that is watched; ``look`` is called when it is readable.
+        over: set by ``look`` to end the wait at once, which has no result then.
+    """
+
+    fd: int
+    over: Exception | None
+
+    @property
+    def watching(self) -> bool:
+        """Whether to watch the descriptor."""
+
+    def look(self) -> None:
+        """See what has happened."""
+
+
+class Wait(NamedTuple):
+    """Request: until one of the descriptors is ready, or *until* (clock time) has come."""
+
+    reads: Sequence[int]
+    writes: Sequence[int]
+    until: float | None
+    guard: Guard | None = None
+
+
+class Turn(NamedTuple):
+    """Request: until the loop has time for an expensive step (share.py), or *until* has come."""
+
+    until: float | None
+    begins: bool = False
+
+
+class InThread(NamedTuple):
+    """Request: the result of ``function(*args)``, called on a helper thread."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    until: float | None
+    key: Hashable
+    threads: HelperThreads = helpers
+    guard: Guard | None = None
+
+
+class Now(NamedTuple):
+    """Request: the driver's clock."""
+
+
+Request = Wait | Turn | InThread | Now
+
+_NOW = Now()  # one serves for all
+_START = Now()  # what a task waits for before its first step
+
+
+@coroutine
+def wait(
+    reads: Sequence[int] = (), writes: Sequence[int] = (), until: float | None = None
+) -> Generator[Request, Any, set[int]]:
+    """Wait for descriptors.
+
+    Parameters:
+        reads, writes: descriptors of which one must become readable, or writable.
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+
+    Returns the descriptors that are ready; an empty set when *until* came first.
+    """
+    ready: set[int] = yield Wait(reads, writes, until)
+    return ready
+
+
+@coroutine
+def my_turn(until: float | None = None, begins: bool = False) -> Generator[Request, Any, bool]:
+    """Wait until there is time to compute for a millisecond or so, up to the next step.
+
+    A loop that has many coroutines do so shares them out among its turns: see share.py.
+
+    Parameters:
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+        begins: whether the caller only begins; then those go first who have begun.
+
+    Returns whether there is; False when *until* came first.
+    """
+    granted = yield Turn(until, begins)
+    return bool(granted)
+
+
+@coroutine
+def now() -> Generator[Request, Any, float]:
+    """Return the time of the driver's clock, in seconds."""
+    seconds: float = yield _NOW
+    return seconds
+
+
+async def sleep(seconds: float) -> None:
+    """Wait for a number of seconds."""
+    until = await now() + seconds
+    while await now() < until:
+        await wait(until=until)
+
+
+@coroutine
+def in_thread(
+    function: Callable[..., T],
+    *args: Any,
+    until: float | None = None,
+    key: Hashable = None,
+    threads: HelperThreads = helpers,
+) -> Generator[Request, Any, T]:
+    """Call a function that blocks, on a helper thread.
+
+    Parameters:
+        function, args: what to call. It goes on, unheard, when the caller gives up.
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+        key: calls with the same key that are in flight at the same time share one result.
+        threads: whose thread; default those for the functions of users.
+
+    Returns what the function returns, raises what it raises, and
+    WebSocketTimeoutException at *until*.
+    """
+    result: T = yield InThread(function, args, until, key, threads)
+    return result
+
+
+class Task(Generic[T]):
+    """Drives one coroutine on an event loop.
+
+    Parameters:
+        loop: the event loop. All of this runs on its thread.
+        coroutine: what to run; its first step runs in the loop's next batch of calls.
+        on_done: called once with ``(result, None)`` or ``(None, exception)``; not called
+            after :meth:`cancel`.
+        soon: False: the first step runs when :meth:`start` is called, by somebody whom the loop
+            has called; he need not wait for a turn.
+    """
+
+    __slots__ = ("_coroutine", "_loop", "_on_done", "_timer", "_until", "_waiting_for")
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        coroutine: Coroutine[Request, Any, T],
+        on_done: Callable[[T | None, Exception | None], object],
+        *,
+        soon: bool = True,
+    ) -> None:
+        self._loop = loop
+        self._coroutine = coroutine
+        # None once the task is done or cancelled.
+        self._on_done: Callable[[T | None, Exception | None], object] | None = on_done
+        # Kept from one request to the next: most coroutines have one deadline for all.
+        self._timer: Timer | None = None
+        self._until: float | None = None  # what the timer stands for
+        # The request that is being served: answers to an earlier one come too late. None while
+        # the coroutine runs.
+        self._waiting_for: Request | None = _START
+        if soon:
+            loop.call_soon(self.start)
+
+    @property
+    def done(self) -> bool:
+        """Whether the coroutine has ended or was cancelled."""
+        return self._on_done is None
+
+    def cancel(self) -> None:
+        """Stop the coroutine where it waits. Idempotent; no callback follows."""
+        if self._on_done is None:
+            return
+        self._on_done = None
+        runs = self._waiting_for is None
+        self._abandon()
+        self._clear()
+        self._set_timer(None)
+        if not runs:
+            self._coroutine.close()
+        # Otherwise the coroutine itself has called, however indirectly, and _step closes it.
+
+    def start(self) -> None:
+        """Run the first step, unless the task was cancelled."""
+        if self._on_done is not None:
+            self._waiting_for = None
+            self._step(self._coroutine.send, None)
+
+    def _step(self, resume: Callable[[Any], Request], value: Any) -> None:
+        while True:
+            try:
+                request = resume(value)
+            except StopIteration as stop:
+                result, error = stop.value, None
+                break
+            except Exception as exc:  # noqa: BLE001 - handed to whoever waits for the result
+                result, error = None, exc
+                break
+            except BaseException:
+                self._on_done = None  # KeyboardInterrupt or SystemExit, which leave the loop
+                self._set_timer(None)
+                raise
+            if self._on_done is None:
+                self._coroutine.close()
+                return
+            if isinstance(request, Now):
+                resume, value = self._coroutine.send, self._loop.time()
+                continue
+            if isinstance(request, Turn):
+                self._waiting_for = request
+                if request.until != self._until:
+                    self._set_timer(request.until)
+                granted = partial(self._granted, request)
+                self._loop.share.run(self._loop, granted, request.begins)
+                return
+            try:
+                self._serve(request)
+            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
+                # The poller refused a descriptor, or no thread could be started.
+                self._clear()
+                resume, value = self._coroutine.throw, exc
+                continue
+            return
+        # Not above: StopIteration would be the context of all that the callback raises.
+        self._finish(result, error)
+
+    def _serve(self, request: Wait | InThread) -> None:
+        self._waiting_for = request
+        loop = self._loop  # not its poller: see hosting/verbs.py on sockets closed without a word
+        if request.guard is not None and request.guard.watching:
+            loop.add_reader(request.guard.fd, self._look, request.guard)
+        if isinstance(request, Wait):
+            for fd in request.reads:
+                loop.add_reader(fd, self._ready, fd)
+            for fd in request.writes:
+                loop.add_writer(fd, self._ready, fd)
+        else:
+            loop.awaited += 1
+            request.threads.submit(request, partial(self._answer, request))
+        if request.until != self._until:
+            self._set_timer(request.until)
+
+    def _set_timer(self, until: float | None) -> None:
+        """Have ``_timed_out`` called at *until*, and at no other time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._until = None
+        if until is not None:
+            self._timer = self._loop.call_at(until, self._timed_out)
+            self._until = until
+
+    def _clear(self) -> None:
+        """Forget the request and its descriptors."""
+        request, self._waiting_for = self._waiting_for, None
+        if request is None or isinstance(request, (Now, Turn)):
+            return
+        poller = self._loop.poller
+        if request.guard is not None:
+            poller.remove_reader(request.guard.fd)
+        if isinstance(request, Wait):
+            for fd in request.reads:
+                poller.remove_reader(fd)
+            for fd in request.writes:
+                poller.remove_writer(fd)
+        else:
+            self._loop.awaited -= 1
+
+    def _granted(self, request: Turn) -> None:
+        if self._waiting_for is request:  # it has neither timed out nor been cancelled
+            self._waiting_for = None
+            self._step(self._coroutine.send, True)
+
+    def _ready(self, fd: int) -> None:
+        self._clear()
+        self._step(self._coroutine.send, {fd})
+
+    def _look(self, guard: Guard) -> None:
+        guard.look()
+        if guard.over is not None:
+            self._abandon()
+            self._clear()
+            self._step(self._coroutine.send, None)
+        elif not guard.watching:
+            self._loop.remove_reader(guard.fd)
+
+    def _abandon(self) -> None:
+        """Do not wait for a helper thread any more."""
+        if isinstance(self._waiting_for, InThread):
+            self._waiting_for.threads.abandon(self._waiting_for)
+
+    def _timed_out(self) -> None:
+        self._timer = self._until = None
+        request = self._waiting_for
+        self._abandon()
+        self._clear()
+        if isinstance(request, InThread):
+            name = getattr(request.function, "__name__", "call")
+            self._step(self._coroutine.throw, WebSocketTimeoutException(f"{name} timed out"))
+        else:
+            self._step(self._coroutine.send, set())
+
+    def _answer(self, request: InThread, result: Any, exc: BaseException | None) -> None:
+        """Called on the helper thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._thread_done, request, result, exc)
+        except RuntimeError:
+            pass  # the loop was closed meanwhile: nobody is waiting any more
+
+    def _thread_done(self, request: InThread, result: Any, exc: BaseException | None) -> None:
+        if self._waiting_for is not request:
+            return  # the answer came too late
+        self._clear()
+        if exc is not None:
+            self._step(self._coroutine.throw, exc)
+        else:
+            self._step(self._coroutine.send, result)
+
+    def _finish(self, result: T | None, exc: Exception | None) -> None:
+        self._set_timer(None)
+        on_done, self._on_done = self._on_done, None
+        if on_done is not None:
+            on_done(result, exc)
+
+
+def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = None) -> T:
+    """Drive a coroutine in the calling thread, which blocks meanwhile.
+
+    Parameters:
+        coroutine: what to run.
+        clock: whose time the coroutine sees; default the monotonic clock.
+
+    Returns its result; raises what it raises.
+    """
+    if clock is None:
+        clock = MonotonicClock()
+    resume: Callable[[Any], Request] = coroutine.send
+    value: Any = None
+    try:
+        while True:
+            try:
+                request = resume(value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            try:
+                resume, value = coroutine.send, _serve_blocking(request, clock)
+            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
+                resume, value = coroutine.throw, exc
+    finally:
+        coroutine.close()
+
+
+def _serve_blocking(request: Request, clock: Clock) -> Any:
+    if isinstance(request, Now):
+        return clock.now()
+    if isinstance(request, Turn):
+        return True
+    timeout = None if request.until is None else max(0.0, request.until - clock.now())
+    if isinstance(request, Wait):
+        return wait_for(request.reads, request.writes, timeout)
+    if timeout is None:
+        return request.function(*request.args)
+    answered = threading.Event()
+    answers: list[tuple[Any, BaseException | None]] = []
+
+    def answer(result: Any, exc: BaseException | None) -> None:
+        answers.append((result, exc))
+        answered.set()
+
+    request.threads.submit(request, answer)
+    if not answered.wait(timeout):
+        request.threads.abandon(request)
+        name = getattr(request.function, "__name__", "call")
+        raise WebSocketTimeoutException(f"{name} timed out")
+    result, exc = answers[0]
+    if exc is not None:
+        raise exc
+    return result

@@ -1,0 +1,86 @@
+"""The coroutine of somebody else: under a deadline, and given up when nobody wants its result.
+
+What it is: :func:`within`, through which the steps of such a coroutine pass on their way to the
+driver (tasks.py).
+
+What it must not know: what the coroutine does, and for whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine
+from typing import Any, TypeVar
+
+from ..base.marks import calls_user_code
+from ..exceptions import WebSocketTimeoutException
+from .tasks import Guard, InThread, Now, Request, Turn, Wait
+
+__all__ = ["within"]
+
+T = TypeVar("T")
+
+
+@coroutine
+def within(
+    until: float, awaitable: Awaitable[T], guard: Guard | None = None
+) -> Generator[Request, Any, T]:
+    """Await something of somebody else, who may know of no deadline, under one.
+
+    Parameters:
+        until: point in time (seconds of the driver's clock) at which it is closed.
+        awaitable: a coroutine, for example.
+        guard: asked before every wait, and during all of it; it is closed when that says so.
+
+    Returns its result, raises what it raises, WebSocketTimeoutException at *until*, and what the
+    guard says. Where it awaits what is no step of tasks.py (a future of asyncio, say), TypeError
+    is raised there.
+    """
+    steps = _awaiting(awaitable)
+    resume: Callable[[Any], Any] = steps.send
+    value: Any = None
+    try:
+        while True:
+            try:
+                request = resume(value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            if guard is not None:
+                guard.look()
+                if guard.over is not None:
+                    raise guard.over
+            try:
+                value = yield from _no_later(until, request, guard)
+                resume = steps.send
+            except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
+                resume, value = steps.throw, exc
+            if guard is not None and guard.over is not None:
+                raise guard.over
+            if (yield _NOW) >= until:
+                name = getattr(awaitable, "__name__", "call")
+                raise WebSocketTimeoutException(f"{name} timed out")
+    finally:
+        steps.close()
+
+
+_NOW = Now()
+
+
+@calls_user_code
+async def _awaiting(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Request, Any, Any]:
+    """Have a request served that ends at *until*, if not before."""
+    if isinstance(request, (Wait, InThread)):
+        sooner = until if request.until is None else min(until, request.until)
+        request = request._replace(until=sooner, guard=guard)
+    elif isinstance(request, Turn):
+        request = request._replace(
+            until=until if request.until is None else min(until, request.until)
+        )
+    elif not isinstance(request, Now):
+        raise TypeError(f"only the steps of reactor.tasks can be awaited here, not {request!r}")
+    return (yield request)

@@ -1,0 +1,1 @@
+"""Connections that come in: listening sockets, and who is let in."""

@@ -1,0 +1,379 @@
+"""The server: listening sockets, and the connections that come in.
+
+What it is: the server's side of RFC 6455 section 4.2, on the same loop, session and
+connection as the client's.
+
+What it must not know: what protocol objects do.
+
+How it works. A :class:`Listener` accepts in bounded batches and starts a task for each socket,
+which does TLS and the upgrade under one deadline (pipeline.py); a :class:`ServerConnection` takes
+over from there. When the process has no descriptors left, or ``max_connections`` is reached,
+accepting pauses until a socket is closed (or, for the descriptors, for a moment): the backlog
+waits in the kernel, and nobody is refused for it. A client is counted until its socket is closed,
+which may be later than the end of its connection, or than a refusal. Who connects and says nothing,
+or waits for an async ``process_request``, cannot hold up others: past ``max_handshakes`` of these,
+the oldest goes.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
+from typing import TYPE_CHECKING, Any
+
+from ..base.marks import calls_user_code
+from ..connection.connection import Connection
+from ..connection.handlers import check_protocol
+from ..exceptions import CloseCode, WebSocketException
+from ..loop.tasks import Task
+from ..protocols.frames import OP_CLOSE, serialize
+from ..protocols.http.http11 import parse_again
+from ..protocols.session import Role, State, check_close
+from ..protocols.websocket import WebSocketProtocol
+from .decisions import HTTPResponse
+from .options import ServerOptions
+from .pipeline import Upgraded, accept_upgrade
+
+if TYPE_CHECKING:
+    from ..loop.event_loop import EventLoop
+    from ..protocols.http.http11 import Request
+    from ..timers import Timer
+
+__all__ = ["Listener", "ServerConnection"]
+
+logger = logging.getLogger("reactor")
+
+#: Connections accepted in one turn: enough for a storm, few enough for everybody else.
+ACCEPTS_PER_TURN = 64
+
+#: Seconds to wait when the process has no descriptors left.
+EXHAUSTED_PAUSE = 0.5
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+TOO_MANY = HTTPResponse(429, body="too many connections from your address\n")
+
+
+class _NoPortError(ValueError, AttributeError):
+    """A unix socket has no port; so ``hasattr`` and ``inspect`` know it."""
+
+
+class _Handshake:
+    """A client whose opening handshake is going on."""
+
+    __slots__ = ("address", "sock", "task")
+
+    task: Task[Upgraded | None]
+
+    def __init__(self, sock: socket.socket, address: str | None) -> None:
+        self.sock = sock
+        self.address = address
+
+
+class ServerConnection(Connection):
+    """A connection that a client has opened."""
+
+    __slots__ = ("_address", "_head", "_listener")
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        listener: Listener,
+        protocol: WebSocketProtocol,
+        upgraded: Upgraded,
+        address: str | None,
+    ) -> None:
+        super().__init__(loop, listener.registry, upgraded.options, Role.SERVER)
+        self._listener = listener
+        self._head = upgraded.head
+        self._address = address
+        self.protocol = protocol
+        protocol._connection = self
+
+    @property
+    def url(self) -> str:
+        """The target of the client's request."""
+        # No space is before it but that behind the method (RFC 9112 section 3).
+        return self._head.split(b" ", 2)[1].decode("ascii")
+
+    @property
+    def request(self) -> Request:
+        """The client's request."""
+        # Parsed when somebody asks: a parsed head takes twice to ten times its bytes.
+        return parse_again("request", self._head)
+
+    @property
+    def address(self) -> str | None:
+        """The client's IP address (its network, for IPv6), where connections are counted."""
+        return self._address
+
+    def open(self, upgraded: Upgraded) -> None:
+        """The upgrade is done."""
+        self.subprotocol = upgraded.subprotocol
+        on_open = self.protocol.on_open
+        self._attach(upgraded.sock, upgraded.leftover, on_open, upgraded.agreement)
+
+    def _over(self, code: int, reason: str, error: Exception | None) -> None:
+        try:
+            super()._over(code, reason, error)
+        finally:  # KeyboardInterrupt and SystemExit pass through
+            self._listener.connection_over(self)
+
+    def _when_closed(self) -> Callable[[], object]:
+        return partial(self._listener.leave, self._address)  # which keeps nothing else alive
+
+
+class Listener:
+    """One listening socket. Made by ``Reactor.listen``.
+
+    Parameters:
+        loop: the event loop; everything here belongs to its thread.
+        registry: where connections are listed, see Connection.
+        listeners: where this object is listed while it accepts.
+        sock: bound and listening, non-blocking.
+        factory: returns a protocol object for each connection that is open.
+        options: see ServerOptions.
+        unlink: called when the socket is closed: removes the path of a unix socket.
+
+    Attributes:
+        connections: those that are open.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        registry: set[Connection],
+        listeners: set[Listener],
+        sock: socket.socket,
+        factory: Callable[[], WebSocketProtocol],
+        options: ServerOptions,
+        unlink: Callable[[], object] | None = None,
+    ) -> None:
+        self._unlink = unlink
+        self.sock = sock
+        self._address = sock.getsockname()  # while it is open: the property may be asked later
+        self.registry = registry
+        self.options = options
+        self.connections: set[ServerConnection] = set()
+        self._loop = loop
+        self._factory = factory
+        # In the order in which they came.
+        self._handshakes: dict[_Handshake, None] = {}
+        # Sockets of clients that are not closed: all, and by IP address where that is limited.
+        self._held = 0
+        self._addresses: dict[str, int] = {}
+        self._pause: Timer | None = None
+        self._closed = False
+        self._listeners = listeners
+        listeners.add(self)
+        loop.add_reader(sock.fileno(), self._accept)
+
+    @property
+    def address(self) -> Any:
+        """What the socket is bound to: ``(host, port, ...)``, or a path."""
+        return self._address
+
+    @property
+    def port(self) -> int:
+        """The port that the socket is bound to. ValueError for a unix socket."""
+        if isinstance(self.address, tuple):
+            return int(self.address[1])
+        raise _NoPortError(f"the unix socket {self.address!r} has no port")
+
+    @property
+    def protocols(self) -> list[WebSocketProtocol]:
+        """The protocol objects of the connections that are there; for ``broadcast``."""
+        # list() copies at one stroke: any thread may ask.
+        return [connection.protocol for connection in list(self.connections)]
+
+    # -- accepting -----------------------------------------------------------------------
+
+    @property
+    def _full(self) -> bool:
+        limit = self.options.max_connections
+        return limit is not None and self._held >= limit
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            if self._full:
+                self._loop.remove_reader(self.sock.fileno())
+                return
+            try:
+                sock, address = self.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                if exc.errno not in EXHAUSTED:
+                    raise
+                # The kernel would report the backlog again and again: look away for a while.
+                logger.error("cannot accept a connection: %s", exc)
+                self._loop.remove_reader(self.sock.fileno())
+                self._pause = self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
+                return
+            self._start(sock, address)
+
+    def _resume(self) -> None:
+        self._pause = None
+        if not self._closed and not self._full:
+            self._loop.add_reader(self.sock.fileno(), self._accept)
+
+    def _start(self, sock: socket.socket, peer: Any) -> None:
+        sock.setblocking(False)
+        address = None
+        if sock.family != getattr(socket, "AF_UNIX", None):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            address = _network(peer[0])
+        limit = self.options.max_connections_per_address
+        refusal = None
+        if limit is None:
+            address = None
+        elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
+            if there >= 2 * limit:
+                sock.close()  # to tell it once more would be what it wants
+                return
+            refusal = TOO_MANY
+        self._enter(address)
+        handshake = _Handshake(sock, address)
+        self._handshakes[handshake] = None
+        handshake.task = Task(
+            self._loop,
+            self._upgrade(handshake, refusal),
+            lambda upgraded, error: self._upgraded(upgraded, error, address),
+        )
+        if self._too_many_handshakes:
+            # Not now: the task has not begun, and the request may be there already.
+            self._loop.call_soon(self._drop_oldest)
+
+    @property
+    def _too_many_handshakes(self) -> bool:
+        limit = self.options.max_handshakes
+        return limit is not None and len(self._handshakes) > limit
+
+    def _drop_oldest(self) -> None:
+        while self._too_many_handshakes:
+            logger.info("opening handshake failed: there are more than max_handshakes")
+            self._drop(next(iter(self._handshakes)))
+
+    async def _upgrade(
+        self, handshake: _Handshake, refusal: HTTPResponse | None
+    ) -> Upgraded | None:
+        try:
+            upgraded = await accept_upgrade(handshake.sock, self.options, refusal)
+        finally:
+            self._forget(handshake)
+        if upgraded is not None and self._closed:  # by process_request
+            upgraded.sock.close()
+            return None
+        return upgraded
+
+    def _forget(self, handshake: _Handshake) -> None:
+        """An opening handshake has ended, however. Idempotent."""
+        if handshake in self._handshakes:
+            del self._handshakes[handshake]
+            self.leave(handshake.address)
+
+    def _drop(self, handshake: _Handshake) -> None:
+        """End an opening handshake."""
+        handshake.task.cancel()
+        handshake.sock.close()  # where the task had not begun; with TLS it is another's by now
+        self._forget(handshake)
+
+    @calls_user_code
+    def _upgraded(
+        self, upgraded: Upgraded | None, error: Exception | None, address: str | None
+    ) -> None:
+        if isinstance(error, WebSocketException):
+            logger.info("opening handshake failed: %s", error)
+        elif error is not None:
+            logger.error("exception in an opening handshake", exc_info=error)
+        if upgraded is None:
+            return
+        factory = self._factory if upgraded.protocol is None else upgraded.protocol
+        try:
+            protocol = factory if isinstance(factory, WebSocketProtocol) else factory()
+            check_protocol(protocol)
+        except Exception as exc:
+            logger.error("exception in %r", factory, exc_info=exc)
+            _apologize(upgraded.sock)
+            return
+        except BaseException:  # KeyboardInterrupt and SystemExit pass through
+            upgraded.sock.close()
+            raise
+        connection = ServerConnection(self._loop, self, protocol, upgraded, address)
+        self._enter(address)
+        self.connections.add(connection)
+        connection.open(upgraded)
+
+    def connection_over(self, connection: ServerConnection) -> None:
+        """One of the connections has ended; its socket may linger."""
+        self.connections.discard(connection)
+
+    # -- counting ------------------------------------------------------------------------
+
+    def _enter(self, address: str | None) -> None:
+        self._held += 1
+        if address is not None:
+            self._addresses[address] = self._addresses.get(address, 0) + 1
+
+    def leave(self, address: str | None) -> None:
+        """The socket of a client is closed: there is room again."""
+        self._held -= 1
+        if address is not None:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+        if not self._closed and self._pause is None and self.options.max_connections is not None:
+            self._loop.add_reader(self.sock.fileno(), self._accept)
+
+    # -- ending --------------------------------------------------------------------------
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket, and drop clients whose handshake is not done."""
+        if self._closed:
+            return
+        self._closed = True
+        self._listeners.discard(self)
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.poller.remove(self.sock.fileno())
+        self.sock.close()
+        if self._unlink is not None:
+            self._unlink()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+
+    def let_go(self) -> None:
+        """In a forked child: close its copies of the sockets. The path is the parent's."""
+        self._closed = True
+        self.sock.close()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+
+    def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
+        """Stop accepting, and close all connections, by default with 1001 (going away)."""
+        self.stop_accepting()
+        for connection in list(self.connections):
+            if connection.state is State.OPEN:
+                connection.close(code, reason)
+
+
+def _apologize(sock: socket.socket) -> None:
+    """Close an upgraded connection that nobody will serve, with 1011 (internal error)."""
+    try:
+        sock.send(serialize(OP_CLOSE, check_close(CloseCode.INTERNAL_ERROR), None))
+    except OSError:
+        pass  # the client has gone
+    sock.close()
+
+
+def _network(address: str) -> str:
+    """Return what connections are counted by: one IPv6 client has a whole /64 (RFC 6177)."""
+    if ":" not in address:
+        return address
+    ip = IPv6Address(address.partition("%")[0])
+    return str(ip.ipv4_mapped or IPv6Network((ip, 64), strict=False))

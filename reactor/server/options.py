@@ -1,0 +1,154 @@
+"""The options of ``listen``.
+
+What it is: a frozen dataclass, which adds to those of every connection what is needed to take one.
+
+What it must not know: how a client's request is answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
+from math import inf
+from ssl import SSLContext
+
+from ..base.mistakes import check_called
+from ..connection.options import ConnectionOptions
+from ..protocols.http.answers import build_response
+from ..protocols.http.handshake import HeaderSource, check_subprotocols, normalize_headers
+from ..protocols.http.http11 import Request
+from .decisions import ProcessRequest
+
+__all__ = ["ServerOptions", "plain_origin"]
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*|null")  # RFC 6454 section 7.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(ConnectionOptions):
+    """What ``Reactor.listen`` takes. See also :class:`ConnectionOptions`.
+
+    A function of the user that raises costs one client its connection: it is logged, and the
+    client gets status 500.
+
+    Parameters:
+        ssl: an ``ssl.SSLContext`` for the server's side, or None: no TLS. With ``verify_mode =
+            ssl.CERT_REQUIRED`` clients need a certificate; see ``protocol.sock.getpeercert()``.
+        process_request: a function ``(request, sock)`` that is called with every complete head
+            of a request, before it is looked at: also for what asks for no WebSocket, such as a
+            health check. ``request`` has ``method``, ``target`` and ``headers``; ``sock`` is the
+            socket, for ``getpeername()`` and ``getpeercert()``. Returns None: go on; an
+            HTTPResponse: that is the answer, and the end; or an Accept: go on, with this
+            protocol object, these headers, these options for this client.
+            It runs on the loop, so it must not block. It may be an ``async def`` that awaits
+            the steps of ``reactor.tasks``: ``await in_thread(look_up, token)``; the client waits
+            for at most ``handshake_timeout``.
+        origins: the origins whose scripts may connect (RFC 6455 section 10.2), others get
+            status 403: strings such as "https://app.example", compared without regard to case
+            and to a default port (RFC 6454 sections 4 and 5); regular expressions
+            (``re.compile``), which must match the whole origin, in lower case; None stands for
+            clients that send no Origin, which browsers always do. Default: any origin, or none.
+        subprotocols: names that the server speaks, in order of preference; the first that the
+            client offers is chosen. Or a function ``(request, offered)`` that returns one of the
+            names in ``offered``, or None. Where nothing is chosen the connection opens without a
+            subprotocol; whether to stay is up to the client, and to the protocol object.
+        response_headers: further headers of the answer that accepts: a dict, a list of pairs or
+            of "Name: value" lines, or a function ``(request)`` that returns one.
+        handshake_timeout: seconds that a client has from TCP connection to upgrade.
+        max_handshakes: clients whose opening handshake may be going on: those that have not sent
+            their request, and those that wait for ``process_request``. When there is one more,
+            the one that has taken longest is dropped. None: no limit.
+        max_connections: connections beyond this number wait in the backlog; None: no limit. A
+            connection counts from the TCP connection until its socket is closed.
+        max_connections_per_address: connections from one IP address, counted likewise; further
+            ones get status 429, and beyond twice the number no answer. None: no limit. Clients
+            behind one proxy share its address.
+        backlog: connections that the kernel may hold for us.
+        reuse_port: let other processes listen on the same port; the kernel shares out the
+            clients among them (SO_REUSEPORT).
+        unix_mode: permissions of a unix socket, such as 0o660; None: as the umask says.
+    """
+
+    ssl: SSLContext | None = field(default=None, repr=False)
+    process_request: ProcessRequest | None = None
+    origins: Collection[str | re.Pattern[str] | None] | None = None
+    subprotocols: Sequence[str] | Callable[[Request, tuple[str, ...]], str | None] = ()
+    response_headers: HeaderSource | Callable[[Request], HeaderSource] = field(
+        default=None, repr=False
+    )
+    handshake_timeout: float = 10.0
+    max_handshakes: int | None = 4096
+    max_connections: int | None = None
+    max_connections_per_address: int | None = None
+    backlog: int = 4096
+    reuse_port: bool = False
+    unix_mode: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(
+            "handshake_timeout", lambda value: 0 < value < inf, "greater than 0, and finite"
+        )
+        for name in ("max_handshakes", "max_connections", "max_connections_per_address"):
+            self._check(name, lambda value: value is None or value > 0, "None, or greater than 0")
+        self._check("backlog", lambda value: value >= 0, "0 or greater")
+        self._check(
+            "unix_mode", lambda value: value is None or 0 <= value <= 0o777, "None, or 0 to 0o777"
+        )
+        if self.ssl is not None and not isinstance(self.ssl, SSLContext):
+            raise TypeError(f"ssl must be an ssl.SSLContext, not {type(self.ssl).__name__}")
+        hook = self.process_request
+        if hook is not None and not callable(hook):
+            raise TypeError(f"process_request must be a function, not {type(hook).__name__}")
+        for name in ("subprotocols", "response_headers"):
+            check_called(name, getattr(self, name))
+        if not callable(self.subprotocols):
+            check_subprotocols(self.subprotocols)
+        if not callable(self.response_headers):
+            headers = normalize_headers(self.response_headers)
+            build_response("", headers=headers)  # what it would refuse is an error of the call
+            object.__setattr__(self, "response_headers", headers)
+        _ = self.allowed_origins
+
+    @cached_property
+    def allowed_origins(
+        self,
+    ) -> tuple[frozenset[str | None], tuple[re.Pattern[str], ...]] | None:
+        """The origins that are named, plain, and the patterns; None: all are allowed."""
+        if self.origins is None:
+            return None
+        if isinstance(self.origins, str) or not isinstance(self.origins, Collection):
+            raise TypeError(f"origins is a list of origins, not a {type(self.origins).__name__}")
+        exact: set[str | None] = set()
+        patterns = []
+        for origin in self.origins:
+            if isinstance(origin, re.Pattern) and isinstance(origin.pattern, str):
+                patterns.append(origin)
+            elif origin is None:
+                exact.add(None)
+            elif not isinstance(origin, str):
+                raise TypeError(f"origins has {origin!r}: not a str, re.Pattern of str, or None")
+            elif not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"origins has {origin!r}, which is not scheme://host[:port]")
+            else:
+                exact.add(plain_origin(origin))
+        return frozenset(exact), tuple(patterns)
+
+    @cached_property
+    def changed(self) -> Callable[..., ServerOptions]:
+        """A function that returns these options, but for those that it is given by name.
+
+        The same object for the same ones, as long as there are not too many.
+        """
+        return lru_cache(64)(partial(replace, self))
+
+
+def plain_origin(origin: str) -> str:
+    """Return an origin as browsers write it: in lower case, without a default port."""
+    origin = origin.lower()
+    for scheme, port in (("http://", ":80"), ("https://", ":443")):
+        if origin.startswith(scheme):
+            return origin.removesuffix(port)
+    return origin

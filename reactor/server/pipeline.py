@@ -1,0 +1,264 @@
+"""The server's side of the opening handshake: TLS, request, checks, answer; one coroutine.
+
+What it is: RFC 6455 section 4.2 on an accepted socket, under one deadline. It reads from top to
+bottom what happens to a client until its connection is open, or refused.
+
+What it must not know: who listens, what protocol objects do.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from email.utils import formatdate
+from inspect import isawaitable
+from typing import NamedTuple
+
+from ..base.marks import calls_user_code
+from ..base.printable import printable
+from ..exceptions import (
+    WebSocketException,
+    WebSocketHandshakeException,
+    WebSocketTimeoutException,
+)
+from ..loop.tasks import now, wait
+from ..loop.within import within
+from ..protocols.deflate import Agreement, accept_offers
+from ..protocols.http.answers import RejectedUpgrade, build_response, check_request
+from ..protocols.http.http11 import HeadError, HeadParser, Request
+from ..protocols.websocket import WebSocketProtocol
+from ..transports.exchange import read_more, read_some, write_all
+from ..transports.tls.handshake import accept_tls
+from .admission import check_origin, choose_subprotocol, further_headers
+from .decisions import Accept, HTTPResponse
+from .options import ServerOptions
+
+__all__ = ["Upgraded", "accept_upgrade"]
+
+logger = logging.getLogger("reactor")
+
+CLIENT = "the client"  # what exceptions call it
+
+#: Bytes that a client may send before its upgrade is answered. RFC 6455 section 4.1 has it wait;
+#: one that does not is heard later, but can leave unnoticed once it has sent more than this.
+EARLY = 65536
+
+#: Seconds for which a client that was refused is heard, so that it can read why.
+FAREWELL = 1.0
+
+
+class Upgraded(NamedTuple):
+    """A client whose opening handshake is done.
+
+    Attributes:
+        sock: an ``ssl.SSLSocket`` with TLS.
+        head: the client's request, as it came.
+        leftover: the bytes that came behind it.
+        protocol: what process_request has chosen, see Accept; None: what ``listen`` was given.
+        options: those of this client.
+        subprotocol: the one that was chosen, or None.
+        agreement: what was settled on compression, or None.
+    """
+
+    sock: socket.socket
+    head: bytes
+    leftover: bytes
+    protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None
+    options: ServerOptions
+    subprotocol: str | None
+    agreement: Agreement | None
+
+
+class ClientLeft(WebSocketHandshakeException):
+    """A client has left before its request was answered."""
+
+
+class Waiting:
+    """A client that waits for the answer to its request: a guard (see tasks.py).
+
+    That it leaves ends the wait. What it sends meanwhile is kept.
+
+    Parameters:
+        sock: the client's; an ``ssl.SSLSocket`` with TLS.
+        received: what has come behind the request.
+    """
+
+    __slots__ = ("_sock", "fd", "over", "received")
+
+    def __init__(self, sock: socket.socket, received: bytes) -> None:
+        self._sock = sock
+        self.fd = sock.fileno()
+        self.over: Exception | None = None
+        self.received = received
+
+    @property
+    def watching(self) -> bool:
+        """Whether the client is still listened to."""
+        return self.over is None and len(self.received) < EARLY
+
+    def look(self) -> None:
+        """Read what there is."""
+        try:
+            while self.watching:
+                data = self._sock.recv(EARLY)
+                if not data:
+                    self.over = ClientLeft(f"{CLIENT} has left before its request was answered")
+                self.received += data
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as exc:
+            self.over = ClientLeft(f"{CLIENT} has left before its request was answered: {exc}")
+
+
+async def accept_upgrade(
+    sock: socket.socket, options: ServerOptions, refusal: HTTPResponse | None = None
+) -> Upgraded | None:
+    """Do TLS and the upgrade on an accepted socket.
+
+    Parameters:
+        sock: non-blocking; it is closed unless it is returned.
+        options: see ServerOptions.
+        refusal: an answer that is already certain, whatever the request.
+
+    Returns None when the client has got another answer, as it was meant to. Raises an exception
+    of the tree when the client has left (also while process_request is awaited, which is closed
+    then), was too slow or was rejected.
+    """
+    until = await now() + options.handshake_timeout
+    method = "GET"
+    try:
+        if options.ssl is not None:
+            sock = await accept_tls(sock, options.ssl, until)
+        try:
+            request, parser = await _read_request(sock, options, until)
+            method = request.method
+            outcome = refusal or await _judge(sock, request, parser, options, until)
+        except (RejectedUpgrade, HeadError) as exc:
+            headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
+            await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until)
+            raise
+        if isinstance(outcome, HTTPResponse):
+            logger.debug("%s %s: %d", printable(method), printable(request.target), outcome.status)
+            await _answer(sock, outcome, method, until)
+            sock.close()
+            return None
+        upgraded, answer = outcome
+        await write_all(sock, answer, until, CLIENT)
+    except BaseException:
+        sock.close()
+        raise
+    return upgraded
+
+
+async def _read_request(
+    sock: socket.socket, options: ServerOptions, until: float
+) -> tuple[Request, HeadParser[Request]]:
+    """Return the head of the request, and the parser that has its bytes and those behind it."""
+    parser = HeadParser("request", options.head_limits)
+    data = await read_some(sock, until, CLIENT)
+    while True:
+        if not data:
+            parser.feed_eof()
+        request = parser.feed(data)
+        if request is not None:
+            return request, parser
+        data = await read_more(sock, until, CLIENT)
+
+
+async def _judge(
+    sock: socket.socket,
+    request: Request,
+    parser: HeadParser[Request],
+    options: ServerOptions,
+    until: float,
+) -> HTTPResponse | tuple[Upgraded, bytes]:
+    """Return what is to become of a request: an answer, or an upgrade with its answer.
+
+    Raises RejectedUpgrade. What the functions of the user raise is logged, and 500 to the client.
+    """
+    try:
+        client = Waiting(sock, parser.leftover)
+        decision = await _ask(client, sock, request, options, until)
+        if isinstance(decision, HTTPResponse):
+            return decision
+        if decision.options:
+            options = options.changed(**decision.options)
+        upgrade = check_request(request)
+        check_origin(options, request)
+        subprotocol = choose_subprotocol(options, request, upgrade.subprotocols)
+        headers = [*further_headers(options, request), *decision.headers]
+        extensions, agreement = None, None
+        if options.deflate is not None:
+            extensions, agreement = accept_offers(options.deflate, upgrade.extensions)
+        answer = build_response(upgrade.key, subprotocol, extensions, headers)
+    except (RejectedUpgrade, ClientLeft):
+        raise
+    except WebSocketTimeoutException as exc:
+        logger.warning("process_request for %s: %s", printable(request.target), exc)
+        return HTTPResponse(503, None, "timed out\n")
+    except Exception as exc:  # of the functions of the user, or of what they gave
+        target = printable(request.target)
+        logger.error("exception in the opening handshake for %s", target, exc_info=exc)
+        return HTTPResponse(500, None, "internal error\n")
+    upgraded = Upgraded(
+        sock,
+        parser.raw,
+        client.received,
+        decision.protocol,
+        options,
+        subprotocol,
+        agreement,
+    )
+    return upgraded, answer
+
+
+_AS_EVER = Accept()
+
+
+@calls_user_code
+async def _ask(
+    client: Waiting,
+    sock: socket.socket,
+    request: Request,
+    options: ServerOptions,
+    until: float,
+) -> HTTPResponse | Accept:
+    """Return what process_request says. Raises ClientLeft when nobody waits for it any more."""
+    hook = options.process_request
+    if hook is None:
+        return _AS_EVER
+    decision = hook(request, sock)
+    if isawaitable(decision):
+        decision = await within(until, decision, client)
+    if decision is None:
+        return _AS_EVER
+    if not isinstance(decision, (HTTPResponse, Accept)):
+        raise TypeError(
+            f"process_request must return None, an HTTPResponse or an Accept, not {decision!r}"
+        )
+    return decision
+
+
+async def _answer(sock: socket.socket, response: HTTPResponse, method: str, until: float) -> None:
+    """Send an answer that ends the connection, and let the client read it.
+
+    Closing a socket with unread bytes in it resets the connection, which can destroy the
+    answer on its way: so shut the write side and read until the client has closed.
+    """
+    further = []
+    if response.status >= 400:
+        # RFC 9110 section 6.6.1; and a browser must not take what we quote of it for a page.
+        further = [("Date", formatdate(usegmt=True)), ("X-Content-Type-Options", "nosniff")]
+    try:
+        await write_all(sock, response.to_bytes(method, further), until, CLIENT)
+        until = min(until, await now() + FAREWELL)
+        if not isinstance(sock, ssl.SSLSocket):
+            sock.shutdown(socket.SHUT_WR)
+        # One read a turn, as for everybody else: this client may never stop.
+        while await wait(reads=[sock.fileno()], until=until):
+            if not await read_some(sock, until, CLIENT):
+                break
+    except (WebSocketException, OSError):
+        pass  # the client has gone; why it was refused is logged

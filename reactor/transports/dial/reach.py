@@ -1,0 +1,80 @@
+"""From a host to a connected socket: resolve, then dial, and again where the answer was stale.
+
+What it is: one coroutine, :func:`reach`.
+
+What it must not know: proxies, TLS, HTTP, WebSocket, which driver runs it.
+
+How it works. An answer of the resolver can be older than the truth: a server that has died may be
+somewhere else by now. So when no address of an answer can be connected to, it is forgotten, and
+the next attempt asks again. If it was a remembered one, the system is asked on the spot, and
+what it has not said before is dialled within the same attempt.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from ...exceptions import (
+    WebSocketConnectException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
+from ...loop.tasks import now
+from .race import NO_DESCRIPTORS, dial
+from .resolver import Address, Answer, forget, look_up
+
+__all__ = ["reach"]
+
+
+async def reach(
+    host: str,
+    port: int,
+    *,
+    until: float | None,
+    sockopt: Iterable[tuple[Any, ...]] = (),
+    source_address: tuple[Any, ...] | None = None,
+) -> tuple[socket.socket, Answer]:
+    """Connect to a host.
+
+    Parameters:
+        host, port: see :func:`~.resolver.look_up`.
+        until: point in time (seconds of the driver's clock) at which to give up, or None.
+        sockopt, source_address: see :func:`~.dial.dial`.
+
+    Returns a connected, non-blocking socket, and the answer that led there: to be forgotten if it
+    turns out that nobody speaks there as expected. Raises what look_up and dial raise.
+    """
+    began = await now()
+    failure: WebSocketConnectException | None = None
+    tried: tuple[Address, ...] = ()
+    while True:
+        try:
+            answer = await look_up(host, port, until)
+        except WebSocketException:
+            if failure is None:
+                raise
+            raise failure from None
+        addresses = [address for address in answer.addresses if address not in tried]
+        if failure is not None and not addresses:
+            raise failure
+        try:
+            sock = await dial(
+                addresses,
+                until=until,
+                host_name_for_errors=host,
+                sockopt=sockopt,
+                source_address=source_address,
+            )
+            return sock, answer
+        except WebSocketTimeoutException:
+            forget(answer)
+            raise
+        except WebSocketConnectException as exc:
+            if exc.errno in NO_DESCRIPTORS:  # says nothing about the host
+                raise
+            forget(answer)
+            if answer.found >= began:
+                raise
+            failure, tried = exc, answer.addresses

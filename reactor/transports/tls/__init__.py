@@ -1,0 +1,1 @@
+"""TLS: contexts, the handshake, resumption, and TLS within TLS."""

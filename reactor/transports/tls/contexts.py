@@ -1,0 +1,464 @@
+"""TLS contexts: from ``sslopt`` to an SSLContext, one for all who want the same.
+
+What it is: what is known before there is a connection: what is verified, and how strictly.
+
+What it must not know: sockets, names, addresses, the event loop.
+
+How it works. A context with the CA store of the system costs tens of milliseconds and most of
+a megabyte, so :func:`make_context` makes one per distinct ``sslopt`` and keeps it for the
+whole process. What identifies a context is the content of the options, the environment
+variables that act on them, and age and size of the files they name: a certificate file that
+was renewed gives a new context. Whoever changes one, through ``sock.context`` of a connection that
+has it, changes it for that connection: it is given to nobody else from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, wraps
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from ...base.locks import ProcessLock
+from ...exceptions import WebSocketException, WebSocketTLSOptionException
+from ..dial.names import server_hostname
+
+__all__ = [
+    "for_another_host",
+    "for_proxy",
+    "make_context",
+    "make_server_context",
+    "reason_of",
+    "strictness",
+]
+
+#: RFC 7301: what we speak inside TLS. (WebSocket over HTTP/2 is another protocol, RFC 8441.)
+ALPN_PROTOCOLS = ["http/1.1"]
+
+#: How many contexts make_context keeps.
+MAX_CONTEXTS = 64
+
+#: The methods of a context that change what it does.
+CHANGING_METHODS = (
+    "load_cert_chain",
+    "load_default_certs",
+    "load_dh_params",
+    "load_verify_locations",
+    "set_alpn_protocols",
+    "set_ciphers",
+    "set_default_verify_paths",
+    "set_ecdh_curve",
+    "set_npn_protocols",
+    "set_psk_client_callback",
+    "set_servername_callback",
+)
+
+#: The keys of sslopt that shape the context.
+CONTEXT_KEYS = frozenset(
+    {
+        "ca_cert_path",
+        "ca_certs",
+        "cert_chain",
+        "cert_reqs",
+        "certfile",
+        "check_hostname",
+        "ciphers",
+        "ecdh_curve",
+        "keyfile",
+        "password",
+        "ssl_version",
+    }
+)
+#: The keys that are about one server: its name, and who we are for it.
+OF_ONE_HOST = frozenset({"cert_chain", "certfile", "keyfile", "password", "server_hostname"})
+
+#: The keys that do not: ready-made, or about the single connection.
+OTHER_KEYS = frozenset(
+    {"context", "do_handshake_on_connect", "server_hostname", "suppress_ragged_eofs"}
+)
+
+CA_BUNDLE_VARIABLE = "WEBSOCKET_CLIENT_CA_BUNDLE"
+KEYLOG_VARIABLE = "SSLKEYLOGFILE"
+#: The variables that act on a context; the last two are OpenSSL's own.
+VARIABLES = (CA_BUNDLE_VARIABLE, KEYLOG_VARIABLE, "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+_contexts: OrderedDict[Hashable, _SharedContext] = OrderedDict()
+_SECRET_KEY = os.urandom(16)
+_contexts_lock = ProcessLock(threading.RLock)  # reentrant: a password may be a function of the user
+
+
+def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
+    """Return the client context for *sslopt*. The same content gives the same context.
+
+    By default the certificate and the host name are verified against the CAs of the system,
+    TLS 1.2 is the minimum, and ALPN offers "http/1.1". May be called on any thread; reads
+    files when the context is new.
+
+    Parameters:
+        sslopt: websocket-client's dictionary; a value of None counts as absent. Keys:
+
+            - ``context``: an SSLContext that is returned as it is, whatever else is given
+            - ``ca_certs``, ``ca_cert_path``: file and directory of CAs instead of those of the
+              system. Without them, the environment variable WEBSOCKET_CLIENT_CA_BUNDLE
+            - ``cert_reqs`` (CERT_REQUIRED); CERT_NONE also switches ``check_hostname`` off
+            - ``check_hostname`` (True)
+            - ``certfile``, ``keyfile``, ``password``, or ``cert_chain``, a tuple of the three:
+              the certificate of the client
+            - ``ciphers``, ``ecdh_curve``: names as OpenSSL has them
+            - ``ssl_version`` (PROTOCOL_TLS_CLIENT)
+            - ``server_hostname``: see :func:`~.names.server_hostname`
+            - ``suppress_ragged_eofs``: for :func:`start_tls`
+            - ``do_handshake_on_connect``: accepted without effect
+
+    Raises ValueError for an unknown key, ValueError or TypeError for a ``server_hostname`` that is
+    no name, TypeError for a ``context`` that is none, WebSocketException for CERT_NONE together
+    with ``check_hostname=True``, and WebSocketTLSOptionException naming the key whose file or value
+    OpenSSL refuses.
+    """
+    options = {key: value for key, value in (sslopt or {}).items() if value is not None}
+    unknown = sorted(map(str, options.keys() - CONTEXT_KEYS - OTHER_KEYS))
+    if unknown:
+        raise ValueError(f"sslopt has no key {', '.join(map(repr, unknown))}")
+    server_hostname(options, "")  # what is wrong with it is better known now
+    context = options.get("context")
+    if context is not None:
+        if not isinstance(context, ssl.SSLContext):
+            raise TypeError(f"sslopt['context'] is not an ssl.SSLContext: {context!r}")
+        return context
+
+    options = {key: value for key, value in options.items() if key in CONTEXT_KEYS}
+    variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    identity = _identity(options, variables)
+    with _contexts_lock:
+        shared = _contexts.get(identity)
+        if shared is None or shared.changed:
+            shared = _contexts[identity] = _build_context(options, variables)
+            if len(_contexts) > MAX_CONTEXTS:
+                _contexts.popitem(last=False)
+        _contexts.move_to_end(identity)
+        return shared
+
+
+def make_server_context(
+    certfile: str | os.PathLike[str],
+    keyfile: str | os.PathLike[str] | None = None,
+    password: str | bytes | Callable[[], str | bytes] | None = None,
+) -> ssl.SSLContext:
+    """Return a new context for the listening side: TLS 1.2 or newer, ALPN "http/1.1".
+
+    Parameters:
+        certfile: PEM file with the certificate and its chain.
+        keyfile: PEM file with the private key; None when it is in *certfile*.
+        password: of the private key.
+
+    Raises WebSocketTLSOptionException naming the file that can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _require_tls_1_2(context)
+    context.set_alpn_protocols(ALPN_PROTOCOLS)
+    _load_cert_chain(context, certfile, keyfile, password)
+    return context
+
+
+# --- for another host -------------------------------------------------------------------------
+
+# Copies of contexts that are not ours, each with the strictness of the original at that time.
+_copies: WeakKeyDictionary[ssl.SSLContext, tuple[Hashable, ssl.SSLContext]] = WeakKeyDictionary()
+
+
+def for_another_host(sslopt: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the options of *sslopt* for a server that they were not meant for.
+
+    It is verified in the same way, but by its own name, and is shown no certificate of ours. A
+    ready-made ``context`` may have a certificate loaded, and nobody can take it away or see it: in
+    its place there is a copy, which trusts the CAs that the context has loaded.
+    """
+    options = for_proxy(sslopt)
+    if isinstance(options.get("context"), ssl.SSLContext):
+        options["context"] = _without_certificate(options["context"])
+    return options or None
+
+
+def for_proxy(sslopt: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options of *sslopt* for a proxy: the same, but for a ready-made context."""
+    return {
+        key: value
+        for key, value in (sslopt or {}).items()
+        if value is not None and key not in OF_ONE_HOST
+    }
+
+
+def _without_certificate(context: ssl.SSLContext) -> ssl.SSLContext:
+    now = strictness(context)
+    with _contexts_lock:
+        before, copy = _copies.get(context, (None, None))
+        if copy is None or before != now:
+            copy = _copy(context)
+            _copies[context] = now, copy
+        return copy
+
+
+def _copy(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return a context that is as strict; what it lacks (a CRL) makes it refuse, not trust."""
+    copy = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    copy.check_hostname = False
+    copy.verify_mode = context.verify_mode
+    copy.check_hostname = context.check_hostname
+    copy.verify_flags = context.verify_flags
+    copy.options = context.options
+    copy.minimum_version = context.minimum_version
+    copy.maximum_version = context.maximum_version
+    names = ":".join(cipher["name"] for cipher in context.get_ciphers())
+    copy.set_ciphers(f"{names}:@SECLEVEL={context.security_level}")
+    copy.set_alpn_protocols(ALPN_PROTOCOLS)
+    if ssl.HAS_NEVER_CHECK_COMMON_NAME:
+        copy.hostname_checks_common_name = context.hostname_checks_common_name
+    authorities = b"".join(context.get_ca_certs(binary_form=True))
+    if authorities:
+        copy.load_verify_locations(cadata=authorities)
+    elif context.verify_mode != ssl.CERT_NONE:
+        copy.load_default_certs()  # those of a folder are loaded when a certificate needs them
+    return copy
+
+
+def strictness(context: ssl.SSLContext) -> Hashable:
+    """Return how strictly a context verifies, in a form that can be compared."""
+    return (
+        context.verify_mode,
+        context.verify_flags,
+        context.check_hostname,
+        context.hostname_checks_common_name,
+        context.minimum_version,
+        context.maximum_version,
+        context.options,
+        context.security_level,
+        # Certificates and CRLs can be added to a context, but not taken away.
+        tuple(context.cert_store_stats().values()),
+    )
+
+
+# --- the identity of a context ----------------------------------------------------------------
+
+
+class _ById:
+    """Stands for a value that can't be hashed, and keeps it alive so its id stays its own."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _identity(options: Mapping[str, Any], variables: Mapping[str, str]) -> Hashable:
+    """Return what distinguishes the context of these options from others."""
+    chain = options.get("cert_chain")
+    paths = [options.get(key) for key in ("ca_certs", "ca_cert_path", "certfile", "keyfile")]
+    paths += list(chain)[:2] if isinstance(chain, (list, tuple)) else []
+    paths += [value for name, value in variables.items() if name != KEYLOG_VARIABLE]
+    if isinstance(chain, (list, tuple)) and len(chain) == 3:
+        options = {**options, "cert_chain": (*chain[:2], _secret(chain[2]))}
+    if "password" in options:
+        options = {**options, "password": _secret(options["password"])}
+    return (
+        frozenset((key, _hashable(value)) for key, value in options.items()),
+        frozenset(variables.items()),
+        tuple(_file_stamp(path) for path in paths),
+    )
+
+
+def _hashable(value: object) -> Hashable:
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_hashable, value))
+    if isinstance(value, bytearray):
+        return bytes(value)
+    try:
+        hash(value)
+    except TypeError:
+        return _ById(value)
+    return type(value), value  # the type, because b"" == "" warns under python -b
+
+
+def _secret(value: object) -> object:
+    """Return what stands for a password: it is not kept where memory is looked at or dumped."""
+    if isinstance(value, str):
+        value = value.encode(errors="surrogatepass")
+    if isinstance(value, (bytes, bytearray)):
+        return blake2b(value, key=_SECRET_KEY).digest()
+    return value  # a function that gives it
+
+
+def _file_stamp(path: Any) -> Hashable:
+    """Return what changes when the file is replaced; None where there is no file."""
+    try:
+        status = os.stat(path)
+    except (OSError, TypeError, ValueError):
+        return None  # _build_context reports it
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+# --- making a context -------------------------------------------------------------------------
+
+
+class _Shared:
+    """What a context that many connections have is beside an SSLContext: it knows of changes.
+
+    Attributes:
+        changed: whether it is no longer as :meth:`settle` found it.
+    """
+
+    changed: bool
+
+    def settle(self) -> None:
+        """It is complete now, and not to be changed any more."""
+        self.__dict__["changed"] = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.__dict__["changed"] = True
+        super().__setattr__(name, value)
+
+
+def _noting(name: str) -> Callable[..., object]:
+    """Return the method of this name, as one that notes that it was called."""
+
+    @wraps(getattr(ssl.SSLContext, name))
+    def changing(self: _Shared, *args: Any, **kwargs: Any) -> object:
+        self.__dict__["changed"] = True
+        return getattr(super(_Shared, self), name)(*args, **kwargs)
+
+    return changing
+
+
+for _name in CHANGING_METHODS:
+    if hasattr(ssl.SSLContext, _name):
+        setattr(_Shared, _name, _noting(_name))
+
+
+@lru_cache(maxsize=4)
+def _shared_kind(base: type[ssl.SSLContext]) -> Callable[[int], _SharedContext]:
+    """Return the class of contexts that know of changes; *base* is that of the ssl module now.
+
+    eventlet and gevent put another one in its place, and those of before do not work any more.
+    """
+    return type("SharedContext", (_Shared, base), {})
+
+
+if TYPE_CHECKING:
+
+    class _SharedContext(_Shared, ssl.SSLContext):
+        """What _shared_kind() makes."""
+
+
+def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> _SharedContext:
+    cert_reqs = options.get("cert_reqs", ssl.CERT_REQUIRED)
+    check_hostname = options.get("check_hostname", cert_reqs != ssl.CERT_NONE)
+    if check_hostname and cert_reqs == ssl.CERT_NONE:
+        raise WebSocketException(
+            "sslopt: check_hostname=True needs a verified certificate, but cert_reqs is CERT_NONE"
+        )
+    version = options.get("ssl_version", ssl.PROTOCOL_TLS_CLIENT)
+    with _naming("sslopt['ssl_version']"):
+        context = _shared_kind(ssl.SSLContext)(version)
+    # The other values of ssl_version name exactly one version, which then is what is wanted.
+    if version in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS):
+        _require_tls_1_2(context)
+    context.set_alpn_protocols(ALPN_PROTOCOLS)
+    context.check_hostname = False  # in this order: it forbids CERT_NONE, and needs more than that
+    with _naming("sslopt['cert_reqs']"):
+        context.verify_mode = cert_reqs
+    context.check_hostname = bool(check_hostname)
+    if ssl.HAS_NEVER_CHECK_COMMON_NAME:
+        # RFC 9525 section 2: a name stands in subjectAltName, or nowhere.
+        context.hostname_checks_common_name = False
+    if cert_reqs != ssl.CERT_NONE:
+        _load_authorities(context, options, variables)
+    _load_client_certificate(context, options)
+    if "ciphers" in options:
+        with _naming("sslopt['ciphers']"):
+            context.set_ciphers(options["ciphers"])
+    if "ecdh_curve" in options:
+        with _naming("sslopt['ecdh_curve']"):
+            context.set_ecdh_curve(options["ecdh_curve"])
+    if KEYLOG_VARIABLE in variables and not sys.flags.ignore_environment:
+        with _naming(f"{KEYLOG_VARIABLE}={variables[KEYLOG_VARIABLE]}"):
+            context.keylog_filename = variables[KEYLOG_VARIABLE]
+    context.settle()
+    return context
+
+
+def _require_tls_1_2(context: ssl.SSLContext) -> None:
+    """Refuse what RFC 8996 has buried, but never lower a stricter setting of the system."""
+    if context.minimum_version < ssl.TLSVersion.TLSv1_2:
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+
+
+def _load_authorities(
+    context: ssl.SSLContext, options: Mapping[str, Any], variables: Mapping[str, str]
+) -> None:
+    file, directory = options.get("ca_certs"), options.get("ca_cert_path")
+    bundle = variables.get(CA_BUNDLE_VARIABLE)
+    if file is not None or directory is not None:
+        with _naming(f"sslopt: ca_certs={file!r}, ca_cert_path={directory!r}"):
+            context.load_verify_locations(cafile=file, capath=directory)
+    elif bundle is not None:
+        with _naming(f"{CA_BUNDLE_VARIABLE}={bundle}"):
+            if os.path.isdir(bundle):
+                context.load_verify_locations(capath=bundle)
+            else:
+                context.load_verify_locations(cafile=bundle)
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+
+
+def _load_client_certificate(context: ssl.SSLContext, options: Mapping[str, Any]) -> None:
+    if "certfile" in options:
+        _load_cert_chain(
+            context, options["certfile"], options.get("keyfile"), options.get("password")
+        )
+    elif "keyfile" in options:
+        raise WebSocketTLSOptionException(None, "sslopt has a keyfile, but no certfile")
+    if "cert_chain" in options:
+        chain = options["cert_chain"]
+        if not isinstance(chain, (tuple, list)) or len(chain) != 3:
+            # What it holds is not shown: one of them may be the password.
+            raise ValueError("cert_chain must be a tuple/list of (certfile, keyfile, password)")
+        _load_cert_chain(context, *chain)
+
+
+def _load_cert_chain(context: ssl.SSLContext, certfile: Any, keyfile: Any, password: Any) -> None:
+    def no_password() -> str:
+        # Without this OpenSSL asks on the terminal, and the whole process stands still.
+        raise ValueError("the private key is encrypted, and there is no password")
+
+    with _naming(f"certfile {certfile!r}, keyfile {keyfile!r}"):
+        context.load_cert_chain(certfile, keyfile, no_password if password is None else password)
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Turn what ssl raises into an exception of ours that names the option at fault."""
+    try:
+        yield
+    except (OSError, TypeError, ValueError) as exc:
+        number = exc.errno if isinstance(exc, OSError) else None
+        raise WebSocketTLSOptionException(number, f"{what}: {reason_of(exc)}") from exc
+
+
+def reason_of(exc: Exception) -> str:
+    """Return what went wrong in words, without OpenSSL's file names and line numbers."""
+    code = getattr(exc, "reason", None) if isinstance(exc, ssl.SSLError) else None
+    if code:
+        return str(code).replace("_", " ").lower()
+    return getattr(exc, "strerror", None) or str(exc)
