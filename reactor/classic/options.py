@@ -180,9 +180,9 @@ def _current_header(app: Any) -> Any:
     return header_as_utf8(app.header() if callable(app.header) else app.header)
 
 
-def _header_of_attempt(app: Any, proxy: tuple[str | None, int | str | None]) -> Any:
+def _header_of_attempt(app: Any, proxy_host: str | None, proxy_port: int | str | None) -> Any:
     """The same, or what :func:`check_proxy` raises: that is an error of the attempt."""
-    check_proxy(app.url, *proxy)
+    check_proxy(app.url, proxy_host, proxy_port)
     return _current_header(app)
 
 
@@ -208,7 +208,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
     if isinstance(reconnect, bool):  # with websocket-client, True is one second
         reconnect = int(reconnect)
     return ClientOptions(
-        header=partial(_current_header, app, (given["http_proxy_host"], given["http_proxy_port"])),
+        header=partial(_header_of_attempt, app, given["http_proxy_host"], given["http_proxy_port"]),
         cookie=partial(_current_cookie, app),
         origin=text_as_utf8(given["origin"]),
         host=text_as_utf8(given["host"]),
