@@ -164,8 +164,8 @@ class WebSocketApp:
             data: str (sent as UTF-8) or bytes.
             opcode: of the frame; text by default, whatever the type of *data* is.
 
-        Raises WebSocketConnectionClosedException("Connection is already closed."), ValueError
-        for an opcode that does not exist, TypeError for other data.
+        Raises WebSocketConnectionClosedException, ValueError for an opcode that does not exist,
+        TypeError for other data.
         """
         sock = self.sock  # another thread may set it to None
         if not sock or sock.send(data, opcode) == 0:

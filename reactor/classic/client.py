@@ -187,7 +187,8 @@ class WebSocket(ClientSocket):
         if "timeout" in options:
             check_timeout(options["timeout"])
             self.sock_opt.timeout = options["timeout"]
-        self.shutdown()
+        if self.sock is not None:
+            self.shutdown()
         self.handshake_response = self.close_frame = None
         given = options.get("socket")
         timeout = self.sock_opt.timeout

@@ -486,3 +486,16 @@ def test_an_async_callback_is_called_and_not_awaited(library: Any) -> None:
         with pytest.warns(RuntimeWarning, match="on_message' was never awaited"):
             recorded.run()
     assert recorded.names == ["error", "close"]
+
+
+def test_sending_when_there_is_no_connection(library: Any) -> None:
+    seen: list[str] = []
+
+    def send(app: Any, *_args: Any) -> None:
+        with pytest.raises(library.WebSocketConnectionClosedException) as caught:
+            app.send("hello")
+        seen.append(str(caught.value))
+
+    app = library.WebSocketApp("ws://127.0.0.1:1/", on_error=send, on_close=send)
+    app.run_forever()
+    assert seen == ["socket is already closed.", "Connection is already closed."]
