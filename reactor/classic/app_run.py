@@ -37,7 +37,7 @@ from .client_socket import log_close_status
 from .errors import public
 from .frame import ABNF
 from .options import parse_url
-from .trace import debug, error, info, isEnabledForTrace, logger
+from .tracing import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
     from ..protocols.deflate import Agreement
@@ -90,7 +90,9 @@ class Run:
         self.sees_all = sees_all(app)
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
-        self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
+        self.connection = AppConnection(
+            loop, loop.connections, self._url, Bridge(self), options, loop.gate
+        )
         self.connection.app = app
         app.sock = AppSocket(self.connection)
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..base.marks import calls_user_code
 from ..base.printable import printable
 from ..connection.errorlog import ErrorLog
-from .trace import logger
+from .tracing import logger
 
 if TYPE_CHECKING:
     from .app import WebSocketApp

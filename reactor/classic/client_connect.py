@@ -27,7 +27,7 @@ from .options import (
     text_as_utf8,
     tls_options,
 )
-from .trace import debug
+from .tracing import debug
 from .watch import ClassicWatch, text_of
 
 __all__ = ["handshake_response", "headers_of", "note_unknown", "open_connection"]

@@ -24,7 +24,7 @@ from ..transports.proxy import KINDS
 from ..transports.tls.contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
 from .socks_errors import as_of_socks
-from .trace import debug
+from .tracing import debug
 from .watch import ClassicWatch
 
 __all__ = [
