@@ -7,6 +7,8 @@ logs and pickles name ``websocket._exceptions``, and each package reads what the
 # ruff: noqa: F401
 
 import copyreg as _copyreg
+from functools import wraps as _wraps
+from inspect import unwrap as _unwrap
 from typing import Any, Optional  # two leaks of its, in "from websocket import *" as well
 
 from reactor.exceptions import (
@@ -31,13 +33,15 @@ _KINDS = (
     WebSocketTimeoutException,
 )
 
-_reduce = WebSocketException.__reduce__
+_reduce = _unwrap(WebSocketException.__reduce__)  # importlib.reload() finds the other one there
 
 
+@_wraps(_reduce)
 def _reduce_for_both(exc: WebSocketException) -> tuple[Any, ...]:
     """Pickle what websocket-client has, too, without a name that it has not."""
     if type(exc) not in _KINDS:
-        return _reduce(exc)
+        reduced: tuple[Any, ...] = _reduce(exc)
+        return reduced
     return _copyreg.__newobj__, (type(exc), *exc.args), vars(exc)  # type: ignore[attr-defined]
 
 

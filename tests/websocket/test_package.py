@@ -202,7 +202,8 @@ print(pickle.dumps(refusal).hex())
 
 def test_other_exceptions_of_ours_are_pickled_as_ever() -> None:
     code = """
-import pickle, websocket
+import importlib, pickle, websocket
+importlib.reload(websocket._exceptions)
 class Own(websocket.WebSocketException): pass
 lost = reactor.exceptions.WebSocketConnectionLostException("gone", 104)
 for exc in (lost, Own("own")):
