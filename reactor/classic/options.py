@@ -88,11 +88,9 @@ def check_proxy(url: Any, host: str | None, port: int | str | None) -> None:
 
 
 def _heeds_environment(secure: bool) -> bool:
-    """Whether a proxy of the environment counts: not without a scheme, and not all_proxy."""
+    """Whether a proxy of the environment counts: websocket-client finds none without a scheme."""
     value = proxy_variable(secure)
-    if not value:
-        return not any(map(os.environ.get, ("all_proxy", "ALL_PROXY")))
-    return "//" in value
+    return not value or "//" in value
 
 
 def proxy_options(
