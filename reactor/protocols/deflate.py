@@ -77,7 +77,7 @@ class Deflate:
     The default asks for nothing: a client offers what browsers offer, and what every server
     has therefore seen; a server agrees to what is asked of it.
 
-    Parameters:
+    Args:
         server_no_context_takeover: the server's messages do not refer to earlier ones. A client
             that sets it needs no memory between messages to receive.
         client_no_context_takeover: the client's messages do not.
@@ -238,7 +238,7 @@ def accept_offers(
 ) -> tuple[str, Agreement] | tuple[None, None]:
     """Choose among a client's offers: the first that can be accepted (RFC 7692 section 5).
 
-    Parameters:
+    Args:
         config: what the server wants.
         offers: elements of Sec-WebSocket-Extensions.
 
@@ -279,7 +279,7 @@ def accept_offers(
 def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None:
     """Check a server's answer to :meth:`Deflate.offer` (RFC 7692 section 7.1).
 
-    Parameters:
+    Args:
         config: what was offered.
         extensions: elements of the answer's Sec-WebSocket-Extensions.
 
@@ -349,7 +349,7 @@ def compress_alone(agreement: Agreement, data: bytes) -> bytes:
 class Compression:
     """Compresses and inflates the messages of one connection.
 
-    Parameters:
+    Args:
         agreement: of the opening handshake.
 
     Attributes:
@@ -374,7 +374,7 @@ class Compression:
     def compress_fragment(self, data: bytes, last: bool) -> bytes:
         """Compress the next fragment of a message.
 
-        Parameters:
+        Args:
             data: the fragment.
             last: whether the message ends with it.
         """
@@ -397,7 +397,7 @@ class Compression:
     ) -> bytes:
         """Inflate a piece of a message (section 7.2.2).
 
-        Parameters:
+        Args:
             data: the next bytes of the message's payload.
             last: whether they are its last ones.
             room: bytes that may still come out of the message.

@@ -114,7 +114,7 @@ if hasattr(os, "register_at_fork"):
 def check_mask(key: str | bytes) -> bytes:
     """Return a masking key that a user's function gave, as bytes.
 
-    Parameters:
+    Args:
         key: four bytes, or four characters up to U+00FF.
 
     Raises ValueError for a key of another length, or with other characters, TypeError for what
@@ -157,7 +157,7 @@ def serialize(
 ) -> bytes:
     """Return the frame with this payload (RFC 6455 section 5.2).
 
-    Parameters:
+    Args:
         opcode: 0 to 15.
         payload: the application data, unmasked; a str goes out as UTF-8.
         mask: the masking key; None for an unmasked frame, which only servers send (5.1).
@@ -186,7 +186,7 @@ def parse_messages(
 ) -> int:
     """Take whole, unfragmented messages off the buffer.
 
-    Parameters:
+    Args:
         data: the buffer.
         pos: where to begin in it.
         messages: the messages are appended here: str for text, bytes for binary.
@@ -253,7 +253,7 @@ def parse_messages(
 def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: int) -> int:
     """Take whole pings and pongs off the buffer. Else as :func:`parse_messages`.
 
-    Parameters:
+    Args:
         events: a Ping or Pong is appended for each.
     """
     end = len(data)

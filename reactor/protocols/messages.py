@@ -108,7 +108,7 @@ def decoded_size(data: bytes) -> int:
 def check_decoded_size(data: bytes, limit: int) -> None:
     """Raise WebSocketMessageTooBigException for a text that takes too much memory as a str.
 
-    Parameters:
+    Args:
         data: the text in UTF-8, of at most *limit* bytes.
         limit: max_message_size. LARGE_TEXT is allowed in any case.
     """
@@ -128,7 +128,7 @@ def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:
 class MessageAssembler:
     """Puts one message after the other together.
 
-    Parameters:
+    Args:
         limits: what a message may be.
         decode_text: False: texts stay bytes, whatever they are.
 
@@ -195,7 +195,7 @@ class MessageAssembler:
     def begin_frame(self, opcode: int, length: int, compression: Compression | None = None) -> None:
         """Announce a data frame.
 
-        Parameters:
+        Args:
             opcode: of the frame.
             length: of its payload, in bytes.
             compression: inflates the message, if this frame begins a compressed one.
@@ -227,7 +227,7 @@ class MessageAssembler:
     def add(self, piece: bytes, last: bool, most: int = sys.maxsize) -> bytes:
         """Take a piece of the announced frame's payload, unmasked.
 
-        Parameters:
+        Args:
             piece: the next bytes.
             last: whether they are the last of the message.
             most: of a compressed message, about as much comes out of this call; ``unconsumed``

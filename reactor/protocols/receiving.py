@@ -49,7 +49,7 @@ FRAME_ALONE = 4
 class Receiving:
     """See the module. Parameters and attributes: see WebSocketSession.
 
-    Parameters:
+    Args:
         masked: whether the peer's frames must be masked (RFC 6455 section 5.1).
         lenient: either way will do, and a length need not be in its shortest form. Such frames are
             not taken in a run.
@@ -121,7 +121,7 @@ class Receiving:
         What one call returns is bounded. If there is more in what came, ``unfinished`` is true
         afterwards, and ``receive(b"")`` goes on.
 
-        Parameters:
+        Args:
             data: the bytes; they follow on what has come before.
             events: what was taken off the same read already. This list is continued, and returned.
         """

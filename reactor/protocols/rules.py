@@ -34,7 +34,7 @@ RSV1: Final = 4
 def check_close(code: int, reason: str | bytes = "") -> bytes:
     """Return the payload of a close frame (RFC 6455 section 5.5.1).
 
-    Parameters:
+    Args:
         code: 1000-1003, 1007-1014 or 3000-4999; 1005 for a frame without code and reason.
         reason: at most 123 bytes of UTF-8.
 
@@ -85,7 +85,7 @@ def parse_close(payload: bytes) -> Close:
 def check_header(header: FrameHeader, masked: bool | None, compression: bool) -> None:
     """Check a frame that came.
 
-    Parameters:
+    Args:
         header: of the frame.
         masked: whether it must be masked: whether it comes from a client. None: either way will
             do, and a length need not be in its shortest form.

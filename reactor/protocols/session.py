@@ -91,7 +91,7 @@ DEFAULT_LIMITS = MessageLimits()
 class WebSocketSession(Receiving):
     """One end of a WebSocket connection.
 
-    Parameters:
+    Args:
         role: client or server.
         limits: what the peer may send.
         decode_text: False: a text message comes as Data with its bytes, whatever they are.
@@ -212,7 +212,7 @@ class WebSocketSession(Receiving):
     ) -> int:
         """Send a message in one frame: text for str, binary for the others.
 
-        Parameters:
+        Args:
             message: the message.
             compress: whether to compress it, where that was agreed; None: if it is as long as
                 the agreement's threshold.
@@ -240,7 +240,7 @@ class WebSocketSession(Receiving):
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
         """Send a message whose payload is given as bytes. Else as :meth:`send`.
 
-        Parameters:
+        Args:
             opcode: OP_TEXT or OP_BINARY.
             payload: in UTF-8, for a text.
         """
@@ -256,7 +256,7 @@ class WebSocketSession(Receiving):
     ) -> int:
         """Send the next fragment of a message; the first one begins it.
 
-        Parameters:
+        Args:
             data: all of a message's fragments are str (text), or none is.
             fin: whether the message ends with this fragment.
             compress: whether to compress the message; only the first fragment's counts.

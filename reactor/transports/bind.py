@@ -22,7 +22,7 @@ __all__ = ["bind_tcp", "bind_unix"]
 def bind_tcp(host: str | None, port: int, reuse_port: bool = False) -> socket.socket:
     """Return a socket that is bound to an interface.
 
-    Parameters:
+    Args:
         host: address or name; None: all interfaces, IPv4 and, where possible, IPv6.
         port: 0 lets the system choose.
         reuse_port: let other processes bind to the same port.
@@ -49,7 +49,7 @@ def bind_unix(
 
     A socket at the path that nobody listens on any more is replaced.
 
-    Parameters:
+    Args:
         path: in the file system; or abstract, with "\\0" as its first character (Linux).
         mode: permissions of the path; None: as the umask says. Nobody can connect before they
             are set.

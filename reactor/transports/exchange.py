@@ -177,7 +177,7 @@ async def read_response(
 ) -> tuple[Response, HeadParser[Response]]:
     """Return the final response's head, and the parser that has its bytes and those behind it.
 
-    Parameters:
+    Args:
         limits: how large a head may be.
         data: what has already been read.
         sent: what send_request() returned.

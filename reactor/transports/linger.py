@@ -24,7 +24,7 @@ class Linger:
     The close frame may still be queued, and the peer may still be sending: the socket is
     closed when both are through, after *timeout* seconds, or with the loop.
 
-    Parameters:
+    Args:
         loop: the event loop.
         stream: the stream.
         timeout: seconds.

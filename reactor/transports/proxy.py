@@ -65,7 +65,7 @@ _MAX_SOCKS5_CREDENTIAL = 255
 class Proxy:
     """Where a proxy is, and how to speak to it.
 
-    Parameters:
+    Args:
         kind: "http", "https", "socks4", "socks4a", "socks5" or "socks5h".
         host: name or address, an IPv6 address without brackets.
         port: 1 to 65535.
@@ -132,7 +132,7 @@ async def dial_through(
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
-    Parameters:
+    Args:
         proxy: through which.
         host, port: the target, an IPv6 address without brackets.
         until: point in time (seconds of the driver's clock) at which to give up, or None.

@@ -102,7 +102,7 @@ WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLW
 class Stream:
     """A stream over a connected, non-blocking socket.
 
-    Parameters:
+    Args:
         loop: the event loop. All methods belong to its thread.
         sock: the socket; the stream owns it from now on.
         receiver: who is told.

@@ -116,7 +116,7 @@ def build_response(
 ) -> bytes:
     """Return the server's answer that accepts the upgrade (RFC 6455 section 4.2.2).
 
-    Parameters:
+    Args:
         key: of :func:`check_request`.
         subprotocol: one of those the client offered, or None.
         extensions: value of Sec-WebSocket-Extensions, or None.
@@ -149,7 +149,7 @@ def build_rejection(
 ) -> bytes:
     """Return a whole HTTP response, after which the server closes the connection.
 
-    Parameters:
+    Args:
         status: 200 to 599. 200 answers, for example, a health check.
         reason: the phrase after the status; None takes the usual one.
         headers: further headers; Connection and Content-Type take the place of ours.

@@ -35,7 +35,7 @@ class BodyParser:
     It never raises for what the peer sends: a malformed body ends where it goes wrong, and one
     over the limit ends there. What came until then is kept.
 
-    Parameters:
+    Args:
         response: the head, which says how the body ends (RFC 9112 section 6.3).
         limits: `max_body_size` bytes are read at most, those around chunks included.
     """

@@ -57,7 +57,7 @@ HeaderSource = Mapping[str, HeaderValue | None] | Iterable[HeaderLine] | Headers
 def normalize_headers(header: HeaderSource) -> list[tuple[str, str]]:
     """Return the custom headers of a user as pairs, checked.
 
-    Parameters:
+    Args:
         header: None; a mapping of names to values; or an iterable of "Name: value" lines and of
             (name, value) pairs. A value is str, bytes or int; a header whose value is None is
             left out.
@@ -160,7 +160,7 @@ def build_request(
     same name where there must be only one (Upgrade, Host, Origin, Sec-WebSocket-Key,
     Sec-WebSocket-Version, Connection).
 
-    Parameters:
+    Args:
         host_header: value of Host; None sends none.
         resource: path and query, in visible ASCII.
         key: of :func:`make_key`.
@@ -275,7 +275,7 @@ def check_response(
 
     A server that chooses no subprotocol, though some were offered, is accepted.
 
-    Parameters:
+    Args:
         response: the head that came.
         key, subprotocols, extensions, headers: as :func:`build_request` got them. A key, or
             further subprotocols, may stand among the custom headers. An extension there doesn't
@@ -341,7 +341,7 @@ def _invalid(fault: str) -> WebSocketHandshakeException:
 def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusException:
     """Return the exception for a status other than 101, with the text of :func:`refusal_text`.
 
-    Parameters:
+    Args:
         response: the head that came.
         body: what there is of the body; None: nobody has looked.
     """

@@ -67,7 +67,7 @@ class HeadCutOff(HeadError):
 class HeadLimits:
     """How much of a peer's head and body is read.
 
-    Parameters:
+    Args:
         max_head_size: bytes of a whole head, line ends included.
         max_header_count: header lines in a head. A line may be as long as the head.
         max_body_size: bytes that are read of the body of a refusal, with what is around its
@@ -139,7 +139,7 @@ _Head = TypeVar("_Head", Request, Response)
 class HeadParser(Generic[_Head]):
     """Reads one head, however it is cut into pieces.
 
-    Parameters:
+    Args:
         kind: "response" (the default) or "request".
         limits: how large the head may be.
 

@@ -14,7 +14,7 @@ __all__ = ["retry_after"]
 def retry_after(headers: Mapping[str, str], wall_clock: float) -> float:
     """Return for how many seconds from now the server asks; 0 or less when it does not ask.
 
-    Parameters:
+    Args:
         headers: of the response, names in lower case.
         wall_clock: seconds since the epoch by our clock. Where the server asks for a date, it
             counts from the ``Date`` of the same response, if there is one: the two clocks may

@@ -77,7 +77,7 @@ async def dial(
 ) -> socket.socket:
     """Return a connected, non-blocking TCP socket to the first address that answers.
 
-    Parameters:
+    Args:
         addresses: where to connect to, best first; from :func:`~.resolver.resolve`.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         host_name_for_errors: how the exceptions call the host.
@@ -118,7 +118,7 @@ async def dial(
 async def dial_unix(path: str | bytes | os.PathLike[str], until: float | None) -> socket.socket:
     """Return a connected, non-blocking socket to a Unix domain socket.
 
-    Parameters:
+    Args:
         path: of the socket in the file system (or, on Linux, an abstract name).
         until: point in time (seconds of the driver's clock) at which to give up, or None.
 

@@ -38,7 +38,7 @@ async def reach(
 ) -> tuple[socket.socket, Answer]:
     """Connect to a host.
 
-    Parameters:
+    Args:
         host, port: see :func:`~.resolver.look_up`.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         sockopt, source_address: see :func:`~.dial.dial`.

@@ -77,7 +77,7 @@ async def look_up(
 ) -> Answer:
     """Find the addresses of a host.
 
-    Parameters:
+    Args:
         host: a name, or a literal address without brackets: ``192.0.2.1``, ``2001:db8::1``,
             ``fe80::1%eth0``.
         port: becomes part of each address.

@@ -101,7 +101,7 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
     TLS 1.2 is the minimum, and ALPN offers "http/1.1". May be called on any thread; reads
     files when the context is new.
 
-    Parameters:
+    Args:
         sslopt: websocket-client's dictionary; a value of None counts as absent. Keys:
 
             - ``context``: an SSLContext that is returned as it is, whatever else is given
@@ -153,7 +153,7 @@ def make_server_context(
 ) -> ssl.SSLContext:
     """Return a new context for the listening side: TLS 1.2 or newer, ALPN "http/1.1".
 
-    Parameters:
+    Args:
         certfile: PEM file with the certificate and its chain.
         keyfile: PEM file with the private key; None when it is in *certfile*.
         password: of the private key.

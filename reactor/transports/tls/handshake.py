@@ -59,7 +59,7 @@ async def connect_tls(
 ) -> tuple[ssl.SSLSocket | NestedTLS, Resumption]:
     """Do the client's side of the TLS handshake, with a session to resume where there is one.
 
-    Parameters:
+    Args:
         sock, until: see :func:`start_tls`.
         sslopt: see :func:`~.tls_contexts.make_context`.
         host, port: the server.
@@ -87,7 +87,7 @@ async def start_tls(
 ) -> ssl.SSLSocket | NestedTLS:
     """Do the client's side of the TLS handshake over a connected socket.
 
-    Parameters:
+    Args:
         sock: the socket; it may speak TLS already, with a proxy. From here on it belongs to the
             result, and it is closed on failure.
         context: from :func:`make_context`.

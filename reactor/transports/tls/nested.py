@@ -39,7 +39,7 @@ WOULD_BLOCK = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, Int
 class NestedTLS:
     """The client's end of a TLS connection inside of another one. See the module.
 
-    Parameters:
+    Args:
         outer: the connection to the proxy. It belongs to this object from now on.
         context, server_hostname, session: as ``SSLContext.wrap_socket`` takes them.
         suppress_ragged_eofs: an end without close_notify reads as an end, not as an error.

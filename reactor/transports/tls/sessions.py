@@ -90,7 +90,7 @@ class Resumption:
 
         TLS 1.3 servers send it after the handshake: to be called once data has been read.
 
-        Parameters:
+        Args:
             tls: the connection, as start_tls returned it.
         """
         self._cache._finish(self._key, self.session, tls)
@@ -99,7 +99,7 @@ class Resumption:
 class SessionCache:
     """The sessions of many servers: see the module. May be used from any thread.
 
-    Parameters:
+    Args:
         limit: how many servers are remembered; the one unused for longest goes first. No more
             sessions than that are read at first, either.
     """
@@ -115,7 +115,7 @@ class SessionCache:
     def begin(self, context: ssl.SSLContext, host: str | None, port: int) -> Resumption:
         """Return what can be resumed in a handshake.
 
-        Parameters:
+        Args:
             context, host: what start_tls gets as context and as server_hostname.
             port: the port of the server.
         """
