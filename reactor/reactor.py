@@ -11,27 +11,32 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeVar
 
 from .base.marks import calls_user_code
-from .base.mistakes import check_number
+from .base.mistakes import check_called, check_number
 from .client.connection import ClientConnection
+from .client.gate import Gate
 from .client.options import ClientOptions
 from .connection.connection import Connection, Phase
 from .connection.handlers import check_factory, check_protocol
 from .exceptions import CloseCode
 from .hosting.verbs import DispatchingLoop
+from .loop.background import run_in_thread
 from .loop.event_loop import LoopStats
+from .loop.repeating import RepeatingTimer
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .server.listener import Listener
 from .server.options import ServerOptions
-from .timers import Deadline, MonotonicClock
+from .timers import Deadline, MonotonicClock, Pace, Timer
 from .transports.bind import bind_tcp, bind_unix
 
 __all__ = ["Reactor", "ReactorStats"]
 
 P = TypeVar("P", bound=WebSocketProtocol)
+T = TypeVar("T")
 
 #: Seconds that closing handshakes have when an exception leaves the block of a Reactor.
 FAREWELL = 1.0
@@ -57,7 +62,20 @@ class ReactorStats(LoopStats):
 class Reactor(DispatchingLoop):
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
-    Parameters: see EventLoop. A Reactor is a context manager: leaving it closes everything.
+    Parameters:
+        max_connecting: how many attempts to connect may be in flight, from DNS to the upgrade;
+            further ones wait, those of new connections before those after a loss. None: any
+            number. So 5,000 connections can be asked for in one line, and take no more memory
+            than if they were asked for one by one.
+        connect_pace: a Pace, ``Pace(5, per=1.0)`` for never more than 5 attempts in any second, for
+            each host and port of a URL (before redirects, behind proxies); None: no limit. A
+            connection may have another one, see ClientOptions.
+        others: see EventLoop.
+
+    Whatever they are: an answer with Retry-After to the upgrade holds back all attempts at that
+    host and port, for as long as the Backoff of the connection that got it heeds.
+
+    A Reactor is a context manager: leaving it closes everything.
     When an exception leaves it, Ctrl-C for example, open connections are closed with 1001 (going
     away) before, for which they have a second.
 
@@ -65,10 +83,18 @@ class Reactor(DispatchingLoop):
     ``call_soon_threadsafe``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        max_connecting: int | None = 256,
+        connect_pace: Pace | None = None,
+        **kwargs: Any,
+    ) -> None:
+        gate = Gate(self, max_connecting, connect_pace)  # what is wrong is an error before sockets
         super().__init__(**kwargs)
+        self.gate = gate
         self.connections: set[Connection] = set()
-        self.listeners: set[Listener] = set()
+        self.listeners: set[Listener[Any]] = set()
         self._closing = False  # close() has begun: nothing new is taken on
         self._latest_options: tuple[dict[str, Any], ClientOptions | None] = {}, None
 
@@ -108,7 +134,7 @@ class Reactor(DispatchingLoop):
             check_factory(protocol)
             handlers = protocol()
         check_protocol(handlers)
-        ClientConnection(self, self.connections, url, handlers, checked)
+        ClientConnection(self, self.connections, url, handlers, checked, self.gate)
         return handlers
 
     def _client_options(self, given: dict[str, Any]) -> ClientOptions:
@@ -123,12 +149,12 @@ class Reactor(DispatchingLoop):
         self,
         host: str | None = None,
         port: int = 0,
-        protocol: Callable[[], WebSocketProtocol] = WebSocketProtocol,
+        protocol: Callable[[], P] = WebSocketProtocol,  # type: ignore[assignment]
         *,
         sock: socket.socket | None = None,
         unix_path: str | os.PathLike[str] | None = None,
         **options: Any,
-    ) -> Listener:
+    ) -> Listener[P]:
         """Accept WebSocket connections.
 
         Args:
@@ -163,6 +189,57 @@ class Reactor(DispatchingLoop):
                 unlink()
             raise
         return Listener(self, self.connections, self.listeners, bound, protocol, checked, unlink)
+
+    def call_every(self, interval: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` every *interval* seconds, for the first time after one of them.
+
+        The calls keep their rhythm; what a slow loop has missed is left out. An exception is
+        logged, and the calls go on. The loop's thread only.
+
+        Args:
+            interval: seconds; more than 0.
+            callback: what to call; further arguments are passed to it.
+
+        Returns:
+            The timer; its ``cancel()`` ends the calls, also from within one.
+
+        Raises:
+            ValueError: The interval is 0 or less, or infinite. TypeError: it is no number.
+        """
+        check_number("interval", interval, "more than 0 seconds")
+        if not 0 < interval < inf:
+            raise ValueError(f"interval must be more than 0 seconds and finite, not {interval!r}")
+        check_called("call_every()'s callback", callback)
+        return RepeatingTimer(self, interval, callback, args)
+
+    def run_in_thread(
+        self,
+        function: Callable[..., T],
+        *args: Any,
+        then: Callable[[T | None, Exception | None], object] | None = None,
+    ) -> None:
+        """Call ``function(*args)``, which may block, on a helper thread. Returns at once.
+
+        At most 32 such calls run at a time; further ones wait. Any thread may ask.
+
+        Args:
+            function: what to call; further arguments are passed to it.
+            then: called on the loop's thread with two arguments: the result and None, or None and
+                the exception that the function has raised. None: the result is dropped, and an
+                exception is logged.
+
+        Raises:
+            TypeError: The function is none, or an ``async def``.
+            RuntimeError: The reactor is closed.
+        """
+
+        def finish(result: T | None, error: Exception | None) -> None:
+            if then is not None:
+                then(result, error)
+            elif error is not None:
+                self.report(error, function)
+
+        run_in_thread(self, function, args, calls_user_code(finish))
 
     def shutdown(self, timeout: float = 5.0) -> None:
         """Close every connection with 1001 (going away), and wait for the ends.

@@ -30,6 +30,12 @@ class State(IntEnum):
     CLOSING = 2
     CLOSED = 3
 
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self) if spec[-1:] in "bcdnoxXeEfFgG%" and spec else self.name, spec)
+
 
 #: Looked up with every message: the look-up in an enum takes ten times as long.
 OPEN: Final = State.OPEN

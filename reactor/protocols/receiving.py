@@ -57,6 +57,8 @@ class Receiving:
 
     Attributes:
         within_frame: whether a frame has begun and has not ended.
+        controls: whether pings or pongs were received; the caller that notes this sets it to False.
+        unfinished: see :meth:`receive`.
     """
 
     __slots__ = (
@@ -74,6 +76,7 @@ class Receiving:
         "_received",
         "_room",
         "_tail",
+        "controls",
         "unfinished",
         "within_frame",
     )
@@ -90,6 +93,7 @@ class Receiving:
     ) -> None:
         self.unfinished = False
         self.within_frame = False
+        self.controls = False
         self._limits = limits
         # The longest message that need not be handled frame by frame.
         self._longest = min(limits.max_message_size, fragment_size or limits.max_message_size)
@@ -160,6 +164,7 @@ class Receiving:
                 before = len(events)
                 pos = parse_pings(data, pos, events, self._masked, left)
                 if pos > start:
+                    self.controls = True
                     self._answer(events[before:])
                     continue
                 pos = self._receive_frame(data, pos, events)
@@ -196,6 +201,7 @@ class Receiving:
                 events.append(parse_close(payload))
                 self._ended = True
             else:
+                self.controls = True
                 events.append(Ping(payload) if header.opcode == OP_PING else Pong(payload))
                 self._answer(events[-1:])
             return stop
