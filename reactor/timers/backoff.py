@@ -135,7 +135,11 @@ class Backoff:
         return max(wait, asked * (1 + random() / 2) if self.jitter else asked)
 
     def heed(self, asked: float) -> float:
-        """Return for how many of the seconds that a server has asked for it is heeded."""
+        """Return the wait that is granted to a server, in seconds: at most the cap.
+
+        Args:
+            asked: the wait that the server asked for, in seconds.
+        """
         cap = self.cap if self.retry_after_cap is None else self.retry_after_cap
         return max(0.0, min(asked, cap))
 
