@@ -2,8 +2,8 @@
 
 What it is: two functions for text that a peer, a proxy or a name server has sent, and that becomes
 part of an exception's text, a log line, an answer or a terminal's output. There, a control
-character moves the cursor, a line end begins an entry that nobody has written, U+202E reverses
-the rest of the line, and a megabyte hides everything else.
+character moves the cursor, a line end begins a false entry, U+202E reverses the rest of the line,
+and a megabyte hides everything else.
 
 What it must not know: where the text goes. What programs get (messages, close reasons, bodies,
 headers) stays as it was received; these functions are for people's eyes.

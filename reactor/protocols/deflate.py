@@ -274,7 +274,7 @@ def accept_offers(
         answer = _element(
             server_forgets,
             client_forgets,
-            # 7.1.2.1: what was asked for is accepted by saying so, 15 bits as well
+            # 7.1.2.1: the answer accepts a demand by repeating it, even for 15 bits
             server_bits
             if server_bits < MAX_WINDOW_BITS or "server_max_window_bits" in asked
             else None,
@@ -316,7 +316,7 @@ def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None
                 raise ValueError("client_max_window_bits was not offered")
             limit = config.server_max_window_bits
             if "server_max_window_bits" in answer and limit is not None and server_bits > limit:
-                raise ValueError(f"server_max_window_bits={server_bits}, offered was {limit}")
+                raise ValueError(f"server_max_window_bits={server_bits} exceeds {limit}")
         except ValueError as exc:
             raise WebSocketHandshakeException(
                 f"Invalid WebSocket Header: Sec-WebSocket-Extensions has {quoted(element)}: {exc}"

@@ -194,7 +194,7 @@ class MessageAssembler:
 
     @property
     def unconsumed(self) -> int:
-        """How many bytes must be given to :meth:`add` again."""
+        """How many bytes of the last piece must be given to :meth:`add` again."""
         return 0 if self._compression is None else self._compression.unconsumed
 
     @property

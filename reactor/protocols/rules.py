@@ -125,7 +125,7 @@ def check_header(header: FrameHeader, masked: bool | None, compression: bool) ->
         )
     if not (header.minimal or masked is None) or header.length >= 1 << 63:
         # 5.2: fewest bytes; "the most significant bit MUST be 0"
-        raise WebSocketProtocolException("payload length is not encoded as it must be")
+        raise WebSocketProtocolException("payload length is not correctly encoded")
     if opcode >= OP_CLOSE:
         if not header.fin:
             # 5.4: "Control frames themselves MUST NOT be fragmented."

@@ -250,7 +250,7 @@ class TimerWheel:
             what = f"{where}: timer for {timer.when}"
             assert first <= timer.when < first + width, f"{what} is in the wrong slot"
             assert timer.when >= self._next, f"{what} is earlier than next_expiry {self._next}"
-            assert timer._bucket is bucket, f"{what} thinks that it is elsewhere"
+            assert timer._bucket is bucket, f"{what} names another bucket"
             assert timer.callback is not None, f"{what} has no callback"
 
     def _place(self, timer: Timer) -> None:

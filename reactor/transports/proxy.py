@@ -63,7 +63,7 @@ _MAX_SOCKS5_CREDENTIAL = 255
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where a proxy is, and how to speak to it.
+    """The address of a proxy, and how to speak to it.
 
     Args:
         kind: "http", "https", "socks4", "socks4a", "socks5" or "socks5h".
@@ -85,7 +85,7 @@ class Proxy:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             kinds = ", ".join(KINDS)
-            raise ValueError(f"proxy is invalid: the kind {self.kind!r} is none of {kinds}")
+            raise ValueError(f"proxy is invalid: the kind {self.kind!r} is not one of {kinds}")
         if not self.host:
             raise ValueError("proxy is invalid: it has no host")
         if not isinstance(self.port, int) or not 0 < self.port < 65536:
@@ -245,7 +245,7 @@ async def _dial(
         raise kind(exc.errno, f"{words}: {exc.strerror}") from exc
     except WebSocketTimeoutException as exc:
         raise WebSocketTimeoutException(f"{words}: {exc}") from exc
-    except WebSocketException as exc:  # its name does not resolve
+    except WebSocketException as exc:  # its name cannot be resolved
         raise WebSocketProxyException(f"{words}: {exc}") from exc
 
 

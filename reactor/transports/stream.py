@@ -1,4 +1,4 @@
-"""Streams: non-blocking byte streams over TCP or unix sockets; tls_stream.py has those over TLS.
+"""Streams: non-blocking byte streams over TCP or unix sockets; for TLS, see tls_stream.py.
 
 What it is: the transport of a connection (PEP 3156). It reads when the socket is readable
 and passes the bytes up; it writes at once what the kernel takes and queues the rest.
@@ -92,7 +92,7 @@ class StreamState(IntEnum):
     UNWRITABLE = 3
 
 
-_OPEN: Final = StreamState.OPEN  # looked up with every write: ten times as fast
+_OPEN: Final = StreamState.OPEN  # for every write: ten times as fast as the look-up in the enum
 
 #: Errors that mean "not now". A TLS write may have to read first (TLS 1.2, renegotiation), or a
 #: read to write; that is done when the socket is ready again.
@@ -153,7 +153,7 @@ class Stream:
         self._low = low
         self._queue: WriteQueue | None = None  # only while the kernel does not take everything
         self._ahead: bytes | None = None  # is sent before what is queued
-        self._error: OSError | None = None  # of the write that failed
+        self._error: OSError | None = None  # the error of the write that failed
         self._draining = False  # _drain is in the loop's list of calls
         self._reading = False
         self._recv = sock.recv

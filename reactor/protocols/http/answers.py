@@ -78,7 +78,7 @@ def check_request(request: Request) -> UpgradeRequest:
     if request.version == "HTTP/1.0":  # RFC 9110 section 7.8: it has no upgrade
         raise RejectedUpgrade("the request must be HTTP/1.1, not HTTP/1.0")
     if len(headers.get_all("Host")) != 1:
-        raise RejectedUpgrade(f"Host must come once, not {len(headers.get_all('Host'))} times")
+        raise RejectedUpgrade(f"Host must be sent once, not {len(headers.get_all('Host'))} times")
     if "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
         # Its bytes would be taken for frames.
         raise RejectedUpgrade("a request for an upgrade must not have a body")

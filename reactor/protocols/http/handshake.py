@@ -320,10 +320,10 @@ def _check_upgraded(headers: Headers, key: str) -> None:
 def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
     values = headers.get_all("Sec-WebSocket-Protocol")
     if len(values) > 1:  # RFC 6455 section 11.3.4
-        raise _invalid(f"Sec-WebSocket-Protocol came {len(values)} times: {quoted(values)}")
+        raise _invalid(f"Sec-WebSocket-Protocol was sent {len(values)} times: {quoted(values)}")
     chosen = values[0] if values else ""
     if chosen and chosen not in offered:
-        raise _invalid(f"Sec-WebSocket-Protocol is {quoted(chosen)}, offered was {list(offered)!r}")
+        raise _invalid(f"Sec-WebSocket-Protocol is {quoted(chosen)}, not one of {list(offered)!r}")
     return chosen or None
 
 

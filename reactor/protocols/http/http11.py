@@ -385,7 +385,7 @@ def _header_fault(line: str) -> str:
     """Return what is wrong with a line that is not a header."""
     name, colon, _ = line.partition(":")
     if line[0] in " \t":
-        return "is a folded line, which RFC 9112 section 5.2 lets no one send"
+        return "is a folded line, which RFC 9112 section 5.2 forbids"
     if not colon:
         return "has no colon"
     if name.endswith((" ", "\t")):

@@ -214,7 +214,7 @@ def _handshake_error(exc: OSError | ValueError, host: str) -> WebSocketTLSExcept
     error: WebSocketTLSException
     if isinstance(exc, ssl.SSLCertVerificationError):
         error = WebSocketCertificateException(
-            number, f"the certificate of {host} does not verify: {exc.verify_message}"
+            number, f"the certificate of {host} cannot be verified: {exc.verify_message}"
         )
         error.verify_code = exc.verify_code
         error.verify_message = exc.verify_message
