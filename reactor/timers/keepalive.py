@@ -112,7 +112,7 @@ class KeepAlivePolicy:
 
     @property
     def grid(self) -> float:
-        """The distance of the due times that connections share: 1/64 interval, at most a second."""
+        """The spacing of due times that connections share: interval / 64, or a second if less."""
         return self.interval / max(64, int(self.interval))
 
 

@@ -89,7 +89,7 @@ def bind_unix(
 
 
 def _is_dead(path: str | bytes) -> bool:
-    """Return whether a path is a socket's on which no process listens."""
+    """Return whether a path is that of a socket on which no process listens."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return False

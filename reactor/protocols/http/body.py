@@ -22,7 +22,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")  # more digits are not a length, but an att
 
 
 class _BodyState(enum.Enum):
-    """Where a BodyParser is."""
+    """The states of a BodyParser."""
 
     DATA = enum.auto()  # -> DONE; the body as it is: Content-Length, or until the end
     CHUNKS = enum.auto()  # -> DONE; after the data of a chunk, or in it
@@ -78,7 +78,7 @@ class BodyParser:
         return self._state is _BodyState.DONE
 
     def feed(self, data: bytes) -> bool:
-        """Take received bytes (also the head parser's leftover); return whether it is done."""
+        """Take received bytes (or the head parser's leftover); return whether the body is done."""
         if self._state is not _BodyState.DONE:
             data = data[: self._room]
             self._room -= len(data)

@@ -206,7 +206,7 @@ def _around_key(
     cookie: str | None,
     connection: str | None,
 ) -> tuple[bytes, bytes]:
-    """Return the lines of a request before and after that of the key, which is always unique."""
+    """Return the lines of a request before and after the key's line, which is always unique."""
     if not _RESOURCE.fullmatch(resource):
         raise ValueError(f"the resource {resource!r} is not in visible ASCII")
     custom = names_of(headers)

@@ -163,7 +163,7 @@ def _shown(data: bytes | bytearray | str) -> str:
 
 
 class _State(enum.Enum):
-    """Where a HeadParser is."""
+    """The states of a HeadParser."""
 
     START_LINE = enum.auto()  # -> HEADERS
     HEADERS = enum.auto()  # -> COMPLETE

@@ -216,7 +216,7 @@ def _recall(key: tuple[str, int, int], moment: float, ttl: float) -> Answer | No
 
 
 def _remember(answer: Answer, asked: float) -> Answer:
-    """Cache an answer to a question of the moment *asked*; return the cached answer.
+    """Cache the answer to a question of the time *asked*; return the cached answer.
 
     It is the same object for all callers that waited for the same call, so that the first that
     finds that it leads nowhere forgets it for all.

@@ -57,7 +57,7 @@ async def connect_tls(
     *,
     peer: str | None = None,
 ) -> tuple[ssl.SSLSocket | NestedTLS, Resumption]:
-    """Do the client's side of the TLS handshake, with a session to resume where there is one.
+    """Do the client's side of the TLS handshake, and resume a session if there is one.
 
     Args:
         sock, until: see :func:`start_tls`.

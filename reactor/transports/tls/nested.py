@@ -103,7 +103,7 @@ class NestedTLS:
             return data
 
     def send(self, data: Any) -> int:
-        """Write, and return how many bytes. After SSLWantWriteError, repeat it with equal bytes."""
+        """Write; return how many bytes. After SSLWantWriteError, repeat it with the same bytes."""
         self._flush()
         if self._written:
             written, self._written = self._written, 0
@@ -163,7 +163,7 @@ class NestedTLS:
             self._unsent = self._unsent[self._outer.send(self._unsent) :]
 
     def _flush_if_possible(self) -> None:
-        """Flush for a reader, which ignores an error: the next write reports it."""
+        """Flush, but ignore an error, for a reader: the next write reports it."""
         try:
             self._flush()
         except OSError:
