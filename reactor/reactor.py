@@ -116,7 +116,7 @@ class Reactor(DispatchingLoop):
     ) -> P:
         """Open a WebSocket connection. Returns at once; the handlers tell how it goes.
 
-        Parameters:
+        Args:
             url: ws:// or wss://, or a function that is called before every attempt.
             protocol: a subclass of WebSocketProtocol, another function without parameters
                 that returns an object of one, or such an object.
@@ -157,7 +157,7 @@ class Reactor(DispatchingLoop):
     ) -> Listener[P]:
         """Accept WebSocket connections.
 
-        Parameters:
+        Args:
             host: address or name of the interface; None: all, IPv4 and, where possible, IPv6.
             port: 0 lets the system choose; see ``Listener.port``.
             protocol: a subclass of WebSocketProtocol, or a function that returns an object of
@@ -244,7 +244,7 @@ class Reactor(DispatchingLoop):
     def shutdown(self, timeout: float = 5.0) -> None:
         """Close every connection with 1001 (going away), and wait for the ends.
 
-        Parameters:
+        Args:
             timeout: seconds after which those that are left are aborted; so does Ctrl-C.
 
         Not from within a callback: RuntimeError.

@@ -1,17 +1,17 @@
-"""Receiving: the half of a session that makes events of the bytes that came.
+"""Receiving: the half of a session that turns received bytes into events.
 
-What it is: the base class of the session. It keeps what is not complete yet, and judges frames.
+What it is: the base class of the session. It keeps incomplete input, and judges frames.
 
 What it must not know: the state of the connection, how anything is sent.
 
-How it works. Nearly all that comes is whole messages, which ``parse_messages`` takes in a run, as
-``parse_pings`` does with pings and pongs. What both stop at is looked at by itself: a close frame
-when it is complete, a data frame's payload as it comes, by a MessageAssembler. Parsing ends with
-the peer's last word, a close frame or a fault.
+How it works. Nearly all input is whole messages, which ``parse_messages`` takes in a run, as
+``parse_pings`` does with pings and pongs. A frame at which both stop is handled alone: a close
+frame once it is complete, and a data frame's payload as it arrives, by a MessageAssembler. Parsing
+ends with the peer's last word, a close frame or a fault.
 
-However much has come, one call of ``receive`` returns a bounded piece of it, and the rest waits for
-the next call. Bytes would be the wrong measure: a kilobyte of empty frames costs as much to parse
-as a megabyte of large ones, and a compressed one may inflate to a megabyte.
+However much was received, one call of ``receive`` returns a bounded piece of it, and the rest waits
+for the next call. Bytes would be the wrong measure: a kilobyte of empty frames costs as much to
+parse as a megabyte of large ones, and a compressed kilobyte may inflate to a megabyte.
 """
 
 from __future__ import annotations
@@ -35,29 +35,30 @@ from .rules import check_header, parse_close
 
 __all__ = ["MAX_FRAMES", "MAX_INFLATED", "Receiving"]
 
-#: Frames that one call of receive() takes. The longest read of a stream holds fewer than that,
-#: unless they have less than 120 bytes each.
+#: Frames that one call of receive() takes. The longest read of a stream holds fewer, unless they
+#: have less than 120 bytes each.
 MAX_FRAMES = 1024
 
-#: Bytes of memory, more or less, for what one call inflates: some milliseconds of work.
+#: About how many bytes of memory one call may fill by inflating: some milliseconds of work.
 MAX_INFLATED = 1024 * 1024
 
-#: A frame that is not taken in a run costs several times as much, and counts as so many.
+#: A frame that is not taken in a run costs several times as much, and counts as this many frames.
 FRAME_ALONE = 4
 
 
 class Receiving:
-    """See the module. Parameters and attributes: see WebSocketSession.
+    """The receiving half of a session: see the module, and WebSocketSession for what is not here.
 
-    Parameters:
+    Args:
         masked: whether the peer's frames must be masked (RFC 6455 section 5.1).
-        lenient: either way will do, and a length need not be in its shortest form. Such frames are
-            not taken in a run.
-        compression: inflates compressed messages; None: there are none.
+        lenient: masked and unmasked frames are accepted, and a length need not be in its shortest
+            form. Such frames are not taken in a run.
+        compression: what inflates compressed messages; None: there are none.
 
     Attributes:
-        within_frame: a frame has begun to come, and has not ended.
-        controls: pings or pongs came; whoever takes note of it sets it to False.
+        within_frame: whether a frame has begun and has not ended.
+        controls: whether pings or pongs were received; the caller that notes this sets it to False.
+        unfinished: see :meth:`receive`.
     """
 
     __slots__ = (
@@ -94,7 +95,7 @@ class Receiving:
         self.within_frame = False
         self.controls = False
         self._limits = limits
-        # The longest message that need not be looked at frame by frame.
+        # The longest message that need not be handled frame by frame.
         self._longest = min(limits.max_message_size, fragment_size or limits.max_message_size)
         self._decode_text = decode_text
         self._fragments = fragments
@@ -102,31 +103,35 @@ class Receiving:
         self._compression = compression
         self._masked = masked
         self._lenient = lenient
-        self._tail = b""  # bytes of a header or control frame that is not complete
-        self._frame: FrameHeader | None = None  # the data frame whose payload is coming
-        self._received = 0  # bytes of its payload that have come
+        self._tail = b""  # bytes of an incomplete header or control frame
+        self._frame: FrameHeader | None = None  # the data frame whose payload is being received
+        self._received = 0  # bytes of its payload that have arrived
         self._assembler: MessageAssembler | None = None  # made when a message needs it
-        self._room = 0  # bytes of memory that what is inflated may still take, in this call
+        self._room = 0  # bytes of memory that inflated data may still take in this call
         self._ended = False  # the peer's last word was parsed: what follows is discarded
 
     @property
     def ended(self) -> bool:
-        """Whether the peer's last word has come: nothing more will be parsed."""
+        """Whether the peer's last word was received: nothing more will be parsed."""
         return self._ended
 
     def _answer(self, events: list[Event]) -> None:
-        """Pings and pongs came: answer the pings."""
-        raise AssertionError("the session does")
+        """Answer the pings among these pings and pongs."""
+        raise AssertionError("the session does this")
 
     def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
-        """Take bytes that came; return what they complete, in order.
+        """Take received bytes, and return the events that they complete, in order.
 
-        What one call returns is bounded. If there is more in what came, ``unfinished`` is true
-        afterwards, and ``receive(b"")`` goes on.
+        What one call returns is bounded. If the bytes hold more, ``unfinished`` is true
+        afterwards, and ``receive(b"")`` continues.
 
-        Parameters:
-            data: the bytes; they follow on what has come before.
-            events: what was taken off the same read already. This list is continued, and returned.
+        Args:
+            data: the bytes that follow those of the last call.
+            events: events of the same read that were parsed already. The new ones are appended to
+                this list, which is returned. None (default): a new list.
+
+        Returns:
+            The events; a Close or a Failure is the last of them.
         """
         if events is None:
             events = []
@@ -139,7 +144,7 @@ class Receiving:
         self._room = MAX_INFLATED
         pos = 0
         end = len(data)
-        alone = 0  # what the frames have counted for that were looked at by themselves
+        alone = 0  # the count of the frames that were not taken in a run
         try:
             while pos < end and not self._ended:
                 left = MAX_FRAMES - alone - len(events)
@@ -164,7 +169,7 @@ class Receiving:
                     continue
                 pos = self._receive_frame(data, pos, events)
                 alone += FRAME_ALONE
-                if pos == start:  # it is not complete
+                if pos == start:  # the frame is incomplete
                     break
             if pos < end and not self._ended:
                 self._tail = data[pos:]
@@ -175,9 +180,10 @@ class Receiving:
         return events
 
     def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
-        """Take one frame off the buffer, or its beginning; no ping or pong that is as it should be.
+        """Take one frame, or its beginning, off the buffer; never a valid ping or pong.
 
-        Returns the position behind it: the same, when it must be seen again with more data.
+        Returns:
+            The position after it; *pos*, if it must be parsed again with more data.
         """
         header = parse_header(data, pos)
         if header is None:
@@ -211,12 +217,12 @@ class Receiving:
     def _receive_payload(
         self, header: FrameHeader, data: bytes, pos: int, events: list[Event]
     ) -> int:
-        """Take what there is of a data frame's payload; return the position behind it."""
+        """Take the available part of a data frame's payload; return the position after it."""
         assembler = self._assembler
         assert assembler is not None
         piece = data[pos : pos + header.length - self._received]
         if header.mask is not None:
-            # The mask is repeated over the whole payload: this piece may begin inside of it.
+            # The mask is repeated over the whole payload: this piece may begin inside the mask.
             shift = self._received & 3
             piece = apply_mask(piece, header.mask[shift:] + header.mask[:shift])
         self._received += len(piece)
@@ -227,7 +233,7 @@ class Receiving:
         before = assembler.memory
         assembler.add(piece, complete and header.fin, most)
         self._room -= assembler.memory - before
-        if assembler.unconsumed:  # as if the rest had not come yet
+        if assembler.unconsumed:  # as if the rest had not arrived yet
             complete = False
             self._received -= assembler.unconsumed
             pos -= assembler.unconsumed
@@ -242,9 +248,9 @@ class Receiving:
                 message = assembler.finish()
                 plain = self._decode_text or not text
                 events.append(message if plain else Data(OP_TEXT, message, True))
-        # How long a compressed message is can only be seen when there is more than this.
+        # A compressed message is known to be longer only once more than this has come out.
         elif size is not None and assembler.held >= size + assembler.compressed:
-            # RFC 6455 section 5.4: where a message is divided has no meaning.
+            # RFC 6455 section 5.4: the points at which a message is divided have no meaning.
             events.append(Data(header.opcode, assembler.take(), False))
             self._frame = header._replace(opcode=OP_CONT)
         return pos

@@ -196,7 +196,7 @@ REJECTIONS = {
     ),
     "no key": (changed(Sec_WebSocket_Key=None), 400, "", "Sec-WebSocket-Key must be 16 bytes"),
     "a short key": (changed(Sec_WebSocket_Key="abc="), 400, "", "Sec-WebSocket-Key"),
-    "no Host": (changed(Host=None), 400, "", "Host must come once, not 0 times"),
+    "no Host": (changed(Host=None), 400, "", "Host must be sent once, not 0 times"),
     "a body": (head(*REQUEST, "Content-Length: 3") + b"abc", 400, "", "must not have a body"),
     "HTTP/1.0": (head("GET / HTTP/1.0", *REQUEST[1:]), 400, "", "HTTP/1.1, not HTTP/1.0"),
     "HTTP/2.0": (head("GET / HTTP/2.0", *REQUEST[1:]), 505, "", "not HTTP/1.x"),

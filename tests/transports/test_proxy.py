@@ -511,8 +511,8 @@ def after_credentials(answer: bytes) -> Script:
         ("socks4", after_request("socks4", b"\x00\x5d" + bytes(6)), "user-ids"),
         ("socks4", after_request("socks4", b"\x00\xff" + bytes(6)), "Invalid reply code"),
         ("socks4", after_request("socks4", b"HTTP/1.1 400 Bad Request\r\n\r\n"), "version"),
-        ("socks4", after_request("socks4", b""), "0 of 8 bytes came"),
-        ("socks4a", after_request("socks4", OK4[:-1]), "7 of 8 bytes came"),
+        ("socks4", after_request("socks4", b""), "0 of 8 bytes were received"),
+        ("socks4a", after_request("socks4", OK4[:-1]), "7 of 8 bytes were received"),
         ("socks5", after_request("socks5", b"\x05\x01\x00" + bytes(7)), "General SOCKS server"),
         ("socks5", after_request("socks5", b"\x05\x02\x00" + bytes(7)), "not allowed"),
         ("socks5h", after_request("socks5", b"\x05\x04\x00" + bytes(7)), "Host unreachable"),
@@ -522,9 +522,9 @@ def after_credentials(answer: bytes) -> Script:
         ("socks5", after_request("socks5", b"\x05\x00\x00\x03\x01\xff\x00\x50"), "decode"),
         ("socks5", after_request("socks5", b"HTTP/1.1"), "version"),
         ("socks5", after_request("socks5", b""), "0 of"),
-        ("socks5", after_request("socks5", OK5[:-1]), "5 of 6 bytes came"),
-        ("socks5", after_methods(b""), "0 of 2 bytes came"),
-        ("socks5", after_methods(b"\x05"), "1 of 2 bytes came"),
+        ("socks5", after_request("socks5", OK5[:-1]), "5 of 6 bytes were received"),
+        ("socks5", after_methods(b""), "0 of 2 bytes were received"),
+        ("socks5", after_methods(b"\x05"), "1 of 2 bytes were received"),
         ("socks5", after_methods(b"\x05\xff"), "No acceptable authentication methods"),
         ("socks5", after_methods(b"\x05\x02"), "authentication method"),  # not offered
         ("socks5", after_methods(b"\x05\x01"), "authentication method"),
@@ -547,7 +547,7 @@ def test_a_refusal_of_socks_names_proxy_and_reason(
     [
         (b"\x01\x01", "authentication failure"),
         (b"\x05\x00", "Invalid authentication response"),
-        (b"\x01", "1 of 2 bytes came"),
+        (b"\x01", "1 of 2 bytes were received"),
     ],
 )
 def test_wrong_credentials(serve: Serve, dial: Dial, answer: bytes, reason: str) -> None:
