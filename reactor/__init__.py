@@ -47,7 +47,6 @@ from .classic.trace import (
     isEnabledForDebug,
     isEnabledForError,
     isEnabledForTrace,
-    trace,
     warning,
 )
 from .compiled.replace import compiled
@@ -85,6 +84,7 @@ from .reactor import Reactor, ReactorStats
 from .server.decisions import Accept, HTTPResponse
 from .server.listener import Listener
 from .timers import Backoff, Pace
+from .tracing import trace
 
 __version__ = "0.1.0"
 

@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_called, check_number
+from ..base.printable import printable
 from ..connection.connection import Connection, Phase
 from ..connection.dispatcher import report
+from ..connection.handlers import overrides_on_error
 from ..exceptions import (
     CloseCode,
     WebSocketBadStatusException,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from ..protocols.http.http11 import Response
     from ..protocols.websocket import WebSocketProtocol
     from .gate import Address, Gate
+    from .journal import Journal
 
 __all__ = ["ClientConnection"]
 
@@ -110,8 +113,7 @@ class ClientConnection(Connection):
         if not callable(options.header):
             normalize_headers(options.header)
         super().__init__(loop, registry, options, Role.CLIENT)
-        self.protocol = protocol
-        protocol._connection = self
+        self._belong_to(protocol)
         self._source = url
         self._url = url if isinstance(url, str) else ""
         #: The policy for the next drop; None: this attempt is the last one.
@@ -194,6 +196,8 @@ class ClientConnection(Connection):
             self._landed()  # ended by one of the functions
             return
         coroutine = connect(self._url, self.options, header, cookie)
+        if (journal := self._journal) is not None and journal.hears:
+            journal.attempt(self._place, self._attempt)
         self._task = task = Task(self._loop, coroutine, self._connected, soon=False)
         task.start()
 
@@ -217,6 +221,8 @@ class ClientConnection(Connection):
         self.subprotocol = upgraded.subprotocol
         again = self._opened_at is not None
         self._opened_at = self._loop.now
+        if (journal := self._journal) is not None and journal.hears:
+            journal.opened(self._place, again)
         protocol = self.protocol
         self._attach(
             upgraded.sock,
@@ -360,7 +366,34 @@ class ClientConnection(Connection):
             if delay is not None:
                 self._ask_about(delay, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
+            self._note_end()
             self._tell(code, reason, error)  # a handler may still give up
+
+    @property
+    def _journal(self) -> Journal | None:
+        return None if self._gate is None else self._gate.journal
+
+    def _note_end(self) -> None:
+        """Have the log hear how it ended."""
+        journal, ending = self._journal, self.ending
+        if journal is None or ending is None or (ending.error is None and not journal.hears):
+            return
+        if ending.delay is not None:
+            what = f"next attempt in {ending.delay:.1f} s"
+        elif self.options.backoff is not None:
+            what = f"giving up after {ending.attempt} attempts"
+        else:
+            what = "there is no further attempt"
+        try:
+            place, address = self._place, self._address()
+        except Exception:  # noqa: BLE001 - no URL, or none that can be used
+            place, address = printable(self._url), None
+        if ending.error is None:
+            journal.ended(place, f"ended by {ending.initiator} ({ending.code}); {what}")
+        else:
+            first = ending.final or ending.attempt <= 1
+            seen = overrides_on_error(self.protocol)
+            journal.failed(place, address, ending.error, what, first=first, seen=seen)
 
     def _wait(self, delay: float) -> None:
         """Have the next attempt begin after so many seconds."""

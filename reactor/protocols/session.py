@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 from ..exceptions import (
     CloseCode,
@@ -106,6 +107,7 @@ class WebSocketSession(Receiving):
         state: see the module.
         output: frames to be written, in order; whoever writes them clears the list.
         sent_close, received_close: the close frames, once there were any.
+        tap: who is shown the frames, where the session's class does that; else None.
         unfinished: there is more in what came than one call may take; ``receive(b"")`` goes on.
     """
 
@@ -117,6 +119,7 @@ class WebSocketSession(Receiving):
         "role",
         "sent_close",
         "state",
+        "tap",
     )
 
     def __init__(
@@ -143,6 +146,7 @@ class WebSocketSession(Receiving):
         self.role = role
         self.state = State.CONNECTING
         self.output: list[bytes] = []
+        self.tap: Any = None  # is shown the frames, see connection/tracing.py
         self.sent_close: Close | None = None
         self.received_close: Close | None = None
         # The message that we send in fragments: its opcode, and whether it is compressed.

@@ -110,6 +110,9 @@ class WebSocketProtocol:
     #: Set by the connection that owns this object.
     _connection: Connection = cast("Connection", _NoConnection())
 
+    #: Where its frames are shown: set by reactor.trace().
+    _trace: Any = None
+
     #: Set by the dispatcher when a handler raises.
     _error_log: Any = None
 
