@@ -2,53 +2,18 @@
 
     from reactor import Reactor, WebSocketProtocol
 
-The public names; see docs/architecture.md for what is where.
+What it is: the public names; docs/architecture.md says what is where. Those of ``__all__`` are
+native. The names of websocket-client (``reactor.classic.__all__``) are found here as well, so that
+its programs run with ``import reactor as websocket``; they are loaded when one is asked for.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .classic.abnf import continuous_frame, frame_buffer
-from .classic.app import WebSocketApp, run_forever
-from .classic.blocking import recv, recv_line, send
-from .classic.client import WebSocket, create_connection
-from .classic.compat import install_as_websocket, private_module
-from .classic.defaults import (
-    DEFAULT_SOCKET_OPTION,
-    getdefaulttimeout,
-    set_reconnect,
-    setdefaulttimeout,
-    sock_opt,
-)
-from .classic.frame import (
-    ABNF,
-    STATUS_ABNORMAL_CLOSED,
-    STATUS_BAD_GATEWAY,
-    STATUS_GOING_AWAY,
-    STATUS_INVALID_EXTENSION,
-    STATUS_INVALID_PAYLOAD,
-    STATUS_MESSAGE_TOO_BIG,
-    STATUS_NORMAL,
-    STATUS_POLICY_VIOLATION,
-    STATUS_PROTOCOL_ERROR,
-    STATUS_SERVICE_RESTART,
-    STATUS_STATUS_NOT_AVAILABLE,
-    STATUS_TLS_HANDSHAKE_ERROR,
-    STATUS_TRY_AGAIN_LATER,
-    STATUS_UNEXPECTED_CONDITION,
-    STATUS_UNSUPPORTED_DATA_TYPE,
-)
-from .classic.trace import (
-    debug,
-    dump,
-    enableTrace,
-    error,
-    isEnabledForDebug,
-    isEnabledForError,
-    isEnabledForTrace,
-    warning,
-)
+from .client.options import ClientOptions
+from .compiled.explain import explain_compiled
 from .compiled.replace import compiled
 from .connection.broadcast import broadcast
 from .exceptions import (
@@ -76,50 +41,43 @@ from .exceptions import (
     WebSocketTLSException,
     WebSocketTLSOptionException,
 )
+from .loop.event_loop import EventLoop
 from .protocols.deflate import Deflate
 from .protocols.ending import Ending
+from .protocols.http.http11 import Request, Response
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
 from .server.decisions import Accept, HTTPResponse
 from .server.listener import Listener
-from .timers import Backoff, Pace
+from .server.options import ServerOptions
+from .timers import Backoff, Pace, Timer
 from .tracing import trace
+
+if TYPE_CHECKING:
+    from .classic import *  # type: ignore[assignment]  # noqa: F403
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ABNF",
-    "DEFAULT_SOCKET_OPTION",
-    "STATUS_ABNORMAL_CLOSED",
-    "STATUS_BAD_GATEWAY",
-    "STATUS_GOING_AWAY",
-    "STATUS_INVALID_EXTENSION",
-    "STATUS_INVALID_PAYLOAD",
-    "STATUS_MESSAGE_TOO_BIG",
-    "STATUS_NORMAL",
-    "STATUS_POLICY_VIOLATION",
-    "STATUS_PROTOCOL_ERROR",
-    "STATUS_SERVICE_RESTART",
-    "STATUS_STATUS_NOT_AVAILABLE",
-    "STATUS_TLS_HANDSHAKE_ERROR",
-    "STATUS_TRY_AGAIN_LATER",
-    "STATUS_UNEXPECTED_CONDITION",
-    "STATUS_UNSUPPORTED_DATA_TYPE",
     "Accept",
     "Backoff",
+    "ClientOptions",
     "CloseCode",
     "Deflate",
     "Ending",
+    "EventLoop",
     "HTTPResponse",
     "Listener",
     "Pace",
     "Reactor",
     "ReactorStats",
+    "Request",
+    "Response",
+    "ServerOptions",
     "State",
-    "WebSocket",
+    "Timer",
     "WebSocketAddressException",
-    "WebSocketApp",
     "WebSocketBadStatusException",
     "WebSocketCertificateException",
     "WebSocketConnectException",
@@ -144,30 +102,24 @@ __all__ = [
     "WebSocketTimeoutException",
     "broadcast",
     "compiled",
-    "continuous_frame",
-    "create_connection",
-    "debug",
-    "dump",
-    "enableTrace",
-    "error",
-    "frame_buffer",
-    "getdefaulttimeout",
-    "install_as_websocket",
-    "isEnabledForDebug",
-    "isEnabledForError",
-    "isEnabledForTrace",
-    "recv",
-    "recv_line",
-    "run_forever",
-    "send",
-    "set_reconnect",
-    "setdefaulttimeout",
-    "sock_opt",
+    "explain_compiled",
     "trace",
-    "warning",
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Make websocket-client's private modules when somebody asks: ``websocket._exceptions``."""
-    return private_module(name)
+if not TYPE_CHECKING:  # it would let any misspelt name pass
+
+    def __getattr__(name: str) -> Any:
+        """Find a name of websocket-client, or one of its private modules."""
+        if name.startswith("__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        classic = import_module(".classic", __name__)
+        compat = import_module(".classic.compat", __name__)
+        known = name in classic.__all__
+        value = getattr(classic, name) if known else compat.private_module(name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *import_module(".classic", __name__).__all__})

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TextIO
 
-from .classic.trace import trace as write_line
 from .connection.tracing import trace_connection
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor
@@ -42,6 +41,8 @@ def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDE
         TypeError: There is nothing to be traced about *target*, or the file has no ``write``.
     """
     if isinstance(target, str):
+        from .classic.tracing import trace as write_line  # loaded when somebody wants it
+
         write_line(target)
         return
     if file is _STDERR:

@@ -14,7 +14,7 @@ from ..connection import tracing as connection_tracing
 from ..connection.tracing import Tap
 from ..protocols.frames import FrameHeader
 from .frame import ABNF
-from .trace import trace
+from .tracing import trace
 
 __all__ = ["TraceTap", "TracingSession"]
 

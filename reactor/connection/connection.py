@@ -215,6 +215,7 @@ class Connection(Holding):
 
     # -- the stream's receiver -----------------------------------------------------------
 
+    # Twin: data_received() in compiled/path.pyx.
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         session = self.session

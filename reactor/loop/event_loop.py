@@ -386,6 +386,7 @@ class EventLoop(Forkable):
         """
         return self.poller.fileno()
 
+    # Twin: turn() in compiled/turn.pyx.
     def _turn(self, limit: float | None) -> None:
         if self._before_turn is not None:
             self._before_turn()
