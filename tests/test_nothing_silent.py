@@ -245,6 +245,7 @@ class TestSlowCallbacks:
             lambda loop, callback: loop.call_soon_threadsafe(callback),
             lambda loop, callback: loop.call_later(0, callback),
             lambda loop, callback: loop.call_at(0, callback),
+            lambda loop, callback: loop.call_later(delay=0, callback=callback),
         ],
     )
     def test_so_is_a_slow_callback(

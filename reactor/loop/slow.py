@@ -56,12 +56,18 @@ class SlowCallbacks:
         self, method: Callable[..., Any], position: int
     ) -> Callable[..., Any]:
         @wraps(method)
-        def replacement(*args: Any) -> Any:
-            callback = args[position]
-            timed = self.timed(callback, lambda: f"the callback {callback!r}")
-            return method(*args[:position], timed, *args[position + 1 :])
+        def replacement(*args: Any, **named: Any) -> Any:
+            if "callback" in named:
+                named["callback"] = self._timed_callback(named["callback"])
+            elif len(args) > position:
+                timed = self._timed_callback(args[position])
+                args = *args[:position], timed, *args[position + 1 :]
+            return method(*args, **named)
 
         return replacement
+
+    def _timed_callback(self, callback: Callable[..., Any]) -> Callable[..., Any]:
+        return self.timed(callback, lambda: f"the callback {callback!r}")
 
     def timed(self, callback: Callable[..., Any], name: Callable[[], str]) -> Callable[..., Any]:
         """Return a function that calls *callback*, and names it where that was slow."""
