@@ -352,7 +352,6 @@ class ClientConnection(Connection):
 
     # -- what comes next -----------------------------------------------------------------
 
-    @calls_user_code
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
         ending = self._ended(code, reason, error)
         delay = self._plan(error)
