@@ -21,11 +21,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
 from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
-from ..base.mistakes import check_called, check_number
+from ..base.mistakes import check_called, check_delay
 from ..base.printable import printable
 from ..connection.connection import Connection, Phase
 from ..connection.dispatcher import report
@@ -284,7 +283,7 @@ class ClientConnection(Connection):
     def reconnect(self, delay: float | None = None, reason: str = "") -> None:
         """See WebSocketProtocol."""
         if delay is not None:
-            _check_delay("delay", delay)
+            check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self.options.sock is not None:
             raise WebSocketStateException("it cannot be opened anew: sock serves one connection")
@@ -374,25 +373,14 @@ class ClientConnection(Connection):
 
     def _note_end(self) -> None:
         """Have the log hear how it ended."""
-        journal, ending = self._journal, self.ending
-        if journal is None or ending is None or (ending.error is None and not journal.hears):
+        if self._journal is None or self.ending is None:
             return
-        if ending.delay is not None:
-            what = f"next attempt in {ending.delay:.1f} s"
-        elif self.options.backoff is not None:
-            what = f"giving up after {ending.attempt} attempts"
-        else:
-            what = "there is no further attempt"
         try:
             place, address = self._place, self._address()
         except Exception:  # noqa: BLE001 - no URL, or none that can be used
             place, address = printable(self._url), None
-        if ending.error is None:
-            journal.ended(place, f"ended by {ending.initiator} ({ending.code}); {what}")
-        else:
-            first = ending.final or ending.attempt <= 1
-            seen = overrides_on_error(self.protocol)
-            journal.failed(place, address, ending.error, what, first=first, seen=seen)
+        seen = overrides_on_error(self.protocol)
+        self._journal.ended(place, address, self.ending, self.options.backoff is not None, seen)
 
     def _wait(self, delay: float) -> None:
         """Have the next attempt begin after so many seconds."""
@@ -407,7 +395,7 @@ class ClientConnection(Connection):
         try:
             answer = self.protocol.on_retry(self._attempt, delay, error)
             if answer is not None and answer is not False:
-                _check_delay("what on_retry returns", answer)
+                check_delay("what on_retry returns", answer)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             report(self.protocol, exc)
             return
@@ -459,12 +447,3 @@ class ClientConnection(Connection):
         if seconds and self._gate is not None:
             spread = seconds / 2 if backoff.jitter else 0.0
             self._gate.hold(self._address(), seconds, spread)
-
-
-def _check_delay(name: str, delay: object) -> None:
-    """Raise for what is no number of seconds to wait."""
-    check_number(name, delay, "0 or more seconds")
-    if not isinstance(delay, (int, float)):
-        raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")
-    if not 0 <= delay < inf:
-        raise ValueError(f"{name} must be 0 or more seconds and finite, not {delay!r}")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from ..base.printable import printable
+from ..protocols.ending import Ending
 
 __all__ = ["Address", "Journal"]
 
@@ -58,32 +59,31 @@ class Journal:
         """A connection is open."""
         logger.info("%s is open%s", place, " again" if again else "")
 
-    def ended(self, place: str, text: str) -> None:
-        """A connection has ended, or an attempt, and that was no failure."""
-        logger.info("%s: %s", place, text)
-
-    def failed(
-        self,
-        place: str,
-        address: Address | None,
-        error: Exception,
-        what: str,
-        *,
-        first: bool,
-        seen: bool,
+    def ended(
+        self, place: str, address: Address | None, ending: Ending, policy: bool, seen: bool
     ) -> None:
-        """An attempt has failed, or a connection was lost.
+        """A connection, or an attempt, has ended.
 
         Args:
             place: the URL.
             address: host and port, where they are known.
-            error: why.
-            what: what comes next.
-            first: whether it is the first in a row, or the last: what a user should see.
+            ending: how it ended, and what comes next.
+            policy: whether there is a reconnect policy.
             seen: whether the user has an on_error to see it.
         """
+        if ending.delay is not None:
+            what = f"next attempt in {ending.delay:.1f} s"
+        elif policy:
+            what = f"giving up after {ending.attempt} attempts"
+        else:
+            what = "there is no further attempt"
+        error = ending.error
+        if error is None:
+            logger.info("%s: ended by %s (%d); %s", place, ending.initiator, ending.code, what)
+            return
         level = logging.DEBUG
         others = ""
+        first = ending.final or ending.attempt <= 1
         if first and (untold := self._tell(address, error)) is not None:
             level = logging.INFO if seen else logging.WARNING
             if untold:
