@@ -55,7 +55,7 @@ from .timers import Backoff, Pace, Timer
 from .tracing import trace
 
 if TYPE_CHECKING:
-    from .classic import *  # type: ignore[assignment]  # noqa: F403
+    from .classic import *  # noqa: F403
 
 __version__ = "0.1.0"
 
