@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"reactor", "tasks", "compiled"},
-    {"hosting", "classic", "feeds"},
+    {"hosting", "classic", "feeds", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from inspect import isasyncgenfunction, iscoroutinefunction
+from math import inf
 from types import CodeType, NoneType
 from typing import Any
 
-__all__ = ["check_called", "check_names", "check_number", "did_you_mean"]
+__all__ = ["check_called", "check_delay", "check_names", "check_number", "did_you_mean"]
 
 #: Other libraries' names for our options; the first of ours that is known is suggested.
 SYNONYMS = {
@@ -99,6 +100,15 @@ def check_number(name: str, value: object, expected: str) -> None:
     if isinstance(value, str):
         hint = f" (did you mean {value}?)" if _is_number(value) else ""
         raise TypeError(f"{name} must be {expected}, not the str {value!r}{hint}")
+
+
+def check_delay(name: str, delay: object) -> None:
+    """Raise TypeError or ValueError for what is no number of seconds to wait."""
+    check_number(name, delay, "0 or more seconds")
+    if not isinstance(delay, (int, float)):
+        raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")
+    if not 0 <= delay < inf:
+        raise ValueError(f"{name} must be 0 or more seconds and finite, not {delay!r}")
 
 
 def _is_number(text: str) -> bool:

@@ -25,6 +25,7 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
+from ..tracing import trace  # which writes a str to their log
 from .abnf import continuous_frame, frame_buffer
 from .app import WebSocketApp, run_forever
 from .blocking import recv, recv_line, send
@@ -63,7 +64,6 @@ from .tracing import (
     isEnabledForDebug,
     isEnabledForError,
     isEnabledForTrace,
-    trace,
     warning,
 )
 

@@ -21,13 +21,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
 from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
-from ..base.mistakes import check_called, check_number
+from ..base.mistakes import check_called, check_delay
+from ..base.printable import printable
 from ..connection.connection import Connection, Phase
 from ..connection.dispatcher import report
+from ..connection.handlers import overrides_on_error
 from ..exceptions import (
     CloseCode,
     WebSocketBadStatusException,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from ..protocols.http.http11 import Response
     from ..protocols.websocket import WebSocketProtocol
     from .gate import Address, Gate
+    from .journal import Journal
 
 __all__ = ["ClientConnection"]
 
@@ -110,8 +112,7 @@ class ClientConnection(Connection):
         if not callable(options.header):
             normalize_headers(options.header)
         super().__init__(loop, registry, options, Role.CLIENT)
-        self.protocol = protocol
-        protocol._connection = self
+        self._belong_to(protocol)
         self._source = url
         self._url = url if isinstance(url, str) else ""
         #: The policy for the next drop; None: this attempt is the last one.
@@ -194,6 +195,8 @@ class ClientConnection(Connection):
             self._landed()  # ended by one of the functions
             return
         coroutine = connect(self._url, self.options, header, cookie)
+        if (journal := self._journal) is not None and journal.hears:
+            journal.attempt(self._place, self._attempt)
         self._task = task = Task(self._loop, coroutine, self._connected, soon=False)
         task.start()
 
@@ -217,6 +220,8 @@ class ClientConnection(Connection):
         self.subprotocol = upgraded.subprotocol
         again = self._opened_at is not None
         self._opened_at = self._loop.now
+        if (journal := self._journal) is not None and journal.hears:
+            journal.opened(self._place, again)
         protocol = self.protocol
         self._attach(
             upgraded.sock,
@@ -278,7 +283,7 @@ class ClientConnection(Connection):
     def reconnect(self, delay: float | None = None, reason: str = "") -> None:
         """See WebSocketProtocol."""
         if delay is not None:
-            _check_delay("delay", delay)
+            check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self.options.sock is not None:
             raise WebSocketStateException("it cannot be opened anew: sock serves one connection")
@@ -346,7 +351,6 @@ class ClientConnection(Connection):
 
     # -- what comes next -----------------------------------------------------------------
 
-    @calls_user_code
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
         ending = self._ended(code, reason, error)
         delay = self._plan(error)
@@ -360,7 +364,23 @@ class ClientConnection(Connection):
             if delay is not None:
                 self._ask_about(delay, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
+            self._note_end()
             self._tell(code, reason, error)  # a handler may still give up
+
+    @property
+    def _journal(self) -> Journal | None:
+        return None if self._gate is None else self._gate.journal
+
+    def _note_end(self) -> None:
+        """Have the log hear how it ended."""
+        if self._journal is None or self.ending is None:
+            return
+        try:
+            place, address = self._place, self._address()
+        except Exception:  # noqa: BLE001 - no URL, or none that can be used
+            place, address = printable(self._url), None
+        seen = overrides_on_error(self.protocol)
+        self._journal.ended(place, address, self.ending, self.options.backoff is not None, seen)
 
     def _wait(self, delay: float) -> None:
         """Have the next attempt begin after so many seconds."""
@@ -375,7 +395,7 @@ class ClientConnection(Connection):
         try:
             answer = self.protocol.on_retry(self._attempt, delay, error)
             if answer is not None and answer is not False:
-                _check_delay("what on_retry returns", answer)
+                check_delay("what on_retry returns", answer)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             report(self.protocol, exc)
             return
@@ -427,12 +447,3 @@ class ClientConnection(Connection):
         if seconds and self._gate is not None:
             spread = seconds / 2 if backoff.jitter else 0.0
             self._gate.hold(self._address(), seconds, spread)
-
-
-def _check_delay(name: str, delay: object) -> None:
-    """Raise for what is no number of seconds to wait."""
-    check_number(name, delay, "0 or more seconds")
-    if not isinstance(delay, (int, float)):
-        raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")
-    if not 0 <= delay < inf:
-        raise ValueError(f"{name} must be 0 or more seconds and finite, not {delay!r}")

@@ -69,21 +69,24 @@ from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .dispatcher import call, call_on_error, conclude, deliver, report
+from .handlers import HANDLERS
 from .holding import Holding
 from .idle import IdleWatch
 from .options import ConnectionOptions
 from .sending import Phase
+from .tracing import FileTap, TracingSession
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
+    from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from ..transports.stream import Stream
 
 __all__ = ["Connection", "Phase"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.connection")
 
 #: What says nothing but that the peer is there.
 CONTROLS = frozenset({Ping, Pong})
@@ -151,6 +154,13 @@ class Connection(Holding):
         self._timer: Timer | None = None
         self._keep_alive: KeepAlive | None = None
         registry.add(self)
+
+    def _belong_to(self, protocol: WebSocketProtocol) -> None:
+        """Have a protocol object, whose handlers are called."""
+        self.protocol = protocol
+        protocol._connection = self
+        if self._loop.slow is not None:
+            self._loop.slow.watch(protocol, HANDLERS)
 
     # -- what there is to know -----------------------------------------------------------
 
@@ -342,7 +352,7 @@ class Connection(Holding):
         self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
     ) -> WebSocketSession:
         options = self.options
-        return kind(
+        session = kind(
             self._role,
             options.message_limits,
             decode_text=options.decode_text,
@@ -352,6 +362,11 @@ class Connection(Holding):
             new_mask=self._new_mask(),
             agreement=agreement,
         )
+        file = self.protocol._trace or self._loop._trace
+        if file is not None and kind is WebSocketSession:
+            session.tap = FileTap(self._place, file)
+            session.__class__ = TracingSession
+        return session
 
     @property
     def _lenient(self) -> bool:

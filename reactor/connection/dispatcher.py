@@ -27,7 +27,7 @@ from .errorlog import ErrorLog
 
 __all__ = ["call", "call_on_error", "conclude", "deliver", "report"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.connection")
 
 
 class Owner(Protocol):

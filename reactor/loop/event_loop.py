@@ -43,10 +43,11 @@ from .interrupts import Interrupts
 from .lifetime import Forkable, take_note
 from .poller import Selector, make_poller
 from .share import TurnShare
+from .slow import SLOW_CALLBACK, SlowCallbacks
 
 __all__ = ["EventLoop", "LoopStats"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.loop")
 
 #: The longest sleep: a day. Keeps every timeout within what the kernel's calls accept.
 MAX_SLEEP = 86400.0
@@ -94,6 +95,8 @@ class EventLoop(Forkable):
         clock: where time comes from; default: the monotonic clock. Never jumps back.
         debug: check that methods are called on the loop's thread; default: whether the
             environment variable REACTOR_DEBUG is set and not empty.
+        slow_callback: seconds that a callback or a handler may take; what takes longer is named in
+            the log, with its duration. None: 0.1 in debug mode, else no limit.
     """
 
     # What every message looks at; the rest is in the dict.
@@ -113,6 +116,9 @@ class EventLoop(Forkable):
         "wheel",
     )
 
+    #: Where the frames of its connections are shown: set by reactor.trace().
+    _trace: Any = None
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in EventLoop.__slots__:
@@ -125,6 +131,7 @@ class EventLoop(Forkable):
         selector: Selector | None = None,
         clock: Clock | None = None,
         debug: bool | None = None,
+        slow_callback: float | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
         #: Where time comes from.
@@ -164,6 +171,12 @@ class EventLoop(Forkable):
         self.poller.add_reader(self._wakeup_reader.fileno(), self._on_wakeup)
         self._interrupts = Interrupts(self)  # and other signals
         take_note(self)
+        #: Names what is slow; None: nobody does.
+        self.slow: SlowCallbacks | None = None
+        if slow_callback is None and self.debug:
+            slow_callback = SLOW_CALLBACK
+        if slow_callback is not None:
+            self.slow = SlowCallbacks(self, slow_callback)
 
     # -- descriptors ---------------------------------------------------------------------
 

@@ -115,6 +115,16 @@ class Receiving:
         """Whether the peer's last word was received: nothing more will be parsed."""
         return self._ended
 
+    @property
+    def begun(self) -> bytes:
+        """What has come of a frame whose header, or whose few bytes, are not complete."""
+        return self._tail
+
+    @property
+    def missing(self) -> int:
+        """How many bytes are still to come of the data frame whose payload is coming."""
+        return 0 if self._frame is None else self._frame.length - self._received
+
     def _answer(self, events: list[Event]) -> None:
         """Answer the pings among these pings and pongs."""
         raise AssertionError("the session does this")

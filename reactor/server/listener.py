@@ -26,6 +26,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.marks import calls_user_code
+from ..base.printable import printable, quoted
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..exceptions import CloseCode, WebSocketException
@@ -54,7 +55,7 @@ else:
 
 __all__ = ["Listener", "ServerConnection"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.server")
 
 #: Connections accepted in one turn: enough for a storm, few enough for everybody else.
 ACCEPTS_PER_TURN = 64
@@ -101,8 +102,7 @@ class ServerConnection(Connection):
         self._listener = listener
         self._head = upgraded.head
         self._address = address
-        self.protocol = protocol
-        protocol._connection = self
+        self._belong_to(protocol)
 
     @property
     def url(self) -> str:
@@ -124,10 +124,15 @@ class ServerConnection(Connection):
     def open(self, upgraded: Upgraded) -> None:
         """The upgrade is done."""
         self.subprotocol = upgraded.subprotocol
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s is open", printable(self.url))
         on_open = self.protocol.on_open
         self._attach(upgraded.sock, upgraded.leftover, on_open, upgraded.agreement)
 
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
+        if logger.isEnabledFor(logging.INFO):
+            why = quoted(error) if error is not None else f"{code} {printable(reason)}".strip()
+            logger.info("%s ended: %s", printable(self.url), why)
         try:
             super()._over(code, reason, error)
         finally:  # KeyboardInterrupt and SystemExit pass through

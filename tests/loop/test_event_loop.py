@@ -106,7 +106,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[BaseException]:
     """The exceptions that were logged, each with its traceback."""
     found = []
     for record in caplog.records:
-        assert (record.name, record.levelno) == ("reactor", logging.ERROR)
+        assert (record.name, record.levelno) == ("reactor.loop", logging.ERROR)
         assert record.exc_info is not None
         assert record.exc_info[1] is not None
         assert record.exc_info[2] is not None
