@@ -341,7 +341,11 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     earlier = None if before is None else before.loop
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif earlier is not None and earlier.running and earlier.thread_id == threading.get_ident():
+    elif (
+        earlier is not None
+        and earlier.loop.running
+        and earlier.loop.thread_id == threading.get_ident()
+    ):
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
         loop = earlier

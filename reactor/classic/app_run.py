@@ -87,7 +87,9 @@ class Run:
         self.silent = False
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
-        self.connection = AppConnection(loop, loop.connections, self._url, Bridge(self), options)
+        self.connection = AppConnection(
+            loop.loop, loop.connections, self._url, Bridge(self), options
+        )
         self.connection.app = app
         app.sock = AppSocket(self.connection)
 
