@@ -25,7 +25,7 @@ AUTOBAHN ?= --markdown docs/conformance.md
 # Many TLS connections that are killed all the time; make soak SOAK='--seconds 60'
 SOAK ?=
 
-.PHONY: run test lint format types cov autobahn fuzz soak bench bench-check clean help
+.PHONY: run test lint format types cov autobahn fuzz soak bench bench-check bench-lockstep clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
@@ -34,6 +34,7 @@ help:
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
 	@echo "make soak   500 connections that are killed all the time, for 10 minutes (SOAK=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
+	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
 	@echo "make bench-check  is anything slower than it was? a minute"
 	@echo "make lint | types | cov | format | clean"
 
@@ -74,6 +75,9 @@ bench: $(VENV)/installed-bench
 bench-check: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/check.py
 
+bench-lockstep: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/lockstep $(BENCH)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache
 	rm -rf .hypothesis .coverage htmlcov $(TWINS:.pyx=.c) reactor/compiled/*.so
@@ -81,7 +85,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says what is installed in the virtual environment.
-$(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/*.pxd reactor/protocols/*.pxd)
+$(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/compiled/*.pxd)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@

@@ -2,54 +2,18 @@
 
     from reactor import Reactor, WebSocketProtocol
 
-The public names; see docs/architecture.md for what is where.
+What it is: the public names; docs/architecture.md says what is where. Those of ``__all__`` are
+native. The names of websocket-client (``reactor.classic.__all__``) are found here as well, so that
+its programs run with ``import reactor as websocket``; they are loaded when one is asked for.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .classic.abnf import continuous_frame, frame_buffer
-from .classic.app import WebSocketApp, run_forever
-from .classic.blocking import recv, recv_line, send
-from .classic.client import WebSocket, create_connection
-from .classic.compat import install_as_websocket, private_module
-from .classic.defaults import (
-    DEFAULT_SOCKET_OPTION,
-    getdefaulttimeout,
-    set_reconnect,
-    setdefaulttimeout,
-    sock_opt,
-)
-from .classic.frame import (
-    ABNF,
-    STATUS_ABNORMAL_CLOSED,
-    STATUS_BAD_GATEWAY,
-    STATUS_GOING_AWAY,
-    STATUS_INVALID_EXTENSION,
-    STATUS_INVALID_PAYLOAD,
-    STATUS_MESSAGE_TOO_BIG,
-    STATUS_NORMAL,
-    STATUS_POLICY_VIOLATION,
-    STATUS_PROTOCOL_ERROR,
-    STATUS_SERVICE_RESTART,
-    STATUS_STATUS_NOT_AVAILABLE,
-    STATUS_TLS_HANDSHAKE_ERROR,
-    STATUS_TRY_AGAIN_LATER,
-    STATUS_UNEXPECTED_CONDITION,
-    STATUS_UNSUPPORTED_DATA_TYPE,
-)
-from .classic.trace import (
-    debug,
-    dump,
-    enableTrace,
-    error,
-    isEnabledForDebug,
-    isEnabledForError,
-    isEnabledForTrace,
-    trace,
-    warning,
-)
+from .client.options import ClientOptions
+from .compiled.explain import explain_compiled
 from .compiled.replace import compiled
 from .connection.broadcast import broadcast
 from .exceptions import (
@@ -77,46 +41,158 @@ from .exceptions import (
     WebSocketTLSException,
     WebSocketTLSOptionException,
 )
+from .loop.event_loop import EventLoop
 from .protocols.deflate import Deflate
+from .protocols.http.http11 import Request, Response
 from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
 from .server.decisions import Accept, HTTPResponse
 from .server.listener import Listener
-from .timers import Backoff
+from .server.options import ServerOptions
+from .timers import Backoff, Timer
+
+if TYPE_CHECKING:
+    from .classic import (
+        ABNF as ABNF,
+    )
+    from .classic import (
+        DEFAULT_SOCKET_OPTION as DEFAULT_SOCKET_OPTION,
+    )
+    from .classic import (
+        STATUS_ABNORMAL_CLOSED as STATUS_ABNORMAL_CLOSED,
+    )
+    from .classic import (
+        STATUS_BAD_GATEWAY as STATUS_BAD_GATEWAY,
+    )
+    from .classic import (
+        STATUS_GOING_AWAY as STATUS_GOING_AWAY,
+    )
+    from .classic import (
+        STATUS_INVALID_EXTENSION as STATUS_INVALID_EXTENSION,
+    )
+    from .classic import (
+        STATUS_INVALID_PAYLOAD as STATUS_INVALID_PAYLOAD,
+    )
+    from .classic import (
+        STATUS_MESSAGE_TOO_BIG as STATUS_MESSAGE_TOO_BIG,
+    )
+    from .classic import (
+        STATUS_NORMAL as STATUS_NORMAL,
+    )
+    from .classic import (
+        STATUS_POLICY_VIOLATION as STATUS_POLICY_VIOLATION,
+    )
+    from .classic import (
+        STATUS_PROTOCOL_ERROR as STATUS_PROTOCOL_ERROR,
+    )
+    from .classic import (
+        STATUS_SERVICE_RESTART as STATUS_SERVICE_RESTART,
+    )
+    from .classic import (
+        STATUS_STATUS_NOT_AVAILABLE as STATUS_STATUS_NOT_AVAILABLE,
+    )
+    from .classic import (
+        STATUS_TLS_HANDSHAKE_ERROR as STATUS_TLS_HANDSHAKE_ERROR,
+    )
+    from .classic import (
+        STATUS_TRY_AGAIN_LATER as STATUS_TRY_AGAIN_LATER,
+    )
+    from .classic import (
+        STATUS_UNEXPECTED_CONDITION as STATUS_UNEXPECTED_CONDITION,
+    )
+    from .classic import (
+        STATUS_UNSUPPORTED_DATA_TYPE as STATUS_UNSUPPORTED_DATA_TYPE,
+    )
+    from .classic import (
+        WebSocket as WebSocket,
+    )
+    from .classic import (
+        WebSocketApp as WebSocketApp,
+    )
+    from .classic import (
+        continuous_frame as continuous_frame,
+    )
+    from .classic import (
+        create_connection as create_connection,
+    )
+    from .classic import (
+        debug as debug,
+    )
+    from .classic import (
+        dump as dump,
+    )
+    from .classic import (
+        enableTrace as enableTrace,
+    )
+    from .classic import (
+        error as error,
+    )
+    from .classic import (
+        frame_buffer as frame_buffer,
+    )
+    from .classic import (
+        getdefaulttimeout as getdefaulttimeout,
+    )
+    from .classic import (
+        install_as_websocket as install_as_websocket,
+    )
+    from .classic import (
+        isEnabledForDebug as isEnabledForDebug,
+    )
+    from .classic import (
+        isEnabledForError as isEnabledForError,
+    )
+    from .classic import (
+        isEnabledForTrace as isEnabledForTrace,
+    )
+    from .classic import (
+        recv as recv,
+    )
+    from .classic import (
+        recv_line as recv_line,
+    )
+    from .classic import (
+        run_forever as run_forever,
+    )
+    from .classic import (
+        send as send,
+    )
+    from .classic import (
+        set_reconnect as set_reconnect,
+    )
+    from .classic import (
+        setdefaulttimeout as setdefaulttimeout,
+    )
+    from .classic import (
+        sock_opt as sock_opt,
+    )
+    from .classic import (
+        trace as trace,
+    )
+    from .classic import (
+        warning as warning,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ABNF",
-    "DEFAULT_SOCKET_OPTION",
-    "STATUS_ABNORMAL_CLOSED",
-    "STATUS_BAD_GATEWAY",
-    "STATUS_GOING_AWAY",
-    "STATUS_INVALID_EXTENSION",
-    "STATUS_INVALID_PAYLOAD",
-    "STATUS_MESSAGE_TOO_BIG",
-    "STATUS_NORMAL",
-    "STATUS_POLICY_VIOLATION",
-    "STATUS_PROTOCOL_ERROR",
-    "STATUS_SERVICE_RESTART",
-    "STATUS_STATUS_NOT_AVAILABLE",
-    "STATUS_TLS_HANDSHAKE_ERROR",
-    "STATUS_TRY_AGAIN_LATER",
-    "STATUS_UNEXPECTED_CONDITION",
-    "STATUS_UNSUPPORTED_DATA_TYPE",
     "Accept",
     "Backoff",
+    "ClientOptions",
     "CloseCode",
     "Deflate",
+    "EventLoop",
     "HTTPResponse",
     "Listener",
     "Reactor",
     "ReactorStats",
+    "Request",
+    "Response",
+    "ServerOptions",
     "State",
-    "WebSocket",
+    "Timer",
     "WebSocketAddressException",
-    "WebSocketApp",
     "WebSocketBadStatusException",
     "WebSocketCertificateException",
     "WebSocketConnectException",
@@ -141,30 +217,24 @@ __all__ = [
     "WebSocketTimeoutException",
     "broadcast",
     "compiled",
-    "continuous_frame",
-    "create_connection",
-    "debug",
-    "dump",
-    "enableTrace",
-    "error",
-    "frame_buffer",
-    "getdefaulttimeout",
+    "explain_compiled",
     "install_as_websocket",
-    "isEnabledForDebug",
-    "isEnabledForError",
-    "isEnabledForTrace",
-    "recv",
-    "recv_line",
-    "run_forever",
-    "send",
-    "set_reconnect",
-    "setdefaulttimeout",
-    "sock_opt",
-    "trace",
-    "warning",
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Make websocket-client's private modules when somebody asks: ``websocket._exceptions``."""
-    return private_module(name)
+if not TYPE_CHECKING:  # it would let any misspelt name pass
+
+    def __getattr__(name: str) -> Any:
+        """Find a name of websocket-client, or one of its private modules."""
+        if name.startswith("__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        classic = import_module(".classic", __name__)
+        compat = import_module(".classic.compat", __name__)
+        known = name in classic.__all__
+        value = getattr(classic, name) if known else compat.private_module(name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *import_module(".classic", __name__).__all__})

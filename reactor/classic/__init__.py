@@ -3,9 +3,117 @@
 ``WebSocketApp`` (app, app_run, app_socket, app_trace, callbacks) runs on the reactor; ``WebSocket``
 and ``create_connection`` (client, client_connect, client_socket, blocking) in the thread of whoever
 calls. abnf and frame have its vocabulary; options and watch translate to ours, errors back;
-defaults, trace and cookies are its settings.
+defaults, tracing and cookies are its settings.
 
 compat puts the package websocket/ in the place of websocket-client. legacy, legacy_http,
 legacy_handshake and legacy_dispatcher have what is in its private modules only; patching, steps,
 app_steps and app_pings give what a program puts into them, or overrides, its effect.
+
+The names of websocket-client are those of ``__all__``. The package reactor has them as well, and
+looks them up here when one is asked for.
 """
+
+from __future__ import annotations
+
+from ..exceptions import (
+    WebSocketAddressException,
+    WebSocketBadStatusException,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketPayloadException,
+    WebSocketProtocolException,
+    WebSocketProxyException,
+    WebSocketTimeoutException,
+)
+from .abnf import continuous_frame, frame_buffer
+from .app import WebSocketApp, run_forever
+from .blocking import recv, recv_line, send
+from .client import WebSocket, create_connection
+from .compat import install_as_websocket
+from .defaults import (
+    DEFAULT_SOCKET_OPTION,
+    getdefaulttimeout,
+    set_reconnect,
+    setdefaulttimeout,
+    sock_opt,
+)
+from .frame import (
+    ABNF,
+    STATUS_ABNORMAL_CLOSED,
+    STATUS_BAD_GATEWAY,
+    STATUS_GOING_AWAY,
+    STATUS_INVALID_EXTENSION,
+    STATUS_INVALID_PAYLOAD,
+    STATUS_MESSAGE_TOO_BIG,
+    STATUS_NORMAL,
+    STATUS_POLICY_VIOLATION,
+    STATUS_PROTOCOL_ERROR,
+    STATUS_SERVICE_RESTART,
+    STATUS_STATUS_NOT_AVAILABLE,
+    STATUS_TLS_HANDSHAKE_ERROR,
+    STATUS_TRY_AGAIN_LATER,
+    STATUS_UNEXPECTED_CONDITION,
+    STATUS_UNSUPPORTED_DATA_TYPE,
+)
+from .tracing import (
+    debug,
+    dump,
+    enableTrace,
+    error,
+    isEnabledForDebug,
+    isEnabledForError,
+    isEnabledForTrace,
+    trace,
+    warning,
+)
+
+__all__ = [
+    "ABNF",
+    "DEFAULT_SOCKET_OPTION",
+    "STATUS_ABNORMAL_CLOSED",
+    "STATUS_BAD_GATEWAY",
+    "STATUS_GOING_AWAY",
+    "STATUS_INVALID_EXTENSION",
+    "STATUS_INVALID_PAYLOAD",
+    "STATUS_MESSAGE_TOO_BIG",
+    "STATUS_NORMAL",
+    "STATUS_POLICY_VIOLATION",
+    "STATUS_PROTOCOL_ERROR",
+    "STATUS_SERVICE_RESTART",
+    "STATUS_STATUS_NOT_AVAILABLE",
+    "STATUS_TLS_HANDSHAKE_ERROR",
+    "STATUS_TRY_AGAIN_LATER",
+    "STATUS_UNEXPECTED_CONDITION",
+    "STATUS_UNSUPPORTED_DATA_TYPE",
+    "WebSocket",
+    "WebSocketAddressException",
+    "WebSocketApp",
+    "WebSocketBadStatusException",
+    "WebSocketConnectionClosedException",
+    "WebSocketException",
+    "WebSocketPayloadException",
+    "WebSocketProtocolException",
+    "WebSocketProxyException",
+    "WebSocketTimeoutException",
+    "continuous_frame",
+    "create_connection",
+    "debug",
+    "dump",
+    "enableTrace",
+    "error",
+    "frame_buffer",
+    "getdefaulttimeout",
+    "install_as_websocket",
+    "isEnabledForDebug",
+    "isEnabledForError",
+    "isEnabledForTrace",
+    "recv",
+    "recv_line",
+    "run_forever",
+    "send",
+    "set_reconnect",
+    "setdefaulttimeout",
+    "sock_opt",
+    "trace",
+    "warning",
+]

@@ -37,7 +37,7 @@ from .callbacks import Fit, call
 from .defaults import get_reconnect
 from .frame import ABNF, to_bytes
 from .options import app_options
-from .trace import logger
+from .tracing import logger
 
 __all__ = ["AppSocket", "WebSocketApp", "run_forever"]
 

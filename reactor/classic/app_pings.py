@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from .trace import debug
+from .tracing import debug
 
 __all__ = ["has_own_pings", "send_pings", "start_pings", "stop_pings"]
 

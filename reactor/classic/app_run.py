@@ -36,7 +36,7 @@ from .app_trace import TracingSession
 from .client_socket import log_close_status
 from .errors import public
 from .frame import ABNF
-from .trace import debug, error, info, isEnabledForTrace, logger
+from .tracing import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
     from ..protocols.deflate import Agreement

@@ -26,7 +26,7 @@ from .defaults import getdefaulttimeout
 from .frame import ABNF
 from .legacy_dispatcher import Dispatcher, DispatcherBase, SSLDispatcher, WrappedDispatcher
 from .steps import is_replaced
-from .trace import error, info, logger
+from .tracing import error, info, logger
 
 __all__ = ["is_wanted", "run_in_steps"]
 

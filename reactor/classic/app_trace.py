@@ -16,7 +16,7 @@ from typing import Any
 from ..protocols.frames import OP_BINARY, OP_TEXT, apply_mask, parse_header
 from ..protocols.session import Event, WebSocketSession
 from .frame import ABNF, to_bytes
-from .trace import trace
+from .tracing import trace
 
 __all__ = ["TracingSession"]
 

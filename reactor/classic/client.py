@@ -45,7 +45,7 @@ from .errors import CLOSED
 from .frame import ABNF, STATUS_NORMAL, to_bytes
 from .options import MAX_MESSAGE_SIZE
 from .steps import open_connection
-from .trace import debug, isEnabledForTrace, trace
+from .tracing import debug, isEnabledForTrace, trace
 
 __all__ = ["WebSocket", "create_connection"]
 

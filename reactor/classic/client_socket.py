@@ -34,7 +34,7 @@ from ..transports.tls.nested import is_tls
 from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt
 from .errors import CLOSED, TIMED_OUT
-from .trace import debug, error
+from .tracing import debug, error
 
 __all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held", "log_close_status"]
 

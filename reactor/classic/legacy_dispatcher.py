@@ -14,7 +14,7 @@ from typing import Any
 
 from ..loop.poller import wait_for
 from .blocking import send
-from .trace import info
+from .tracing import info
 
 __all__ = ["Dispatcher", "DispatcherBase", "SSLDispatcher", "WrappedDispatcher"]
 

@@ -31,7 +31,7 @@ from .cookies import CookieJar
 from .legacy import SUCCESS_STATUSES, SUPPORTED_REDIRECT_STATUSES
 from .legacy_http import read_headers
 from .options import header_as_utf8, text_as_utf8
-from .trace import dump, error
+from .tracing import dump, error
 
 __all__ = ["handshake"]
 

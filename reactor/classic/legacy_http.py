@@ -37,7 +37,7 @@ from .blocking import recv_line, send
 from .errors import boundary
 from .legacy import HAVE_PYTHON_SOCKS, ProxyError, get_proxy_info, parse_url
 from .options import tls_options
-from .trace import debug, dump, trace
+from .tracing import debug, dump, trace
 
 __all__ = ["connect", "proxy_info", "read_headers"]
 

@@ -12,7 +12,7 @@ from ..client.url import WebSocketURL
 from ..protocols.http.http11 import Response
 from ..transports.proxy import Proxy
 from .cookies import CookieJar
-from .trace import dump, isEnabledForTrace, trace, warning
+from .tracing import dump, isEnabledForTrace, trace, warning
 
 __all__ = ["ClassicWatch", "text_of"]
 

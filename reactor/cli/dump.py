@@ -21,7 +21,7 @@ from typing import Any
 from ..base.printable import printable, quoted
 from ..classic.app import WebSocketApp
 from ..classic.frame import ABNF
-from ..classic.trace import enableTrace
+from ..classic.tracing import enableTrace
 from ..client.proxies import parse_proxy
 from ..exceptions import WebSocketException
 from ..reactor import Reactor

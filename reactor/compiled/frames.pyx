@@ -18,6 +18,9 @@ from libc.string cimport memcpy
 import os
 from sys import maxsize
 
+from reactor.compiled.slots cimport require
+
+from ..protocols import frames
 from ..protocols.events import Ping, Pong
 from ..protocols.frames import FrameHeader
 
@@ -36,6 +39,20 @@ cdef enum:
     FIN_PONG = 0x8A
     MAX_CONTROL_PAYLOAD = 125
     POOL = 2048  # bytes of masking keys in one draw
+
+require("OP_TEXT | FIN", frames.OP_TEXT | frames._FIN, FIN_TEXT)
+require("OP_BINARY | FIN", frames.OP_BINARY | frames._FIN, FIN_BINARY)
+require("OP_PING | FIN", frames.OP_PING | frames._FIN, FIN_PING)
+require("OP_PONG | FIN", frames.OP_PONG | frames._FIN, FIN_PONG)
+require("_FIN", frames._FIN, FIN)
+require("_MASKED", frames._MASKED, MASKED)
+require("MAX_CONTROL_PAYLOAD", frames.MAX_CONTROL_PAYLOAD, MAX_CONTROL_PAYLOAD)
+require(
+    "FrameHeader", FrameHeader._fields,
+    ("fin", "rsv", "opcode", "mask", "length", "minimal", "start"),
+)
+require("Ping", Ping._fields, ("payload",))
+require("Pong", Pong._fields, ("payload",))
 
 # Makes a named tuple without its Python function.
 cdef object new_tuple = tuple.__new__

@@ -2,3 +2,4 @@
 
 cdef object os_error(int code)
 cdef int flush(connection) except -1
+cdef bint read_stream(stream) except -1

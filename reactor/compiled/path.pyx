@@ -20,11 +20,14 @@ go of it has to wait for whichever thread takes it, 5 ms if that one computes.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 
-from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put
+from reactor.compiled.slots cimport (
+    find_slot, get, holds, is_a, number, put, require, slot,
+)
 from reactor.compiled.frames cimport build, draw, parse
 
 import os
@@ -36,6 +39,7 @@ from ..connection.dispatcher import deliver as python_deliver
 from ..connection.dispatcher import report
 from ..connection.holding import Holding
 from ..loop.event_loop import EventLoop
+from ..protocols import frames
 from ..protocols.events import OPEN
 from ..protocols.frames import new_mask, serialize
 from ..protocols.receiving import MAX_FRAMES, Receiving
@@ -55,7 +59,11 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0  /* there Python has the process ignore SIGPIPE */
     #endif
+    /* How the object of a socket begins: see has_known_layout(). */
+    typedef struct { PyObject_HEAD int descriptor; } SocketHead;
     """
+    ctypedef struct SocketHead:
+        int descriptor
     enum:
         MSG_DONTWAIT
         MSG_NOSIGNAL
@@ -67,8 +75,9 @@ cdef enum:
     OP_BINARY = 2
     BUFFER = 120 * 1024
 
-if READ_SIZE != BUFFER:
-    raise ImportError(f"compiled for reads of {BUFFER} bytes, not of {READ_SIZE}")
+require("OP_TEXT", frames.OP_TEXT, OP_TEXT)
+require("OP_BINARY", frames.OP_BINARY, OP_BINARY)
+require("READ_SIZE", READ_SIZE, BUFFER)
 
 # Where reads go to. Whoever reads takes it, and another one is made meanwhile for whoever else
 # reads: wherever Python code can run, so can another thread's loop, or a finalizer.
@@ -102,6 +111,22 @@ cdef object compiled_new_mask = new_mask
 # eventlet's sockets have no method for it in their class: they go the Python way.
 cdef object direct_socket = socket if hasattr(socket, "fileno") else None
 cdef object descriptor_of = getattr(socket, "fileno", None)
+
+
+cdef bint has_known_layout() except -1:
+    """Whether an object of Python's socket class begins with its descriptor, as it always has."""
+    if direct_socket is None:
+        return False
+    try:
+        probe = socket()
+    except OSError:
+        return False
+    with probe:
+        known = (<SocketHead *><PyObject *>probe).descriptor == probe.fileno()
+    return known and (<SocketHead *><PyObject *>probe).descriptor == -1
+
+
+cdef bint IS_LAYOUT_KNOWN = has_known_layout()
 
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
@@ -160,10 +185,18 @@ cdef inline bint is_direct(stream) except -1:
 
 cdef inline int descriptor(stream) except -2:
     """The number that its socket has now: -1 where somebody else has closed it."""
-    return PyObject_CallOneArg(descriptor_of, get(stream, STREAM_SOCK))
+    cdef PyObject *sock = slot(stream, STREAM_SOCK)
+    if IS_LAYOUT_KNOWN:
+        return (<SocketHead *>sock).descriptor
+    return PyObject_CallOneArg(descriptor_of, <object>sock)
 
 
 def read(stream):
+    return read_stream(stream)
+
+
+cdef bint read_stream(stream) except -1:
+    """The same, for those that are compiled."""
     cdef Py_ssize_t size
     cdef int code
     cdef list events

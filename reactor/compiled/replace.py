@@ -1,11 +1,12 @@
-"""The hot path: puts the compiled twin in the place of the methods that every message passes.
+"""Puts the compiled twins in the place of the methods that every message passes.
 
-What it is: one list, of which methods turn.pyx and path.pyx have a twin.
+What it is: one list, of which methods turn.pyx and path.pyx have a twin, and why none is in use
+where that is so.
 
 What it must not know: what the methods do.
 
-The twin is there where it was built, unless the environment variable REACTOR_PURE_PYTHON is set
-to anything but "" or "0". ``compiled`` tells.
+The twins are there where they were built, unless the environment variable REACTOR_PURE_PYTHON is
+set to anything but "" or "0". ``compiled`` tells.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from ..protocols.websocket import WebSocketProtocol
 from ..transports.stream import Stream
 from ..transports.tls_stream import TLSStream
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "reason"]
 
 #: Whether all compiled modules are in use. (False, with frames.compiled True: only frames.pyx is,
 #: as where there are no POSIX sockets.)
 compiled = False
+
+#: Why they are not; empty where they are.
+reason = frames.not_compiled
 
 if frames.compiled:
     try:
@@ -38,10 +42,11 @@ if frames.compiled:
             tls_read,
         )
         from .turn import turn
-    except ModuleNotFoundError:
-        pass  # it was not built
+    except ModuleNotFoundError as exc:
+        reason = f"it was not built: {exc}"
     except (ImportError, TypeError) as exc:
         # Built from sources that these modules have left behind.
+        reason = str(exc)
         warnings.warn(f"the compiled hot path is not used: {exc}", RuntimeWarning, stacklevel=2)
     else:
         for owner, name, twin in (

@@ -27,6 +27,13 @@ cdef inline Py_ssize_t find_slot(kind, str name) except -1:
     return (<PyMemberDescrObject *>member).d_member.offset
 
 
+cdef inline int require(str name, there, here) except -1:
+    """Refuse to be imported where a constant that was copied into C is another one in Python."""
+    if there != here:
+        raise ImportError(f"compiled for {name} = {here!r}, not {there!r}")
+    return 0
+
+
 cdef inline PyObject *slot(object owner, Py_ssize_t place) noexcept:
     """What is in a slot: borrowed, and NULL where nothing was assigned."""
     return (<PyObject **>(<char *><PyObject *>owner + place))[0]
@@ -36,7 +43,7 @@ cdef inline object get(object owner, Py_ssize_t place):
     """The same, owned."""
     cdef PyObject *value = slot(owner, place)
     if value is NULL:
-        raise AttributeError(f"something of {owner!r} is not there yet")
+        raise AttributeError(f"an attribute of {owner!r} is not set yet")
     return <object>value
 
 

@@ -22,19 +22,25 @@ from libc.errno cimport EINTR, errno
 from libc.math cimport ceil, rint
 from libc.stdint cimport int64_t, uint32_t
 
-from reactor.compiled.path cimport flush, os_error
-from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put
+from reactor.compiled.path cimport flush, os_error, read_stream
+from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put, require
 
 from time import monotonic
 
+from .path import read
 from ..loop.event_loop import MAX_SLEEP, EventLoop
 from ..loop.poller import EpollPoller, Poller
 from ..connection.sending import Sending
+from ..timers.clock import TICKS_PER_SECOND
+from ..timers.clock import to_ticks_early as python_to_ticks_early
 from ..timers.wheel import LAST_TICK, TimerWheel
 
 cdef extern from "Python.h":
     Py_ssize_t PySet_GET_SIZE(object)
     object PyObject_CallNoArgs(object)
+    bint PyMethod_Check(object)
+    PyObject *PyMethod_GET_FUNCTION(object)
+    PyObject *PyMethod_GET_SELF(object)
 
 cdef extern from *:
     """
@@ -65,6 +71,7 @@ cdef enum:
 
 cdef Py_ssize_t LATEST = LAST_TICK
 cdef double LONGEST = MAX_SLEEP
+cdef double TICKS = TICKS_PER_SECOND
 
 cdef Py_ssize_t LOOP_BEFORE_TURN = find_slot(EventLoop, "_before_turn")
 cdef Py_ssize_t LOOP_CALLS = find_slot(EventLoop, "_calls")
@@ -85,6 +92,7 @@ cdef Py_ssize_t POLLER_WRITE_MASK = find_slot(Poller, "write_mask")
 cdef Py_ssize_t POLLER_DESCRIPTOR = find_slot(EpollPoller, "descriptor")
 cdef Py_ssize_t WHEEL_NEXT = find_slot(TimerWheel, "_next")
 cdef Py_ssize_t WHEEL_NOW = find_slot(TimerWheel, "_now")
+cdef Py_ssize_t WHEEL_ROUND_END = find_slot(TimerWheel, "_round_end")
 
 cdef object python_turn = EventLoop._turn
 
@@ -190,7 +198,10 @@ cdef int run(loop, handler) except -1:
     cdef list dirty = <list>get(loop, LOOP_DIRTY)
     PyErr_CheckSignals()  # see deliver() in path.pyx
     try:
-        PyObject_CallNoArgs(handler)
+        if PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == <PyObject *>read:
+            read_stream(<object>PyMethod_GET_SELF(handler))
+        else:
+            PyObject_CallNoArgs(handler)
         while PyList_GET_SIZE(dirty):
             transport = dirty.pop()
             if is_a(transport, Sending):
@@ -211,14 +222,14 @@ cdef object sleep(loop, calls, due, limit):
     if tick > LATEST:
         return None
     cdef double now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
-    return min(max(0.0, tick / 1000.0 - now), LONGEST)
+    return min(max(0.0, tick / TICKS - now), LONGEST)
 
 
 cdef int advance(wheel, double now, due) except -1:
     """Move the wheel on, and have in *due* what it is time for."""
     cdef int64_t tick = to_ticks_early(now)
     cdef int64_t old = number(wheel, WHEEL_NOW)
-    if tick >= old and tick < number(wheel, WHEEL_NEXT) and tick >> 8 == old >> 8:
+    if old <= tick < min(number(wheel, WHEEL_NEXT), number(wheel, WHEEL_ROUND_END)):
         put(wheel, WHEEL_NOW, tick)
     else:
         due.extend(wheel.advance(tick))
@@ -226,5 +237,12 @@ cdef int advance(wheel, double now, due) except -1:
 
 
 cdef inline int64_t to_ticks_early(double seconds) noexcept:
-    cdef double tick = rint(seconds * 1000)
-    return <int64_t>(tick if tick / 1000 <= seconds else tick - 1)
+    cdef double tick = rint(seconds * TICKS)
+    return <int64_t>(tick if tick / TICKS <= seconds else tick - 1)
+
+
+# Where half a tick is rounded to, and what cannot be said exactly in binary.
+for seconds in (0.0, 0.0005, 0.0015, 0.001, 0.29, 1.0049999999999999, 123456.7890625):
+    require(
+        f"to_ticks_early({seconds})", python_to_ticks_early(seconds), to_ticks_early(seconds)
+    )

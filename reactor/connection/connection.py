@@ -181,6 +181,7 @@ class Connection(Holding):
 
     # -- the stream's receiver -----------------------------------------------------------
 
+    # Twin: data_received() in compiled/path.pyx.
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self.last_activity = self._loop.now

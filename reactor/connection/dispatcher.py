@@ -46,6 +46,7 @@ class Owner(Protocol):
         """The peer has sent its close frame, or broken the protocol."""
 
 
+# Twin: deliver() in compiled/path.pyx.
 @calls_user_code
 def deliver(owner: Owner, events: Iterable[Event]) -> None:
     """Deliver *events*, in order, to the protocol object of *owner*."""

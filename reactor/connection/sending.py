@@ -133,6 +133,7 @@ class Sending:
 
     # -- the verbs -----------------------------------------------------------------------
 
+    # Twin: sending_send() in compiled/path.pyx.
     def send(
         self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
     ) -> int:
@@ -326,6 +327,7 @@ class Sending:
         self._corked = sum(map(len, self.session.output))
         self._loop.flush_soon(self)
 
+    # Twin: sending_flush() in compiled/path.pyx.
     def flush(self) -> None:
         """Write what has collected. Called by the loop after the callback that sent.
 

@@ -325,6 +325,7 @@ class EventLoop(Lifetime):
         """
         return self.poller.fileno()
 
+    # Twin: turn() in compiled/turn.pyx.
     def _turn(self, limit: float | None) -> None:
         if self._before_turn is not None:
             self._before_turn()

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -86,6 +87,7 @@ class FrameHeader(NamedTuple):
     start: int  # where in the buffer the payload begins
 
 
+# Twin: new_mask() in compiled/frames.pyx.
 def new_mask() -> bytes:
     """Return a fresh masking key of four unpredictable bytes (RFC 6455 section 5.3).
 
@@ -126,6 +128,7 @@ def check_mask(key: str | bytes) -> bytes:
     return octets
 
 
+# Twin: apply_mask() in compiled/frames.pyx.
 def apply_mask(data: bytes, mask: bytes) -> bytes:
     """XOR *data* with the four bytes of *mask*, repeated (RFC 6455 section 5.3).
 
@@ -148,6 +151,7 @@ def _apply_mask_by_tables(data: bytes, mask: bytes) -> bytes:
     return bytes(masked)
 
 
+# Twin: serialize() in compiled/frames.pyx.
 def serialize(
     opcode: int, payload: bytes | str, mask: bytes | None, fin: bool = True, rsv: int = 0
 ) -> bytes:
@@ -176,6 +180,7 @@ def serialize(
     return header + mask + apply_mask(payload, mask)
 
 
+# Twin: parse_messages() in compiled/frames.pyx.
 def parse_messages(
     data: bytes, pos: int, messages: list[Any], masked: bool, limit: int, most: int = sys.maxsize
 ) -> int:
@@ -244,6 +249,7 @@ def parse_messages(
     return pos
 
 
+# Twin: parse_pings() in compiled/frames.pyx.
 def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: int) -> int:
     """Take whole pings and pongs off the buffer. Else as :func:`parse_messages`.
 
@@ -272,6 +278,7 @@ def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: in
     return pos
 
 
+# Twin: parse_header() in compiled/frames.pyx.
 def parse_header(data: bytes, pos: int) -> FrameHeader | None:
     """Parse the frame header at *pos*; None when it is not complete yet.
 
@@ -309,10 +316,13 @@ def parse_header(data: bytes, pos: int) -> FrameHeader | None:
     )
 
 
-#: Whether the compiled functions are in use.
+#: Whether the compiled functions are in use, and if not, why.
 compiled = False
+not_compiled = ""
 
-if os.environ.get("REACTOR_PURE_PYTHON", "0") in ("", "0"):
+if os.environ.get("REACTOR_PURE_PYTHON", "0") not in ("", "0"):
+    not_compiled = "the environment variable REACTOR_PURE_PYTHON is set"
+else:
     try:
         from ..compiled.frames import (  # type: ignore[no-redef]
             apply_mask,
@@ -322,7 +332,10 @@ if os.environ.get("REACTOR_PURE_PYTHON", "0") in ("", "0"):
             parse_pings,
             serialize,
         )
-    except ImportError:
-        pass  # it was not built: there was no compiler
+    except ModuleNotFoundError as exc:  # there was no compiler
+        not_compiled = f"it was not built: {exc}"
+    except ImportError as exc:
+        not_compiled = str(exc)
+        warnings.warn(f"the compiled frames are not used: {exc}", RuntimeWarning, stacklevel=2)
     else:
         compiled = True

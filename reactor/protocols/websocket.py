@@ -147,6 +147,7 @@ class WebSocketProtocol:
 
     # -- verbs ---------------------------------------------------------------------------
 
+    # Twin: protocol_send() in compiled/path.pyx.
     def send(
         self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
     ) -> int:

@@ -88,6 +88,7 @@ def to_ticks_late(seconds: float) -> int:
     return tick if tick / TICKS_PER_SECOND >= seconds else tick + 1
 
 
+# Twin: to_ticks_early() in compiled/turn.pyx.
 def to_ticks_early(seconds: float) -> int:
     """Convert the current time: the last tick that has been reached by then.
 

@@ -128,12 +128,14 @@ class TimerWheel:
         ValueError: `now` is outside that range.
     """
 
-    __slots__ = ("_buckets", "_next", "_now", "_occupied")
+    __slots__ = ("_buckets", "_next", "_now", "_occupied", "_round_end")
 
     def __init__(self, now: int = 0) -> None:
         if not 0 <= now <= LAST_TICK:
             raise ValueError(f"now must be a tick from 0 to {LAST_TICK}, not {now!r}")
         self._now = now  # the cursor
+        # The tick at which the cursor enters the next slot of an upper level.
+        self._round_end = (now | _SLOTS - 1) + 1
         # No timer is due before this tick. Lowered by schedule(), recomputed by advance() only.
         self._next = _NEVER
         # per level: for each slot its bucket, or None
@@ -185,6 +187,7 @@ class TimerWheel:
         """
         return None if self._next == _NEVER else self._next
 
+    # Twin: advance() in compiled/turn.pyx.
     def advance(self, now: int) -> list[Timer]:
         """Move the cursor, and take out every timer that is due.
 
@@ -204,8 +207,9 @@ class TimerWheel:
         elif now > LAST_TICK:
             now = LAST_TICK
         self._now = now
-        if now < self._next and now >> _BITS == old >> _BITS:
-            return []  # nothing is due, and no slot of an upper level was entered
+        if now < self._next and now < self._round_end:
+            return []
+        self._round_end = (now | _SLOTS - 1) + 1
 
         due: list[Timer] = []
         top = (now ^ old | 1).bit_length() - 1 >> 3

@@ -198,6 +198,7 @@ class Stream:
         """Tell somebody else from now on."""
         self._receiver = receiver
 
+    # Twin: read() in compiled/path.pyx.
     def _read(self) -> bool:
         try:
             data = self._recv(READ_SIZE)

@@ -61,6 +61,7 @@ class TLSStream(Stream):
         self._send = partial(_send_some, engine.send)
         self._pending: Callable[[], int] = engine.pending
 
+    # Twin: tls_read() in compiled/path.pyx.
     def _read(self) -> bool:
         chunks: list[bytes] = []
         failure: OSError | None = None

@@ -23,7 +23,7 @@ from reactor.classic.legacy_dispatcher import (
     WrappedDispatcher,
 )
 from reactor.classic.patching import follow
-from reactor.classic.trace import debug, error, info, warning
+from reactor.classic.tracing import debug, error, info, warning
 from reactor.exceptions import (
     WebSocketConnectionClosedException,
     WebSocketException,

@@ -25,7 +25,7 @@ from reactor.classic.legacy_dispatcher import DispatcherBase, WrappedDispatcher
 from reactor.classic.legacy_handshake import handshake
 from reactor.classic.legacy_http import connect, proxy_info
 from reactor.classic.patching import follow
-from reactor.classic.trace import debug, error, isEnabledForError, isEnabledForTrace, trace
+from reactor.classic.tracing import debug, error, isEnabledForError, isEnabledForTrace, trace
 from reactor.exceptions import (
     WebSocketConnectionClosedException,
     WebSocketException,

@@ -17,6 +17,6 @@ from reactor.classic.legacy_dispatcher import (
     WrappedDispatcher,
 )
 from reactor.classic.patching import follow
-from reactor.classic.trace import info
+from reactor.classic.tracing import info
 
 follow(__name__, legacy_dispatcher)

@@ -27,7 +27,7 @@ from reactor.classic.legacy_handshake import (
 )
 from reactor.classic.legacy_http import read_headers
 from reactor.classic.patching import follow
-from reactor.classic.trace import dump, error
+from reactor.classic.tracing import dump, error
 from reactor.exceptions import WebSocketBadStatusException, WebSocketException
 
 __all__ = ["SUPPORTED_REDIRECT_STATUSES", "handshake", "handshake_response"]

@@ -34,7 +34,7 @@ from reactor.classic.legacy_http import (
     read_headers,
 )
 from reactor.classic.patching import follow
-from reactor.classic.trace import debug, dump, trace
+from reactor.classic.tracing import debug, dump, trace
 from reactor.exceptions import (
     WebSocketAddressException,
     WebSocketException,

@@ -7,9 +7,9 @@ from __future__ import annotations
 import logging
 from logging import NullHandler
 
-from reactor.classic import trace as _home
+from reactor.classic import tracing as _home
 from reactor.classic.patching import follow
-from reactor.classic.trace import (
+from reactor.classic.tracing import (
     debug,
     dump,
     enableTrace,

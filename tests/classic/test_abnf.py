@@ -100,7 +100,7 @@ def test_the_close_codes_have_names(library: Any, name: str, code: int) -> None:
 
 
 def test_the_names_of_this_package_include_the_close_codes() -> None:
-    assert set(STATUSES) <= set(reactor.__all__)
+    assert set(STATUSES) <= set(reactor.classic.__all__)
 
 
 def test_codes_that_are_only_for_programs_are_not_valid_on_the_wire() -> None:

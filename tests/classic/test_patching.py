@@ -10,7 +10,8 @@ from unittest import mock
 import pytest
 
 import reactor
-from reactor.classic import app_run, blocking, client, client_socket, defaults, trace
+from reactor.classic import app_run, blocking, client, client_socket, defaults
+from reactor.classic import tracing as trace
 from reactor.classic.compat import private_module
 from reactor.classic.patching import follow
 

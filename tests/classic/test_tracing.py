@@ -11,8 +11,8 @@ import pytest
 
 import reactor
 from reactor import trace as trace_function
-from reactor.classic import trace as trace_module
-from reactor.classic.trace import info, logger
+from reactor.classic import tracing as trace_module
+from reactor.classic.tracing import info, logger
 
 from ..support.peers import ScriptedPeer, Talk, echo
 from ..support.websocket_frames import PING, TEXT, build_frame

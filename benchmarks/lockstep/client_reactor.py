@@ -1,0 +1,45 @@
+"""The `reactor` client of the lock-step benchmark."""
+
+from __future__ import annotations
+
+from driver import Run
+
+from reactor import Reactor, WebSocketProtocol
+
+loop = Reactor()
+run = Run(loop.stop)
+payload = "x" * run.size
+AT_ONCE = 40
+opened = started = 0
+
+
+def open_more() -> None:
+    """Keep some connects going until there are enough."""
+    global started
+    while started < run.connections and started - opened < AT_ONCE:
+        started += 1
+        loop.connect(run.url, Client, ping_interval=None, proxy=None)
+
+
+class Client(WebSocketProtocol):
+    """Counts what comes, and answers it in an echo."""
+
+    def on_open(self) -> None:
+        """See WebSocketProtocol."""
+        global opened
+        opened += 1
+        open_more()
+        if opened == run.connections:
+            loop.call_soon(run.begin)
+
+    def on_message(self, message: str | bytes) -> None:
+        """See WebSocketProtocol."""
+        if len(message) != run.size:
+            raise AssertionError("a message that nobody expected")
+        if run.echo:
+            self.send(payload)
+        run.received()
+
+
+open_more()
+loop.run_forever()
