@@ -16,51 +16,37 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .base.marks import calls_user_code
-from .base.mistakes import check_number
+from .base.mistakes import check_called, check_number
 from .client.connection import ClientConnection
+from .client.gate import Gate
 from .client.options import ClientOptions
 from .connection.handlers import check_factory, check_protocol
 from .hosting.verbs import VERBS, Verbs
+from .loop.background import run_in_thread
 from .loop.event_loop import EventLoop
 from .loop.poller import Selector
-from .loop.stats import LoopStats
+from .loop.repeating import RepeatingTimer
 from .protocols.websocket import WebSocketProtocol
-from .registry import Registry
+from .registry import ReactorStats, Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
-from .timers import Clock, Deadline, MonotonicClock, Timer
+from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
 from .transports.bind import bind_tcp, bind_unix
 
 __all__ = ["Reactor", "ReactorStats"]
 
 P = TypeVar("P", bound=WebSocketProtocol)
+T = TypeVar("T")
 
 #: Methods that handlers call often. See Reactor.__init__.
 OFTEN_CALLED = ("call_at", "call_later", "call_soon", "call_soon_threadsafe")
 
 #: Seconds that closing handshakes have when an exception leaves the block of a Reactor.
 FAREWELL = 1.0
-
-
-@dataclass(frozen=True)
-class ReactorStats(LoopStats):
-    """A snapshot of the loop and its connections.
-
-    Attributes:
-        connecting, open, closing, waiting: connections by what they do; waiting ones will
-            reconnect.
-        listeners: listening sockets.
-    """
-
-    connecting: int
-    open: int
-    closing: int
-    waiting: int
-    listeners: int
 
 
 class Reactor:
@@ -70,10 +56,20 @@ class Reactor:
     Ctrl-C for example, open connections are closed with 1001 (going away) before, for which they
     have a second.
 
+    Whatever the options are: an answer with Retry-After to the upgrade holds back all attempts at
+    that host and port, for as long as the Backoff of the connection that got it heeds.
+
     All methods belong to the thread that runs the loop, but ``stop`` and
     ``call_soon_threadsafe``.
 
     Args:
+        max_connecting: how many attempts to connect may be in flight, from DNS to the upgrade;
+            further ones wait, those of new connections before those after a loss. None: any
+            number. So 5,000 connections can be asked for in one line, and take no more memory
+            than if they were asked for one by one.
+        connect_pace: a Pace, ``Pace(5, per=1.0)`` for never more than 5 attempts in any second, for
+            each host and port of a URL (before redirects, behind proxies); None: no limit. A
+            connection may have another one, see ClientOptions.
         selector: an object with the interface of ``selectors.BaseSelector``; default: the
             best that selectors2 finds on this platform.
         clock: where time comes from; default: the monotonic clock. Never jumps back.
@@ -84,18 +80,27 @@ class Reactor:
         loop: the event loop. For hosts, its ``on_wanted``; see EventLoop.
         connections: all connections that are not over, in both roles.
         listeners: all listeners that accept.
+        gate: what every attempt to connect passes.
         time: returns the time of the loop's clock, in seconds, read now.
     """
 
     def __init__(
         self,
         *,
+        max_connecting: int | None = 256,
+        connect_pace: Pace | None = None,
         selector: Selector | None = None,
         clock: Clock | None = None,
         debug: bool | None = None,
     ) -> None:
         self.loop = EventLoop(selector=selector, clock=clock, debug=debug)
         self.time = self.loop.time
+        self.loop.owner = self
+        try:
+            self.gate = Gate(self.loop, max_connecting, connect_pace)
+        except (TypeError, ValueError):
+            self.loop.close()
+            raise
         self._registry = Registry(self.loop)
         self.loop.residents.append(self._registry)
         self.connections = self._registry.connections
@@ -156,7 +161,7 @@ class Reactor:
             check_factory(protocol)
             handlers = protocol()
         check_protocol(handlers)
-        ClientConnection(self.loop, self.connections, url, handlers, checked)
+        ClientConnection(self.loop, self.connections, url, handlers, checked, self.gate)
         return handlers
 
     def _client_options(self, given: dict[str, Any]) -> ClientOptions:
@@ -171,12 +176,12 @@ class Reactor:
         self,
         host: str | None = None,
         port: int = 0,
-        protocol: Callable[[], WebSocketProtocol] = WebSocketProtocol,
+        protocol: Callable[[], P] = WebSocketProtocol,  # type: ignore[assignment]
         *,
         sock: socket.socket | None = None,
         unix_path: str | os.PathLike[str] | None = None,
         **options: Any,
-    ) -> Listener:
+    ) -> Listener[P]:
         """Accept WebSocket connections.
 
         Parameters:
@@ -252,6 +257,57 @@ class Reactor:
         Called while the loop does not run, it ends the next run before its first turn.
         """
         self.loop.stop()
+
+    def call_every(self, interval: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` every *interval* seconds, for the first time after one of them.
+
+        The calls keep their rhythm; what a slow loop has missed is left out. An exception is
+        logged, and the calls go on. The loop's thread only.
+
+        Args:
+            interval: seconds; more than 0.
+            callback: what to call; further arguments are passed to it.
+
+        Returns:
+            The timer; its ``cancel()`` ends the calls, also from within one.
+
+        Raises:
+            ValueError: The interval is 0 or less, or infinite. TypeError: it is no number.
+        """
+        check_number("interval", interval, "more than 0 seconds")
+        if not 0 < interval < inf:
+            raise ValueError(f"interval must be more than 0 seconds and finite, not {interval!r}")
+        check_called("call_every()'s callback", callback)
+        return RepeatingTimer(self.loop, interval, callback, args)
+
+    def run_in_thread(
+        self,
+        function: Callable[..., T],
+        *args: Any,
+        then: Callable[[T | None, Exception | None], object] | None = None,
+    ) -> None:
+        """Call ``function(*args)``, which may block, on a helper thread. Returns at once.
+
+        At most 32 such calls run at a time; further ones wait. Any thread may ask.
+
+        Args:
+            function: what to call; further arguments are passed to it.
+            then: called on the loop's thread with two arguments: the result and None, or None and
+                the exception that the function has raised. None: the result is dropped, and an
+                exception is logged.
+
+        Raises:
+            TypeError: The function is none, or an ``async def``.
+            RuntimeError: The reactor is closed.
+        """
+
+        def finish(result: T | None, error: Exception | None) -> None:
+            if then is not None:
+                then(result, error)
+            elif error is not None:
+                self.loop.report(error, function)
+
+        run_in_thread(self.loop, function, args, calls_user_code(finish))
 
     def shutdown(self, timeout: float = 5.0) -> None:
         """Close every connection with 1001 (going away), and wait for the ends.
@@ -375,4 +431,4 @@ class Reactor:
 
     def stats(self) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second."""
-        return ReactorStats(**vars(self.loop.stats()), **self._registry.count())
+        return self._registry.stats()

@@ -11,16 +11,37 @@ streams.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from .base.marks import calls_user_code
 from .connection.connection import Connection, Phase
 from .exceptions import CloseCode
 from .loop.event_loop import EventLoop
 from .loop.residents import Resident
+from .loop.stats import LoopStats
 from .protocols.session import State
 from .server.listener import Listener
 from .timers import Deadline
 
-__all__ = ["Registry"]
+__all__ = ["ReactorStats", "Registry"]
+
+
+@dataclass(frozen=True)
+class ReactorStats(LoopStats):
+    """A snapshot of the loop and its connections.
+
+    Attributes:
+        connecting, open, closing, waiting: connections by what they do; waiting ones will
+            reconnect.
+        listeners: listening sockets.
+    """
+
+    connecting: int
+    open: int
+    closing: int
+    waiting: int
+    listeners: int
 
 
 class Registry(Resident):
@@ -37,16 +58,17 @@ class Registry(Resident):
 
     def __init__(self, loop: EventLoop) -> None:
         self.connections: set[Connection] = set()
-        self.listeners: set[Listener] = set()
+        self.listeners: set[Listener[Any]] = set()
         self.closing = False
         self._loop = loop
 
-    def count(self) -> dict[str, int]:
-        """Return how many connections there are, by what they do, and how many listeners."""
+    def stats(self) -> ReactorStats:
+        """Return a snapshot of the loop, the connections and the listeners."""
         counts = {"connecting": 0, "open": 0, "closing": 0, "waiting": 0}
         for connection in self.connections:
             counts[_activity(connection)] += 1
-        return {**counts, "listeners": len(self.listeners)}
+        stats = self._loop.stats()
+        return ReactorStats(**vars(stats), **counts, listeners=len(self.listeners))
 
     @calls_user_code
     def shut_down(self, deadline: Deadline) -> None:

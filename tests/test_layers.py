@@ -27,12 +27,13 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"reactor", "registry", "tasks", "compiled"},
-    {"hosting", "classic"},
+    {"hosting", "classic", "feeds"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.
 FOR_TYPES_ONLY = {
+    ("reactor.protocols.websocket", "reactor.reactor"),
     ("reactor.loop.tasks", "reactor.loop.event_loop"),
     ("reactor.transports.linger", "reactor.loop.event_loop"),
     ("reactor.transports.stream", "reactor.loop.event_loop"),

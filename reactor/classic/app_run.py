@@ -88,7 +88,7 @@ class Run:
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
         self.connection = AppConnection(
-            loop.loop, loop.connections, self._url, Bridge(self), options
+            loop.loop, loop.connections, self._url, Bridge(self), options, loop.gate
         )
         self.connection.app = app
         app.sock = AppSocket(self.connection)

@@ -18,8 +18,9 @@ from ..connection.options import ConnectionOptions
 from ..protocols.http.handshake import HeaderSource, check_subprotocols
 from ..protocols.http.headers import check_header
 from ..protocols.http.http11 import Response
-from ..timers import Backoff
+from ..timers import Backoff, Pace
 from ..transports.proxy import Proxy
+from .gate import check_pace
 from .proxies import parse_proxy
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class ClientOptions(ConnectionOptions):
         connection: a whole line, "Connection: ...", that is sent in place of ours.
         subprotocols: names to offer, in order of preference (RFC 6455 section 1.9).
         connect_timeout: seconds for all of DNS, TCP, TLS, upgrade and redirects together;
-            None: no limit.
+            None: no limit. It begins when the attempt is dialled: see Reactor, max_connecting.
+        connect_pace: a Pace for the attempts at each host and port that are made with it, in place
+            of the Reactor's ``connect_pace``; None: the Reactor's.
         redirect_limit: how many redirects are followed.
         sslopt: TLS options as websocket-client has them: ``ca_certs``, ``certfile``,
             ``cert_reqs``, ``check_hostname``, ``context``, ...
@@ -107,6 +110,7 @@ class ClientOptions(ConnectionOptions):
     connection: str | None = field(default=None, repr=False)
     subprotocols: Sequence[str] = field(default=(), repr=False)  # tokens are handed over there
     connect_timeout: float | None = 10.0
+    connect_pace: Pace | None = None
     redirect_limit: int = 3
     sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
     sockopt: Sequence[tuple[Any, ...]] = ()
@@ -131,6 +135,7 @@ class ClientOptions(ConnectionOptions):
                 lambda value: value is None or 0 < value < inf,
                 "None, or greater than 0 and finite",
             )
+        check_pace(self.connect_pace)
         self._check("redirect_limit", lambda value: value >= 0, "0 or greater")
         self._check(
             "reconnect",

@@ -139,6 +139,7 @@ cdef Py_ssize_t STREAM_QUEUED = find_slot(Stream, "queued")
 
 cdef Py_ssize_t SESSION_ASSEMBLER = find_slot(Receiving, "_assembler")
 cdef Py_ssize_t SESSION_COMPRESSION = find_slot(Receiving, "_compression")
+cdef Py_ssize_t SESSION_CONTROLS = find_slot(Receiving, "controls")
 cdef Py_ssize_t SESSION_DECODE_TEXT = find_slot(Receiving, "_decode_text")
 cdef Py_ssize_t SESSION_ENDED = find_slot(Receiving, "_ended")
 cdef Py_ssize_t SESSION_FRAME = find_slot(Receiving, "_frame")
@@ -161,7 +162,7 @@ cdef Py_ssize_t SESSION = find_slot(Sending, "session")
 cdef Py_ssize_t STREAM = find_slot(Sending, "stream")
 cdef Py_ssize_t WRITE_LIMIT = find_slot(Sending, "_write_limit")
 cdef Py_ssize_t DELIVER = find_slot(Holding, "_deliver")
-cdef Py_ssize_t LAST_ACTIVITY = find_slot(Connection, "last_activity")
+cdef Py_ssize_t MESSAGE_AT = find_slot(Connection, "message_at")
 
 
 # What each function stands for, and falls back on.
@@ -290,7 +291,6 @@ cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
     cdef list events = []
     cdef Py_ssize_t pos
     session = get(connection, SESSION)
-    put(connection, LAST_ACTIVITY, get(connection, LOOP).now)
     try:
         pos = parse(
             buffer, size, 0, events, holds(session, SESSION_MASKED, True),
@@ -298,9 +298,13 @@ cdef list parse_events(connection, const uint8_t *buffer, Py_ssize_t size):
         )
         if pos < size:
             session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
+            if holds(session, SESSION_CONTROLS, True):
+                connection._controls_came(events)
+                return events
     except Exception as exc:
         connection._broken(exc)
         return None
+    put(connection, MESSAGE_AT, get(connection, LOOP).now)
     return events
 
 

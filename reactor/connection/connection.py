@@ -24,7 +24,7 @@ back: see holding.py, the other base class.
 
 Time: a connection has one timer, which is the keep-alive while the session is open, the close
 deadline while it is closing, and the reconnect delay in between. Traffic writes
-``last_activity`` and touches no timer.
+``message_at`` and touches no timer. Where there is an ``idle_timeout``, idle.py has a second one.
 
 Threads: ``close`` and ``abort`` may be called from any thread, as the verbs that send.
 """
@@ -43,15 +43,21 @@ from ..base.printable import printable, quoted
 from ..exceptions import (
     CloseCode,
     WebSocketException,
+    WebSocketHandshakeException,
     WebSocketPeerException,
     WebSocketQueueFullException,
+    WebSocketStateException,
     WebSocketTimeoutException,
 )
+from ..loop.background import run_in_thread
+from ..protocols.ending import Ending, Initiator
 from ..protocols.frames import new_mask
 from ..protocols.session import (
     Close,
     Event,
     Failure,
+    Ping,
+    Pong,
     Role,
     State,
     WebSocketSession,
@@ -62,8 +68,9 @@ from ..transports.linger import Linger
 from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
-from .dispatcher import call, call_on_error, conclude, deliver
+from .dispatcher import call, call_on_error, conclude, deliver, report
 from .holding import Holding
+from .idle import IdleWatch
 from .options import ConnectionOptions
 from .sending import Phase
 
@@ -77,6 +84,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Phase"]
 
 logger = logging.getLogger("reactor")
+
+#: What says nothing but that the peer is there.
+CONTROLS = frozenset({Ping, Pong})
 
 #: Seconds at most that a peer which has broken the protocol is given to read why.
 FAREWELL = 1.0
@@ -108,11 +118,15 @@ class Connection(Holding):
     """
 
     __slots__ = (
+        "_by_us",
+        "_control_at",
         "_frame_at",
+        "_idle",
         "_keep_alive",
         "_registry",
         "_timer",
-        "last_activity",
+        "ending",
+        "message_at",
         "subprotocol",
     )
 
@@ -125,8 +139,13 @@ class Connection(Holding):
     ) -> None:
         super().__init__(loop, options, role)
         self.subprotocol: str | None = None
-        #: When bytes last came, by the clock of the loop's turns.
-        self.last_activity = 0.0
+        #: When bytes of messages last came, by the clock of the loop's turns.
+        self.message_at = 0.0
+        self._control_at = 0.0  # when pings or pongs last came
+        #: How it ended; None while it is open, and before the first attempt has ended.
+        self.ending: Ending | None = None
+        self._by_us = False  # whether the end was our wish
+        self._idle: IdleWatch | None = None
         self._frame_at = 0.0  # when bytes last came of a frame that had begun before
         self._registry = registry
         self._timer: Timer | None = None
@@ -175,6 +194,11 @@ class Connection(Holding):
         return None if self._keep_alive is None else self._keep_alive.latency
 
     @property
+    def last_activity(self) -> float:
+        """When bytes last came, by the clock of the loop's turns."""
+        return max(self.message_at, self._control_at)
+
+    @property
     def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self._phase is Phase.ATTACHED else None
@@ -184,7 +208,6 @@ class Connection(Holding):
     # Twin: data_received() in compiled/path.pyx.
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        self.last_activity = self._loop.now
         session = self.session
         if session.within_frame:
             self._frame_at = self._loop.now
@@ -193,12 +216,24 @@ class Connection(Holding):
         except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
             self._broken(exc)
             return
+        if session.controls:
+            self._controls_came(events)
+        else:
+            self.message_at = self._loop.now
         if session.output:
             self._answer()
         if session.unfinished:
             self.hold_back()
         if events:
             self._deliver(self, events)
+
+    def _controls_came(self, events: list[Event]) -> None:
+        """Pings or pongs came, which are a sign of life but no messages."""
+        session = self.session
+        session.controls = False
+        self._control_at = now = self._loop.now
+        if session.within_frame or any(type(each) not in CONTROLS for each in events):
+            self.message_at = now
 
     def _answer(self) -> None:
         """The session has put out pongs."""
@@ -280,7 +315,9 @@ class Connection(Holding):
         self.session.opened()
         self.stream = make_stream(self._loop, sock, self, *options.water_marks)
         self._phase = Phase.ATTACHED
-        self.last_activity = self._loop.now
+        self.message_at = self._loop.now
+        self.ending = None
+        self._by_us = False
         self._forget_what_was_held()
         self.stream.start_reading()
         if options.keep_alive is not None:
@@ -288,6 +325,8 @@ class Connection(Holding):
             grid = options.keep_alive.grid
             due = self._keep_alive.start(self._loop.time(), random.random(), grid)
             self._timer = self._loop.call_at(due, self._on_keep_alive)
+        if options.idle_timeout is not None:
+            self._idle = IdleWatch(self, options.idle_timeout)
         try:
             call(self.protocol, on_open)
         except BaseException:
@@ -367,17 +406,41 @@ class Connection(Holding):
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", WebSocketTimeoutException("ping/pong timed out"))
 
+    def listens(self) -> bool:
+        """Whether what the peer sends would be heard now."""
+        return self.stream.reading and not self._behind
+
     def cut_off(self, error: WebSocketQueueFullException) -> None:
         """See Sending."""
+        self._end_soon("", error, abort=True)
+
+    def break_off(self, reason: str, error: Exception | None) -> None:
+        """End an open connection by our own wish, without waiting for the peer's answer.
+
+        Args:
+            reason: goes into the close frame (1001, going away), and to ``on_close``.
+            error: what ``on_error`` hears of, if anything.
+        """
+        self.session.close(CloseCode.GOING_AWAY, reason)
+        self._drop_outbox()
+        self.flush()
+        self._end_soon(reason, error, abort=False)
+
+    def _end_soon(self, reason: str, error: Exception | None, abort: bool) -> None:
+        """End it, but not from within the verb that was called."""
+        self._by_us = True
         self.session.lost()  # no handler hears of what was read already
         self._stop_timer()
         self.stream.pause_reading()
-        self._loop.call_soon(self._cut_off, self.session, error)
+        self._loop.call_soon(self._end_now, self.session, reason, error, abort)
 
-    def _cut_off(self, session: WebSocketSession, error: WebSocketQueueFullException) -> None:
+    def _end_now(
+        self, session: WebSocketSession, reason: str, error: Exception | None, abort: bool
+    ) -> None:
         if self._phase is Phase.ATTACHED and self.session is session:
-            self.stream.abort()
-            self._end(CloseCode.ABNORMAL, "", error)
+            if abort:
+                self.stream.abort()
+            self._end(CloseCode.ABNORMAL, reason, error)
 
     # -- ending --------------------------------------------------------------------------
 
@@ -394,6 +457,28 @@ class Connection(Holding):
         """See WebSocketProtocol."""
         self._on_loop(self._abort)
 
+    def reconnect(self, delay: float | None = None, reason: str = "") -> None:
+        """See WebSocketProtocol."""
+        raise WebSocketStateException(
+            "a server's connection cannot be opened anew: only the client can do that"
+        )
+
+    def run_in_thread(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[[Any, Any], object] | None,
+    ) -> None:
+        """See WebSocketProtocol."""
+
+        def finish(result: Any, error: Exception | None) -> None:
+            if then is not None:
+                call(self.protocol, then, result, error)
+            elif error is not None:
+                report(self.protocol, error)
+
+        run_in_thread(self._loop, function, args, finish)
+
     def _on_loop(self, method: Callable[..., object], *args: Any) -> None:
         if threading.get_ident() == self._loop.thread_id:
             method(*args)
@@ -405,6 +490,7 @@ class Connection(Holding):
         if self._phase is not Phase.ATTACHED:
             self._give_up()
         elif self.session.close(code, reason):
+            self._by_us = True
             self._drop_outbox()
             self.cork()
             self._paused = False
@@ -419,6 +505,7 @@ class Connection(Holding):
         if self._phase is not Phase.ATTACHED:
             self._give_up()
         elif self.session.state is not State.CLOSED:
+            self._by_us = True
             self.session.lost()  # no handler hears of what was read already
             self._stop_timer()
             self.stream.abort()  # connection_lost() follows
@@ -454,9 +541,21 @@ class Connection(Holding):
         return None
 
     def _over(self, code: int, reason: str, error: Exception | None) -> None:
+        self.ending = self._ended(code, reason, error)
         self._phase = Phase.OVER
         self._registry.discard(self)
         self._tell(code, reason, error)
+
+    def _ended(self, code: int, reason: str, error: Exception | None) -> Ending:
+        """Say how it ended; to be asked before the phase changes."""
+        return Ending(code, reason, error, self._initiator(error))
+
+    def _initiator(self, error: Exception | None) -> Initiator:
+        if self._by_us or isinstance(error, (WebSocketPeerException, WebSocketQueueFullException)):
+            return "us"
+        if self._phase is Phase.ATTACHED and self.session.received_close is not None:
+            return "peer"
+        return "peer" if isinstance(error, WebSocketHandshakeException) else "network"
 
     def _tell(self, code: int, reason: str, error: Exception | None) -> None:
         try:
@@ -481,6 +580,9 @@ class Connection(Holding):
             stream.sock.close()
 
     def _stop_timer(self) -> None:
+        if self._idle is not None:
+            self._idle.stop()
+            self._idle = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

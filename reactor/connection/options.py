@@ -36,6 +36,10 @@ class ConnectionOptions:
         ping_payload: what the pings carry; at most 125 bytes.
         ping_when_idle: True: any traffic postpones the ping and counts as an answer. False:
             ping every interval, and only a pong is an answer, as websocket-client does.
+        idle_timeout: seconds without any message (pings and pongs do not count) after which the
+            connection is dropped, and opened anew where there is a ``reconnect`` policy:
+            ``on_error`` hears of a WebSocketTimeoutException. None: never. It is noticed at most
+            1/64 of this later.
         close_timeout: seconds that the peer has to answer our close frame.
         max_message_size: bytes of a message that the peer may send (else close code 1009). A
             compressed text of more than 64 MiB counts what its str takes in memory.
@@ -64,6 +68,7 @@ class ConnectionOptions:
     ping_timeout: float | None = 20.0
     ping_payload: str | bytes = b""
     ping_when_idle: bool = True
+    idle_timeout: float | None = None
     close_timeout: float = 5.0
     max_message_size: int = 16 * 1024 * 1024
     max_fragments: int = 65536
@@ -90,6 +95,11 @@ class ConnectionOptions:
         self._check("close_timeout", lambda value: 0 < value < inf, "greater than 0, and finite")
         self._check("ping_interval", lambda value: value is None or value >= 0, "0 or greater")
         self._check("ping_timeout", lambda value: value is None or value > 0, "greater than 0")
+        self._check(
+            "idle_timeout",
+            lambda value: value is None or 0 < value < inf,
+            "None, or greater than 0 and finite",
+        )
         self._check(
             "fragment_size", lambda value: value is None or value > 0, "None, or greater than 0"
         )

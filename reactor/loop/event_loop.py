@@ -71,6 +71,8 @@ class EventLoop(Lifetime):
             environment variable REACTOR_DEBUG is set and not empty.
 
     Attributes:
+        owner: the object that has this loop, a Reactor, for what lives here and is shown it; or
+            None. The loop itself asks nothing of it.
         on_wanted: for a host (see the module): called without arguments when the loop wants a
             turn earlier than ``next_timeout()`` said, because of something that was asked for
             between two turns. None, the default: there is no host. May be called from any thread,
@@ -120,6 +122,7 @@ class EventLoop(Lifetime):
         self.dirty: list[Flushable] = []
         #: Transports that are on their way out, with nobody else to look after them.
         self.lingering: set[Abortable] = set()
+        self.owner: Any = None
         #: What is told of the end of the loop, and of its process.
         self.residents: list[Resident] = []
         self.on_wanted: Callable[[], object] | None = None

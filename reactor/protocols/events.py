@@ -30,6 +30,12 @@ class State(IntEnum):
     CLOSING = 2
     CLOSED = 3
 
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self) if spec[-1:] in "bcdnoxXeEfFgG%" and spec else self.name, spec)
+
 
 #: What is asked for with every message: from an enum, the look-up takes ten times as long.
 OPEN: Final = State.OPEN

@@ -57,6 +57,7 @@ class Receiving:
 
     Attributes:
         within_frame: a frame has begun to come, and has not ended.
+        controls: pings or pongs came; whoever takes note of it sets it to False.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Receiving:
         "_received",
         "_room",
         "_tail",
+        "controls",
         "unfinished",
         "within_frame",
     )
@@ -90,6 +92,7 @@ class Receiving:
     ) -> None:
         self.unfinished = False
         self.within_frame = False
+        self.controls = False
         self._limits = limits
         # The longest message that need not be looked at frame by frame.
         self._longest = min(limits.max_message_size, fragment_size or limits.max_message_size)
@@ -156,6 +159,7 @@ class Receiving:
                 before = len(events)
                 pos = parse_pings(data, pos, events, self._masked, left)
                 if pos > start:
+                    self.controls = True
                     self._answer(events[before:])
                     continue
                 pos = self._receive_frame(data, pos, events)
@@ -191,6 +195,7 @@ class Receiving:
                 events.append(parse_close(payload))
                 self._ended = True
             else:
+                self.controls = True
                 events.append(Ping(payload) if header.opcode == OP_PING else Pong(payload))
                 self._answer(events[-1:])
             return stop

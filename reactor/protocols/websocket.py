@@ -7,7 +7,7 @@ What it must not know: how a connection does what it is asked for.
 
 The handlers of one connection are called in this order, all on the loop's thread:
 
-    on_open [on_message | on_data | on_ping | on_pong]* [on_error]? on_close
+    on_open [on_message | on_data | on_ping | on_pong]* [on_retry]? [on_error]? on_close
 
 ``on_close`` comes exactly once for every ``on_open``, and once for every attempt that never
 got that far (then without ``on_open``). After a reconnect the same object sees the same
@@ -19,17 +19,22 @@ ends neither the connection nor the loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
 
 if TYPE_CHECKING:
+    from ..reactor import Reactor
     from .deflate import Agreement
+    from .ending import Ending
     from .http.http11 import Request, Response
 
 __all__ = ["Connection", "WebSocketProtocol"]
+
+
+T = TypeVar("T")
 
 
 class Connection(Protocol):
@@ -51,6 +56,12 @@ class Connection(Protocol):
     def latency(self) -> float | None: ...
     @property
     def sock(self) -> Any: ...
+    @property
+    def loop(self) -> Any: ...
+    @property
+    def ending(self) -> Ending | None: ...
+    @property
+    def last_activity(self) -> float: ...
 
     @property
     def compression(self) -> Agreement | None: ...
@@ -67,6 +78,13 @@ class Connection(Protocol):
     def pong(self, payload: bytes) -> int: ...
     def close(self, code: int, reason: str, timeout: float | None) -> None: ...
     def abort(self) -> None: ...
+    def reconnect(self, delay: float | None, reason: str) -> None: ...
+    def run_in_thread(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[[Any, Any], object] | None,
+    ) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
@@ -105,7 +123,20 @@ class WebSocketProtocol:
         self.on_open()
 
     def on_message(self, message: str | bytes) -> None:
-        """A message came: str for text, bytes for binary."""
+        """A message came: str for text, bytes for binary.
+
+        Default: :meth:`on_text` or :meth:`on_binary`. Override either this one or those.
+        """
+        if isinstance(message, str):
+            self.on_text(message)
+        else:
+            self.on_binary(message)
+
+    def on_text(self, text: str) -> None:
+        """A text message came, where :meth:`on_message` is not overridden."""
+
+    def on_binary(self, data: bytes) -> None:
+        """A binary message came, where :meth:`on_message` is not overridden."""
 
     def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
         """Data came that is not a message; only with the options that ask for it.
@@ -136,8 +167,26 @@ class WebSocketProtocol:
         A member of the tree of :class:`reactor.WebSocketException`, or what a handler raised.
         """
 
+    def on_retry(self, attempt: int, delay: float, error: Exception | None) -> float | bool | None:
+        """The connection, or an attempt, has ended, and another attempt is planned.
+
+        Called before every wait, ahead of ``on_error`` and ``on_close``; not when
+        :meth:`reconnect` changes a wait that has begun.
+
+        Args:
+            attempt: the number of the attempt that is planned, 1 for the first one after a stable
+                connection (see ``Backoff.reset_after``).
+            delay: seconds until then.
+            error: what ended the connection or the last attempt, or None.
+
+        Returns:
+            None: as planned (default). A number: so many seconds instead, 0 or more. False: give
+            up; ``on_close`` follows, and :attr:`ending` says that it was final.
+        """
+        return None
+
     def on_close(self, code: int, reason: str) -> None:
-        """The connection is over.
+        """The connection, or an attempt, is over. :attr:`ending` says more about it.
 
         Parameters:
             code: the peer's close code; 1005 if its close frame had none, 1006 if there was
@@ -230,7 +279,9 @@ class WebSocketProtocol:
     def close(
         self, code: int = CloseCode.NORMAL, reason: str = "", timeout: float | None = None
     ) -> None:
-        """Close the connection, or give up connecting and reconnecting. Any thread.
+        """Close the connection, or give up connecting and reconnecting, for good. Any thread.
+
+        No attempt follows, whatever the option ``reconnect`` says; see :meth:`reconnect` for that.
 
         Returns at once; ``on_close`` follows when the peer has answered, or after the close
         timeout. Messages that come after the call are dropped. Does nothing when the
@@ -246,8 +297,56 @@ class WebSocketProtocol:
         self._connection.close(code, reason, timeout)
 
     def abort(self) -> None:
-        """End the connection without a closing handshake. Any thread; ``on_close`` follows."""
+        """End the connection without a closing handshake, for good. Any thread.
+
+        ``on_close`` follows; no attempt does. See :meth:`reconnect` to open it anew.
+        """
         self._connection.abort()
+
+    def reconnect(self, delay: float | None = None, reason: str = "") -> None:
+        """Drop this connection, or attempt, and open it anew. Client only; any thread.
+
+        Returns at once. ``on_retry``, ``on_close`` (code 1006, and the reason) and, when it is open
+        again, ``on_reconnect`` follow. The server is sent a close frame (1001), whose answer is not
+        waited for. While the connection waits for its next attempt, the wait is changed. In the
+        ``on_close`` of a connection that has ended without a reconnect policy, it is opened anew.
+
+        Args:
+            delay: seconds to wait before; None (default): as the reconnect policy says, and at
+                once where there is none. While it waits, None changes nothing.
+            reason: for the close frame and for ``on_close``; at most 123 bytes of UTF-8.
+
+        Raises:
+            WebSocketConnectionClosedException: It was ended for good, by :meth:`close` or
+                :meth:`abort`.
+            WebSocketStateException: It is a server's connection, or one on a given ``sock``: there
+                is no way to open it anew.
+            ValueError: The delay is negative or infinite, or the reason too long.
+        """
+        self._connection.reconnect(delay, reason)
+
+    def run_in_thread(
+        self,
+        function: Callable[..., T],
+        *args: Any,
+        then: Callable[[T | None, Exception | None], object] | None = None,
+    ) -> None:
+        """Call ``function(*args)``, which may block, on a helper thread. Returns at once.
+
+        At most 32 such calls of the process run at a time; further ones wait. Any thread may ask.
+
+        Args:
+            function: what to call; further arguments are passed to it.
+            then: called on the loop's thread with two arguments: the result and None, or None and
+                the exception that the function has raised; also when the connection has ended
+                meanwhile. What it raises goes to ``on_error``. None: the result is dropped, and an
+                exception goes to ``on_error``.
+
+        Raises:
+            TypeError: The function is none, or an ``async def``.
+            RuntimeError: The reactor is closed.
+        """
+        self._connection.run_in_thread(function, args, then)
 
     def pause_reading(self) -> None:
         """Read no more from the socket, so that the peer is held back by TCP.
@@ -303,6 +402,54 @@ class WebSocketProtocol:
         return self._connection.latency
 
     @property
+    def loop(self) -> Reactor:
+        """The Reactor that the connection lives on."""
+        return cast("Reactor", self._connection.loop.owner)
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the connection, or the latest attempt, ended, and what comes next; for ``on_close``.
+
+        None while it is open, and before the first attempt has ended. See :class:`reactor.Ending`.
+        """
+        return self._connection.ending
+
+    @property
+    def last_activity(self) -> float:
+        """When bytes last came, pongs included: seconds of the loop's clock (``loop.time()``)."""
+        return self._connection.last_activity
+
+    @property
     def sock(self) -> Any:
         """The socket, or None; for ``getsockname()``, ``getpeercert()`` and the like."""
         return self._connection.sock
+
+
+def _taken(name: str) -> Callable[[Any, Any], None]:
+    """Return a setter that says that a name is the connection's."""
+
+    def refuse(self: object, value: object) -> None:
+        raise AttributeError(
+            f"{type(self).__name__}.{name} cannot be assigned: the name is taken, by "
+            f"WebSocketProtocol.{name}; choose another one, such as my_{name}"
+        )
+
+    return refuse
+
+
+class _Loop:
+    """``loop``, which may be assigned: many a program keeps its Reactor there by itself."""
+
+    def __init__(self, known: property) -> None:
+        self.__doc__ = known.__doc__
+        self._get = known.__get__
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else self._get(instance, owner)
+
+
+for _name, _value in list(vars(WebSocketProtocol).items()):
+    if _name == "loop":
+        setattr(WebSocketProtocol, _name, _Loop(_value))
+    elif isinstance(_value, property):
+        setattr(WebSocketProtocol, _name, _value.setter(_taken(_name)))

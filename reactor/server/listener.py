@@ -23,7 +23,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.marks import calls_user_code
 from ..connection.connection import Connection
@@ -42,6 +42,15 @@ if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..protocols.http.http11 import Request
     from ..timers import Timer
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # every type checker knows it: nothing is installed
+
+    P = TypeVar("P", bound=WebSocketProtocol, default=WebSocketProtocol)
+else:
+    from typing import TypeVar
+
+    P = TypeVar("P", bound=WebSocketProtocol)
 
 __all__ = ["Listener", "ServerConnection"]
 
@@ -83,7 +92,7 @@ class ServerConnection(Connection):
     def __init__(
         self,
         loop: EventLoop,
-        listener: Listener,
+        listener: Listener[Any],
         protocol: WebSocketProtocol,
         upgraded: Upgraded,
         address: str | None,
@@ -128,8 +137,10 @@ class ServerConnection(Connection):
         return partial(self._listener.leave, self._address)  # which keeps nothing else alive
 
 
-class Listener:
+class Listener(Generic[P]):
     """One listening socket. Made and started by ``Reactor.listen``.
+
+    Generic in the class of its protocol objects: ``Listener[Chat]``.
 
     Parameters:
         loop: the event loop; everything here belongs to its thread.
@@ -148,9 +159,9 @@ class Listener:
         self,
         loop: EventLoop,
         registry: set[Connection],
-        listeners: set[Listener],
+        listeners: set[Listener[Any]],
         sock: socket.socket,
-        factory: Callable[[], WebSocketProtocol],
+        factory: Callable[[], P],
         options: ServerOptions,
         unlink: Callable[[], object] | None = None,
     ) -> None:
@@ -189,10 +200,13 @@ class Listener:
         raise _NoPortError(f"the unix socket {self.address!r} has no port")
 
     @property
-    def protocols(self) -> list[WebSocketProtocol]:
-        """The protocol objects of the connections that are there; for ``broadcast``."""
+    def protocols(self) -> list[P]:
+        """The protocol objects of the connections that are there; for ``broadcast``.
+
+        Where ``process_request`` has chosen other ones (Accept), they are what that says.
+        """
         # list() copies at one stroke: any thread may ask.
-        return [connection.protocol for connection in list(self.connections)]
+        return [cast("P", connection.protocol) for connection in list(self.connections)]
 
     # -- accepting -----------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""Time: clocks, the timer wheel, deadlines, keep-alive and reconnect delays.
+"""Time: clocks, the timer wheel, deadlines, keep-alive, reconnect delays and
+paces.
 
 This package must not know of sockets, of the event loop or of WebSocket frames. Nothing in it
 waits or reads a clock by itself: the current time is passed in, or comes from a `Clock`.
@@ -17,6 +18,7 @@ from .clock import (
 )
 from .deadline import Deadline
 from .keepalive import Action, KeepAlive, KeepAlivePolicy
+from .pace import Pace, PaceWindow
 from .wheel import LAST_TICK, Timer, TimerWheel
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "KeepAlivePolicy",
     "ManualClock",
     "MonotonicClock",
+    "Pace",
+    "PaceWindow",
     "Timer",
     "TimerWheel",
     "to_ticks_early",

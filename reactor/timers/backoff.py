@@ -127,10 +127,15 @@ class Backoff:
         except OverflowError:  # the power is too large for a float, so the cap holds
             bound = self.cap
         wait = bound * random() if self.jitter else bound
-        asked = min(asked, self.cap if self.retry_after_cap is None else self.retry_after_cap)
+        asked = self.heed(asked)
         if asked <= 0:
             return wait
         return max(wait, asked * (1 + random() / 2) if self.jitter else asked)
+
+    def heed(self, asked: float) -> float:
+        """Return for how many of the seconds that a server has asked for it is heeded."""
+        cap = self.cap if self.retry_after_cap is None else self.retry_after_cap
+        return max(0.0, min(asked, cap))
 
     def attempts_after(self, attempt: int, open_for: float) -> int:
         """Return the number of attempts to count from, after a connection was lost.

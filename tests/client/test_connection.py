@@ -459,7 +459,9 @@ class TestRetryAfter:
     ) -> float:
         recorder = Recorder()
         backoff = backoff or Backoff(first=2.0, cap=3600.0, jitter=False)
-        scene.connect(recorder, reconnect=backoff)
+        # Each at another host: all that go to this one are held back.
+        url = f"ws://scene-{len(scene.attempts)}/"
+        scene.connect(recorder, url=url, reconnect=backoff)
         scene.fail(WebSocketBadStatusException("no", 503, "Unavailable", headers, b""))
         timeout = scene.loop.next_timeout()
         assert timeout is not None

@@ -18,6 +18,7 @@ import enum
 import re
 from dataclasses import dataclass, field, fields
 from typing import Generic, Literal, NoReturn, TypeVar, cast, overload
+from urllib.parse import parse_qs, unquote
 
 from ...base.printable import quoted
 from ...exceptions import WebSocketHandshakeException
@@ -93,12 +94,51 @@ DEFAULT_LIMITS = HeadLimits()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request. `target` is as it was sent, `version` is "HTTP/1.x"."""
+    """The head of a request.
+
+    Attributes:
+        method: "GET", for a WebSocket (str).
+        target: path and query as they were sent (str).
+        headers: what was sent (Headers).
+        version: "HTTP/1.0" or "HTTP/1.1" (str).
+    """
 
     method: str
     target: str
     headers: Headers = field(default_factory=Headers)
     version: str = "HTTP/1.1"
+
+    @property
+    def path(self) -> str:
+        """The path without the query, percent-decoded as UTF-8: "/a b" for "/a%20b?c=1"."""
+        return unquote(self.target.partition("?")[0])
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query by name, decoded, with all values of each in order: {"id": ["1", "2"]}.
+
+        Parsed anew each time. Names without a value have "". At most 1,000 pairs are looked at:
+        ValueError for more.
+        """
+        query = self.target.partition("?")[2]
+        return parse_qs(query, keep_blank_values=True, max_num_fields=1000)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name (RFC 6265 section 4.2); of several with one name, the first.
+
+        Values are as they were sent, without the quotes around them. Parsed anew each time.
+        """
+        cookies: dict[str, str] = {}
+        for line in self.headers.get_all("Cookie"):
+            for pair in line.split(";"):
+                name, equals, value = pair.partition("=")
+                value = value.strip()
+                if len(value) >= 2 and value[0] == value[-1] == '"':
+                    value = value[1:-1]
+                if equals and name.strip():
+                    cookies.setdefault(name.strip(), value)
+        return cookies
 
 
 @dataclass(frozen=True, slots=True)

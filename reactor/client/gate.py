@@ -1,0 +1,331 @@
+"""The gate before dialling: how many attempts are in flight, and how fast they follow each other.
+
+What it is: :class:`Lines`, the order in which attempts may begin, without I/O; and :class:`Gate`,
+which puts it on a loop. A Reactor has one gate, and all its connections pass it.
+
+What it must not know: how an attempt is made, what it ends in.
+
+How it works. An attempt belongs to a place: the host and port of its URL, and the pace that holds
+there. Each place has two lines, for first attempts and for those after a loss. A line is in one of
+three states:
+
+    empty    nobody waits in it
+    ready    its first one may begin as soon as fewer than `limit` attempts are in flight
+    blocked  the pace, or a Retry-After, has it wait until a point in time
+
+Of all ready lines the one goes on whose first one has waited the longest; lines of first attempts
+come before all others. What is looked at for that are two heaps, so thousands of places cost no
+more than one. An entry of a heap may be out of date, as when somebody has left the line: it is put
+right when it comes up.
+
+A Retry-After holds back all attempts at an address. When it is over, they do not come all at once,
+but in order and at random distances, over half of its time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import random
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ..timers import Pace, PaceWindow
+
+if TYPE_CHECKING:
+    from ..loop.event_loop import EventLoop
+    from ..timers import Timer
+
+__all__ = ["Address", "Gate", "Lines"]
+
+#: Host and port of a URL.
+Address = tuple[str, int]
+
+W = TypeVar("W")
+
+#: As many places that nobody waits at are kept at least before they are looked through.
+FEW_PLACES = 64
+
+
+class _Line(Generic[W]):
+    """Who waits at one place, either for a first attempt or for a further one."""
+
+    __slots__ = ("again", "listed", "place", "waiting")
+
+    def __init__(self, place: _Place[W], again: bool) -> None:
+        self.place = place
+        self.again = again
+        self.waiting: OrderedDict[W, int] = OrderedDict()  # and the number of the ticket
+        self.listed = False  # whether it is in one of the heaps
+
+    def ticket(self) -> int:
+        return next(iter(self.waiting.values()))
+
+
+class _Place(Generic[W]):
+    """The attempts at one address under one pace."""
+
+    __slots__ = ("address", "first", "further", "window")
+
+    def __init__(self, address: Address, pace: Pace | None) -> None:
+        self.address = address
+        self.window: PaceWindow | None = None if pace is None else pace.window()
+        self.first: _Line[W] = _Line(self, False)
+        self.further: _Line[W] = _Line(self, True)
+
+
+class _Hold:
+    """Nobody goes to an address before a point in time, nor all at once up to another one."""
+
+    __slots__ = ("spread_until", "until")
+
+    def __init__(self) -> None:
+        self.until = self.spread_until = 0.0
+
+
+class Lines(Generic[W]):
+    """The order in which attempts begin. No I/O, no clock; see the module.
+
+    Args:
+        limit: how many may be in flight at a time; None: any number.
+        random: returns an even random number from 0 up to, not including, 1.
+    """
+
+    def __init__(self, limit: int | None = 256, random: Callable[[], float] = random) -> None:
+        self._random = random
+        self.limit = limit
+        self.in_flight = 0
+        self._tickets = 0
+        self._places: dict[tuple[Address, Pace | None], _Place[W]] = {}
+        self._most_places = FEW_PLACES  # more than that are looked through
+        self._holds: dict[Address, _Hold] = {}
+        self._line_of: dict[W, _Line[W]] = {}
+        # Tickets of the first in line, by whether they are for further attempts.
+        self._ready: tuple[list[tuple[int, _Line[W]]], ...] = ([], [])
+        self._blocked: list[tuple[float, int, _Line[W]]] = []
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._line_of)
+
+    def join(
+        self, who: W, address: Address, now: float, *, again: bool, pace: Pace | None = None
+    ) -> None:
+        """Queue up for an attempt.
+
+        Args:
+            who: is returned by :meth:`take`; it must not wait already.
+            address: where the attempt goes to.
+            now: seconds on any clock that never goes back; the same for all calls.
+            again: whether it follows on a loss or on a failed attempt.
+            pace: what holds for all attempts there that are made with it; None: nothing.
+        """
+        place = self._places.get((address, pace))
+        if place is None:
+            if len(self._places) >= self._most_places:
+                self._forget_idle(now)
+            place = self._places[address, pace] = _Place(address, pace)
+        line = place.further if again else place.first
+        self._tickets += 1
+        line.waiting[who] = self._tickets
+        self._line_of[who] = line
+        if not line.listed:
+            line.listed = True
+            heappush(self._ready[again], (self._tickets, line))
+
+    def leave(self, who: W) -> bool:
+        """Wait no longer. Returns whether it did wait."""
+        line = self._line_of.pop(who, None)
+        if line is None:
+            return False
+        del line.waiting[who]
+        return True
+
+    def take(self, now: float) -> W | None:
+        """Return whose attempt begins now, and count it as in flight; None: nobody's."""
+        if self.limit is not None and self.in_flight >= self.limit:
+            return None
+        while self._blocked and self._blocked[0][0] <= now:
+            self._list(heappop(self._blocked)[2])
+        for ready in self._ready:
+            while ready:
+                line = ready[0][1]
+                if not line.waiting or line.ticket() != ready[0][0]:
+                    heappop(ready)
+                    self._list(line)
+                elif pause := self._pause(line.place, now):
+                    heappop(ready)
+                    heappush(self._blocked, (now + pause, line.ticket(), line))
+                else:
+                    return self._begin(line, now)
+        return None
+
+    def _begin(self, line: _Line[W], now: float) -> W:
+        who, _ = line.waiting.popitem(last=False)
+        del self._line_of[who]
+        heappop(self._ready[line.again])
+        self._list(line)
+        if line.place.window is not None:
+            line.place.window.take(now)
+        hold = self._holds.get(line.place.address)
+        if hold is not None and now < hold.spread_until:
+            self._space_out(hold, line.place, now)
+        self.in_flight += 1
+        return who
+
+    def _list(self, line: _Line[W]) -> None:
+        line.listed = bool(line.waiting)
+        if line.listed:
+            heappush(self._ready[line.again], (line.ticket(), line))
+
+    def _pause(self, place: _Place[W], now: float) -> float:
+        """For how long nobody goes to a place."""
+        hold = self._holds.get(place.address)
+        held = 0.0 if hold is None else hold.until - now
+        return max(held, 0.0 if place.window is None else place.window.wait(now))
+
+    def _space_out(self, hold: _Hold, place: _Place[W], now: float) -> None:
+        """Have the next one at a place come some time later, so that all come by the end."""
+        waiting = len(place.first.waiting) + len(place.further.waiting)
+        gap = 2 * self._random() * (hold.spread_until - now) / (waiting + 1)
+        hold.until = max(hold.until, min(now + gap, hold.spread_until))
+
+    def done(self) -> None:
+        """An attempt is in flight no longer."""
+        self.in_flight -= 1
+
+    def hold(self, address: Address, now: float, seconds: float, spread: float) -> None:
+        """Let nobody begin an attempt at an address for some time.
+
+        Args:
+            address: where to.
+            now: as for :meth:`join`.
+            seconds: for how long.
+            spread: for so many seconds more, those who have waited come one by one.
+        """
+        hold = self._holds.setdefault(address, _Hold())
+        # Other processes were told the same: not all of their first ones shall come at once.
+        hold.until = max(hold.until, now + seconds + self._random() * spread / 2)
+        hold.spread_until = max(hold.spread_until, now + seconds + spread)
+
+    def next_at(self) -> float | None:
+        """When :meth:`take` may have somebody whom it has not now; None: not for time alone."""
+        while self._blocked and not self._blocked[0][2].waiting:
+            heappop(self._blocked)[2].listed = False
+        return self._blocked[0][0] if self._blocked else None
+
+    def _forget_idle(self, now: float) -> None:
+        """Forget the places where nobody waits, and that nothing has to be remembered of."""
+        holds = self._holds
+        self._holds = {key: hold for key, hold in holds.items() if hold.spread_until > now}
+        for key, place in list(self._places.items()):
+            lines = place.first, place.further
+            idle = not any(line.waiting or line.listed for line in lines)
+            if idle and (place.window is None or place.window.idle(now)):
+                del self._places[key]
+        self._most_places = max(FEW_PLACES, 2 * len(self._places))
+
+
+class Gate:
+    """What every dial on a loop passes. The loop's thread only.
+
+    Args:
+        loop: the event loop.
+        max_connecting: how many attempts may be in flight, from DNS to the upgrade; None: any
+            number.
+        pace: what holds for each host and port, unless an attempt has a pace of its own; None:
+            nothing.
+
+    Raises:
+        TypeError: *max_connecting* is no int, or *pace* no Pace.
+        ValueError: *max_connecting* is less than 1.
+    """
+
+    def __init__(
+        self, loop: EventLoop, max_connecting: int | None = 256, pace: Pace | None = None
+    ) -> None:
+        if max_connecting is not None:
+            if isinstance(max_connecting, bool) or not isinstance(max_connecting, int):
+                raise TypeError(f"max_connecting must be None or an int, not {max_connecting!r}")
+            if max_connecting < 1:
+                raise ValueError(f"max_connecting must be 1 or more, not {max_connecting!r}")
+        check_pace(pace)
+        self._loop = loop
+        self._pace = pace
+        self._lines: Lines[Callable[[], object]] = Lines(max_connecting)
+        self._timer: Timer | None = None
+        self._asked = False  # whether _go_on() is among the loop's calls
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts have not begun."""
+        return len(self._lines)
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts have begun and not ended."""
+        return self._lines.in_flight
+
+    def ask(
+        self, begin: Callable[[], object], address: Address, again: bool, pace: Pace | None
+    ) -> None:
+        """Have an attempt begin: at once, if nothing speaks against it.
+
+        Args:
+            begin: begins it; raises nothing. Whoever is called has to call :meth:`done`, once.
+            address: where it goes to.
+            again: whether it follows on a loss or on a failed attempt.
+            pace: that of the attempt, in place of the loop's; or None.
+        """
+        now = self._loop.time()
+        self._lines.join(begin, address, now, again=again, pace=pace or self._pace)
+        self._go_on()
+
+    def leave(self, begin: Callable[[], object]) -> bool:
+        """The attempt shall not begin. Returns whether it was waiting."""
+        waited = self._lines.leave(begin)
+        if waited:
+            self._set_timer()
+        return waited
+
+    def done(self) -> None:
+        """An attempt has ended."""
+        self._lines.done()
+        if len(self._lines) and not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._go_on)
+
+    def hold(self, address: Address, seconds: float, spread: float = 0.0) -> None:
+        """Let no attempt begin at an address for so long, nor all at once in what follows.
+
+        Args:
+            address: host and port.
+            seconds: for how long.
+            spread: for how many seconds more those who have waited come one by one.
+        """
+        self._lines.hold(address, self._loop.time(), seconds, spread)
+
+    def _go_on(self) -> None:
+        self._asked = False
+        try:
+            while (begin := self._lines.take(self._loop.time())) is not None:
+                begin()
+        except BaseException:  # KeyboardInterrupt and SystemExit pass through
+            self._asked = True
+            self._loop.call_soon(self._go_on)
+            raise
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        when = self._lines.next_at()
+        if when is not None:
+            self._timer = self._loop.call_at(when, self._go_on)
+
+
+def check_pace(pace: object) -> None:
+    """Raise TypeError for a pace that is none."""
+    if pace is not None and not isinstance(pace, Pace):
+        raise TypeError(f"connect_pace must be None or a Pace (as Pace(5, per=1.0)), not {pace!r}")

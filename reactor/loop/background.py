@@ -1,0 +1,52 @@
+"""A call on a helper thread, and its answer on the loop's: what ``run_in_thread`` does.
+
+What it is: :func:`run_in_thread`.
+
+What it must not know: what is called, and for whom.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..base.mistakes import check_called
+from .tasks import Task, in_thread
+
+if TYPE_CHECKING:
+    from .event_loop import EventLoop
+
+__all__ = ["run_in_thread"]
+
+
+def run_in_thread(
+    loop: EventLoop,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    then: Callable[[Any, Exception | None], object],
+) -> None:
+    """Call ``function(*args)`` on a helper thread, then ``then(result, error)`` on the loop's.
+
+    Args:
+        loop: the event loop. Any thread may ask.
+        function, args: what to call.
+        then: gets the result and None, or None and what was raised.
+
+    Raises:
+        TypeError: The function is none, or an ``async def``.
+        RuntimeError: The loop is closed.
+    """
+    if not callable(function):
+        raise TypeError(f"run_in_thread() takes a function, not {function!r}")
+    check_called("what run_in_thread() is given", function)
+
+    def start() -> None:
+        Task(loop, in_thread(function, *args), then, soon=False).start()
+
+    if threading.get_ident() == loop.thread_id:
+        if loop._closed:
+            loop._refuse()
+        start()
+    else:
+        loop.call_soon_threadsafe(start)

@@ -1,0 +1,80 @@
+"""A timer that repeats itself: what ``call_every`` returns.
+
+What it is: :class:`RepeatingTimer`.
+
+What it must not know: what is called.
+
+How it works. It arms a timer of the loop for the next call before each call, so that an exception
+of the callback does not end it, and the callback may cancel it. Calls keep the rhythm of the first
+one; those that a slow loop has missed are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..base.marks import calls_user_code
+from ..timers import Timer
+
+__all__ = ["RepeatingTimer"]
+
+
+class Loop(Protocol):
+    """What the event loop is asked for."""
+
+    time: Callable[[], float]
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call at a point in time."""
+
+
+class RepeatingTimer(Timer):
+    """Calls ``callback(*args)`` again and again, until it is cancelled. The loop's thread only.
+
+    Args:
+        loop: the event loop.
+        interval: seconds between two calls, and before the first; more than 0.
+        callback, args: what to call.
+    """
+
+    __slots__ = ("_current", "_due", "_interval", "_loop")
+
+    def __init__(
+        self, loop: Loop, interval: float, callback: Callable[..., object], args: tuple[Any, ...]
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self._loop = loop
+        self._interval = interval
+        self._due = loop.time() + interval
+        self._current: Timer | None = None
+        self._arm()
+
+    def _arm(self) -> None:
+        self._current = self._loop.call_at(self._due, self.fire)
+        self.when = self._current.when
+
+    @property
+    def active(self) -> bool:
+        """Whether there are calls to come."""
+        return self._current is not None
+
+    def cancel(self) -> None:
+        """Call no more, and let go of the callback. May be called again, and by the callback."""
+        if self._current is not None:
+            self._current.cancel()
+            self._current = None
+        self.callback = None
+        self.args = ()
+
+    @calls_user_code
+    def fire(self) -> None:
+        """Call it once, if it was not cancelled."""
+        callback, args = self.callback, self.args
+        if callback is None:
+            return
+        late = max(0.0, self._loop.time() - self._due)
+        self._due += self._interval * (1 + late // self._interval)
+        self._arm()
+        callback(*args)
