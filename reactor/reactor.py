@@ -161,7 +161,7 @@ class Reactor:
             check_factory(protocol)
             handlers = protocol()
         check_protocol(handlers)
-        ClientConnection(self.loop, self.connections, url, handlers, checked, self.gate)
+        ClientConnection(self.loop, self.connections, url, handlers, checked, self.gate).start()
         return handlers
 
     def _client_options(self, given: dict[str, Any]) -> ClientOptions:

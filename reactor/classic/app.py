@@ -352,7 +352,8 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     else:
         return _run_alone(app, options)
     when_over = before.when_over if before is not None and before.loop is loop else None
-    app._current_run = Run(app, loop, options, when_over)
+    run = app._current_run = Run(app, loop, options, when_over)
+    run.start()
     return False
 
 
@@ -373,6 +374,7 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
         return True
     with loop:
         run = app._current_run = Run(app, loop, options, loop.stop)
+        run.start()
         try:
             loop.run_forever()
         except BaseException as exc:

@@ -93,6 +93,10 @@ class Run:
         self.connection.app = app
         app.sock = AppSocket(self.connection)
 
+    def start(self) -> None:
+        """Connect, with the loop's next batch of calls."""
+        self.connection.start()
+
     @calls_user_code
     def _url(self) -> str:
         """The app's URL at this moment: programs change it between two attempts."""

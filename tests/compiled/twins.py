@@ -82,7 +82,6 @@ def attach(
         connection = ClientConnection(
             loop.loop, loop.connections, "ws://twin/", protocol, ClientOptions(**options)
         )
-        loop.loop._calls.pop()  # that it connects
         response = Response(101, "Switching Protocols", Headers([]))
         url = parse_url("ws://twin/")
         connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
