@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from .connection.tracing import trace_connection
+from .loop.event_loop import EventLoop
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor
 
@@ -50,13 +51,13 @@ def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDE
     if file is not None and not callable(getattr(file, "write", None)):
         raise TypeError(f"file must have write(str), or be None, not {file!r}")
     if isinstance(target, Reactor):
-        target._trace = file
-        _on_loop(target, partial(_trace_all, target, file))
+        target.loop._trace = file
+        _on_loop(target.loop, partial(_trace_all, target, file))
     elif isinstance(target, WebSocketProtocol):
         target._trace = file
         connection: Any = target._connection
         if hasattr(connection, "session"):
-            _on_loop(target.loop, partial(trace_connection, connection, file))
+            _on_loop(connection._loop, partial(trace_connection, connection, file))
     else:
         raise TypeError(
             f"trace() takes a WebSocketProtocol object, a Reactor or a str, not {target!r}"
@@ -68,7 +69,7 @@ def _trace_all(reactor: Reactor, file: TextIO | None) -> None:
         trace_connection(connection, file)
 
 
-def _on_loop(loop: Reactor, function: Callable[[], object]) -> None:
+def _on_loop(loop: EventLoop, function: Callable[[], object]) -> None:
     if threading.get_ident() == loop.thread_id or not loop.running:
         function()
     else:

@@ -26,7 +26,7 @@ FLOORS = (
     {"transports", "hosting.verbs"},
     {"connection"},
     {"client", "server"},
-    {"reactor", "tasks", "compiled"},
+    {"reactor", "registry", "tasks", "compiled"},
     {"hosting", "classic", "feeds", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )

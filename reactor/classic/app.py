@@ -329,14 +329,19 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     earlier = None if before is None else before.loop
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif earlier is not None and earlier.running and earlier.thread_id == threading.get_ident():
+    elif (
+        earlier is not None
+        and earlier.loop.running
+        and earlier.loop.thread_id == threading.get_ident()
+    ):
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
         loop = earlier
     else:
         return _run_alone(app, options)
     when_over = before.when_over if before is not None and before.loop is loop else None
-    app._current_run = Run(app, loop, options, when_over)
+    run = app._current_run = Run(app, loop, options, when_over)
+    run.start()
     return False
 
 
@@ -357,6 +362,7 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
         return True
     with loop:
         run = app._current_run = Run(app, loop, options, loop.stop)
+        run.start()
         try:
             loop.run_forever()
         except BaseException as exc:

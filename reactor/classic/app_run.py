@@ -91,10 +91,14 @@ class Run:
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
         self.connection = AppConnection(
-            loop, loop.connections, self._url, Bridge(self), options, loop.gate
+            loop.loop, loop.connections, self._url, Bridge(self), options, loop.gate
         )
         self.connection.app = app
         app.sock = AppSocket(self.connection)
+
+    def start(self) -> None:
+        """Connect, with the loop's next batch of calls."""
+        self.connection.start()
 
     @calls_user_code
     def _url(self) -> str:

@@ -125,9 +125,12 @@ class ClientConnection(Connection):
         self._wanted = True  # nobody has ended it for good
         # After how many seconds somebody wants it to be opened anew; None: nobody does.
         self._wish: float | None = None
-        loop.call_soon(self._connect)
-        if threading.get_ident() != loop.thread_id:
-            loop._wake_up()  # another thread may have begun to run it meanwhile
+
+    def start(self) -> None:
+        """Begin the first attempt, with the loop's next batch of calls."""
+        self._loop.call_soon(self._connect)
+        if threading.get_ident() != self._loop.thread_id:
+            self._loop._wake_up()  # another thread may have begun to run it meanwhile
 
     @property
     def url(self) -> str:

@@ -408,7 +408,7 @@ class WebSocketProtocol:
     @property
     def loop(self) -> Reactor:
         """The Reactor that the connection lives on."""
-        return cast("Reactor", self._connection.loop)
+        return cast("Reactor", self._connection.loop.owner)
 
     @property
     def ending(self) -> Ending | None:

@@ -11,7 +11,7 @@ import pytest
 
 import reactor
 from reactor import Accept, Backoff, Reactor, WebSocketApp, WebSocketProtocol
-from reactor.hosting.rel import HostedReactor
+from reactor.hosting.rel import host
 from reactor.timers import ManualClock
 
 from ..support.recorder import Recorder
@@ -246,20 +246,19 @@ def test_a_connection_that_is_asked_for_while_another_thread_begins_to_wait_is_m
 ) -> None:
     """The loop was not running yet when connect() looked."""
     with Reactor(clock=ManualClock()) as loop:
-        loop.thread_id = -1  # another one has it by now
+        loop.loop.thread_id = -1  # another one has it by now
         loop.connect(URL, Recorder)
-        (reader,) = loop.poller.readers
-        assert [fd for fd, _ in loop.poller.poll(0)] == [reader]
+        (reader,) = loop.loop.poller.readers
+        assert [fd for fd, _ in loop.loop.poller.poll(0)] == [reader]
 
 
 def test_a_hosted_loop_belongs_to_the_thread_of_its_dispatcher() -> None:
     """It runs between the turns of the loop as well."""
 
     class Dispatcher:
-        def __getattr__(self, name: str) -> Any:
-            return lambda *_: None
+        read = timeout = signal = abort = lambda *_: None
 
-    loop = HostedReactor(Dispatcher())
+    loop = host(Dispatcher())
     loop.run_once(0)
     with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
         in_thread(lambda: loop.connect(URL, Recorder))

@@ -80,9 +80,8 @@ def attach(
     connection: Any
     if role is Role.CLIENT:
         connection = ClientConnection(
-            loop, loop.connections, "ws://twin/", protocol, ClientOptions(**options)
+            loop.loop, loop.connections, "ws://twin/", protocol, ClientOptions(**options)
         )
-        loop._calls.pop()  # that it connects
         response = Response(101, "Switching Protocols", Headers([]))
         url = parse_url("ws://twin/")
         connection._connected(Upgraded(sock, url, response, b"", None, leftover, agreement), None)
@@ -96,7 +95,7 @@ def attach(
         request = Request("GET", "/twin", Headers([]))
         checked = ServerOptions(**options)
         upgraded = accept.Upgraded(sock, request, leftover, protocol, checked, None, agreement)
-        connection = ServerConnection(loop, listener, protocol, upgraded, None)
+        connection = ServerConnection(loop.loop, listener, protocol, upgraded, None)
         connection.open(upgraded)
     assert isinstance(connection, Connection)
     return connection
@@ -295,7 +294,7 @@ class _Stage:
         self.clock = ManualClock(1000.0)
         selector = None if script.selector is None else script.selector()
         self.loop = Reactor(clock=self.clock, selector=selector)
-        self.loop.report = self._report  # type: ignore[method-assign]
+        self.loop.loop.report = self._report  # type: ignore[method-assign]
         self.puppets = [Puppet(self, 0), Puppet(self, 1)]
         self.connections: list[Connection] = []
         self.far: list[socket.socket] = []
@@ -435,7 +434,9 @@ class _Stage:
 
     def _look_at_all(self) -> None:
         stats = self.loop.stats()
-        self.log.append((stats, len(self.loop.dirty), len(self.loop.lingering), self.loop.now))
+        self.log.append(
+            (stats, len(self.loop.loop.dirty), len(self.loop.loop.lingering), self.loop.now)
+        )
         for connection, puppet in zip(self.connections, self.puppets, strict=False):
             session, stream = connection.session, connection.stream
             self.log.append(

@@ -684,7 +684,7 @@ class TestBase:
         **options: Any,
     ) -> Plain:
         connection = kind(
-            scene.loop,
+            scene.loop.loop,
             scene.loop.connections,
             ServerOptions(ping_interval=None, **options),
             Role.SERVER,

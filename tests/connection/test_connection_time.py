@@ -76,7 +76,7 @@ class TestPausedReading:
         """Which debug mode checks."""
         recorder = Recorder()
         scene.open(recorder)
-        scene.loop.debug = True
+        scene.loop.loop.debug = True
         caught: list[RuntimeError] = []
 
         def elsewhere() -> None:

@@ -244,7 +244,7 @@ class Scene:
         self.attempts: list[Attempt] = []
         self._peers: list[Peer] = []
         self._faults: list[BaseException] = []
-        self.loop.report = self._report  # type: ignore[method-assign]
+        self.loop.loop.report = self._report  # type: ignore[method-assign]
         monkeypatch.setattr(client_connection, "connect", self._connect)
         # The first ping comes after exactly one interval, not after a random part of it.
         monkeypatch.setattr("reactor.connection.connection.random.random", lambda: 0.0)

@@ -70,7 +70,7 @@ def serve() -> Iterator[Serve]:
 def run_on_reactor(coroutine: Coroutine[Any, Any, T]) -> T:
     ends: list[tuple[Any, Exception | None]] = []
     with Reactor() as loop:
-        Task(loop, coroutine, lambda result, error: ends.append((result, error)))
+        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
         run_until(loop, lambda: ends)
     result, error = ends[0]
     if error is not None:
@@ -716,7 +716,11 @@ def test_bytes_that_trickle_do_not_move_the_deadline(serve: Serve, kind: str) ->
     ends: list[Any] = []
     with Reactor(clock=clock) as loop:
         proxy = Proxy(kind, "127.0.0.1", peer.port)
-        Task(loop, dial_through(proxy, "192.0.2.1", 80, until=5.0), lambda *end: ends.append(end))
+        Task(
+            loop.loop,
+            dial_through(proxy, "192.0.2.1", 80, until=5.0),
+            lambda *end: ends.append(end),
+        )
         run_until(loop, heard.is_set)
         while not ends:
             clock.advance(1)
@@ -746,7 +750,7 @@ def test_a_cancelled_dial_leaves_nothing_behind(
     ends: list[Any] = []
     proxy = Proxy(kind, "127.0.0.1", peer.port)
     task = Task(
-        loop, dial_through(proxy, "192.0.2.1", 80, until=None), lambda *end: ends.append(end)
+        loop.loop, dial_through(proxy, "192.0.2.1", 80, until=None), lambda *end: ends.append(end)
     )
     run_until(loop, heard.is_set)
     for _ in range(3):
@@ -777,9 +781,9 @@ def test_a_silent_proxy_does_not_hold_up_the_loop(serve: Serve, loop: Reactor, k
     async def until_cancelled() -> None:
         await dial_through(proxy, "192.0.2.1", 80, until=None)
 
-    waiting = Task(loop, until_cancelled(), lambda *_: None)
+    waiting = Task(loop.loop, until_cancelled(), lambda *_: None)
     run_until(loop, heard.is_set)
-    Task(loop, tick(), lambda *_: None)
+    Task(loop.loop, tick(), lambda *_: None)
     run_until(loop, lambda: len(ticks) == 20)
     assert not waiting.done
     waiting.cancel()
@@ -800,7 +804,11 @@ def test_many_dials_on_one_thread(serve: Serve, loop: Reactor, kind: str) -> Non
     proxy = Proxy(kind, "127.0.0.1", serve(script).port)
     ends: list[tuple[Any, Any]] = []
     for _ in range(count):
-        Task(loop, dial_through(proxy, "192.0.2.1", 80, until=None), lambda *end: ends.append(end))
+        Task(
+            loop.loop,
+            dial_through(proxy, "192.0.2.1", 80, until=None),
+            lambda *end: ends.append(end),
+        )
     run_until(loop, lambda: len(ends) == count, timeout=15)
     for result, error in ends:
         assert error is None
