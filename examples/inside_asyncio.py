@@ -1,6 +1,7 @@
 """Native: a reactor hosted by another event loop, here asyncio's.
 
-A reactor is one descriptor to watch and one point in time to be back at; any loop will do.
+A reactor is one descriptor to watch and one point in time to be back at; any loop will do. What is
+asked of it between its turns may be due earlier: then it calls ``on_wanted``.
 """
 
 import asyncio
@@ -29,7 +30,11 @@ class Host:
         self.loop = asyncio.get_running_loop()
         self.alarm = None
         self.loop.add_reader(reactor.fileno(), self.turn)
+        reactor.loop.on_wanted = self.wanted
         self.turn()
+
+    def wanted(self):  # on whichever thread somebody has asked for something
+        self.loop.call_soon_threadsafe(self.turn)
 
     def turn(self):
         self.reactor.run_once(0)
@@ -39,6 +44,7 @@ class Host:
         self.alarm = None if timeout is None else self.loop.call_later(timeout, self.turn)
 
     def close(self):
+        self.reactor.loop.on_wanted = None
         self.loop.remove_reader(self.reactor.fileno())
         if self.alarm is not None:
             self.alarm.cancel()
@@ -46,9 +52,9 @@ class Host:
 
 async def main(url):
     with Reactor() as reactor:
+        host = Host(reactor)
         done = asyncio.get_running_loop().create_future()
         reactor.connect(url, Hosted(done))
-        host = Host(reactor)
         print(await done)
         host.close()
 

@@ -52,6 +52,7 @@ from .server.decisions import Accept, HTTPResponse
 from .server.listener import Listener
 from .server.options import ServerOptions
 from .timers import Backoff, Pace, Timer
+from .tracing import trace
 
 if TYPE_CHECKING:
     from .classic import *  # noqa: F403
@@ -102,6 +103,7 @@ __all__ = [
     "broadcast",
     "compiled",
     "explain_compiled",
+    "trace",
 ]
 
 

@@ -5,7 +5,7 @@ websocket-client has are members under the same names, so ``except`` clauses wri
 keep working; where its users catch an exception of the operating system or of ``ssl``
 (``ConnectionRefusedError``, ``ssl.SSLError``), our class derives from that one as well.
 
-This module must not know of sockets, of the event loop or of any protocol state.
+This module must not know about sockets, the event loop or any protocol state.
 """
 
 from __future__ import annotations
@@ -40,12 +40,11 @@ __all__ = [
     "WebSocketTimeoutException",
 ]
 
-#: What is said of a connection that has ended without a close frame; the words are
-#: websocket-client's.
+#: The message about a connection that has ended without a close frame, in websocket-client's words.
 LOST = "Connection to remote host was lost."
 
 FORKED = (
-    "this event loop and its connections belong to the process that has forked this one: "
+    "this event loop and its connections belong to the process that forked this one: "
     "make a new Reactor here"
 )
 
@@ -70,7 +69,7 @@ class CloseCode:
     TLS_HANDSHAKE = 1015  # never on the wire
 
 
-#: What OSError and AttributeError keep beside ``args`` and outside of ``__dict__``.
+#: What OSError and AttributeError keep outside of ``args`` and ``__dict__``.
 _KEPT_ELSEWHERE = ("errno", "strerror", "filename", "filename2", "name")
 
 
@@ -81,16 +80,16 @@ class WebSocketException(Exception):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The inherited one calls the class with ``args``, which are not what every class takes,
-        # and leaves out what is not in the __dict__.
+        # The inherited method calls the class with ``args``, which not every class accepts, and
+        # leaves out what is not in the __dict__.
         elsewhere = {name: getattr(self, name, None) for name in _KEPT_ELSEWHERE}
-        # Only what there is: to OSError's str(), None is not the same as nothing.
+        # Only what is set: for OSError's str(), None is not the same as nothing.
         state = {name: value for name, value in elsewhere.items() if value is not None}
         return _remake, (type(self), self.args), state | vars(self)
 
 
 def _remake(kind: type[WebSocketException], args: tuple[Any, ...]) -> WebSocketException:
-    """Return an exception without calling ``__init__``; its state follows."""
+    """Return an exception without calling ``__init__``; its state is set afterwards."""
     exc = kind.__new__(kind, *args)
     exc.args = args
     return exc
@@ -101,7 +100,7 @@ class WebSocketStateException(WebSocketException):
 
 
 class WebSocketForkException(WebSocketStateException, RuntimeError):
-    """An event loop, or a connection on it, is used in a child that its process has forked."""
+    """An event loop, or a connection on it, is used in a forked child of its process."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or FORKED)
@@ -111,7 +110,7 @@ class WebSocketPeerException(WebSocketException):
     """The peer sent something that ends the connection.
 
     Attributes:
-        close_code: the close code (int) that tells the peer so (RFC 6455 section 7.4.1).
+        close_code: the close code (int) that tells the peer why (RFC 6455 section 7.4.1).
     """
 
     close_code = CloseCode.PROTOCOL_ERROR
@@ -140,8 +139,8 @@ class WebSocketConnectionClosedException(WebSocketException):
     """The connection is closed, or ended without a normal close.
 
     Attributes:
-        status_code: the close code (int), or None where there was none.
-        reason: the close reason (str), or None where there was none.
+        status_code: the close code (int), or None if there was none.
+        reason: the close reason (str), or None if there was none.
     """
 
     def __init__(
@@ -155,10 +154,10 @@ class WebSocketConnectionClosedException(WebSocketException):
 class WebSocketConnectionLostException(
     WebSocketConnectionClosedException, ConnectionResetError, BrokenPipeError
 ):
-    """The connection broke while it was read or written.
+    """The connection broke while it was read from or written to.
 
-    Derives from what websocket-client lets through there, so that ``except`` clauses for a
-    reset or a broken pipe still catch it. ``errno`` is that of the operating system.
+    The class derives from what websocket-client lets through there, so ``except`` clauses for a
+    reset or a broken pipe still catch it. ``errno`` is the operating system's.
     """
 
     def __init__(self, message: str = "", errno: int | None = None) -> None:
@@ -174,7 +173,7 @@ class WebSocketTimeoutException(WebSocketException):
     """An operation took longer than its time budget.
 
     Attributes:
-        connecting: whether that was TCP or TLS, so that nothing was said yet (bool).
+        connecting: whether it was the TCP or TLS connection, so that nothing was sent yet (bool).
     """
 
     connecting = False
@@ -185,17 +184,17 @@ class WebSocketAddressException(WebSocketException):
 
 
 class WebSocketProxyException(WebSocketException):
-    """A proxy refused, or could not be spoken to.
+    """A proxy refused, or could not be used.
 
     Attributes:
-        status_code: the HTTP status (int) with which it refused, or None where there was none.
+        status_code: the HTTP status (int) of its refusal, or None if there was none.
     """
 
     status_code: int | None = None
 
 
 class WebSocketHandshakeException(WebSocketException):
-    """The answer to the opening handshake is not that of a WebSocket server (RFC 6455 4.1)."""
+    """The answer to the opening handshake is not a WebSocket server's (RFC 6455 section 4.1)."""
 
 
 class WebSocketBadStatusException(WebSocketHandshakeException):
@@ -205,7 +204,7 @@ class WebSocketBadStatusException(WebSocketHandshakeException):
         status_code: the HTTP status (int).
         status_message: the reason phrase (str or None).
         resp_headers: the response headers (mapping of lower-case names, or None).
-        resp_body: what there was of the body (bytes or None).
+        resp_body: the part of the body that was received (bytes or None).
     """
 
     def __init__(
@@ -224,7 +223,7 @@ class WebSocketBadStatusException(WebSocketHandshakeException):
 
 
 class WebSocketConnectException(WebSocketException, OSError):
-    """The TCP connection could not be made. ``errno`` is that of the operating system."""
+    """The TCP connection could not be made. ``errno`` is the operating system's."""
 
 
 class WebSocketConnectRefusedException(WebSocketConnectException, ConnectionRefusedError):
@@ -238,7 +237,7 @@ class WebSocketProxyConnectException(WebSocketProxyException, WebSocketConnectEx
 class WebSocketProxyConnectRefusedException(
     WebSocketProxyConnectException, WebSocketConnectRefusedException
 ):
-    """The host of a proxy refused the TCP connection."""
+    """A proxy's host refused the TCP connection."""
 
 
 class WebSocketTLSException(WebSocketConnectException, ssl.SSLError):
@@ -246,8 +245,8 @@ class WebSocketTLSException(WebSocketConnectException, ssl.SSLError):
 
 
 class WebSocketTLSOptionException(WebSocketTLSException):
-    """An option for TLS, a file of certificates for example, cannot be used."""
+    """A TLS option, a certificate file for example, cannot be used."""
 
 
 class WebSocketCertificateException(WebSocketTLSException, ssl.SSLCertVerificationError):
-    """The server's certificate did not verify."""
+    """The server's certificate could not be verified."""

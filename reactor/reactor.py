@@ -1,18 +1,24 @@
-"""The Reactor that people use: the event loop, and WebSockets on it.
+"""The Reactor that people use: an event loop, and WebSockets on it.
 
-What it is: the event loop plus ``connect`` and ``listen``.
+What it is: ``connect`` and ``listen``, and what users need of the event loop that the reactor has.
 
 What it must not know: how any of this is done.
+
+How it works. A Reactor has an EventLoop (``loop``), a Registry of what lives there, and nothing
+else. Connections, listeners and tasks get the EventLoop. What the users of the ``rel`` package call
+(``read``, ``timeout``, ``dispatch``, ...) is looked up in an object of its own, hosting/verbs.py,
+when somebody asks for it; so a Reactor can be given as ``dispatcher=`` to websocket-client's
+WebSocketApp, and these names are not in its way otherwise.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .base.marks import calls_user_code
 from .base.mistakes import check_called, check_number
@@ -23,17 +29,16 @@ from .client.options import ClientOptions
 from .client.pipeline import connect
 from .connection.connection import Connection
 from .connection.handlers import check_factory, check_protocol
-from .connection.phase import Phase
-from .exceptions import CloseCode
-from .hosting.verbs import DispatchingLoop
+from .hosting.verbs import VERBS, Verbs
 from .loop.background import run_in_thread
-from .loop.event_loop import LoopStats
+from .loop.event_loop import EventLoop
+from .loop.poller import Selector
 from .loop.repeating import RepeatingTimer
-from .protocols.session import State
 from .protocols.websocket import WebSocketProtocol
+from .registry import ReactorStats, Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
-from .timers import Deadline, MonotonicClock, Pace, Timer
+from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
 from .transports.bind import bind_tcp, bind_unix
 
 __all__ = ["Reactor", "ReactorStats"]
@@ -41,31 +46,27 @@ __all__ = ["Reactor", "ReactorStats"]
 P = TypeVar("P", bound=WebSocketProtocol)
 T = TypeVar("T")
 
+#: Methods that handlers call often. See Reactor.__init__.
+OFTEN_CALLED = ("call_at", "call_later", "call_soon", "call_soon_threadsafe")
+
 #: Seconds that closing handshakes have when an exception leaves the block of a Reactor.
 FAREWELL = 1.0
 
 
-@dataclass(frozen=True)
-class ReactorStats(LoopStats):
-    """A snapshot of the loop and its connections.
-
-    Attributes:
-        connecting, open, closing, waiting: connections by what they do; waiting ones will
-            reconnect.
-        listeners: listening sockets.
-    """
-
-    connecting: int
-    open: int
-    closing: int
-    waiting: int
-    listeners: int
-
-
-class Reactor(DispatchingLoop):
+class Reactor:
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
-    Parameters:
+    A Reactor is a context manager: leaving it closes everything. When an exception leaves it,
+    Ctrl-C for example, open connections are closed with 1001 (going away) before, for which they
+    have a second.
+
+    Whatever the options are: an answer with Retry-After to the upgrade holds back all attempts at
+    that host and port, for as long as the Backoff of the connection that got it heeds.
+
+    All methods belong to the thread that runs the loop, but ``stop`` and
+    ``call_soon_threadsafe``.
+
+    Args:
         max_connecting: how many attempts to connect may be in flight, from DNS to the upgrade;
             further ones wait, those of new connections before those after a loss. None: any
             number. So 5,000 connections can be asked for in one line, and take no more memory
@@ -73,17 +74,22 @@ class Reactor(DispatchingLoop):
         connect_pace: a Pace, ``Pace(5, per=1.0)`` for never more than 5 attempts in any second, for
             each host and port of a URL (before redirects, behind proxies); None: no limit. A
             connection may have another one, see ClientOptions.
-        others: see EventLoop.
+        selector: an object with the interface of ``selectors.BaseSelector``; default: the
+            best that selectors2 finds on this platform.
+        clock: where time comes from; default: the monotonic clock. Never jumps back.
+        random: where randomness comes from: returns an even random number from 0 up to, not
+            including, 1; default: ``random.random``.
+        debug: check that methods are called on the loop's thread; default: whether the
+            environment variable REACTOR_DEBUG is set and not empty.
+        slow_callback: seconds that a callback or a handler may take; what takes longer is named in
+            the log, with its duration. None: 0.1 in debug mode, else no limit.
 
-    Whatever they are: an answer with Retry-After to the upgrade holds back all attempts at that
-    host and port, for as long as the Backoff of the connection that got it heeds.
-
-    A Reactor is a context manager: leaving it closes everything.
-    When an exception leaves it, Ctrl-C for example, open connections are closed with 1001 (going
-    away) before, for which they have a second.
-
-    All methods belong to the thread that runs the loop, but ``stop`` and
-    ``call_soon_threadsafe``.
+    Attributes:
+        loop: the event loop. For hosts, its ``on_wanted``; see EventLoop.
+        connections: all connections that are not over, in both roles.
+        listeners: all listeners that accept.
+        gate: what every attempt to connect passes.
+        time: returns the time of the loop's clock, in seconds, read now.
     """
 
     def __init__(
@@ -91,15 +97,37 @@ class Reactor(DispatchingLoop):
         *,
         max_connecting: int | None = 256,
         connect_pace: Pace | None = None,
-        **kwargs: Any,
+        selector: Selector | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = random.random,
+        debug: bool | None = None,
+        slow_callback: float | None = None,
     ) -> None:
-        gate = Gate(self, max_connecting, connect_pace)  # what is wrong is an error before sockets
-        super().__init__(**kwargs)
-        self.gate = gate
-        self._pipeline: Pipeline = connect
-        self.connections: set[Connection] = set()
-        self.listeners: set[Listener[Any]] = set()
-        self._closing = False  # close() has begun: nothing new is taken on
+        self.loop = EventLoop(
+            selector=selector,
+            clock=clock,
+            random=random,
+            debug=debug,
+            slow_callback=slow_callback,
+        )
+        self.time = self.loop.time
+        self.loop.owner = self
+        try:
+            self.gate = Gate(self.loop, max_connecting, connect_pace)
+        except (TypeError, ValueError):
+            self.loop.close()
+            raise
+        self._pipeline: Pipeline = connect  # what attempts run
+        self._registry = Registry(self.loop)
+        self.loop.residents.append(self._registry)
+        self.connections = self._registry.connections
+        self.listeners = self._registry.listeners
+        for name in OFTEN_CALLED:
+            # To pass *args on takes 0.25 us: so these are the loop's own methods, unless a
+            # subclass has others.
+            if getattr(type(self), name) is getattr(Reactor, name):
+                setattr(self, name, getattr(self.loop, name))
+        self._verbs: Verbs | None = None  # made when somebody asks for one of them
         self._latest_options: tuple[dict[str, Any], ClientOptions | None] = {}, None
 
     def __enter__(self) -> Reactor:
@@ -107,12 +135,24 @@ class Reactor(DispatchingLoop):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is not None and not self._closed:
-                self._check_idle()
+            if kind is not None and not self.loop._closed:
                 # In real time, whatever the loop's clock is: one that stands still has no end.
-                self._run(self._shut_down, Deadline(MonotonicClock(), FAREWELL))
+                self._shut_down(Deadline(MonotonicClock(), FAREWELL))
         finally:
             self.close()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The verbs of a dispatcher: see hosting/verbs.py."""
+            if name in VERBS:
+                if self._verbs is None:
+                    self._verbs = Verbs(self.loop)
+                return getattr(self._verbs, name)
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=self)
+
+    # -- connections -----------------------------------------------------------------------
 
     @calls_user_code
     def connect(
@@ -120,7 +160,7 @@ class Reactor(DispatchingLoop):
     ) -> P:
         """Open a WebSocket connection. Returns at once; the handlers tell how it goes.
 
-        Parameters:
+        Args:
             url: ws:// or wss://, or a function that is called before every attempt.
             protocol: a subclass of WebSocketProtocol, another function without parameters
                 that returns an object of one, or such an object.
@@ -139,7 +179,7 @@ class Reactor(DispatchingLoop):
             handlers = protocol()
         check_protocol(handlers)
         lifecycle = ClientLifecycle(url, checked, self.gate, self._pipeline)
-        Connection(self, self.connections, checked, lifecycle, handlers).start()
+        Connection(self.loop, self.connections, checked, lifecycle, handlers).start()
         return handlers
 
     def _client_options(self, given: dict[str, Any]) -> ClientOptions:
@@ -162,7 +202,7 @@ class Reactor(DispatchingLoop):
     ) -> Listener[P]:
         """Accept WebSocket connections.
 
-        Parameters:
+        Args:
             host: address or name of the interface; None: all, IPv4 and, where possible, IPv6.
             port: 0 lets the system choose; see ``Listener.port``.
             protocol: a subclass of WebSocketProtocol, or a function that returns an object of
@@ -193,7 +233,48 @@ class Reactor(DispatchingLoop):
             if unlink is not None:
                 unlink()
             raise
-        return Listener(self, self.connections, self.listeners, bound, protocol, checked, unlink)
+        listener = Listener(
+            self.loop, self.connections, self.listeners, bound, protocol, checked, unlink
+        )
+        listener.start()
+        return listener
+
+    def _check_usable(self) -> None:
+        loop = self.loop
+        # While nobody runs it, whoever runs it next will find what was asked for. The thread of a
+        # host runs it between its turns, too.
+        if loop.running or (loop.on_wanted is not None and loop.turns):
+            loop._check_owner()
+        if self._registry.closing or loop._closed:
+            loop._refuse()
+
+    # -- running -----------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
+
+        May be called again afterwards: everything registered is still there.
+
+        Raises:
+            RuntimeError: the loop is running already, or closed.
+        """
+        self.loop.run_forever()
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """Run one turn.
+
+        Args:
+            timeout: seconds to wait for something to happen; None: no limit; 0 or less: do not
+                wait.
+        """
+        self.loop.run_once(timeout)
+
+    def stop(self) -> None:
+        """End :meth:`run_forever` after the running turn. Any thread, any callback.
+
+        Called while the loop does not run, it ends the next run before its first turn.
+        """
+        self.loop.stop()
 
     def call_every(self, interval: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` every *interval* seconds, for the first time after one of them.
@@ -215,7 +296,7 @@ class Reactor(DispatchingLoop):
         if not 0 < interval < inf:
             raise ValueError(f"interval must be more than 0 seconds and finite, not {interval!r}")
         check_called("call_every()'s callback", callback)
-        return RepeatingTimer(self, interval, callback, args)
+        return RepeatingTimer(self.loop, interval, callback, args)
 
     def run_in_thread(
         self,
@@ -242,105 +323,130 @@ class Reactor(DispatchingLoop):
             if then is not None:
                 then(result, error)
             elif error is not None:
-                self.report(error, function)
+                self.loop.report(error, function)
 
-        run_in_thread(self, function, args, calls_user_code(finish))
+        run_in_thread(self.loop, function, args, calls_user_code(finish))
 
     def shutdown(self, timeout: float = 5.0) -> None:
         """Close every connection with 1001 (going away), and wait for the ends.
 
-        Parameters:
+        The end of a connection is that of its stream: a peer that has answered the close frame, but
+        not closed TCP, is waited for as well.
+
+        Args:
             timeout: seconds after which those that are left are aborted; so does Ctrl-C.
 
-        Not from within a callback: RuntimeError.
+        Raises:
+            RuntimeError: called from within a callback.
         """
-        self._check_idle()
-        self._run(self._shut_down, Deadline(self.clock, timeout))
+        self._shut_down(Deadline(self.loop.clock, timeout))
 
-    @calls_user_code
     def _shut_down(self, deadline: Deadline) -> None:
-        try:
-            self._stop_listening()
-            for connection in list(self.connections):
-                connection.close(CloseCode.GOING_AWAY)
-            self._flush()
-            while self.connections and not deadline.expired:
-                self._turn(deadline.remaining())
-        finally:  # Ctrl-C ends the waiting, not the closing
-            self._abort_all()
+        self.loop._check_idle()
+        self.loop._run(self._registry.shut_down, deadline)
 
-    def _end_all(self) -> None:
-        self._closing = True
-        self._stop_listening()
-        try:
-            self._abort_all()
-        finally:
-            super()._end_all()
+    def close(self) -> None:
+        """End what lives on the loop, and release everything. Idempotent; not while it runs."""
+        self.loop.close()
 
-    def _check_usable(self) -> None:
-        if self.running:  # else whoever runs it next will find what was asked for
-            self._check_owner()
-        if self._closing or self._closed:
-            self._refuse()
+    # -- calls, timers, descriptors, signals -------------------------------------------------
 
-    def _stop_listening(self) -> None:
-        for listener in list(self.listeners):
-            listener.stop_accepting()
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` in the next batch of calls, in the order of asking."""
+        self.loop.call_soon(callback, *args)
 
-    @calls_user_code
-    def _abort_all(self) -> None:
-        for connection in list(self.connections):
-            connection.abort()
-        # One turn for what is owed: on_close, and the ends of streams. A handler that leaves it by
-        # KeyboardInterrupt or SystemExit owes nothing to the others: they are told all the same.
-        interrupt: BaseException | None = None
-        while True:
-            try:
-                self._turn(0)
-            except Exception:
-                raise
-            except BaseException as exc:  # noqa: BLE001 - raised below
-                interrupt = exc
-            else:
-                break
-        if interrupt is not None:
-            raise interrupt
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+        """The same from any thread, or from a signal handler; wakes the loop.
 
-    def unsent(self) -> bool:
-        """See EventLoop."""
-        return super().unsent() or any(each.sender.unsent for each in list(self.connections))
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        self.loop.call_soon_threadsafe(callback, *args)
 
-    def handed_over(self) -> bool:
-        """See EventLoop."""
-        return any(each.sender.handed_over for each in list(self.connections))
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` after *delay* seconds; never earlier.
 
-    def forked(self) -> None:
-        """See EventLoop."""
-        super().forked()
-        for connection in self.connections:
-            connection.forked()
+        Returns:
+            The timer, which has ``cancel()``.
+        """
+        return self.loop.call_later(delay, callback, *args)
 
-    def _let_go(self) -> None:
-        super()._let_go()
-        for connection in self.connections:
-            connection.let_go()
-        for listener in self.listeners:
-            listener.let_go()
-        self.connections.clear()
-        self.listeners.clear()
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback(*args)`` when :attr:`time` says *when*; never earlier.
+
+        Returns:
+            The timer, which has ``cancel()``.
+        """
+        return self.loop.call_at(when, callback, *args)
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *fd* is readable; replaces an earlier reader.
+
+        Raises:
+            OSError: the kernel cannot watch *fd* (a regular file, a closed one).
+        """
+        self.loop.add_reader(fd, callback, *args)
+
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback(*args)`` whenever *fd* is writable; replaces an earlier writer.
+
+        Raises:
+            OSError: the kernel cannot watch *fd* (a regular file, a closed one).
+        """
+        self.loop.add_writer(fd, callback, *args)
+
+    def remove_reader(self, fd: int) -> bool:
+        """Stop watching *fd* for reading. A descriptor must be removed before it is closed.
+
+        Returns:
+            Whether it was watched.
+        """
+        return self.loop.remove_reader(fd)
+
+    def remove_writer(self, fd: int) -> bool:
+        """Stop watching *fd* for writing. A descriptor must be removed before it is closed.
+
+        Returns:
+            Whether it was watched.
+        """
+        return self.loop.remove_writer(fd)
+
+    def signal(self, signum: int, callback: Callable[..., object] | None, *args: Any) -> None:
+        """Call ``callback(*args)`` on the loop when the process gets a signal.
+
+        Args:
+            signum: the signal's number.
+            callback: what to call; None restores the handler that was there before.
+            args: what to call it with.
+
+        Raises:
+            ValueError: not the main thread: Python handles signals there.
+        """
+        self.loop.signal(signum, callback, *args)
+
+    # -- for a host, and to look at ----------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when a turn would find events.
+
+        For another event loop that runs this one: it watches this descriptor, waits no longer than
+        :meth:`next_timeout` says, then calls ``run_once(0)``. It sets ``loop.on_wanted`` to be told
+        when a turn is wanted earlier.
+
+        Raises:
+            ValueError: the selector has none (those of poll() and select()).
+        """
+        return self.loop.fileno()
+
+    def next_timeout(self) -> float | None:
+        """Return the seconds until the loop has something to do by itself; None: until an event."""
+        return self.loop.next_timeout()
+
+    @property
+    def now(self) -> float:
+        """The time of this turn: read after the poll, cached until the next one."""
+        return self.loop.now
 
     def stats(self) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second."""
-        counts = {"connecting": 0, "open": 0, "closing": 0, "waiting": 0}
-        for connection in self.connections:
-            counts[_activity(connection)] += 1
-        return ReactorStats(**vars(super().stats()), **counts, listeners=len(self.listeners))
-
-
-def _activity(connection: Connection) -> str:
-    if connection.phase is Phase.WAITING:
-        return "waiting"
-    state = connection.state
-    if state is State.CONNECTING:
-        return "connecting"
-    return "open" if state is State.OPEN else "closing"
+        return self._registry.stats()

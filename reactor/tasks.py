@@ -1,6 +1,6 @@
-"""What a coroutine of yours may await on the event loop: ``await in_thread(look_up, token)``.
+"""What your coroutines may await on the event loop: ``await in_thread(look_up, token)``.
 
-What it is: the public names of loop/tasks.py, for an ``async def process_request`` above all.
+What it is: the public names of loop/tasks.py, mainly for an ``async def process_request``.
 """
 
 from __future__ import annotations

@@ -533,13 +533,13 @@ class TestContract3Threads:
 
     def test_a_loop_that_sleeps_is_woken(self, loop: Reactor) -> None:
         ready, called = threading.Event(), threading.Event()
-        poll = loop.poller.poll
+        poll = loop.loop.poller.poll
 
         def watched(timeout: float | None) -> Any:
             ready.set()
             return poll(timeout)
 
-        replace_method(loop.poller, "poll", watched)
+        replace_method(loop.loop.poller, "poll", watched)
 
         def call() -> None:
             assert ready.wait(10)
@@ -947,7 +947,7 @@ class TestContract6Turn:
             assert called == ["writer"]  # which is true of the new socket
         finally:
             for sock in made:
-                scene.loop.poller.remove(sock.fileno())
+                scene.loop.loop.poller.remove(sock.fileno())
                 sock.close()
 
 

@@ -26,8 +26,8 @@ FLOORS = (
     {"transports", "hosting.verbs"},
     {"connection"},
     {"client", "server"},
-    {"reactor", "tasks", "compiled"},
-    {"hosting", "classic", "feeds"},
+    {"reactor", "registry", "tasks", "compiled"},
+    {"hosting", "classic", "feeds", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 

@@ -18,6 +18,7 @@ from reactor import (
     WebSocketConnectionClosedException,
     WebSocketProtocol,
 )
+from reactor.hosting.verbs import VERBS
 from reactor.loop.event_loop import EventLoop
 from reactor.timers import ManualClock
 
@@ -52,6 +53,42 @@ def echoed(loop: Reactor, recorder: Recorder) -> None:
     recorder.send("hello")
     run_until(loop, lambda: recorder.messages)
     assert recorder.messages == ["hello"]
+
+
+class TestNames:
+    def test_it_shows_what_its_users_need_and_nothing_else(self, loop: Reactor) -> None:
+        names = """
+            connect listen run_forever run_once stop shutdown close
+            call_soon call_soon_threadsafe call_later call_at call_every run_in_thread
+            add_reader add_writer remove_reader remove_writer signal
+            fileno next_timeout stats connections listeners gate time now loop
+        """
+        assert {name for name in dir(loop) if not name.startswith("_")} == set(names.split())
+
+    @pytest.mark.parametrize("name", sorted(VERBS))
+    def test_what_a_dispatcher_is_asked_for_is_there_but_not_shown(
+        self, loop: Reactor, name: str
+    ) -> None:
+        assert callable(getattr(loop, name))
+        assert getattr(loop, name) == getattr(loop, name)
+        assert name not in dir(loop)
+        assert not hasattr(Reactor, name)
+
+    def test_a_name_that_is_not_there_is_an_ordinary_error(self, loop: Reactor) -> None:
+        with pytest.raises(AttributeError, match="'Reactor' object has no attribute 'aborts'"):
+            _ = loop.aborts  # type: ignore[attr-defined]
+
+    def test_what_is_called_often_is_the_loop_s_own_unless_a_subclass_has_another(self) -> None:
+        class Own(Reactor):
+            def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+                super().call_soon(callback, *args, "through the subclass")
+
+        called: list[str] = []
+        with Own() as loop:
+            assert loop.call_later == loop.loop.call_later
+            loop.call_soon(called.append)
+            loop.run_once(0)
+        assert called == ["through the subclass"]
 
 
 class TestConnect:
@@ -405,7 +442,7 @@ class TestClose:
 
     def test_leaving_the_block_closes(self) -> None:
         with Reactor() as loop:
-            assert isinstance(loop, EventLoop)
+            assert isinstance(loop.loop, EventLoop)
             listener = loop.listen("127.0.0.1", 0, Echo)
             recorder = opened(loop, url_of(listener))
         assert recorder.closes == [(1006, "")]
@@ -516,6 +553,25 @@ class TestShutdown:
         loop.shutdown()
         loop.shutdown()
         loop.close()
+
+    def test_it_waits_for_streams_whose_connection_is_over(self, scene: Scene) -> None:
+        actor = Actor()
+        peer = scene.open(actor)
+        peer.say_goodbye()
+        scene.turn()
+        assert actor.names == ["open", "close"]
+        assert scene.sock.fileno() >= 0
+        scene.loop.call_soon(peer.close)
+        scene.loop.shutdown()
+        assert scene.sock.fileno() == -1
+
+    def test_streams_whose_peer_does_not_end_them_are_aborted(self, scene: Scene) -> None:
+        peer = scene.open(Actor())
+        peer.say_goodbye()
+        scene.turn()
+        scene.loop.shutdown(0)
+        assert scene.sock.fileno() == -1
+        assert scene.timers == 0
 
     def test_the_reactor_can_be_used_afterwards(self, loop: Reactor) -> None:
         listener = loop.listen("127.0.0.1", 0, Echo)

@@ -1,1 +1,1 @@
-"""What every floor uses: locks, the wording of errors, texts of others made fit to be shown."""
+"""What every floor uses: locks, the wording of errors, and a safe form for texts of others."""

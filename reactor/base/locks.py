@@ -1,7 +1,7 @@
-"""A lock of the whole process: a forked child gets it anew.
+"""A lock for the whole process, which a forked child gets anew.
 
-What it is: :class:`ProcessLock`. In a child, the thread that held a lock when the process forked is
-not there, and would never release it.
+What it is: :class:`ProcessLock`. The thread that held a lock when the process forked does not exist
+in the child, and would never release it there.
 
 What it must not know: what it protects.
 """
@@ -17,10 +17,10 @@ __all__ = ["ProcessLock"]
 
 
 class ProcessLock:
-    """A context manager. Made once, at import: it is never forgotten.
+    """A context manager. Make it once, at import: it is never freed.
 
-    Parameters:
-        kind: ``threading.Lock``, or ``threading.RLock``.
+    Args:
+        kind: ``threading.Lock`` (default) or ``threading.RLock``.
     """
 
     __slots__ = ("_kind", "_lock")

@@ -1,7 +1,7 @@
 """Marks on functions that call user code.
 
-What it is: the decorator :func:`calls_user_code`, and the question whether a piece of code has the
-mark. loop/interrupts.py asks it when Ctrl-C comes, and tells there why.
+What it is: the decorator :func:`calls_user_code`, and :func:`is_marked`, which says whether a code
+object has the mark. loop/interrupts.py asks when Ctrl-C arrives, and explains why.
 
 What it must not know: signals.
 """
@@ -22,11 +22,14 @@ _marked: set[CodeType] = set()
 def calls_user_code(function: F) -> F:
     """Mark a function that calls user code itself, and return it unchanged.
 
-    Ctrl-C may interrupt what a marked function calls. So it should call no other Python code that
-    is not ours: this would be taken for the user's.
+    Ctrl-C may interrupt what a marked function calls. So a marked function should call no Python
+    code of other libraries: it would be taken for the user's.
 
     Args:
         function: a Python function, a method, or a coroutine function.
+
+    Returns:
+        The same function.
     """
     assert isinstance(function, FunctionType)
     _marked.add(function.__code__)
@@ -34,5 +37,5 @@ def calls_user_code(function: F) -> F:
 
 
 def is_marked(code: CodeType) -> bool:
-    """Return whether the function that this is the code of was marked."""
+    """Return whether the function with this code object was marked."""
     return code in _marked

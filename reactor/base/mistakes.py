@@ -1,6 +1,6 @@
-"""Errors for what was given wrongly: they say what is expected, and what may have been meant.
+"""Errors about wrong arguments: they say what is expected, and what may have been meant.
 
-What it is: functions that check an argument, or word the error about one.
+What it is: functions that check an argument, or word the error about it.
 
 What it must not know: who uses them.
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from inspect import isasyncgenfunction, iscoroutinefunction
+from math import inf
 from types import CodeType, NoneType
 from typing import Any
 
-__all__ = ["check_called", "check_names", "check_number", "did_you_mean"]
+__all__ = ["check_called", "check_delay", "check_names", "check_number", "did_you_mean"]
 
-#: Names that other libraries have for options of ours; the first that is known is meant.
+#: Other libraries' names for our options; the first of ours that is known is suggested.
 SYNONYMS = {
     "user_agent_header": ("header", "response_headers"),
     "headers": ("header", "response_headers"),
@@ -61,31 +62,53 @@ SYNONYMS = {
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return how an error about an unknown name ends: " (did you mean ...?)", or "" for no idea."""
+    """Return the end of an error about an unknown name: " (did you mean ...?)", or ""."""
     meant = [synonym for synonym in SYNONYMS.get(name, ()) if synonym in known]
     meant += get_close_matches(name, known, 1)
     return f" (did you mean {meant[0]!r}?)" if meant else ""
 
 
 def check_names(given: Iterable[str], known: Collection[str], where: str) -> None:
-    """Raise TypeError for an option that is unknown to what *where* names."""
+    """Check that all options are known.
+
+    Args:
+        given: names of options.
+        known: the names that exist.
+        where: what has the options, for the message.
+
+    Raises:
+        TypeError: an option is unknown.
+    """
     for name in given:
         if name not in known:
             raise TypeError(f"{where} has no option {name!r}{did_you_mean(name, known)}")
 
 
 def check_number(name: str, value: object, expected: str) -> None:
-    """Raise TypeError for a str or a bool where a number is expected.
+    """Check that a value is not a str or a bool where a number is expected.
 
-    Parameters:
-        name: of the argument.
-        expected: which numbers: "0 or greater".
+    Args:
+        name: the name of the argument.
+        value: its value.
+        expected: which numbers are: "0 or greater".
+
+    Raises:
+        TypeError: it is a str or a bool.
     """
     if isinstance(value, bool):
         raise TypeError(f"{name} must be {expected}, not {value!r}")
     if isinstance(value, str):
         hint = f" (did you mean {value}?)" if _is_number(value) else ""
         raise TypeError(f"{name} must be {expected}, not the str {value!r}{hint}")
+
+
+def check_delay(name: str, delay: object) -> None:
+    """Raise TypeError or ValueError for what is no number of seconds to wait."""
+    check_number(name, delay, "0 or more seconds")
+    if not isinstance(delay, (int, float)):
+        raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")
+    if not 0 <= delay < inf:
+        raise ValueError(f"{name} must be 0 or more seconds and finite, not {delay!r}")
 
 
 def _is_number(text: str) -> bool:
@@ -97,16 +120,19 @@ def _is_number(text: str) -> bool:
 
 
 def check_called(name: str, function: Any) -> None:
-    """Raise TypeError for an ``async def``, which does nothing when it is called.
+    """Check that a function is not an ``async def``, which does nothing when it is called.
 
-    Parameters:
-        name: of what the function was given for.
-        function: or anything else, which is not looked at.
+    Args:
+        name: the name of the argument that the function was given for.
+        function: the function. Anything else is not looked at.
+
+    Raises:
+        TypeError: it is an ``async def``.
     """
-    for each in (function, getattr(function, "__call__", None)):  # noqa: B004 - of an object
+    for each in (function, getattr(function, "__call__", None)):  # noqa: B004 - the method itself
         if isinstance(getattr(each, "__code__", None), (CodeType, NoneType)) and (
             iscoroutinefunction(each) or isasyncgenfunction(each)
-        ):  # the code of a mock is a mock, which has an answer to everything
+        ):  # the __code__ of a mock is a mock, which would answer any question
             raise TypeError(
                 f"{name} must be a plain function, not an async def: the loop calls it, "
                 "and would never await what it returns"

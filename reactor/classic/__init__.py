@@ -2,8 +2,8 @@
 
 ``WebSocketApp`` (app, app_run, app_socket, app_trace, callbacks) runs on the reactor; ``WebSocket``
 and ``create_connection`` (client, client_connect, client_socket, blocking) in the thread of whoever
-calls. abnf and frame have its vocabulary; options and watch translate to ours, errors back;
-defaults, tracing and cookies are its settings.
+calls. abnf and frame have its vocabulary; options and watch translate to ours, errors and
+socks_errors back; defaults, tracing and cookies are its settings.
 
 compat puts the package websocket/ in the place of websocket-client. legacy, legacy_http,
 legacy_handshake and legacy_dispatcher have what is in its private modules only; patching, steps,
@@ -25,6 +25,7 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
+from ..tracing import trace  # which writes a str to their log
 from .abnf import continuous_frame, frame_buffer
 from .app import WebSocketApp, run_forever
 from .blocking import recv, recv_line, send
@@ -63,7 +64,6 @@ from .tracing import (
     isEnabledForDebug,
     isEnabledForError,
     isEnabledForTrace,
-    trace,
     warning,
 )
 

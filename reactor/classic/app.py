@@ -20,24 +20,21 @@ from functools import partial
 from typing import Any
 
 from ..base.mistakes import check_number
-from ..base.printable import printable
 from ..client.options import ClientOptions
-from ..client.url import parse_url
-from ..connection.errorlog import ErrorLog
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting.rel import host as host_reactor
+from ..loop.event_loop import EventLoop
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
 from .app_pings import has_own_pings, send_pings, start_pings, stop_pings
 from .app_run import Run
 from .app_socket import AppSocket
-from .app_steps import SteppedRun, is_wanted, run_in_steps
-from .callbacks import Fit, call
+from .app_steps import SteppedRun, is_wanted, make_loop, run_in_steps, stands_for
+from .callbacks import Fit, call_back
 from .defaults import get_reconnect
 from .frame import ABNF, to_bytes
-from .options import app_options
-from .tracing import logger
+from .options import app_options, parse_url
 
 __all__ = ["AppSocket", "WebSocketApp", "run_forever"]
 
@@ -167,8 +164,8 @@ class WebSocketApp:
             data: str (sent as UTF-8) or bytes.
             opcode: of the frame; text by default, whatever the type of *data* is.
 
-        Raises WebSocketConnectionClosedException("Connection is already closed."), ValueError
-        for an opcode that does not exist, TypeError for other data.
+        Raises WebSocketConnectionClosedException, ValueError for an opcode that does not exist,
+        TypeError for other data.
         """
         sock = self.sock  # another thread may set it to None
         if not sock or sock.send(data, opcode) == 0:
@@ -248,7 +245,7 @@ class WebSocketApp:
             raise WebSocketException("socket is already opened")
         secure = isinstance(self.url, str) and parse_url(self.url).secure
         custom = bool(dispatcher)
-        dispatcher = self.create_dispatcher(ping_timeout, dispatcher, secure, partial(_lose, self))
+        loop = self.create_dispatcher(ping_timeout, dispatcher, secure, partial(_lose, self))
         given = {
             "sockopt": sockopt,
             "sslopt": sslopt,
@@ -268,7 +265,7 @@ class WebSocketApp:
             "proxy_type": proxy_type,
             "reconnect": get_reconnect() if reconnect is None else reconnect,
         }
-        stepped = is_wanted(dispatcher)
+        stepped = is_wanted(loop, dispatcher)
         if not stepped:
             own = {"ping_interval": 0} if has_own_pings(self) else {}
             options = app_options(self, **{**given, **own})
@@ -278,8 +275,8 @@ class WebSocketApp:
         self.has_errored = False
         self.last_ping_tm = self.last_pong_tm = 0.0
         if stepped:
-            return run_in_steps(self, dispatcher, given, custom=custom, secure=secure)
-        return _start(self, options, dispatcher)
+            return run_in_steps(self, loop, given, custom=custom, secure=secure)
+        return _start(self, options, stands_for(loop))
 
     def create_dispatcher(
         self,
@@ -288,16 +285,19 @@ class WebSocketApp:
         is_ssl: bool = False,
         handleDisconnect: Callable[..., Any] | None = None,  # noqa: N803 - the name in use
     ) -> Any:
-        """Return the dispatcher to run on, None for a reactor of the app's own.
+        """Return the loop that websocket-client would read in, or a Reactor as it is.
 
-        Called by run_forever() with what it was given; subclasses may return another one.
+        Called by run_forever() with what it was given. Subclasses may return a loop of their
+        own, which is run then; for the one from here it is known that a reactor does the same.
 
         Parameters:
             is_ssl: whether the URL is wss://.
             handleDisconnect: to be called, with an exception or without, when the connection is
                 lost.
         """
-        return dispatcher
+        if dispatcher and isinstance(dispatcher, EventLoop):
+            return dispatcher
+        return make_loop(self, ping_timeout, dispatcher, is_ssl, handleDisconnect)
 
     # What subclasses override: to send something else than pings, by a thread (app_pings.py).
     _send_ping = send_pings
@@ -317,20 +317,8 @@ class WebSocketApp:
             return None, None
         return int.from_bytes(data[:2], "big"), data[2:].decode(errors="replace") or None
 
-    def _callback(self, callback: Any, *args: Any) -> None:
-        """Call one of the callbacks. What it raises is logged and given to on_error.
-
-        What on_error raises then is raised; what on_error raises by itself is only logged.
-        """
-        if not callback:
-            return
-        try:
-            call(self, callback, *args)
-        except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            log = ErrorLog(logger) if self._current_run is None else self._current_run.errors
-            log.error(exc, "error from callback %s: %s", callback, printable(str(exc)))
-            if self.on_error and callback != self.on_error:
-                call(self, self.on_error, exc)
+    # Subclasses override it, to see all events.
+    _callback = call_back
 
 
 # What follows is not in the class, whose names belong to those who derive from it.
@@ -341,7 +329,11 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
     earlier = None if before is None else before.loop
     if dispatcher:
         loop = dispatcher if isinstance(dispatcher, Reactor) else host_reactor(dispatcher)
-    elif earlier is not None and earlier.running and earlier.thread_id == threading.get_ident():
+    elif (
+        earlier is not None
+        and earlier.loop.running
+        and earlier.loop.thread_id == threading.get_ident()
+    ):
         # Called by a callback, on_close for example: the run_forever() that is going on goes on
         # with the new connection, and no stack grows.
         loop = earlier

@@ -22,7 +22,6 @@ from ..base.marks import calls_user_code
 from ..base.printable import printable
 from ..client.lifecycle import ClientLifecycle
 from ..client.options import ClientOptions
-from ..client.url import parse_url
 from ..connection.connection import Connection
 from ..connection.errorlog import ErrorLog
 from ..connection.phase import Phase
@@ -34,9 +33,11 @@ from ..timers import Backoff
 from .app_pings import has_own_pings, start_pings, stop_pings
 from .app_socket import AppSocket
 from .app_trace import TracingSession
+from .callbacks import sees_all
 from .client_socket import log_close_status
 from .errors import public
 from .frame import ABNF
+from .options import parse_url
 from .tracing import debug, error, info, isEnabledForTrace, logger
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Run:
         over: on_close has been called for the last time, or is being called.
         own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
         silent: on_close gets no code.
+        sees_all: the app's ``_callback`` is called for events without a callback, too.
 
     Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
     when the loop is closed.
@@ -82,19 +84,21 @@ class Run:
             parse_url(app.url)
         self.app = app
         self.loop = loop
+        self.options = options
         self.when_over = when_over
         self.ending = False
         self.over = False
         self.own_pings = bool(app.ping_interval) and has_own_pings(app)
         self.silent = False
+        self.sees_all = sees_all(app)
         self.errors = ErrorLog(logger)  # of the callbacks
         app.last_close_frame = None
         lifecycle = AppLifecycle(app, self._url, options, loop.gate, loop._pipeline)
-        self.connection = Connection(loop, loop.connections, options, lifecycle, Bridge(self))
+        self.connection = Connection(loop.loop, loop.connections, options, lifecycle, Bridge(self))
         app.sock = AppSocket(self.connection)
 
     def start(self) -> None:
-        """Begin: connect with the loop's next batch of calls."""
+        """Connect, with the loop's next batch of calls."""
         self.connection.start()
 
     @calls_user_code
@@ -140,6 +144,7 @@ class Run:
         """on_error has raised: the documented way for a callback to end the run."""
         if not self.over:
             self.report(exc)
+            error(f"{printable(str(exc))} - goodbye")
             self.ending = True
             self.connection.abort()
             self._closed_by_us()
@@ -245,7 +250,7 @@ class Bridge(WebSocketProtocol):
 
     def on_message(self, message: str | bytes) -> None:
         app = self.app
-        if app.on_data:
+        if app.on_data or self.run.sees_all:
             opcode = OP_TEXT if isinstance(message, str) else OP_BINARY
             self._call(app.on_data, message, opcode, True)
         self._call(app.on_message, message)
@@ -269,7 +274,7 @@ class Bridge(WebSocketProtocol):
 
     def on_error(self, exc: Exception) -> None:
         self._forget_pings()
-        exc = public(exc)
+        exc = public(exc, self.run.options.sslopt)
         if self.run.ending:
             debug(f"the closing handshake failed: {exc}")  # as WebSocket.close() does
             return

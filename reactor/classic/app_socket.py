@@ -17,6 +17,7 @@ from ..connection.phase import ATTACHED
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
+    WebSocketConnectionLostException,
     WebSocketException,
     WebSocketForkException,
     WebSocketStateException,
@@ -25,6 +26,7 @@ from ..protocols.frames import OP_BINARY, OP_TEXT
 from ..protocols.session import State, check_close
 from .client_connect import handshake_response, headers_of
 from .defaults import sock_opt
+from .errors import CLOSED
 from .frame import ABNF, to_bytes
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from ..connection.connection import Connection
 
 __all__ = ["AppSocket"]
+
+#: Not open yet, or not any more; or the loop was closed by its thread in this very moment.
+REFUSALS = (WebSocketConnectionClosedException, WebSocketStateException, RuntimeError)
 
 
 class AppSocket:
@@ -126,10 +131,8 @@ class AppSocket:
             return self.send_frame(ABNF.create_frame(payload, opcode))
         try:
             return self._connection.sender.send_payload(opcode, to_bytes(payload))
-        except WebSocketForkException:
-            raise
-        except (WebSocketStateException, RuntimeError):
-            raise _closed() from None
+        except REFUSALS as exc:
+            raise _refusal(exc) from None
 
     def send_frame(self, frame: ABNF) -> int:
         """Send one frame, a fragment for example; as :meth:`send`."""
@@ -142,10 +145,8 @@ class AppSocket:
             return len(payload)
         try:
             return self._connection.sender.send_frame(frame.opcode, payload, bool(frame.fin))
-        except WebSocketForkException:
-            raise
-        except (WebSocketStateException, RuntimeError):
-            raise _closed() from None
+        except REFUSALS as exc:
+            raise _refusal(exc) from None
 
     def send_text(self, text_data: str) -> int:
         """Send a text message."""
@@ -234,6 +235,8 @@ class AppSocket:
         return int(self.sock.fileno())
 
 
-def _closed() -> WebSocketConnectionClosedException:
-    """Not open yet; or the loop was closed by its thread in this very moment."""
-    return WebSocketConnectionClosedException("Connection is already closed.")
+def _refusal(exc: Exception) -> Exception:
+    """Return what websocket-client raises, which does not know why there is no connection."""
+    if isinstance(exc, (WebSocketForkException, WebSocketConnectionLostException)):
+        return exc
+    return WebSocketConnectionClosedException(CLOSED)

@@ -14,7 +14,7 @@ not ours, the app is run with them, in the calling thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..connection.errorlog import ErrorLog
@@ -28,7 +28,7 @@ from .legacy_dispatcher import Dispatcher, DispatcherBase, SSLDispatcher, Wrappe
 from .steps import is_replaced
 from .tracing import error, info, logger
 
-__all__ = ["is_wanted", "run_in_steps"]
+__all__ = ["is_wanted", "make_loop", "run_in_steps", "stands_for"]
 
 _OWN = WebSocket
 
@@ -52,38 +52,91 @@ _METHODS = [
     )
 ]
 
+#: websocket-client's loops, and what programs replace in them.
+_LOOPS = (Dispatcher, SSLDispatcher, WrappedDispatcher)
+_LOOP_METHODS = [
+    (kind, name, value)
+    for kind in (DispatcherBase, *_LOOPS)
+    for name, value in vars(kind).items()
+    if callable(value)
+]
+
 #: Seconds of one wait without a ping_timeout, as in websocket-client.
 WAIT = 10
 
 
-def is_wanted(dispatcher: Any) -> bool:
-    """Whether a program has put something of its own in a place that matters here."""
+def make_loop(
+    app: Any,
+    ping_timeout: float | None,
+    dispatcher: Any,
+    secure: bool,
+    when_lost: Callable[..., Any] | None,
+) -> Any:
+    """Return the loop of websocket-client for these parameters of create_dispatcher()."""
+    if dispatcher:
+        if not all(hasattr(dispatcher, name) for name in ("signal", "abort")):
+            return dispatcher  # of no use, which hosting says by name
+        return WrappedDispatcher(app, ping_timeout, dispatcher, when_lost)
+    return (SSLDispatcher if secure else Dispatcher)(app, ping_timeout or WAIT)
+
+
+def is_wanted(loop: Any, dispatcher: Any) -> bool:
+    """Whether a program has put something of its own in a place that matters here.
+
+    Args:
+        loop: what create_dispatcher() has returned.
+        dispatcher: what run_forever() was given.
+    """
     return (
         WebSocket is not _OWN
-        or isinstance(dispatcher, (DispatcherBase, WrappedDispatcher))
+        or _has_other_loops()
         or any(getattr(WebSocket, name) is not original for name, original in _METHODS)
+        or any(getattr(kind, name) is not original for kind, name, original in _LOOP_METHODS)
+        or (loop is not dispatcher and _is_foreign(loop))
         or is_replaced()
     )
 
 
+def _has_other_loops() -> bool:
+    """Whether a program has put a class of its own in the place of one of websocket-client's."""
+    now = (Dispatcher, SSLDispatcher, WrappedDispatcher)
+    return any(kind is not original for kind, original in zip(now, _LOOPS, strict=True))
+
+
+def _is_foreign(loop: Any) -> bool:
+    """Whether this is a loop, and none of those that a reactor stands in for."""
+    if type(loop) in _LOOPS:
+        return any(callable(vars(loop).get(name)) for _, name, _ in _LOOP_METHODS)
+    if isinstance(loop, (DispatcherBase, WrappedDispatcher)):
+        return True
+    return hasattr(loop, "read") and not hasattr(loop, "signal")
+
+
+def stands_for(loop: Any) -> Any:
+    """Return the dispatcher behind a loop that is not wanted; None: a reactor of one's own."""
+    if type(loop) in _LOOPS:
+        return getattr(loop, "dispatcher", None)
+    return loop
+
+
 def run_in_steps(
-    app: Any, dispatcher: Any, given: Mapping[str, Any], *, custom: bool, secure: bool
+    app: Any, loop: Any, given: Mapping[str, Any], *, custom: bool, secure: bool
 ) -> bool:
     """Run an app until it is over; return whether there was an error.
 
     Parameters:
-        dispatcher: what create_dispatcher() has returned.
+        loop: what create_dispatcher() has returned.
         given: the parameters of run_forever().
         custom: run_forever() was given a dispatcher: return when that has been told what to do.
         secure: whether the URL is wss://.
     """
     run = app._current_run = SteppedRun(app, given, custom)
-    if dispatcher is None:
-        kind = SSLDispatcher if secure else Dispatcher
-        dispatcher = kind(app, given["ping_timeout"] or WAIT)
-    elif hasattr(dispatcher, "signal"):
-        dispatcher = WrappedDispatcher(app, given["ping_timeout"], dispatcher, run.closed)
-    return run.go(dispatcher)
+    patience = given["ping_timeout"]
+    if loop is None:
+        loop = make_loop(app, patience, None, secure, run.closed)
+    elif hasattr(loop, "signal") and not _has_other_loops():
+        loop = make_loop(app, patience, loop, secure, run.closed)
+    return run.go(loop)
 
 
 class SteppedRun:
@@ -128,6 +181,7 @@ class SteppedRun:
             fire_cont_frame=app.on_cont_message is not None,
             skip_utf8_validation=given["skip_utf8_validation"],
             enable_multithread=True,
+            dispatcher=self._writer(),
         )
         try:
             sock.settimeout(getdefaulttimeout())
@@ -141,9 +195,17 @@ class SteppedRun:
         except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001 - reported
             self.closed(exc)
 
+    def _writer(self) -> Any:
+        """Return the loop if it has a way of its own to write."""
+        plain = getattr(type(self._dispatcher), "send", None) is DispatcherBase.send
+        return None if plain else self._dispatcher
+
     def _connect(self, sock: Any) -> None:
         app, given = self.app, self._given
         names = ("host", "origin", "suppress_origin", "suppress_host", "proxy_type")
+        ours = {"compression": app.compression, "plain_socket": app.plain_socket or None}
+        if not app.lenient:
+            ours["lenient"] = False
         of_proxy = [name for name in given if name.startswith("http_")]
         sock.connect(
             app.url() if callable(app.url) else app.url,
@@ -152,6 +214,7 @@ class SteppedRun:
             subprotocols=app.subprotocols,
             socket=app.prepared_socket,
             **{name: given[name] for name in (*names, *of_proxy)},
+            **{name: value for name, value in ours.items() if value is not None},
         )
 
     def read(self) -> bool:

@@ -1,8 +1,9 @@
 """Calling the callbacks of an app, in the way in which each wants to be called.
 
-What it is: :func:`call`, and what it finds out once for each callback.
+What it is: :func:`call`, and what it finds out once for each callback; and :func:`call_back`,
+which is the ``_callback`` of every app whose class has no other one.
 
-What it must not know: what the callbacks are for, what is done with what they raise.
+What it must not know: what the callbacks are for.
 
 How it works. A callback that the user has assigned is given the app first, whatever it is; a
 method of a subclass is not, unless it has websocket-client's parameters. One that takes fewer
@@ -19,11 +20,14 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.marks import calls_user_code
+from ..base.printable import printable
+from ..connection.errorlog import ErrorLog
+from .tracing import logger
 
 if TYPE_CHECKING:
     from .app import WebSocketApp
 
-__all__ = ["Fit", "call"]
+__all__ = ["Fit", "call", "call_back", "sees_all"]
 
 
 class Fit(NamedTuple):
@@ -52,6 +56,27 @@ def call(app: WebSocketApp, callback: Callable[..., Any], *args: Any) -> None:
         callback(app, *args)
     else:
         callback(*(app, *args)[: int(most)])
+
+
+def call_back(app: Any, callback: Any, *args: Any) -> None:
+    """Call one of the callbacks. What it raises is logged and given to on_error.
+
+    What on_error raises then is raised; what on_error raises by itself is only logged.
+    """
+    if not callback:
+        return
+    try:
+        call(app, callback, *args)
+    except Exception as exc:  # noqa: BLE001 - reported, not swallowed
+        log = ErrorLog(logger) if app._current_run is None else app._current_run.errors
+        log.error(exc, "error from callback %s: %s", callback, printable(str(exc)))
+        if app.on_error and callback != app.on_error:
+            call(app, app.on_error, exc)
+
+
+def sees_all(app: Any) -> bool:
+    """Whether the app has another ``_callback``: it is called for what has no callback, too."""
+    return getattr(app._callback, "__func__", None) is not call_back
 
 
 def _fit(app: WebSocketApp, callback: Callable[..., Any]) -> Fit:

@@ -38,7 +38,7 @@ from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, 
 from ..protocols.messages import MessageLimits, check_decoded_size
 from ..protocols.session import Close, Failure, State
 from .abnf import continuous_frame, frame_buffer
-from .client_connect import handshake_response, headers_of, warn_of_unknown
+from .client_connect import handshake_response, headers_of, note_unknown
 from .client_socket import ClientSocket, close_content, held, log_close_status
 from .defaults import check_timeout, getdefaulttimeout, sock_opt
 from .errors import CLOSED
@@ -86,7 +86,7 @@ class WebSocket(ClientSocket):
         frame_buffer, cont_frame: what reads frames, and what makes messages of them.
         lock, readlock: held while a frame is written, or read.
 
-    Another keyword argument is ignored with a UserWarning.
+    Another keyword argument is ignored; the log says so on level DEBUG.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class WebSocket(ClientSocket):
         max_fragments: int = 65536,
         **unknown: Any,
     ) -> None:
-        warn_of_unknown(unknown, "WebSocket")
+        note_unknown(unknown, "WebSocket")
         self.handshake_response: handshake_response | None = None
         self.close_frame: ABNF | None = None
         self.get_mask_key = get_mask_key
@@ -181,13 +181,14 @@ class WebSocket(ClientSocket):
         raises when there is no connection, such as ConnectionRefusedError or
         ``ssl.SSLCertVerificationError``; and members of the exception tree for the rest. With a
         time-out of 0: WebSocketTimeoutException. Nothing is left open then. Another keyword
-        argument is ignored with a UserWarning.
+        argument is ignored; the log says so on level DEBUG.
         """
-        warn_of_unknown(set(options) - self._known, "WebSocket.connect()")
+        note_unknown(set(options) - self._known, "WebSocket.connect()")
         if "timeout" in options:
             check_timeout(options["timeout"])
             self.sock_opt.timeout = options["timeout"]
-        self.shutdown()
+        if self.sock is not None:
+            self.shutdown()
         self.handshake_response = self.close_frame = None
         given = options.get("socket")
         timeout = self.sock_opt.timeout
@@ -525,7 +526,7 @@ def create_connection(
     }
     websock: Any = class_(**constructor, **options)
     if isinstance(websock, WebSocket):
-        websock._known = frozenset(options)  # the constructor has warned, if that was called for
+        websock._known = frozenset(options)  # the constructor has said so, if need be
     websock.settimeout(timeout if timeout is not None else getdefaulttimeout())
     websock.connect(url, **options)
     made: WebSocket = websock

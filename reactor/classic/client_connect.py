@@ -8,7 +8,6 @@ What it must not know: what is done with the socket.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,10 +19,18 @@ from ..loop.tasks import run_blocking
 from ..protocols.http.http11 import Response
 from .defaults import check_timeout, sock_opt
 from .errors import boundary
-from .options import header_as_utf8, proxy_options, text_as_utf8, tls_options
+from .options import (
+    check_proxy,
+    header_as_utf8,
+    parse_url,
+    proxy_options,
+    text_as_utf8,
+    tls_options,
+)
+from .tracing import debug
 from .watch import ClassicWatch, text_of
 
-__all__ = ["handshake_response", "headers_of", "open_connection", "warn_of_unknown"]
+__all__ = ["handshake_response", "headers_of", "note_unknown", "open_connection"]
 
 #: What WebSocket.connect() takes.
 CONNECT_OPTIONS = frozenset(
@@ -88,12 +95,12 @@ def headers_of(response: Response) -> dict[str, str]:
     return {name: text_of(value.encode("latin-1")) for name, value in values}
 
 
-def warn_of_unknown(names: Iterable[str], where: str) -> None:
-    """Warn of options that nobody here knows; websocket-client says nothing."""
+def note_unknown(names: Iterable[str], where: str) -> None:
+    """Write to the log, where only those see it who look, which options nobody here knows."""
     known = CONNECT_OPTIONS | CONSTRUCTOR_OPTIONS
     unknown = [f"{name!r}{did_you_mean(name, known)}" for name in sorted(set(names) - known)]
     if unknown:
-        warnings.warn(f"{where} has no option {', '.join(unknown)}: ignored", stacklevel=3)
+        debug(f"{where} has no option {', '.join(unknown)}: ignored")
 
 
 def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> ClientUpgrade:
@@ -114,6 +121,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> C
             f"timeout=0 leaves no time to connect to {url}: connect with another one, "
             "then call settimeout(0)"
         )
+    parse_url(url)
     options = ClientOptions(
         origin=text_as_utf8(given.get("origin")),
         host=text_as_utf8(given.get("host")),
@@ -123,7 +131,7 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> C
         subprotocols=given.get("subprotocols") or (),
         connect_timeout=timeout,
         redirect_limit=given.get("redirect_limit", 3),
-        sslopt=tls_options(settings.sslopt, 3),
+        sslopt=tls_options(settings.sslopt),
         sockopt=settings.sockopt or (),
         sock=given.get("socket"),
         plain_sock=bool(given.get("plain_socket")),
@@ -137,12 +145,15 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> C
             given.get("proxy_type"),
             given.get("http_no_proxy"),
             given.get("http_proxy_timeout"),
+            url,
         ),
     )
+    if given.get("socket") is None:
+        check_proxy(url, given.get("http_proxy_host"), given.get("http_proxy_port"))
     header, cookie = given.get("header"), given.get("cookie")
     check_called("header", header)
     check_called("cookie", cookie)
     header = header_as_utf8(header() if callable(header) else header)
     cookie = text_as_utf8(cookie() if callable(cookie) else cookie)
-    with boundary():
+    with boundary(settings.sslopt):
         return run_blocking(connect(url, options, header, cookie, exact=True))

@@ -29,7 +29,8 @@ from ..exceptions import (
 )
 from ..protocols.events import OPEN
 from ..protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE
-from ..protocols.session import Close, Failure, Input, Role, State, WebSocketSession
+from ..protocols.output import Input
+from ..protocols.session import Close, Failure, Role, State, WebSocketSession
 from ..transports.tls.nested import is_tls
 from .blocking import TLSDuplex, recv, send, shut_down
 from .defaults import check_timeout, sock_opt

@@ -17,8 +17,9 @@ from __future__ import annotations
 import copy
 import errno
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from ..exceptions import (
     LOST,
@@ -33,6 +34,7 @@ from ..exceptions import (
     WebSocketTLSOptionException,
 )
 from ..protocols.http.http11 import HeadCutOff
+from .socks_errors import as_of_socks
 
 __all__ = ["CLOSED", "TIMED_OUT", "boundary", "of_socket", "public"]
 
@@ -48,10 +50,39 @@ HEAD_FAULTS = (
     ("this is not an HTTP response", "Invalid status line: "),
 )
 
+_OF_FILES = (FileNotFoundError, ssl.SSLError, ValueError)
 
-def public(exc: Exception) -> Exception:
-    """Return what to give to a program for an exception; often the same one."""
-    known = next((make(exc) for kind, make in MAKERS if isinstance(exc, kind)), None)
+#: What it says of an option for TLS: how our own text begins, what OpenSSL has raised, its words.
+#: What else was raised there, it lets through.
+OPTION_FAULTS: tuple[tuple[str, Any, str], ...] = (
+    ("sslopt['ciphers']", ssl.SSLError, "SSL cipher configuration failed"),
+    ("sslopt['ecdh_curve']", ValueError, "SSL ECDH curve configuration failed"),
+    ("sslopt: ca_certs=", _OF_FILES, "SSL CA certificate loading failed"),
+    ("WEBSOCKET_CLIENT_CA_BUNDLE=", _OF_FILES, "SSL CA certificate loading failed"),
+    ("certfile ", _OF_FILES, "SSL client certificate loading failed"),
+)
+#: The last one, where the certificate is that of ``cert_chain``.
+OF_CHAIN = "SSL client certificate configuration failed"
+
+#: Options that contradict each other: our text, and its words.
+CONTRADICTION = "sslopt: check_hostname=True needs a verified certificate"
+CONTRADICTS = (
+    "SSL certificate verification configuration failed: "
+    "check_hostname cannot be enabled when cert_reqs is CERT_NONE"
+)
+
+
+def public(exc: Exception, sslopt: Mapping[str, Any] | None = None) -> Exception:
+    """Return what to give to a program for an exception; often the same one.
+
+    Args:
+        exc: what was raised.
+        sslopt: the options for TLS that were in use.
+    """
+    if isinstance(exc, WebSocketTLSOptionException):
+        known: Exception | None = _option(exc, dict(sslopt or {}))
+    else:
+        known = next((make(exc) for kind, make in MAKERS if isinstance(exc, kind)), None)
     if known is None or known is exc:
         return exc
     known.__cause__ = exc
@@ -61,12 +92,12 @@ def public(exc: Exception) -> Exception:
 
 
 @contextmanager
-def boundary() -> Iterator[None]:
+def boundary(sslopt: Mapping[str, Any] | None = None) -> Iterator[None]:
     """What is raised in the block leaves it as :func:`public` says."""
     try:
         yield
     except WebSocketException as exc:
-        known = public(exc)
+        known = public(exc, sslopt)
         if known is exc:
             raise
         raise known from exc
@@ -84,7 +115,7 @@ def of_socket(exc: OSError) -> WebSocketException | None:
 
 
 def _handshake(exc: Exception) -> Exception:
-    if isinstance(exc.__cause__, HeadCutOff):
+    if isinstance(exc, HeadCutOff) or isinstance(exc.__cause__, HeadCutOff):
         return WebSocketConnectionClosedException(LOST)
     text = str(exc)
     words = next((words for beginning, words in HEAD_FAULTS if text.startswith(beginning)), "")
@@ -96,26 +127,49 @@ def _address(exc: Exception) -> Exception:
 
 
 def _proxy(exc: Exception) -> Exception:
-    # An HTTP proxy is a host like any other, as long as it has not been reached. (What
-    # python-socks raises for another one has no types of its own here, see docs/migrating.md.)
-    if not str(getattr(exc, "strerror", None) or exc).startswith("cannot reach the proxy http"):
-        return exc
+    text = str(getattr(exc, "strerror", None) or exc)
+    if "the proxy socks" in text:
+        return as_of_socks(exc)
     cause = exc.__cause__
-    return public(cause) if isinstance(cause, WebSocketException) else exc
+    if not isinstance(cause, WebSocketException):
+        return exc
+    # An HTTP proxy is a host like any other, as long as it has not been reached.
+    if text.startswith("cannot reach the proxy "):
+        return public(cause)
+    return WebSocketProxyException(str(public(cause)))
 
 
 def _timeout(exc: Exception) -> Exception:
     """Before there is a connection, a time-out is the system's."""
+    text = str(exc)
+    if "the proxy socks" in text:
+        return as_of_socks(exc)
     step: BaseException | None = exc
     while step is not None:
         if getattr(step, "connecting", False):
-            return TimeoutError(str(exc))
+            tls = "in the TLS handshake" in str(step)
+            return TimeoutError("The handshake operation timed out" if tls else str(step))
         step = step.__cause__
-    return exc
+    return WebSocketProxyException(text) if "with the proxy http" in text else exc
 
 
-def _option(exc: Exception) -> Exception:
-    return WebSocketException(getattr(exc, "strerror", None) or str(exc))
+def _option(exc: Exception, sslopt: Mapping[str, Any]) -> Exception:
+    cause, text = exc.__cause__, str(getattr(exc, "strerror", None) or exc)
+    faults = (fault for fault in OPTION_FAULTS if text.startswith(fault[0]))
+    beginning, kinds, words = next(faults, ("", Exception, ""))
+    if cause is None or not words:
+        return WebSocketException(text)
+    if not isinstance(cause, kinds):
+        return _innermost(exc)
+    if beginning == "certfile " and not sslopt.get("certfile"):
+        if isinstance(cause, ValueError):
+            return _innermost(exc)
+        words = OF_CHAIN
+    return WebSocketException(f"{words}: {cause}")
+
+
+def _contradiction(exc: Exception) -> Exception:
+    return WebSocketException(CONTRADICTS) if str(exc).startswith(CONTRADICTION) else exc
 
 
 def _lost(exc: Exception) -> Exception:
@@ -144,7 +198,7 @@ MAKERS: tuple[tuple[type[Exception], Callable[[Exception], Exception]], ...] = (
     (WebSocketAddressException, _address),
     (WebSocketProxyException, _proxy),
     (WebSocketTimeoutException, _timeout),
-    (WebSocketTLSOptionException, _option),
     (WebSocketConnectException, _innermost),
     (WebSocketConnectionClosedException, _lost),
+    (WebSocketException, _contradiction),
 )

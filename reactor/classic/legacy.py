@@ -12,15 +12,14 @@ import os
 import ssl
 from collections.abc import Callable, Sequence
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..client.proxy_choice import choose_proxy, no_proxy_of
 from ..client.url import WebSocketURL
-from ..client.url import parse_url as _parse_url
 from ..exceptions import WebSocketProxyException
 from .client_socket import NoLock
-from .options import proxy_options
+from .options import parse_url as _parse_url
+from .options import proxy_variable
 
 __all__ = [
     "HAVE_PYTHON_SOCKS",
@@ -126,25 +125,17 @@ def get_proxy_info(
     """Return host, port and credentials of the proxy for a host; (None, 0, None) for none.
 
     The port is None where the environment does not say one. Raises WebSocketProxyException for a
-    *proxy_host* without a port.
+    *proxy_host* without a port, ValueError for a variable of the environment whose port is none.
     """
-    options: dict[str, Any] = proxy_options(
-        proxy_host, proxy_port or None, proxy_auth, proxy_type, list(no_proxy or ()), None
-    )
-    scheme, port = ("wss", 443) if is_secure else ("ws", 80)
-    url = WebSocketURL(scheme, hostname, port, "/")
-    proxy = choose_proxy(url, options.get("proxy", True), options["no_proxy"], os.environ)
-    if proxy is None:
+    if _is_no_proxy_host(hostname, no_proxy):
         return None, 0, None
-    if proxy_host and not proxy_port:
-        raise WebSocketProxyException("Cannot use port 0 when proxy_host specified")
-    auth = (proxy.username, proxy.password or "") if proxy.username else None
-    return proxy.host, proxy.port if proxy_host or _says_port(is_secure) else None, auth
-
-
-def _says_port(is_secure: bool) -> bool:
-    """Whether the environment says the port of the proxy."""
-    own = "https_proxy" if is_secure else "http_proxy"
-    names = (own, own.upper(), "all_proxy", "ALL_PROXY")
-    value = next(filter(None, map(os.environ.get, names)), "").strip()
-    return urlsplit(value if "://" in value else f"//{value}").port is not None
+    if proxy_host:
+        if not proxy_port:
+            raise WebSocketProxyException("Cannot use port 0 when proxy_host specified")
+        return proxy_host, proxy_port, proxy_auth
+    value = proxy_variable(is_secure)
+    if not value:
+        return None, 0, None
+    there = urlsplit(value)
+    auth = (unquote(there.username), unquote(there.password or "")) if there.username else None
+    return there.hostname, there.port, auth

@@ -108,7 +108,10 @@ class WrappedDispatcher:
         self.ping_timeout = ping_timeout
         self.dispatcher = dispatcher
         self.handleDisconnect = handleDisconnect
-        dispatcher.signal(2, dispatcher.abort)  # Ctrl-C
+        try:
+            dispatcher.signal(2, dispatcher.abort)  # Ctrl-C
+        except ValueError:
+            pass  # Python has signals handled on its main thread only: go on without
 
     def read(
         self, sock: Any, read_callback: Callable[[], Any], check_callback: Callable[[], Any]

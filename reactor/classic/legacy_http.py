@@ -189,8 +189,8 @@ def _wrap_sni_socket(
 
     ``check_hostname`` of *sslopt* counts.
     """
-    with boundary():
-        context = make_context(tls_options(sslopt, 2))
+    with boundary(sslopt):
+        context = make_context(tls_options(sslopt))
     return context.wrap_socket(
         sock,
         do_handshake_on_connect=sslopt.get("do_handshake_on_connect", True),

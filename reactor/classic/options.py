@@ -8,27 +8,89 @@ What it must not know: what is done with the options.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_called
 from ..client.options import ClientOptions
 from ..client.proxy_choice import no_proxy_of
+from ..client.url import WebSocketURL
+from ..client.url import parse_url as _parse_url
 from ..exceptions import WebSocketProxyException
 from ..transports.proxy import KINDS
 from ..transports.tls.contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
+from .socks_errors import as_of_socks
+from .tracing import debug
 from .watch import ClassicWatch
 
-__all__ = ["app_options", "header_as_utf8", "proxy_options", "text_as_utf8", "tls_options"]
+__all__ = [
+    "app_options",
+    "check_proxy",
+    "header_as_utf8",
+    "parse_url",
+    "proxy_options",
+    "proxy_variable",
+    "text_as_utf8",
+    "tls_options",
+]
 
 #: Bytes of a message, and of what waits to be sent to a server that does not read:
 #: websocket-client has no limit, and its users have large messages.
 MAX_MESSAGE_SIZE = 256 * 1024 * 1024
+
+
+def parse_url(url: str) -> WebSocketURL:
+    """Parse a URL; see there. What urllib.parse refuses is refused in its words."""
+    try:
+        return _parse_url(url)
+    except ValueError as exc:
+        _refuse_as_urllib(url.partition(":")[2], exc)
+        raise
+
+
+def _refuse_as_urllib(text: str, reason: ValueError) -> None:
+    try:
+        urlsplit(text).port  # noqa: B018 - which may be none
+    except ValueError as exc:
+        if hasattr(exc, "add_note"):  # since Python 3.11
+            exc.add_note(str(reason))
+        raise exc from reason
+
+
+def proxy_variable(secure: bool) -> str:
+    """Return what the environment says of the proxy; "" for nothing. As websocket-client reads it.
+
+    Args:
+        secure: whether it is for wss.
+    """
+    name = "https_proxy" if secure else "http_proxy"
+    value = os.environ.get(name)
+    # In a CGI program, HTTP_PROXY is what a client has sent as a header (CVE-2016-1000110).
+    if value is None and (secure or "REQUEST_METHOD" not in os.environ):
+        value = os.environ.get(name.upper())
+    return (value or "").replace(" ", "")
+
+
+def check_proxy(url: Any, host: str | None, port: int | str | None) -> None:
+    """Raise for a proxy that there cannot be, when it is to be used.
+
+    Raises WebSocketProxyException for a host without a port, and ValueError, in the words of
+    urllib.parse, for a variable of the environment whose port is none.
+    """
+    if host and not port:
+        raise WebSocketProxyException("Cannot use port 0 when proxy_host specified")
+    if not host and isinstance(url, str):
+        urlsplit(proxy_variable(parse_url(url).secure)).port  # noqa: B018 - see above
+
+
+def _heeds_environment(secure: bool) -> bool:
+    """Whether a proxy of the environment counts: websocket-client finds none without a scheme."""
+    value = proxy_variable(secure)
+    return not value or "//" in value
 
 
 def proxy_options(
@@ -38,6 +100,7 @@ def proxy_options(
     kind: str | None,
     no_proxy: list[str] | None,
     timeout: float | None,
+    url: Any = None,
 ) -> dict[str, Any]:
     """Return the options ``proxy``, ``no_proxy`` and ``proxy_timeout``.
 
@@ -47,18 +110,20 @@ def proxy_options(
         kind: http (also for None), https, socks4, socks4a, socks5 or socks5h.
         no_proxy: hosts that are reached directly.
         timeout: seconds for the proxy.
+        url: that is connected to, a str; something else where it is not known yet.
 
     Raises WebSocketProxyException for another kind, ValueError for a port that is none.
     """
     options: dict[str, Any] = {"no_proxy": no_proxy or None, "proxy_timeout": timeout}
     if not host:
+        if isinstance(url, str) and not _heeds_environment(parse_url(url).secure):
+            options["proxy"] = None
         return options
     options["no_proxy"] = no_proxy or no_proxy_of(os.environ)  # for a proxy of one's own too
     kind = kind or "http"
     if kind not in KINDS:
-        raise WebSocketProxyException(
-            f"Only http, socks4, socks5 proxy protocols are supported, not {kind!r}"
-        )
+        text = f"Only http, socks4, socks5 proxy protocols are supported, not {kind!r}"
+        raise as_of_socks(WebSocketProxyException(text))
     try:
         number = int(port or KINDS[kind])
     except ValueError:
@@ -73,28 +138,21 @@ def proxy_options(
     return options
 
 
-#: The callbacks of an app.
-CALLBACKS = (
-    *("on_open", "on_reconnect", "on_message", "on_error", "on_close"),
-    *("on_ping", "on_pong", "on_cont_message", "on_data"),
-)
+def tls_options(sslopt: Any) -> Mapping[str, Any] | None:
+    """Return *sslopt* without what websocket-client does not look at; the log says so (DEBUG).
 
-
-def tls_options(sslopt: Any, level: int) -> Mapping[str, Any] | None:
-    """Return *sslopt* without the keys that nobody here knows, of which it warns.
-
-    Parameters:
-        level: whom to warn: how many calls above this one.
+    These are keys that nobody here knows, and the key of a certificate that is not there.
     """
     if not sslopt:
         return None
-    given = sslopt if isinstance(sslopt, Mapping) else dict(sslopt)
+    given = dict(sslopt)
     unknown = sorted(map(str, given.keys() - CONTEXT_KEYS - OTHER_KEYS))
+    if given.get("certfile") is None and given.get("keyfile") is not None:
+        unknown.append("keyfile")
     if not unknown:
         return given
-    shown = ", ".join(map(repr, unknown))
-    warnings.warn(f"sslopt has no key {shown}: ignored", stacklevel=level + 1)
-    return {key: value for key, value in given.items() if key not in unknown}
+    debug(f"sslopt: nobody needs {', '.join(map(repr, unknown))}: ignored")
+    return {key: value for key, value in given.items() if str(key) not in unknown}
 
 
 def text_as_utf8(text: Any) -> Any:
@@ -120,6 +178,12 @@ def _current_header(app: Any) -> Any:
     return header_as_utf8(app.header() if callable(app.header) else app.header)
 
 
+def _header_of_attempt(app: Any, proxy_host: str | None, proxy_port: int | str | None) -> Any:
+    """The same, or what :func:`check_proxy` raises: that is an error of the attempt."""
+    check_proxy(app.url, proxy_host, proxy_port)
+    return _current_header(app)
+
+
 @calls_user_code
 def _current_cookie(app: Any) -> Any:
     """Likewise its ``cookie``."""
@@ -135,14 +199,14 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
 
     Raises as :func:`proxy_options` and ClientOptions do.
     """
-    for name in ("url", "header", "cookie", *CALLBACKS):
+    for name in ("url", "header", "cookie"):
         check_called(name, getattr(app, name))
     interval = given["ping_interval"]
     reconnect = given["reconnect"]
     if isinstance(reconnect, bool):  # with websocket-client, True is one second
         reconnect = int(reconnect)
     return ClientOptions(
-        header=partial(_current_header, app),
+        header=partial(_header_of_attempt, app, given["http_proxy_host"], given["http_proxy_port"]),
         cookie=partial(_current_cookie, app),
         origin=text_as_utf8(given["origin"]),
         host=text_as_utf8(given["host"]),
@@ -150,7 +214,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         suppress_host=given["suppress_host"],
         subprotocols=app.subprotocols or (),
         connect_timeout=getdefaulttimeout() or None,
-        sslopt=tls_options(given["sslopt"], 3),
+        sslopt=tls_options(given["sslopt"]),
         sockopt=given["sockopt"] or (),
         sock=app.prepared_socket,
         plain_sock=app.plain_socket,
@@ -176,5 +240,6 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
             given["proxy_type"],
             given["http_no_proxy"],
             given["http_proxy_timeout"],
+            app.url,
         ),
     )

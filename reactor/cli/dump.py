@@ -227,7 +227,7 @@ class _Dump:
         if not data:
             self._loop.remove_reader(fd)
             self._end_input()
-        elif fd not in self._loop.poller.readers:
+        elif fd not in self._loop.loop.poller.readers:
             self._loop.call_soon(self._read_input)
 
     def _end_input(self) -> None:

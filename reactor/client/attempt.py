@@ -15,6 +15,7 @@ from ..loop.tasks import Task
 from ..protocols.http.handshake import HeaderSource
 from .options import ClientOptions
 from .pipeline import ClientUpgrade
+from .url import parse_url
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
@@ -42,7 +43,8 @@ class Attempt:
     """
 
     __slots__ = (
-        *("_connected", "_gate", "_loop", "_options", "_pipeline", "_stopped", "_task", "_url"),
+        *("_connected", "_gate", "_loop", "_number", "_options", "_pipeline", "_stopped"),
+        *("_task", "_url"),
     )
 
     def __init__(
@@ -60,20 +62,24 @@ class Attempt:
         self._gate = gate
         self._pipeline = pipeline
         self._connected = connected
+        self._number = 0
         self._stopped = False
         self._task: Task[ClientUpgrade] | None = None  # while it is in flight
 
-    def start(self, address: Address, again: bool) -> None:
+    def start(self, address: Address, number: int, again: bool) -> None:
         """Ask at the gate.
 
         Args:
             address: where the URL leads to.
-            again: whether another attempt of this connection came before.
+            number: how many attempts of this connection have failed before, in a row.
+            again: whether the connection has been open before.
         """
+        self._number = number
         if self._gate is None:
             self._dial()
         else:
-            self._gate.ask(self._dial, address, again, self._options.connect_pace)
+            pace = self._options.connect_pace
+            self._gate.ask(self._dial, address, again or number > 0, pace)
 
     @calls_user_code
     def _dial(self) -> None:
@@ -94,6 +100,8 @@ class Attempt:
             self._landed()  # by one of the functions
             return
         coroutine = self._pipeline(self._url, options, header, cookie)
+        if self._gate is not None and self._gate.journal.hears:
+            self._gate.journal.attempt(str(parse_url(self._url)), self._number)
         self._task = task = Task(self._loop, coroutine, self._arrived, soon=False)
         task.start()
 

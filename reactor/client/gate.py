@@ -31,15 +31,13 @@ from random import random
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..timers import Pace, PaceWindow
+from .journal import Address, Journal
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..timers import Timer
 
 __all__ = ["Address", "Gate", "Lines"]
-
-#: Host and port of a URL.
-Address = tuple[str, int]
 
 W = TypeVar("W")
 
@@ -254,6 +252,8 @@ class Gate:
         self._pace = pace
         self._lines: Lines[Callable[[], object]] = Lines(max_connecting)
         self._timer: Timer | None = None
+        #: What the log hears of the attempts.
+        self.journal = Journal()
         self._asked = False  # whether _go_on() is among the loop's calls
 
     @property

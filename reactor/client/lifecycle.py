@@ -21,12 +21,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
 from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
-from ..base.mistakes import check_called, check_number
+from ..base.mistakes import check_called, check_delay
+from ..base.printable import printable
 from ..connection.dispatcher import report
+from ..connection.handlers import overrides_on_error
 from ..connection.phase import Change, Phase, change
 from ..exceptions import (
     CloseCode,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from ..protocols.http.http11 import Response
     from ..timers import Timer
     from .gate import Address, Gate
+    from .journal import Journal
 
 __all__ = ["ClientLifecycle"]
 
@@ -173,7 +175,7 @@ class ClientLifecycle:
         self._current = current = Attempt(
             connection.loop, self._url, self._options, self._gate, self._pipeline, self._connected
         )
-        current.start(address, again=self._attempt > 0 or self._opened_at is not None)
+        current.start(address, self._attempt, again=self._opened_at is not None)
 
     def _address(self) -> Address:
         url = parse_url(self._url)
@@ -193,6 +195,8 @@ class ClientLifecycle:
         connection.subprotocol = upgrade.subprotocol
         again = self._opened_at is not None
         self._opened_at = connection.loop.now
+        if (journal := self._journal) is not None and journal.hears:
+            journal.opened(self.place, again)
         protocol = connection.protocol
         on_open = protocol.on_reconnect if again else protocol.on_open
         connection.attach(upgrade.sock, upgrade.leftover, on_open, upgrade.agreement)
@@ -242,7 +246,7 @@ class ClientLifecycle:
     def reconnect(self, delay: float | None, reason: str) -> None:
         """See WebSocketProtocol."""
         if delay is not None:
-            _check_delay("delay", delay)
+            check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self._options.sock is not None:
             raise WebSocketStateException("it cannot be opened anew: sock serves one connection")
@@ -326,7 +330,6 @@ class ClientLifecycle:
 
     # -- what comes next -----------------------------------------------------------------
 
-    @calls_user_code
     def over(self, code: int, reason: str, error: Exception | None) -> None:
         """See Lifecycle. For attempts, too."""
         connection = self._connection
@@ -342,7 +345,25 @@ class ClientLifecycle:
             if delay is not None:
                 self._ask_about(delay, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
+            self._note_end()
             connection.tell(code, reason, error)  # a handler may still give up
+
+    @property
+    def _journal(self) -> Journal | None:
+        return None if self._gate is None else self._gate.journal
+
+    def _note_end(self) -> None:
+        """Have the log hear how it ended."""
+        connection, journal = self._connection, self._journal
+        if journal is None or connection.ending is None:
+            return
+        try:
+            place, address = self.place, self._address()
+        except Exception:  # noqa: BLE001 - no URL, or none that can be used
+            place, address = printable(self._url), None
+        seen = overrides_on_error(connection.protocol)
+        retries = self._options.backoff is not None
+        journal.ended(place, address, connection.ending, retries, seen)
 
     def _wait(self, delay: float) -> None:
         """Have the next attempt begin after so many seconds."""
@@ -361,7 +382,7 @@ class ClientLifecycle:
         try:
             answer = connection.protocol.on_retry(self._attempt, delay, error)
             if answer is not None and answer is not False:
-                _check_delay("what on_retry returns", answer)
+                check_delay("what on_retry returns", answer)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             report(connection.protocol, exc)
             return
@@ -422,12 +443,3 @@ def _check(url: str | Callable[[], str], options: ClientOptions) -> None:
         make_context(options.proxy_sslopt)
     if not callable(options.header):
         normalize_headers(options.header)
-
-
-def _check_delay(name: str, delay: object) -> None:
-    """Raise for what is no number of seconds to wait."""
-    check_number(name, delay, "0 or more seconds")
-    if not isinstance(delay, (int, float)):
-        raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")
-    if not 0 <= delay < inf:
-        raise ValueError(f"{name} must be 0 or more seconds and finite, not {delay!r}")

@@ -1,1 +1,1 @@
-"""The compiled twins of what every message passes, and the list of what they replace."""
+"""The compiled twins of the methods that every message passes, and the list of these methods."""

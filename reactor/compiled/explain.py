@@ -1,7 +1,7 @@
-"""Which way the messages of a connection go: that of the compiled twins, or Python's.
+"""Which path the messages of a connection take: the compiled twins, or Python.
 
-What it is: :func:`explain_compiled`. The conditions are those that path.pyx and turn.pyx look at
-with every message; each is put into words here.
+What it is: :func:`explain_compiled`. Its conditions are those that path.pyx and turn.pyx check for
+every message; here, each is put into words.
 
 What it must not know: anything that a message needs.
 """
@@ -26,16 +26,16 @@ __all__ = ["explain_compiled"]
 
 
 def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
-    """Say whether the compiled twins are in use, and what of a connection does not go their way.
+    """Say whether the compiled twins are in use, and what a connection does in Python nevertheless.
 
-    The loop's thread; the answer is about this moment, and is for people.
+    Call this on the loop's thread; the answer is about this moment, and is meant for people.
 
     Args:
-        protocol: a protocol object whose connection is looked at; None: only the process.
+        protocol: a protocol object whose connection is examined; None (default): only the process.
 
     Returns:
-        "compiled", or "not compiled: " and the reason, in one line. With a connection, one line
-        more for each thing about it that is done in Python.
+        "compiled", or "not compiled: " and the reason, in one line. With a connection, one further
+        line for each thing that it does in Python.
     """
     if not replace.compiled:
         return f"not compiled: {replace.reason}"
@@ -43,14 +43,14 @@ def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
         return "compiled"
     connection = protocol._connection
     if not isinstance(connection, Connection):
-        return "compiled\nthere is no connection to look at"
+        return "compiled\nthere is no connection to examine"
     return "\n".join(["compiled", *_of_classes(protocol, connection), *_of_state(connection)])
 
 
 def _of_classes(protocol: WebSocketProtocol, connection: Connection) -> Iterator[str]:
     kind = type(protocol)
     if kind.send is not WebSocketProtocol.send:
-        yield f"{kind.__name__}.send is called in place of the compiled one"
+        yield f"{kind.__name__}.send is called instead of the compiled one"
     poller = connection.loop.poller
     if type(poller) is not EpollPoller:
         yield f"the poller is a {type(poller).__name__}: its poll() is called"
@@ -65,15 +65,15 @@ def _of_state(connection: Connection) -> Iterator[str]:
     if type(session) is not WebSocketSession:
         yield f"the session is a {type(session).__name__}"
     if not session._decode_text:
-        yield "decode_text=False: what comes is parsed in Python"
+        yield "decode_text=False: received bytes are parsed in Python"
     if session.agreement is not None:
-        yield "compression was agreed: messages are compressed and inflated by way of Python"
+        yield "compression was agreed: messages are compressed and inflated in Python"
     if session._new_mask is not None and session._new_mask is not new_mask:
         yield "mask_key: the keys come from a Python function"
     if session.state is not State.OPEN:
-        yield f"the connection is {session.state.name}: what is left to be done is done in Python"
+        yield f"the connection is {session.state.name}: the rest is done in Python"
     if connection.sender.outbox is not None:
-        yield "a message is on its way in fragments: what is sent now waits behind it, in Python"
+        yield "a message is being sent in fragments: messages sent now wait behind it, in Python"
 
 
 def _of_stream(stream: Any) -> Iterator[str]:

@@ -2,8 +2,8 @@
 # cython: freethreading_compatible=False, embedsignature=False
 """The compiled twin of frames.py: the same functions, the same results, in C.
 
-What it is: those functions of frames.py that frames pass. frames.py says what they do, and uses
-its own where this module was not built or is switched off.
+What it is: the functions of frames.py that every frame passes. frames.py says what they do, and
+uses its own if this module was not built or is switched off.
 
 What it must not know: anything that frames.py does not.
 """
@@ -38,7 +38,7 @@ cdef enum:
     FIN_PING = 0x89
     FIN_PONG = 0x8A
     MAX_CONTROL_PAYLOAD = 125
-    POOL = 2048  # bytes of masking keys in one draw
+    POOL = 2048  # bytes of masking keys, drawn at a time
 
 require("OP_TEXT | FIN", frames.OP_TEXT | frames._FIN, FIN_TEXT)
 require("OP_BINARY | FIN", frames.OP_BINARY | frames._FIN, FIN_BINARY)
@@ -71,7 +71,7 @@ cdef void xor_into(
     memcpy(&key, mask, 4)
     wide = (<uint64_t>key << 32) | key  # the same four bytes twice, in any byte order
     while length - i >= 8:
-        memcpy(&word, source + i, 8)  # the compiler makes one instruction of it, or vectors
+        memcpy(&word, source + i, 8)  # the compiler turns it into one instruction, or into vectors
         word ^= wide
         memcpy(target + i, &word, 8)
         i += 8
@@ -85,7 +85,7 @@ cdef int draw(uint8_t *key) except -1:
     global pool_left
     cdef Py_ssize_t size
     if pool_left < 4:
-        drawn = os.urandom(POOL)  # which may be somebody's replacement
+        drawn = os.urandom(POOL)  # may have been replaced by a user's function
         if not isinstance(drawn, bytes) or len(drawn) < 4:
             raise ValueError(f"os.urandom must return at least four bytes, not {drawn!r:.60}")
         size = min(PyBytes_GET_SIZE(drawn), POOL) & ~3
@@ -97,7 +97,7 @@ cdef int draw(uint8_t *key) except -1:
 
 
 def _forget_masks():
-    """After a fork: the child must not use the keys that its parent uses."""
+    """Empty the pool after a fork: the child must not use the keys that its parent uses."""
     global pool_left
     pool_left = 0
 
@@ -189,7 +189,7 @@ cdef Py_ssize_t parse(
     const uint8_t *buffer, Py_ssize_t end, Py_ssize_t pos, list messages, bint masked,
     uint64_t limit, Py_ssize_t most
 ) except -1:
-    """The same over a buffer that ends at *end*."""
+    """Do the work of parse_messages() over a buffer that ends at *end*."""
     cdef Py_ssize_t start
     cdef uint64_t length
     cdef uint8_t first, second
@@ -236,7 +236,7 @@ cdef Py_ssize_t parse(
 cdef bint take(
     list messages, const uint8_t *payload, Py_ssize_t length, bint masked, bint text
 ) except -1:
-    """Append a message; False when it is a text that is not UTF-8."""
+    """Append a message; return False if it is a text that is not UTF-8."""
     cdef bytes plain
     if masked:
         plain = PyBytes_FromStringAndSize(NULL, length)

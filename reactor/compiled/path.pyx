@@ -1,20 +1,20 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: freethreading_compatible=False, embedsignature=False
-"""The compiled twin of what every message passes between a readable socket and the handlers.
+"""The compiled twins of the methods that every message passes between a socket and the handlers.
 
-What it is: for each of a handful of methods, a function that does in C what the method does
-nearly always: a message that came whole, over a plain socket, to an open connection; a message
-that is sent there and leaves at once. replace.py puts these functions in the methods' place.
+What it is: for each of a handful of methods, a function that does in C what the method nearly
+always does: a whole message is received, over a plain socket, by an open connection; or a message
+is sent there, and leaves at once. replace.py replaces the methods with these functions.
 
-What it must not know: what to do in any other case. There every function calls the method that
-it stands for, so that each rule has one place, and that is the Python module.
+What it must not know: what to do in any other case. Then, every function calls the method that it
+replaces, so that each rule is in one place, the Python module.
 
-How it works. The objects are the ordinary ones, of ordinary classes. What C gains is how it
-looks at them: see slots.pxd. A read goes to a buffer that all connections share and is parsed
-there, so that a message is one object, and nothing else is made for it.
+How it works. The objects are the ordinary ones, of ordinary classes. C gains its speed by how it
+reads their attributes: see slots.pxd. A read goes to a buffer that all connections share and is
+parsed there, so that a message is one object, and nothing else is made for it.
 
-The calls of the kernel are made without releasing the GIL: they never block, and whoever lets
-go of it has to wait for whichever thread takes it, 5 ms if that one computes.
+The system calls are made without releasing the GIL: they never block, and a thread that releases it
+must wait for the thread that takes it, 5 ms if that thread computes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -44,6 +44,7 @@ from ..loop.event_loop import EventLoop
 from ..protocols import frames
 from ..protocols.events import OPEN
 from ..protocols.frames import new_mask, serialize
+from ..protocols.output import Output
 from ..protocols.receiving import MAX_FRAMES, Receiving
 from ..protocols.session import WebSocketSession
 from ..transports.stream import READ_SIZE, WOULD_BLOCK, Stream, StreamState
@@ -80,8 +81,8 @@ require("OP_TEXT", frames.OP_TEXT, OP_TEXT)
 require("OP_BINARY", frames.OP_BINARY, OP_BINARY)
 require("READ_SIZE", READ_SIZE, BUFFER)
 
-# Where reads go to. Whoever reads takes it, and another one is made meanwhile for whoever else
-# reads: wherever Python code can run, so can another thread's loop, or a finalizer.
+# The buffer of reads. A reader takes it, and another one is made for any other reader meanwhile:
+# wherever Python code can run, another thread's loop or a finalizer can run, too.
 cdef uint8_t *spare_buffer = NULL
 
 
@@ -120,13 +121,13 @@ cdef object IS_OPEN = OPEN
 cdef object ATTACHED = Phase.ATTACHED
 cdef object STREAM_OPEN = StreamState.OPEN
 cdef object compiled_new_mask = new_mask
-# eventlet's sockets have no method for it in their class: they go the Python way.
+# The class of eventlet's sockets has no such method: they are handled in Python.
 cdef object direct_socket = socket if hasattr(socket, "fileno") else None
 cdef object descriptor_of = getattr(socket, "fileno", None)
 
 
 cdef bint has_known_layout() except -1:
-    """Whether an object of Python's socket class begins with its descriptor, as it always has."""
+    """Return whether an object of Python's socket class still begins with its descriptor."""
     if direct_socket is None:
         return False
     try:
@@ -157,11 +158,11 @@ cdef Py_ssize_t SESSION_ENDED = find_slot(Receiving, "_ended")
 cdef Py_ssize_t SESSION_FRAME = find_slot(Receiving, "_frame")
 cdef Py_ssize_t SESSION_LONGEST = find_slot(Receiving, "_longest")
 cdef Py_ssize_t SESSION_MASKED = find_slot(Receiving, "_masked")
-cdef Py_ssize_t SESSION_NEW_MASK = find_slot(WebSocketSession, "_new_mask")
+cdef Py_ssize_t SESSION_NEW_MASK = find_slot(Output, "_new_mask")
 cdef Py_ssize_t SESSION_SENDING = find_slot(WebSocketSession, "_sending")
 cdef Py_ssize_t SESSION_TAIL = find_slot(Receiving, "_tail")
-cdef Py_ssize_t SESSION_OUTPUT = find_slot(WebSocketSession, "output")
-cdef Py_ssize_t SESSION_STATE = find_slot(WebSocketSession, "state")
+cdef Py_ssize_t SESSION_OUTPUT = find_slot(Output, "output")
+cdef Py_ssize_t SESSION_STATE = find_slot(Output, "state")
 cdef Py_ssize_t SESSION_UNFINISHED = find_slot(Receiving, "unfinished")
 
 cdef Py_ssize_t LOOP = find_slot(Connection, "loop")
@@ -182,14 +183,14 @@ cdef Py_ssize_t DELIVER = find_slot(Reader, "_deliver")
 cdef Py_ssize_t MESSAGE_AT = find_slot(Reader, "message_at")
 
 
-# What each function stands for, and falls back on.
+# The method that each function replaces, and falls back on.
 cdef object python_read = Stream._read
 cdef object python_tls_read = TLSStream._read
 cdef object python_data_received = Reader.data_received
 cdef object python_send = Sender.send
 cdef object python_flush = Sender.flush
 
-# -- in ----------------------------------------------------------------------------------------
+# -- receiving ---------------------------------------------------------------------------------
 
 
 cdef object os_error(int code):
@@ -197,12 +198,12 @@ cdef object os_error(int code):
 
 
 cdef inline bint is_direct(stream) except -1:
-    """Whether the stream's bytes are what its socket has, with nothing in between."""
+    """Return whether the stream's bytes are the socket's, with nothing in between."""
     return type(stream) is A_STREAM and type(get(stream, STREAM_SOCK)) is direct_socket
 
 
 cdef inline int descriptor(stream) except -2:
-    """The number that its socket has now: -1 where somebody else has closed it."""
+    """Return the descriptor that its socket has now; -1 if other code has closed it."""
     cdef PyObject *sock = slot(stream, STREAM_SOCK)
     if IS_LAYOUT_KNOWN:
         return (<SocketHead *>sock).descriptor
@@ -214,7 +215,7 @@ def read(stream):
 
 
 cdef bint read_stream(stream) except -1:
-    """The same, for those that are compiled."""
+    """Do the work of read(), for compiled callers."""
     cdef Py_ssize_t size
     cdef int code
     cdef list events
@@ -251,7 +252,7 @@ cdef bint read_stream(stream) except -1:
 
 
 cdef inline object tls_engine(stream):
-    """What does the work in the socket of a TLSStream; None if it is not there."""
+    """Return the object that does the work in the socket of a TLSStream; None if it has none."""
     if type(stream) is not A_TLS_STREAM:
         return None
     sock = get(stream, STREAM_SOCK)
@@ -279,7 +280,7 @@ def tls_read(stream):
         if len(<bytes>data) < MAX_RECORD and not engine.pending():
             break
         engine = tls_engine(stream)
-        if engine is None:  # another thread has closed the socket; the next read will tell
+        if engine is None:  # another thread has closed the socket; the next read reports it
             break
     if chunks:
         get(stream, STREAM_RECEIVER).data_received(
@@ -310,7 +311,7 @@ def data_received(reader, data):
 
 
 cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
-    """What came between two messages; None: it could not be looked at, and that was the end."""
+    """Return the events in bytes that begin between two messages; None: parsing has failed."""
     cdef list events = []
     cdef Py_ssize_t pos
     connection = get(reader, READER_CONNECTION)
@@ -333,7 +334,7 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
 
 
 cdef int handle(reader, list events) except -1:
-    """What Reader.data_received does with the events of a read."""
+    """Do what Reader.data_received does with the events of a read."""
     if events is None:
         return 0
     connection = get(reader, READER_CONNECTION)
@@ -351,7 +352,7 @@ cdef int handle(reader, list events) except -1:
 
 
 cdef bint is_alone(connection, list events) except -1:
-    """Whether pacing.py would hold nothing back: one event, and room for an answer."""
+    """Return whether pacing.py would hold nothing back: one event, and room for an answer."""
     stream = get(connection, STREAM)
     sender = get(connection, SENDER)
     return (
@@ -364,7 +365,7 @@ cdef bint is_alone(connection, list events) except -1:
 
 
 cdef bint is_between_messages(session) except -1:
-    """Whether the next byte begins a message that nothing but its opcode decides about."""
+    """Return whether the next byte begins a message, and only its opcode decides about it."""
     if type(session) is not A_SESSION:
         return False
     if not (
@@ -380,7 +381,7 @@ cdef bint is_between_messages(session) except -1:
 
 
 cdef int deliver(connection, session, list events) except -1:
-    """Deliver messages; from the first event that is none on, dispatcher.py does."""
+    """Deliver messages; dispatcher.py delivers from the first event on that is not a message."""
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t count = PyList_GET_SIZE(events)
     protocol = get(connection, PROTOCOL)
@@ -392,8 +393,8 @@ cdef int deliver(connection, session, list events) except -1:
             python_deliver(connection, events[i:])
             return 0
         try:
-            # Else a signal that came before would be dealt with at the handler's first
-            # instruction: a KeyboardInterrupt there would cost it this message.
+            # Otherwise, an earlier signal would be handled at the handler's first instruction: a
+            # KeyboardInterrupt there would lose this message.
             PyErr_CheckSignals()
             i += 1
             try:
@@ -406,7 +407,7 @@ cdef int deliver(connection, session, list events) except -1:
     return 0
 
 
-# -- out ---------------------------------------------------------------------------------------
+# -- sending -----------------------------------------------------------------------------------
 
 
 def protocol_send(protocol, message, compress=None):
@@ -424,7 +425,7 @@ def sender_send(sender, message, compress=None):
 
 
 cdef object send_message(sender, message, compress):
-    """Sender.send and WebSocketSession.send in one."""
+    """Do the work of Sender.send and WebSocketSession.send in one."""
     cdef Py_ssize_t size
     cdef bytes frame
     cdef list output
@@ -465,8 +466,8 @@ cdef object send_message(sender, message, compress):
     corked = get(sender, CORKED) + size
     put(sender, CORKED, corked)
     if corked >= get(sender, CORK_LIMIT):
-        # Not flush(): OpenSSL looks at signals when it has written, and event_loop.py puts off a
-        # KeyboardInterrupt only where a Python function of ours is the innermost.
+        # Not flush(): OpenSSL checks for signals after it has written, and event_loop.py defers a
+        # KeyboardInterrupt only if a Python function of ours is the innermost.
         python_flush(sender)
     elif PyList_GET_SIZE(output) == 1:
         (<list>get(loop, LOOP_DIRTY)).append(sender)
@@ -491,7 +492,7 @@ def sender_flush(sender):
 
 
 cdef int flush(sender) except -1:
-    """Write what has collected: Sender.flush and Stream.write in one."""
+    """Write the collected output: Sender.flush and Stream.write in one."""
     cdef list output
     cdef bytes data
     cdef Py_ssize_t sent

@@ -1,12 +1,12 @@
-"""Puts the compiled twins in the place of the methods that every message passes.
+"""Replaces the methods that every message passes with their compiled twins.
 
-What it is: one list, of which methods turn.pyx and path.pyx have a twin, and why none is in use
-where that is so.
+What it is: one list of the methods that have a twin in turn.pyx or path.pyx, and the reason if the
+twins are not in use.
 
 What it must not know: what the methods do.
 
-The twins are there where they were built, unless the environment variable REACTOR_PURE_PYTHON is
-set to anything but "" or "0". ``compiled`` tells.
+The twins are in use if they were built, unless the environment variable REACTOR_PURE_PYTHON is set
+to anything but "" or "0". ``compiled`` says whether they are.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ..transports.tls_stream import TLSStream
 
 __all__ = ["compiled", "reason"]
 
-#: Whether all compiled modules are in use. (False, with frames.compiled True: only frames.pyx is,
-#: as where there are no POSIX sockets.)
+#: Whether all compiled modules are in use. (If this is False and frames.compiled is True, only
+#: frames.pyx is in use, for example on a system without POSIX sockets.)
 compiled = False
 
-#: Why they are not; empty where they are.
+#: Why they are not; empty if they are.
 reason = frames.not_compiled
 
 if frames.compiled:
@@ -45,7 +45,7 @@ if frames.compiled:
     except ModuleNotFoundError as exc:
         reason = f"it was not built: {exc}"
     except (ImportError, TypeError) as exc:
-        # Built from sources that these modules have left behind.
+        # They were built from other versions of the sources.
         reason = str(exc)
         warnings.warn(f"the compiled hot path is not used: {exc}", RuntimeWarning, stacklevel=2)
     else:

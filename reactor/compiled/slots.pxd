@@ -1,8 +1,8 @@
-# Attributes in __slots__, as C sees them: an ordinary object has a pointer for each, at a place that
-# its class knows. It is asked for once (find_slot); from then on a look is one instruction, where
-# the interpreter's look-up by name is some hundred.
+# Attributes in __slots__, as C sees them: an ordinary object has a pointer for each, at an offset
+# that its class knows. find_slot() asks the class once; from then on, a look-up is one instruction,
+# where the interpreter's look-up by name takes some hundred.
 #
-# Whoever looks must know that the object is of that class (is_a): nothing here checks it.
+# The caller must know that the object is of that class (is_a): nothing here checks it.
 
 from cpython.long cimport PyLong_AsSsize_t
 from cpython.object cimport PyObject, PyTypeObject
@@ -20,27 +20,27 @@ cdef extern from "structmember.h":
 
 
 cdef inline Py_ssize_t find_slot(kind, str name) except -1:
-    """Where in an object of class *kind* the attribute *name* is."""
+    """Return the offset of the attribute *name* in objects of the class *kind*."""
     member = kind.__dict__.get(name)
     if not PyObject_TypeCheck(member, &PyMemberDescr_Type):
-        raise ImportError(f"{kind.__name__}.{name} is no slot")
+        raise ImportError(f"{kind.__name__}.{name} is not a slot")
     return (<PyMemberDescrObject *>member).d_member.offset
 
 
 cdef inline int require(str name, there, here) except -1:
-    """Refuse to be imported where a constant that was copied into C is another one in Python."""
+    """Refuse the import if a constant that was copied into C has another value in Python."""
     if there != here:
         raise ImportError(f"compiled for {name} = {here!r}, not {there!r}")
     return 0
 
 
 cdef inline PyObject *slot(object owner, Py_ssize_t place) noexcept:
-    """What is in a slot: borrowed, and NULL where nothing was assigned."""
+    """Return the object in a slot: borrowed, and NULL if none was assigned."""
     return (<PyObject **>(<char *><PyObject *>owner + place))[0]
 
 
 cdef inline object get(object owner, Py_ssize_t place):
-    """The same, owned."""
+    """Return the object in a slot, as an owned reference."""
     cdef PyObject *value = slot(owner, place)
     if value is NULL:
         raise AttributeError(f"an attribute of {owner!r} is not set yet")
@@ -57,7 +57,7 @@ cdef inline int put(object owner, Py_ssize_t place, object value) except -1:
 
 
 cdef inline bint holds(object owner, Py_ssize_t place, object value) noexcept:
-    """Whether a slot has this very object."""
+    """Return whether a slot has this very object."""
     return slot(owner, place) == <PyObject *>value
 
 
@@ -66,5 +66,5 @@ cdef inline Py_ssize_t number(owner, Py_ssize_t place) except? -1:
 
 
 cdef inline bint is_a(owner, kind) noexcept:
-    """Whether an object is of a class, or of a subclass, whose slots begin alike."""
+    """Return whether an object is of a class, or of a subclass, whose slots begin alike."""
     return PyObject_TypeCheck(owner, <PyTypeObject *>kind)

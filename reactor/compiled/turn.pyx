@@ -5,12 +5,12 @@
 What it is: the same turn, with epoll called directly, and without a Python function between the
 poll and the handlers. replace.py puts it in the method's place.
 
-What it must not know: what handlers do; only that what a connection has left to be written is
-written by its compiled twin.
+What it must not know: what handlers do, except that the output that a connection has collected is
+written by the compiled twin of flush().
 
-How it works. As the method does; the parts that are rarely needed are the method's own (``_sleep``
-with a limit, ``_run_timers``, ``_run_calls``, ``report``). See slots.pxd for how it looks at the
-objects. Events come into an array on the stack: a handler may run a loop of its own.
+How it works. As the method does; rarely needed parts are the Python ones (``_sleep`` with a limit,
+``_run_timers``, ``_run_calls``, ``report``). See slots.pxd for how it reads attributes. Events are
+in an array on the stack, since a handler may run a loop of its own.
 """
 
 from cpython.dict cimport PyDict_GetItemWithError
@@ -67,7 +67,7 @@ cdef extern from *:
     int epoll_wait(int descriptor, epoll_event *events, int count, int timeout) nogil
 
 cdef enum:
-    EVENTS = 512  # of one poll; more are there the next time
+    EVENTS = 512  # in one poll; the next poll returns the others
 
 cdef object A_SENDER = Sender
 cdef Py_ssize_t LATEST = LAST_TICK
@@ -135,14 +135,14 @@ def turn(loop, limit):
 
 
 cdef int begin(loop) except -1:
-    """The poll is over: it is later now."""
+    """Begin to serve: the poll is over, and time has passed."""
     put(loop, LOOP_NOW, PyObject_CallNoArgs(get(loop, LOOP_TIME)))
     put(loop, LOOP_TURNS, number(loop, LOOP_TURNS) + 1)
     return 0
 
 
 cdef int wait(poller, timeout, epoll_event *ready) except -1:
-    """Wait for events; returns how many there are."""
+    """Wait for events; return how many there are."""
     cdef set stale = <set>get(poller, POLLER_STALE)
     cdef int descriptor = number(poller, POLLER_DESCRIPTOR)
     cdef double seconds = -1.0 if timeout is None else timeout
@@ -163,18 +163,18 @@ cdef int wait(poller, timeout, epoll_event *ready) except -1:
             return count
         if errno != EINTR:
             raise os_error(errno)
-        PyErr_CheckSignals()  # PEP 475: what the handler does not raise does not end the wait
+        PyErr_CheckSignals()  # PEP 475: only a handler that raises ends the wait
         if seconds > 0.0:
             seconds = max(0.0, until - <double>monotonic())
 
 
 cdef inline int milliseconds(double seconds) noexcept nogil:
-    """Rounded up: a timer never fires early."""
+    """Return milliseconds, rounded up: a timer never fires early."""
     return -1 if seconds < 0.0 else <int>ceil(seconds * 1000)
 
 
 cdef int serve(loop, poller, fd, long mask) except -1:
-    """Something has happened to a descriptor: call its handlers."""
+    """Call the handlers of a descriptor that is ready."""
     cdef PyObject *handler
     cdef set stale = <set>get(poller, POLLER_STALE)
     if PySet_GET_SIZE(stale) and fd in stale:
@@ -195,7 +195,7 @@ cdef int serve(loop, poller, fd, long mask) except -1:
 
 
 cdef int run(loop, handler) except -1:
-    """Call a handler, and write what it has left to be written."""
+    """Call a handler, and write the output that it has collected."""
     cdef list dirty = <list>get(loop, LOOP_DIRTY)
     PyErr_CheckSignals()  # see deliver() in path.pyx
     try:
@@ -216,7 +216,7 @@ cdef int run(loop, handler) except -1:
 
 
 cdef object sleep(loop, calls, due, limit):
-    """How long the turn may wait for events."""
+    """Return how long the turn may wait for events, in seconds; None: without a limit."""
     if limit is not None or calls or due or holds(loop, LOOP_STOPPING, True):
         return loop._sleep(limit)
     cdef Py_ssize_t tick = number(get(loop, LOOP_WHEEL), WHEEL_NEXT)
@@ -227,7 +227,7 @@ cdef object sleep(loop, calls, due, limit):
 
 
 cdef int advance(wheel, double now, due) except -1:
-    """Move the wheel on, and have in *due* what it is time for."""
+    """Advance the wheel, and append the timers that are due to *due*."""
     cdef int64_t tick = to_ticks_early(now)
     cdef int64_t old = number(wheel, WHEEL_NOW)
     if old <= tick < min(number(wheel, WHEEL_NEXT), number(wheel, WHEEL_ROUND_END)):
@@ -242,7 +242,7 @@ cdef inline int64_t to_ticks_early(double seconds) noexcept:
     return <int64_t>(tick if tick / TICKS <= seconds else tick - 1)
 
 
-# Where half a tick is rounded to, and what cannot be said exactly in binary.
+# Half ticks, which are rounded, and times without an exact binary form.
 for seconds in (0.0, 0.0005, 0.0015, 0.001, 0.29, 1.0049999999999999, 123456.7890625):
     require(
         f"to_ticks_early({seconds})", python_to_ticks_early(seconds), to_ticks_early(seconds)

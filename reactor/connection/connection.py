@@ -13,8 +13,7 @@ How it works. phase.py has the phases. What ends in ATTACHED goes through ``_end
 stream and session; from there, the lifecycle decides what comes next and has the protocol object
 told (``tell``: ``on_error``, if anything went wrong; ``on_close``, always).
 
-Time: traffic touches no timer. While it is open, the watches have theirs; then the connection has
-one itself, which is the close deadline.
+Time: traffic touches no timer. The watches have theirs, and the connection the close deadline.
 
 Threads: ``close`` and ``abort`` may be called from any thread, as what sends.
 """
@@ -24,10 +23,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
+from ..base.mistakes import check_delay
 from ..base.printable import quoted
 from ..exceptions import (
     CloseCode,
@@ -44,11 +43,13 @@ from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
+from .handlers import HANDLERS
 from .idle import IdleWatch
 from .options import ConnectionOptions
 from .phase import ATTACHED, Change, Phase, change
 from .reader import Reader
 from .sender import Sender
+from .tracing import FileTap, TracingSession
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.connection")
 
 #: Seconds at most that a peer which has broken the protocol is given to read why.
 FAREWELL = 1.0
@@ -86,22 +87,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_alive",
-        "_close_timer",
-        "_idle",
-        "_registry",
-        "by_us",
-        "ending",
-        "lifecycle",
-        "loop",
-        "options",
-        "phase",
-        "protocol",
-        "reader",
-        "sender",
-        "session",
-        "stream",
-        "subprotocol",
+        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "ending", "lifecycle", "loop"),
+        *("options", "phase", "protocol", "reader", "sender", "session", "stream", "subprotocol"),
     )
 
     session: WebSocketSession
@@ -133,6 +120,8 @@ class Connection:
     def start(self) -> None:
         """Be listed, and be what the protocol object sends on; the lifecycle does the rest."""
         self.protocol._connection = self
+        if self.loop.slow is not None:
+            self.loop.slow.watch(self.protocol, HANDLERS)
         self.enlist()
         self.lifecycle.start(self)
 
@@ -256,7 +245,7 @@ class Connection:
 
     def _new_session(self, agreement: Agreement | None) -> WebSocketSession:
         options, lifecycle = self.options, self.lifecycle
-        return lifecycle.session_class(
+        session = lifecycle.session_class(
             lifecycle.role,
             options.message_limits,
             decode_text=options.decode_text,
@@ -266,6 +255,11 @@ class Connection:
             new_mask=lifecycle.new_mask,
             agreement=agreement,
         )
+        file = self.protocol._trace or self.loop._trace
+        if file is not None and type(session) is WebSocketSession:
+            session.tap = FileTap(self.place, file)
+            session.__class__ = TracingSession
+        return session
 
     # -- ended by the user ---------------------------------------------------------------
 
@@ -274,8 +268,8 @@ class Connection:
     ) -> None:
         """See WebSocketProtocol."""
         check_close(code, reason)
-        if timeout is not None and not 0 <= timeout < inf:
-            raise ValueError(f"timeout must be 0 or more seconds and finite, not {timeout!r}")
+        if timeout is not None:
+            check_delay("timeout", timeout)
         self.on_loop(self._close, code, reason, timeout)
 
     def abort(self) -> None:
@@ -310,9 +304,8 @@ class Connection:
         self.sender.cork()
         self.reader.await_close()
         self.stop_timers()
-        if timeout is None:
-            timeout = self.options.close_timeout
-        self._close_timer = self.loop.call_later(timeout, self.stream.abort)
+        seconds = self.options.close_timeout if timeout is None else timeout
+        self._close_timer = self.loop.call_later(seconds, self.stream.abort)
 
     def _abort(self) -> None:
         self.lifecycle.retire()
@@ -452,7 +445,6 @@ class Connection:
 
     def let_go(self) -> None:
         """In a forked child: close its copy of the socket, if there is one."""
-        stream: Stream | None = getattr(self, "stream", None)
-        if stream is not None:
-            stream.sock.close()
+        if hasattr(self, "stream"):
+            self.stream.sock.close()
         self.lifecycle.let_go()

@@ -28,7 +28,7 @@ from .phase import ATTACHED, Phase
 
 __all__ = ["Undelivered", "call_handler", "call_on_error", "conclude", "deliver", "report"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.connection")
 
 
 class EventSource(Protocol):

@@ -13,7 +13,7 @@ from ..base.mistakes import check_called
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 
-__all__ = ["check_factory", "check_protocol"]
+__all__ = ["HANDLERS", "check_factory", "check_protocol", "overrides_on_error"]
 
 #: The handlers of a protocol object.
 HANDLERS = frozenset(name for name in vars(WebSocketProtocol) if name.startswith("on_"))
@@ -61,3 +61,11 @@ def check_factory(factory: object) -> None:
     if isinstance(factory, type) and issubclass(factory, WebSocketProtocol):
         _check_class(factory)
     check_called("protocol", factory)
+
+
+def overrides_on_error(handlers: WebSocketProtocol) -> bool:
+    """Return whether a protocol object has an ``on_error`` of its own."""
+    assigned = vars(handlers).get("on_error")
+    return type(handlers).on_error is not WebSocketProtocol.on_error or (
+        assigned is not None and not hasattr(assigned, "is_timed")  # see loop/slow.py
+    )

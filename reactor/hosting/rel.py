@@ -6,26 +6,26 @@ What it must not know: apps and connections.
 
 How it works. A reactor is one descriptor that is readable when a turn would find events, and one
 point in time when a timer is due. The dispatcher is asked for both, ``read`` and ``timeout``,
-and whenever it calls back, one turn is run. What happens to the reactor between turns (a new
-connection, a message sent by a callback of the dispatcher) wakes it through its own descriptor.
+and whenever it calls back, one turn is run. What is asked of the reactor between turns (a new
+connection, a message sent by a callback of the dispatcher) comes here as ``on_wanted``: then the
+descriptor is made readable.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
+from ..loop.residents import Resident
 from ..reactor import Reactor
-from ..timers import Timer
 
-__all__ = ["HostedReactor", "host"]
+__all__ = ["host"]
 
 #: Where a dispatcher keeps its reactor: both are freed together.
 ATTRIBUTE = "_hosted_reactor"
 
 
-def host(dispatcher: Any) -> HostedReactor:
+def host(dispatcher: Any) -> Reactor:
     """Return the reactor that lives in *dispatcher*; always the same one for the same object.
 
     Parameters:
@@ -37,9 +37,10 @@ def host(dispatcher: Any) -> HostedReactor:
     for name in ("read", "signal", "abort"):
         if not callable(getattr(dispatcher, name, None)):
             raise TypeError(f"the dispatcher {dispatcher!r} has no {name}()")
-    reactor: HostedReactor | None = getattr(dispatcher, ATTRIBUTE, None)
+    reactor: Reactor | None = getattr(dispatcher, ATTRIBUTE, None)
     if reactor is None:
-        reactor = HostedReactor(dispatcher)
+        reactor = Reactor()
+        _Host(reactor, dispatcher).start()
         setattr(dispatcher, ATTRIBUTE, reactor)
         try:
             dispatcher.signal(2, dispatcher.abort)
@@ -48,52 +49,39 @@ def host(dispatcher: Any) -> HostedReactor:
     return reactor
 
 
-class HostedReactor(Reactor):
-    """A reactor whose turns are run by a foreign dispatcher."""
+class _Host(Resident):
+    """Has a foreign dispatcher run the turns of a reactor.
 
-    def __init__(self, dispatcher: Any) -> None:
-        super().__init__()
+    Args:
+        reactor: the reactor.
+        dispatcher: the dispatcher; all of this belongs to the thread that runs it.
+    """
+
+    def __init__(self, reactor: Reactor, dispatcher: Any) -> None:
+        self._reactor = reactor
+        self._loop = reactor.loop
         self._dispatcher = dispatcher
         self._watched = False  # the dispatcher was given our descriptor, and not told to drop it
         self._event: Any = None  # what it gave us for that
         self._alarm: float | None = None  # when the dispatcher will call us
         self._bell: threading.Timer | None = None  # in place of a dispatcher without timers
 
-    def _check_usable(self) -> None:
-        super()._check_usable()
-        if self._turns:  # the dispatcher runs it between its turns as well
-            self._check_owner()
+    def start(self) -> None:
+        """From now on the dispatcher runs a turn whenever one is wanted."""
+        self._loop.on_wanted = self._on_wanted
+        self._loop.residents.append(self)
 
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
-        """See EventLoop."""
-        super().call_soon(callback, *args)
-        self._nudge()
-
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
-        """See EventLoop."""
-        timer = super().call_at(when, callback, *args)
-        self._nudge()
-        return timer
-
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
-        """See EventLoop."""
-        timer = super().call_later(delay, callback, *args)
-        self._nudge()
-        return timer
-
-    def close(self) -> None:
-        """See EventLoop."""
+    def end(self) -> None:
+        """See Resident."""
+        self._loop.on_wanted = None
         self._stop_bell()
-        super().close()
 
-    def _nudge(self) -> None:
-        """Something was asked for: outside of a turn, have the dispatcher run one."""
-        if self.running:
-            return
-        if not self._is_watched():
+    def _on_wanted(self) -> None:
+        """Something was asked for between two turns: have the dispatcher run one. Any thread."""
+        if threading.get_ident() == self._loop.thread_id and not self._is_watched():
             self._watched = True
-            self._event = self._dispatcher.read(self, self._run_turn)
-        self._wake_up()
+            self._event = self._dispatcher.read(self._reactor, self._run_turn)
+        self._loop.wakeup.send()
 
     def _is_watched(self) -> bool:
         """Whether the dispatcher still has our descriptor: abort() makes it drop everything."""
@@ -102,11 +90,12 @@ class HostedReactor(Reactor):
 
     def _run_turn(self) -> bool:
         try:
-            self.run_once(0)
+            self._loop.run_once(0)
         except BaseException:
-            self._wake_up()  # KeyboardInterrupt or SystemExit: the rest is for the next turn
+            # KeyboardInterrupt or SystemExit: the rest is for the next turn.
+            self._loop.wakeup.send()
             raise
-        if not self._busy():
+        if not self._loop._busy():
             self._watched = False  # the dispatcher may end when nobody waits for anything
             self._stop_bell()
             return False
@@ -115,10 +104,10 @@ class HostedReactor(Reactor):
 
     def _set_alarm(self) -> None:
         """Have the dispatcher call when the next timer is due, unless it will be earlier."""
-        timeout = self.next_timeout()
+        timeout = self._loop.next_timeout()
         if timeout is None:
             return
-        now = self.time()
+        now = self._loop.time()
         # One that is past was forgotten by the dispatcher, as by rel.init().
         if self._alarm is None or self._alarm < now or now + timeout < self._alarm:
             self._alarm = due = now + timeout
@@ -142,4 +131,4 @@ class HostedReactor(Reactor):
     def _on_alarm(self, due: float) -> None:
         if self._alarm == due:  # else an earlier one has taken its place
             self._alarm = None
-            self._wake_up()
+            self._loop.wakeup.send()

@@ -1,12 +1,13 @@
 """The verbs of a dispatcher: what websocket-client asks of the object given as ``dispatcher=``.
 
 What it is: ``signal``, ``abort``, ``read``, ``write``, ``timeout``, ``buffwrite`` and
-``dispatch``, on the event loop, with the meaning that the ``rel`` package gave them. So a
-Reactor can be passed to websocket-client's own WebSocketApp, and drives it.
+``dispatch``, on an event loop, with the meaning that the ``rel`` package gave them. A Reactor
+passes them on to an object of this class, so it can be given to websocket-client's own
+WebSocketApp, and drives it.
 
 What it must not know: WebSocket.
 
-How it works. Whoever uses these verbs closes his sockets without a word. So for each descriptor
+How it works. The users of these verbs close their sockets without a word. So for each descriptor
 the socket is kept that it belonged to, and a descriptor whose socket was closed is forgotten: when
 somebody wants to watch another one of the same number, and before every turn.
 """
@@ -22,17 +23,24 @@ from ..base.marks import calls_user_code
 from ..loop.event_loop import EventLoop
 from ..transports.tls.nested import is_tls
 
-__all__ = ["DispatchingLoop"]
+__all__ = ["VERBS", "Verbs"]
 
 #: Bytes given to a socket at a time.
 CHUNK = 65536
 
+#: The methods of Verbs. ``signal`` is the event loop's own.
+VERBS = frozenset({"abort", "buffwrite", "dispatch", "read", "timeout", "write"})
 
-class DispatchingLoop(EventLoop):
-    """An event loop that answers to the verbs of a dispatcher. See EventLoop."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+class Verbs:
+    """The verbs of a dispatcher, on an event loop.
+
+    Args:
+        loop: the event loop. All of this belongs to its thread, but ``buffwrite`` and ``abort``.
+    """
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
         self._sockets: dict[int, Any] = {}  # descriptor -> whose it was when it was given to us
         self._writes: dict[int, _BufferedWrite] = {}  # descriptor -> what is left to be written
 
@@ -42,14 +50,14 @@ class DispatchingLoop(EventLoop):
         *sock* is a socket, or anything with ``fileno()``. Raises OSError for a closed one.
         """
         fd = self._take(sock)
-        self.add_reader(fd, self._on_readable, sock, fd, callback, args)
+        self._loop.add_reader(fd, self._on_readable, sock, fd, callback, args)
         if is_tls(sock) and sock.pending():
-            self.call_soon(self._read_pending, sock, fd)
+            self._loop.call_soon(self._read_pending, sock, fd)
 
     @calls_user_code
     def _read_pending(self, sock: Any, fd: int) -> None:
         """OpenSSL already held bytes when the socket was given to us."""
-        reader = self.poller.readers.get(fd)
+        reader = self._loop.poller.readers.get(fd)
         if reader is not None and self._sockets.get(fd) is sock and _is_open(sock, fd):
             reader()
 
@@ -67,19 +75,19 @@ class DispatchingLoop(EventLoop):
                 again = callback(*args)
         finally:
             if not again and _is_open(sock, fd):
-                self.remove_reader(fd)
+                self._loop.remove_reader(fd)
 
     def write(self, sock: Any, callback: Callable[..., object], *args: Any) -> None:
         """Call ``callback(*args)`` whenever *sock* is writable, until it returns a false value."""
         fd = self._take(sock)
-        self.add_writer(fd, self._on_writable, sock, fd, callback, args)
+        self._loop.add_writer(fd, self._on_writable, sock, fd, callback, args)
 
     @calls_user_code
     def _on_writable(
         self, sock: Any, fd: int, callback: Callable[..., object], args: tuple[Any, ...]
     ) -> None:
         if not callback(*args) and _is_open(sock, fd):
-            self.remove_writer(fd)
+            self._loop.remove_writer(fd)
 
     def timeout(self, seconds: float, callback: Callable[..., object], *args: Any) -> None:
         """Call ``callback(*args)`` every *seconds*, until it returns a false value."""
@@ -87,9 +95,9 @@ class DispatchingLoop(EventLoop):
         @calls_user_code
         def on_time() -> None:
             if callback(*args):
-                self.call_later(seconds, on_time)
+                self._loop.call_later(seconds, on_time)
 
-        self.call_later(seconds, on_time)
+        self._loop.call_later(seconds, on_time)
 
     def buffwrite(
         self,
@@ -109,8 +117,8 @@ class DispatchingLoop(EventLoop):
             send: returns how many bytes it has sent.
             on_disconnect: called with the exception when *send* raises one.
         """
-        if threading.get_ident() != self.thread_id:
-            self.call_soon_threadsafe(self.buffwrite, sock, data, send, on_disconnect)
+        if threading.get_ident() != self._loop.thread_id:
+            self._loop.call_soon_threadsafe(self.buffwrite, sock, data, send, on_disconnect)
             return
         fd = self._take(sock)
         pending = self._writes.get(fd)
@@ -130,31 +138,22 @@ class DispatchingLoop(EventLoop):
         return False
 
     def dispatch(self) -> None:
-        """Run until :meth:`abort` or :meth:`stop`, or until nothing is left to wait for."""
-        self.run_until_idle()
+        """Run until :meth:`abort`, the loop's ``stop()``, or until nothing is left to wait for."""
+        self._loop.run_until_idle()
 
     def abort(self) -> None:
         """End :meth:`dispatch`, or run_forever. Any thread."""
-        self.stop()
+        self._loop.stop()
 
     # -- sockets that are closed without a word --------------------------------------------
 
-    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
-        """See EventLoop."""
-        self._forget_closed(fd)
-        super().add_reader(fd, callback, *args)
-
-    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
-        """See EventLoop."""
-        self._forget_closed(fd)
-        super().add_writer(fd, callback, *args)
-
     def _take(self, sock: Any) -> int:
-        """Return the descriptor of *sock*, and keep in mind that it is his."""
+        """Return the descriptor of *sock*, and remember whose it is."""
         fd: int = sock.fileno()
         self._forget_closed(fd)
         if not self._sockets:
-            self._before_turn = self._forget_all_closed
+            self._loop._before_turn = self._forget_all_closed
+            self._loop._before_watching = self._forget_closed
         self._sockets[fd] = sock
         return fd
 
@@ -162,13 +161,9 @@ class DispatchingLoop(EventLoop):
         """Forget the socket that had this descriptor, if it was closed."""
         owner = self._sockets.get(fd)
         if owner is not None and not _is_open(owner, fd):
-            self.poller.remove(fd)
+            self._loop.poller.remove(fd)
             self._writes.pop(fd, None)
             del self._sockets[fd]
-
-    def _busy(self) -> bool:
-        self._forget_all_closed()
-        return super()._busy()
 
     def _forget_all_closed(self) -> None:
         for fd in list(self._sockets):

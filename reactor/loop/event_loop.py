@@ -22,7 +22,14 @@ SystemExit leave the loop, which can be run again.
 
 Threads: ``call_soon_threadsafe`` and ``stop`` may be called from any thread, and from signal
 handlers; everything else belongs to the thread that runs the loop (in debug mode this is
-checked). They reach the loop through a deque and one byte on a socket pair.
+checked). They reach the loop through a deque and one byte on a socket pair (wakeup.py).
+
+Hosts: another event loop can run the turns of this one. It watches ``fileno()``, comes back
+after ``next_timeout()`` seconds at the latest, and then calls ``run_once(0)``. What is asked for
+between two turns may be due earlier than the host was told, so it sets ``on_wanted``:
+:meth:`EventLoop._want` is the one place that calls it. No turn looks at it.
+
+What lives on the loop (``residents``) is told when the loop or its process ends: lifetime.py.
 """
 
 from __future__ import annotations
@@ -30,63 +37,32 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..base.marks import calls_user_code
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 from .interrupts import Interrupts
-from .lifetime import Forkable, take_note
+from .lifetime import Lifetime, take_note
 from .poller import Selector, make_poller
+from .residents import Abortable, Flushable, Resident
 from .share import TurnShare
+from .slow import SLOW_CALLBACK, SlowCallbacks
+from .stats import LoopStats
+from .wakeup import Wakeup
 
-__all__ = ["EventLoop", "LoopStats"]
+__all__ = ["EventLoop"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.loop")
 
 #: The longest sleep: a day. Keeps every timeout within what the kernel's calls accept.
 MAX_SLEEP = 86400.0
 
 
-class Flushable(Protocol):
-    """What may stand in ``EventLoop.dirty``."""
-
-    def flush(self) -> None: ...
-
-
-class Abortable(Protocol):
-    """What may stand in ``EventLoop.lingering``."""
-
-    @property
-    def unsent(self) -> bool: ...
-    def abort(self) -> None: ...
-    def let_go(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class LoopStats:
-    """A snapshot of the loop.
-
-    Attributes:
-        turns: turns since the loop was made.
-        readers, writers: descriptors watched.
-        timers: timers armed.
-        calls: calls queued.
-    """
-
-    turns: int
-    readers: int
-    writers: int
-    timers: int
-    calls: int
-
-
-class EventLoop(Forkable):
+class EventLoop(Lifetime):
     """One thread's event loop.
 
     Parameters:
@@ -97,6 +73,16 @@ class EventLoop(Forkable):
             including, 1; default: ``random.random``.
         debug: check that methods are called on the loop's thread; default: whether the
             environment variable REACTOR_DEBUG is set and not empty.
+        slow_callback: seconds that a callback or a handler may take; what takes longer is named in
+            the log, with its duration. None: 0.1 in debug mode, else no limit.
+
+    Attributes:
+        owner: the object that has this loop, a Reactor, for what lives here and is shown it; or
+            None. The loop itself asks nothing of it.
+        on_wanted: for a host (see the module): called without arguments when the loop wants a
+            turn earlier than ``next_timeout()`` said, because of something that was asked for
+            between two turns. None, the default: there is no host. May be called from any thread,
+            and more than once before the next turn; it must not run the loop itself.
     """
 
     # What every message looks at; the rest is in the dict.
@@ -116,6 +102,9 @@ class EventLoop(Forkable):
         "wheel",
     )
 
+    #: Where the frames of its connections are shown: set by reactor.trace().
+    _trace: Any = None
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in EventLoop.__slots__:
@@ -129,6 +118,7 @@ class EventLoop(Forkable):
         clock: Clock | None = None,
         random: Callable[[], float] = random.random,
         debug: bool | None = None,
+        slow_callback: float | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
         #: Where time comes from.
@@ -145,8 +135,14 @@ class EventLoop(Forkable):
         self.dirty: list[Flushable] = []
         #: Transports that are on their way out, with nobody else to look after them.
         self.lingering: set[Abortable] = set()
-        # Called at the beginning of every turn, if there is something to be called.
+        self.owner: Any = None
+        #: What is told of the end of the loop, and of its process.
+        self.residents: list[Resident] = []
+        self.on_wanted: Callable[[], object] | None = None
+        # Set where there are sockets that may be closed without a word (hosting/verbs.py): called
+        # at the beginning of every turn, and with a descriptor that is about to be watched.
         self._before_turn: Callable[[], object] | None = None
+        self._before_watching: Callable[[int], object] | None = None
         #: Runs what computes for long, of many connections at once.
         self.share = TurnShare()
         #: How many answers of helper threads are waited for.
@@ -164,12 +160,16 @@ class EventLoop(Forkable):
         self._interrupted = False  # Ctrl-C waits for the end of the turn: see interrupts.py
         self._closed = False
         self._forked = False  # this is a child's copy of its parent's loop
-        self._wakeup_reader, self._wakeup_writer = socket.socketpair()
-        self._wakeup_reader.setblocking(False)
-        self._wakeup_writer.setblocking(False)
-        self.poller.add_reader(self._wakeup_reader.fileno(), self._on_wakeup)
+        self.wakeup = Wakeup()
+        self.poller.add_reader(self.wakeup.reader, self.wakeup.drain)
         self._interrupts = Interrupts(self)  # and other signals
         take_note(self)
+        #: Names what is slow; None: nobody does.
+        self.slow: SlowCallbacks | None = None
+        if slow_callback is None and self.debug:
+            slow_callback = SLOW_CALLBACK
+        if slow_callback is not None:
+            self.slow = SlowCallbacks(self, slow_callback)
 
     # -- descriptors ---------------------------------------------------------------------
 
@@ -179,6 +179,8 @@ class EventLoop(Forkable):
         Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
         """
         self._check_thread()
+        if self._before_watching is not None:
+            self._before_watching(fd)
         self.poller.add_reader(fd, partial(callback, *args) if args else callback)
 
     def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
@@ -187,6 +189,8 @@ class EventLoop(Forkable):
         Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
         """
         self._check_thread()
+        if self._before_watching is not None:
+            self._before_watching(fd)
         self.poller.add_writer(fd, partial(callback, *args) if args else callback)
 
     def remove_reader(self, fd: int) -> bool:
@@ -211,7 +215,10 @@ class EventLoop(Forkable):
         """
         if self.debug:
             self._check_thread()
-        return self.wheel.schedule(to_ticks_late(self.time() + delay), callback, *args)
+        timer = self.wheel.schedule(to_ticks_late(self.time() + delay), callback, *args)
+        if self.on_wanted is not None:
+            self._want_by(timer)
+        return timer
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` when the loop's clock shows *when*; never earlier.
@@ -220,7 +227,10 @@ class EventLoop(Forkable):
         """
         if self.debug:
             self._check_thread()
-        return self.wheel.schedule(to_ticks_late(when), callback, *args)
+        timer = self.wheel.schedule(to_ticks_late(when), callback, *args)
+        if self.on_wanted is not None:
+            self._want_by(timer)
+        return timer
 
     # -- calls ---------------------------------------------------------------------------
 
@@ -229,6 +239,8 @@ class EventLoop(Forkable):
         if self.debug:
             self._check_thread()
         self._calls.append((callback, args))
+        if self.on_wanted is not None:
+            self._want()
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
         """The same from any thread, or from a signal handler; wakes the loop.
@@ -243,19 +255,22 @@ class EventLoop(Forkable):
         self._wake_up()
 
     def _wake_up(self) -> None:
-        try:
-            self._wakeup_writer.send(b"\0")
-        except BlockingIOError:
-            pass  # the pair is full of wake-ups already
-        except OSError:
-            if not self._closed:
-                raise
+        """End the wait that is going on, or the next one. Any thread."""
+        self.wakeup.send()
+        self._want()
 
-    def _on_wakeup(self) -> None:
-        try:
-            self._wakeup_reader.recv(4096)
-        except BlockingIOError:
-            pass
+    @calls_user_code
+    def _want(self) -> None:
+        """Something is to be done that a host does not know of: tell it. Any thread."""
+        on_wanted = self.on_wanted
+        if on_wanted is not None and not self.running:
+            on_wanted()
+
+    def _want_by(self, timer: Timer) -> None:
+        """The same, if *timer* is the next one, or the host has missed the one before."""
+        tick = self.wheel.next_expiry()
+        if tick is not None and (timer.when <= tick or tick / 1000 <= self.time()):
+            self._want()
 
     # -- running -------------------------------------------------------------------------
 
@@ -276,6 +291,8 @@ class EventLoop(Forkable):
         self._run(self._run_turns, self._busy)
 
     def _busy(self) -> bool:
+        if self._before_turn is not None:
+            self._before_turn()
         return bool(
             self._calls
             or self._due
@@ -287,7 +304,7 @@ class EventLoop(Forkable):
 
     @calls_user_code
     def _run_turns(self, wanted: Callable[[], bool] | None) -> None:
-        self._interrupts.borrow_wakeup(self._wakeup_writer.fileno())
+        self._interrupts.borrow_wakeup(self.wakeup.writer)
         try:
             while not self._stopping and (wanted is None or wanted()):
                 self._turn(None)
@@ -309,61 +326,11 @@ class EventLoop(Forkable):
         self._stopping = True
         self._wake_up()
 
-    def close(self) -> None:
-        """End what lives on the loop, and release everything. Idempotent; not while it runs."""
-        self._check_idle()
-        if self._forked:
-            self._let_go()
-        elif not self._closed:
-            self._run(self._close)
-
-    def _close(self) -> None:
-        try:
-            self._end_all()
-        finally:
-            self._closed = True
-            self.poller.remove(self._wakeup_reader.fileno())
-            self._wakeup_reader.close()
-            self._wakeup_writer.close()
-            self.poller.close()
-            self._calls.clear()
-            self._due.clear()
-            self._interrupts.forget_all()
-
-    def _end_all(self) -> None:
-        """The loop is about to be closed: end what lives on it."""
-        for transport in list(self.lingering):
-            transport.abort()
-
-    @calls_user_code
-    def _run(self, work: Callable[..., object], *args: Any) -> None:
-        """Call *work*, which runs turns: the one way into them."""
-        if self.running:
-            raise RuntimeError("the event loop is running already")
-        if self._closed:
-            self._refuse()
-        self.thread_id = threading.get_ident()
-        try:
-            self.running = True
-            self._interrupts.begin()
-            work(*args)
-        finally:
-            self.running = False
-            self._interrupts.end()
-        if self._interrupted:
-            self._raise_interrupt()  # one that came after the last turn had looked
-
-    def _check_idle(self) -> None:
-        if self.running:
-            raise RuntimeError("the event loop is running")
-
     def next_timeout(self) -> float | None:
         """Seconds until the loop has something to do by itself; None: until an event.
 
-        To be asked, not to be overridden: the turn itself does not always ask.
-
-        For another loop that hosts this one: watch :meth:`fileno` for reading, wait no
-        longer than this, then call ``run_once(0)``.
+        For another loop that hosts this one: see the module. To be asked, not to be overridden:
+        the turn itself does not always ask.
         """
         if self._calls or self._due or self.dirty:
             return 0.0
@@ -375,7 +342,8 @@ class EventLoop(Forkable):
     def fileno(self) -> int:
         """The descriptor that is readable when a turn would find events.
 
-        Raises ValueError when the selector has none (poll, select).
+        Raises ValueError, which says so, for a selector that has none (those of poll() and
+        select(): the kernel keeps nothing for them between two calls).
         """
         return self.poller.fileno()
 
@@ -481,26 +449,6 @@ class EventLoop(Forkable):
         """Log the exception of a callback, with its traceback."""
         logger.error("exception in callback %r", source, exc_info=exc)
 
-    # -- signals -------------------------------------------------------------------------
-
-    def signal(self, signum: int, callback: Callable[..., object] | None, *args: Any) -> None:
-        """Call ``callback(*args)`` on the loop when the process gets a signal.
-
-        Parameters:
-            signum: the signal's number.
-            callback: what to call; None restores the handler that was there before.
-
-        Main thread only (ValueError otherwise: Python handles signals there).
-        """
-        self.check_process()
-        self._interrupts.watch(signum, None if callback is None else partial(callback, *args))
-
-    def _raise_interrupt(self) -> None:
-        if self._interrupted:
-            self._interrupted = False
-            self.check_process()
-            raise KeyboardInterrupt
-
     # -- the rest ------------------------------------------------------------------------
 
     @property
@@ -517,15 +465,3 @@ class EventLoop(Forkable):
             timers=len(self.wheel) + sum(timer.active for timer in self._due),
             calls=len(self._calls),
         )
-
-    def _check_thread(self) -> None:
-        if self.debug:
-            self.check_process()
-            if self.running:
-                self._check_owner()
-
-    def _check_owner(self) -> None:
-        if threading.get_ident() != self.thread_id:
-            raise RuntimeError(
-                "called from a thread that does not run the event loop; use call_soon_threadsafe()"
-            )

@@ -1,11 +1,14 @@
 """The process and its event loops: what becomes of them when it ends, and when it forks.
 
 What it is: the list of the loops that there are; two hooks that Python calls: at the end of the
-interpreter, and in a forked child; and what a loop does then, :class:`Forkable`.
+interpreter, and in a forked child; and the outer half of a loop, :class:`Lifetime`: how its runs
+begin and end, signals, and how the loop itself ends: by ``close()``, with its process, or as a copy
+in a child.
 
 What it must not know: turns, connections.
 
-How it works. Loops are held weakly: the list keeps none of them alive.
+How it works. Loops are held weakly: the list keeps none of them alive. What lives on a loop (the
+connections of a Reactor, say) is told of all this through one interface: residents.py.
 
 *The end.* Threads that are no daemons have ended by then, and daemons still run. Where one of
 these runs a loop, what the program's last lines have handed over to it (``send``, ``close``) would
@@ -27,17 +30,21 @@ import threading
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
-from socket import socket
+from contextlib import ExitStack
+from functools import partial
 from time import monotonic
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
+from ..base.marks import calls_user_code
 from ..exceptions import WebSocketForkException
 from ..timers import Timer, TimerWheel
 from .interrupts import Interrupts
 from .poller import Poller
+from .residents import Abortable, Resident
+from .wakeup import Wakeup
 
-__all__ = ["Forkable", "take_note"]
+__all__ = ["Lifetime", "take_note"]
 
 #: Seconds that all loops together have at the end of the interpreter.
 LAST_MOMENT = 1.0
@@ -46,19 +53,21 @@ LAST_MOMENT = 1.0
 PAUSE = 0.01
 
 
-class Forkable:
-    """What an event loop does at the end of its process, and in a child that this has forked.
+class Lifetime:
+    """How an event loop is run, and how it ends.
 
     The base class of EventLoop, whose attributes these are.
     """
 
     debug: bool
     dirty: list[Any]
-    lingering: set[Any]
+    lingering: set[Abortable]
     now: float
     poller: Poller
+    residents: list[Resident]
     running: bool
     thread_id: int
+    wakeup: Wakeup
     wheel: TimerWheel
     _calls: deque[tuple[Callable[..., object], tuple[Any, ...]]]
     _closed: bool
@@ -66,24 +75,113 @@ class Forkable:
     _forked: bool  # this is a child's copy of its parent's loop
     _interrupted: bool
     _interrupts: Interrupts
-    _wakeup_reader: socket
-    _wakeup_writer: socket
 
-    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
-        """See EventLoop."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # these, too
 
-    def run_once(self, timeout: float | None = None) -> None:
-        """See EventLoop."""
-        raise NotImplementedError
+        def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+            """See EventLoop."""
+
+        def run_once(self, timeout: float | None = None) -> None:
+            """See EventLoop."""
+
+    # -- runs ------------------------------------------------------------------------------
+
+    @calls_user_code
+    def _run(self, work: Callable[..., object], *args: Any) -> None:
+        """Call *work*, which runs turns: the one way into them."""
+        if self.running:
+            raise RuntimeError("the event loop is running already")
+        if self._closed:
+            self._refuse()
+        self.thread_id = threading.get_ident()
+        try:
+            self.running = True
+            self._interrupts.begin()
+            work(*args)
+        finally:
+            self.running = False
+            self._interrupts.end()
+        if self._interrupted:
+            self._raise_interrupt()  # one that came after the last turn had looked
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            self.check_process()
+            raise KeyboardInterrupt
+
+    def _check_idle(self) -> None:
+        if self.running:
+            raise RuntimeError("the event loop is running")
+
+    def _check_thread(self) -> None:
+        if self.debug:
+            self.check_process()
+            if self.running:
+                self._check_owner()
+
+    def _check_owner(self) -> None:
+        if threading.get_ident() != self.thread_id:
+            raise RuntimeError(
+                "called from a thread that does not run the event loop; use call_soon_threadsafe()"
+            )
+
+    # -- signals -------------------------------------------------------------------------
+
+    def signal(self, signum: int, callback: Callable[..., object] | None, *args: Any) -> None:
+        """Call ``callback(*args)`` on the loop when the process gets a signal.
+
+        Parameters:
+            signum: the signal's number.
+            callback: what to call; None restores the handler that was there before.
+
+        Main thread only (ValueError otherwise: Python handles signals there).
+        """
+        self.check_process()
+        self._interrupts.watch(signum, None if callback is None else partial(callback, *args))
+
+    # -- close() ---------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End what lives on the loop, and release everything. Idempotent; not while it runs."""
+        self._check_idle()
+        if self._forked:
+            self._let_go()
+        elif not self._closed:
+            self._run(self._close)
+
+    def _close(self) -> None:
+        try:
+            with ExitStack() as ends:  # each of these, whatever another one raises
+                ends.callback(self._abort_lingering)
+                for resident in self.residents:
+                    ends.callback(resident.end)
+        finally:
+            self._closed = True
+            self.poller.remove(self.wakeup.reader)
+            self.wakeup.close()
+            self.poller.close()
+            self._calls.clear()
+            self._due.clear()
+            self._interrupts.forget_all()
+
+    def _abort_lingering(self) -> None:
+        for transport in list(self.lingering):
+            transport.abort()
+
+    # -- the end of the process --------------------------------------------------------------
 
     def unsent(self) -> bool:
         """Whether something has still to leave, or a close that was asked for is not through."""
-        return any(transport.unsent for transport in self.lingering)
+        return any(each.unsent for each in self.lingering) or any(
+            each.unsent() for each in self.residents
+        )
 
     def handed_over(self) -> bool:
         """Whether other threads have sent or closed something that the loop has not looked at."""
-        return False
+        return any(each.handed_over() for each in self.residents)
+
+    # -- a forked child ----------------------------------------------------------------------
 
     def check_process(self) -> None:
         """Raise WebSocketForkException in a child that was forked from the loop's process."""
@@ -108,8 +206,7 @@ class Forkable:
         self._interrupted = True
         self._interrupts.forget_all()
         self._interrupts.end()
-        self._wakeup_reader.close()
-        self._wakeup_writer.close()
+        self.wakeup.close()
         self.poller.close()  # closes a descriptor; what the kernel watches is as it was
         self.dirty.clear()
         self._due.clear()
@@ -117,12 +214,16 @@ class Forkable:
         # A turn that runs its calls has counted them.
         for place in range(len(self._calls)):
             self._calls[place] = (_nothing, ())
+        for resident in self.residents:
+            resident.forked()
 
     def _let_go(self) -> None:
         """Close the child's copies of the sockets. The connections stay, in the parent."""
         for transport in self.lingering:
             transport.let_go()
         self.lingering.clear()
+        for resident in self.residents:
+            resident.let_go()
 
 
 def _nothing() -> None:
@@ -130,15 +231,15 @@ def _nothing() -> None:
 
 
 # By id(): to list the values of a dict is one step, in which no other thread can come between.
-_loops: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
+_loops: WeakValueDictionary[int, Lifetime] = WeakValueDictionary()
 
 
-def take_note(loop: Forkable) -> None:
+def take_note(loop: Lifetime) -> None:
     """There is a new event loop in this process."""
     _loops[id(loop)] = loop
 
 
-def _living() -> list[Forkable]:
+def _living() -> list[Lifetime]:
     return [loop for reference in _loops.valuerefs() if (loop := reference()) is not None]
 
 
@@ -158,7 +259,7 @@ def _at_exit() -> None:
         pass  # whoever does not want to wait; or one of the last handlers
 
 
-def _wait_for(loop: Forkable, until: float) -> None:
+def _wait_for(loop: Lifetime, until: float) -> None:
     """Wait for a loop that another thread runs."""
     done = threading.Event()
 
@@ -174,7 +275,7 @@ def _wait_for(loop: Forkable, until: float) -> None:
         done.wait(PAUSE)
 
 
-def _run(loop: Forkable, until: float) -> None:
+def _run(loop: Lifetime, until: float) -> None:
     """Run a loop that nobody runs, if something has still to leave."""
     wanted = loop.handed_over() or loop.unsent()
     while wanted and monotonic() < until:

@@ -235,7 +235,8 @@ class SelectorPoller(Poller):
     def fileno(self) -> int:
         fileno = getattr(self._selector, "fileno", None)
         if fileno is None:
-            raise ValueError(f"{type(self._selector).__name__} has no file descriptor")
+            name = type(self._selector).__name__
+            raise ValueError(f"{name} has no file descriptor that a host could watch")
         return int(fileno())
 
     def close(self) -> None:

@@ -1,26 +1,26 @@
 """permessage-deflate: compression of messages (RFC 7692).
 
 What it is: the negotiation of the extension in both roles (:class:`Deflate` says what one side
-wants, :class:`Agreement` what both have settled), and :class:`Compression`, which compresses and
+wants, :class:`Agreement` what both have agreed), and :class:`Compression`, which compresses and
 inflates the messages of one connection.
 
 What it must not know: frames, sessions, what a message means.
 
 How it works. "Context takeover" (section 7.1.1) means that a message may refer back to the text
 of earlier ones, within a window of 2^bits bytes. It makes small messages far smaller and costs
-memory for each connection, so here nothing is made before the first message that needs it:
+memory for each connection, so nothing is allocated before the first message that needs it:
 
 * With takeover, the first compressed message makes the compressor, or the decompressor, which
   the connection then keeps.
 * Without takeover, messages are compressed on scratch compressors, which all connections of the
   process share: a full flush after each message makes the compressor forget what it has seen. A
-  decompressor is made for each message and dropped after it. (Shared ones would let a peer refer
-  back to what others have received.)
+  decompressor is made for each message and dropped after it. (Shared decompressors would let a peer
+  refer back to what others have received.)
 
-Window bits: a sender may always use less than was agreed, so ours uses 12 unless told otherwise:
-that is 32 KiB for each connection that sends, where 15 bits would take 256 KiB. A compressor of
-zlib cannot be made with 8 bits, but with 9 it never refers back by more than 250 bytes (its
-window less the longest match), which a peer with a window of 256 can follow.
+Window bits: a sender may always use less than was agreed, so our compressor uses 12 unless told
+otherwise: that takes 32 KiB for each connection that sends, where 15 bits would take 256 KiB. zlib
+cannot make a compressor with 8 bits, but one with 9 bits never refers back by more than 250 bytes
+(its window less the longest match), which a peer with a window of 256 can follow.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ NAME: Final = "permessage-deflate"
 OWN_WINDOW_BITS: Final = 12
 MAX_WINDOW_BITS: Final = 15
 
-#: What ends a flushed block, and is left out at the end of a message (section 7.2.1).
+#: The end of a flushed block, which is left out at the end of a message (section 7.2.1).
 _TAIL: Final = b"\x00\x00\xff\xff"
 
-#: The end of a message when zlib has put out nothing since the last flush: the first byte of an
-#: empty block, whose other four are left out (section 7.2.3.6).
+#: The end of a message for which zlib has put out nothing since the last flush: the first byte of
+#: an empty block, whose other four are left out (section 7.2.3.6).
 _EMPTY: Final = b"\x00"
 
-#: A character in a quoted value that is preceded by a backslash (RFC 9110 section 5.6.4).
+#: A backslash in a quoted value, and the character that it escapes (RFC 9110 section 5.6.4).
 _ESCAPE: Final = re.compile(r"\\(.)")
 
-#: More than can come out of the bits that zlib holds: 32 symbols, of 258 bytes at most.
+#: More bytes than the bits that zlib holds can yield: 32 symbols of at most 258 bytes.
 _LAST_SYMBOLS: Final = 16384
 
-#: Final blocks (section 7.2.3.4) in a message. Behind each, a decompressor begins anew, which
-#: costs far more than the two bytes of an empty one.
+#: The greatest number of final blocks (section 7.2.3.4) in a message. After each, a new
+#: decompressor begins, which costs far more than the two bytes of an empty block.
 _MAX_FINAL_BLOCKS: Final = 64
 
 
@@ -72,27 +72,30 @@ def _check_bits(name: str, value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Deflate:
-    """What one side wants of permessage-deflate; the option ``compression``.
+    """What one side wants from permessage-deflate; the option ``compression``.
 
-    The default asks for nothing: a client offers what browsers offer, and what every server
-    has therefore seen; a server agrees to what is asked of it.
+    The default demands nothing: a client offers what browsers offer, which every server has
+    therefore seen; a server agrees to what a client asks for.
 
-    Parameters:
-        server_no_context_takeover: the server's messages do not refer to earlier ones. A client
-            that sets it needs no memory between messages to receive.
-        client_no_context_takeover: the client's messages do not.
-        server_max_window_bits: the server's window has at most this many bits, 8 to 15; None:
-            no demand.
-        client_max_window_bits: the client's window has at most this many bits, 8 to 15. True:
-            a client lets the server limit them. None: a client offers no such thing; for a
-            server, True and None both mean no demand. A client that offers no such thing
-            cannot be limited (section 7.1.2.2): it may use 15.
+    Args:
+        server_no_context_takeover: whether the server's messages do not refer to earlier ones
+            (default False). A client that sets it needs no memory between received messages.
+        client_no_context_takeover: the same for the client's messages (default False).
+        server_max_window_bits: the server's window has at most this many bits, 8 to 15; None
+            (default): no demand.
+        client_max_window_bits: the client's window has at most this many bits, 8 to 15. True
+            (default): a client lets the server limit them. None: a client does not offer that; for
+            a server, True and None both mean no demand. A client that does not offer it cannot be
+            limited (section 7.1.2.2): it may use 15.
         level: zlib's compression level, 0 to 9 (-1: zlib's default, 6). The default, 5, takes two
             thirds of the time of 6 and 2 % more bytes.
-        mem_level: memory of our compressor, 1 to 9: 2^(mem_level + 9) bytes beside its window.
-        threshold: messages of fewer bytes are not compressed, unless ``send`` demands it.
+        mem_level: memory of our compressor, 1 to 9 (default 5): 2^(mem_level + 9) bytes in addition
+            to its window.
+        threshold: messages of fewer bytes (default 128) are not compressed, unless ``send`` demands
+            it.
 
-    Raises ValueError for another value.
+    Raises:
+        ValueError: a value is invalid; the message names it.
     """
 
     server_no_context_takeover: bool = False
@@ -117,9 +120,11 @@ class Deflate:
 
     @classmethod
     def of(cls, value: object) -> Deflate | None:
-        """Return what the option ``compression`` means: None, "deflate", or a Deflate.
+        """Return the meaning of the option ``compression``: None, "deflate", or a Deflate.
 
-        Raises ValueError for another str, TypeError for anything else.
+        Raises:
+            ValueError: *value* is another str.
+            TypeError: *value* is anything else.
         """
         if value is None or isinstance(value, Deflate):
             return value
@@ -141,11 +146,11 @@ class Deflate:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What both sides have settled, from our side.
+    """What both sides have agreed, as seen from our side.
 
     Attributes:
         config: what we wanted.
-        send_bits, receive_bits: of the windows.
+        send_bits, receive_bits: the bits of the windows.
         send_takeover, receive_takeover: whether messages may refer to earlier ones.
     """
 
@@ -157,13 +162,15 @@ class Agreement:
 
     @property
     def compressor(self) -> tuple[int, int, int]:
-        """What our compressor is made with: level, window bits, memory level."""
+        """The parameters of our compressor: level, window bits, memory level."""
         return self.config.level, self.send_bits, self.config.mem_level
 
     def wants(self, payload: bytes, compress: bool | None) -> bool:
-        """Whether a message is to be compressed; *compress* as for ``WebSocketProtocol.send``.
+        """Return whether to compress a message; an empty one never is, since it could only grow.
 
-        An empty one never is: it could only grow.
+        Args:
+            payload: the message.
+            compress: as for ``WebSocketProtocol.send``.
         """
         if compress is None:
             compress = len(payload) >= self.config.threshold
@@ -194,9 +201,10 @@ def _element(
 
 
 def _parse(element: str) -> dict[str, int | bool] | None:
-    """Return the parameters of an element of Sec-WebSocket-Extensions; None: of another name.
+    """Return the parameters in an element of Sec-WebSocket-Extensions; None: another extension.
 
-    Raises ValueError for what section 7.1 says "MUST" be declined.
+    Raises:
+        ValueError: section 7.1 says that such an element "MUST" be declined.
     """
     name, *parts = (part.strip() for part in element.split(";"))
     if name.lower() != NAME:
@@ -225,7 +233,7 @@ def _parse(element: str) -> dict[str, int | bool] | None:
 
 
 def _smaller(*bits: int | bool | None) -> int:
-    """Return the least of those that are numbers, at most 15."""
+    """Return the smallest of the numbers, at most 15."""
     return min([MAX_WINDOW_BITS, *(n for n in bits if n is not None and n is not True)])
 
 
@@ -236,14 +244,15 @@ def _own_bits(wanted: int | bool | None) -> int:
 def accept_offers(
     config: Deflate, offers: Sequence[str]
 ) -> tuple[str, Agreement] | tuple[None, None]:
-    """Choose among a client's offers: the first that can be accepted (RFC 7692 section 5).
+    """Choose the first of a client's offers that can be accepted (RFC 7692 section 5).
 
-    Parameters:
+    Args:
         config: what the server wants.
         offers: elements of Sec-WebSocket-Extensions.
 
-    Returns the value of the answer's Sec-WebSocket-Extensions and what is agreed; or None for
-    both: the connection goes without compression.
+    Returns:
+        The value of the answer's Sec-WebSocket-Extensions, and the agreement; None for both if the
+        connection is not compressed.
     """
     for offer in offers:
         try:
@@ -265,7 +274,7 @@ def accept_offers(
         answer = _element(
             server_forgets,
             client_forgets,
-            # 7.1.2.1: what was asked for is accepted by saying so, 15 bits as well
+            # 7.1.2.1: the answer accepts a demand by repeating it, even for 15 bits
             server_bits
             if server_bits < MAX_WINDOW_BITS or "server_max_window_bits" in asked
             else None,
@@ -279,13 +288,17 @@ def accept_offers(
 def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None:
     """Check a server's answer to :meth:`Deflate.offer` (RFC 7692 section 7.1).
 
-    Parameters:
+    A demand that the answer does not mention is no error: it is as if nothing had been demanded.
+
+    Args:
         config: what was offered.
         extensions: elements of the answer's Sec-WebSocket-Extensions.
 
-    Returns what is agreed, or None: the server has declined. Raises WebSocketHandshakeException
-    for an answer that does not correspond to the offer. A demand that the answer passes over in
-    silence is not held against the server: it is then as if nothing had been demanded.
+    Returns:
+        The agreement, or None if the server has declined.
+
+    Raises:
+        WebSocketHandshakeException: the answer does not correspond to the offer.
     """
     agreement = None
     for element in extensions:
@@ -303,7 +316,7 @@ def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None
                 raise ValueError("client_max_window_bits was not offered")
             limit = config.server_max_window_bits
             if "server_max_window_bits" in answer and limit is not None and server_bits > limit:
-                raise ValueError(f"server_max_window_bits={server_bits}, offered was {limit}")
+                raise ValueError(f"server_max_window_bits={server_bits} exceeds {limit}")
         except ValueError as exc:
             raise WebSocketHandshakeException(
                 f"Invalid WebSocket Header: Sec-WebSocket-Extensions has {quoted(element)}: {exc}"
@@ -329,13 +342,13 @@ def _compressor(level: int, bits: int, mem_level: int) -> Any:
 
 
 def compress_alone(agreement: Agreement, data: bytes) -> bytes:
-    """Compress a message that refers to no other, and that any peer can inflate.
+    """Return a message compressed without reference to others, so that any peer can inflate it.
 
     Afterwards, a compressor that keeps its context is out of step with the peer's window: see
-    :meth:`Compression.forget`.
+    :meth:`Compression.forget`. May be called on any thread.
     """
     key = agreement.compressor
-    # A list, for its atomic pop and append: other threads take another one, or make one.
+    # A list has an atomic pop and append: other threads take another compressor, or make one.
     free = _scratch.setdefault(key, [])
     try:
         compressor = free.pop()
@@ -349,10 +362,11 @@ def compress_alone(agreement: Agreement, data: bytes) -> bytes:
 class Compression:
     """Compresses and inflates the messages of one connection.
 
-    Parameters:
-        agreement: of the opening handshake.
+    Args:
+        agreement: the result of the opening handshake.
 
     Attributes:
+        agreement: the same.
         unconsumed: see :meth:`inflate`.
     """
 
@@ -362,7 +376,7 @@ class Compression:
         self.agreement = agreement
         self._compressor: Any = None
         self._decompressor: Any = None
-        self._final_blocks = 0  # in the message that is coming
+        self._final_blocks = 0  # in the message that is being received
         self.unconsumed = 0
 
     def compress(self, data: bytes) -> bytes:
@@ -374,7 +388,7 @@ class Compression:
     def compress_fragment(self, data: bytes, last: bool) -> bytes:
         """Compress the next fragment of a message.
 
-        Parameters:
+        Args:
             data: the fragment.
             last: whether the message ends with it.
         """
@@ -389,7 +403,7 @@ class Compression:
         return compressed[:-4] or _EMPTY
 
     def forget(self) -> None:
-        """The peer has got a message that was compressed elsewhere: begin anew."""
+        """Begin a new context: the peer has received a message that was compressed elsewhere."""
         self._compressor = None
 
     def inflate(
@@ -397,17 +411,21 @@ class Compression:
     ) -> bytes:
         """Inflate a piece of a message (section 7.2.2).
 
-        Parameters:
+        Args:
             data: the next bytes of the message's payload.
             last: whether they are its last ones.
-            room: bytes that may still come out of the message.
-            limit: bytes that may come out of a message, for the text of the error.
-            most: about as many bytes come out of this call. If there would be more, ``unconsumed``
-                says how many bytes at the end of *data* are to be given again.
+            room: the bytes to which the message may still inflate.
+            limit: the bytes to which a message may inflate, for the text of the error.
+            most: about how many bytes this call returns. If there are more, ``unconsumed`` says how
+                many bytes at the end of *data* must be given again.
 
-        Raises WebSocketMessageTooBigException when more than there is room for would come out,
-        and then has inflated no more than that; WebSocketPayloadException for what cannot be
-        inflated.
+        Returns:
+            The inflated bytes.
+
+        Raises:
+            WebSocketMessageTooBigException: the message would inflate to more than there is room
+                for; no more than that was inflated.
+            WebSocketPayloadException: the message cannot be inflated.
         """
         try:
             inflated = self._inflate(data, min(room + 1, most))
@@ -428,8 +446,8 @@ class Compression:
         inflated: bytes = decompressor.decompress(data, most)
         rest = decompressor.unconsumed_tail
         while decompressor.eof:
-            # A block was marked as final: zlib stops there, section 7.2.3.4 goes on. What follows
-            # cannot refer back beyond it here; no compressor that can end a stream does.
+            # A block was marked as final: zlib stops there, section 7.2.3.4 goes on. Here, later
+            # blocks cannot refer back beyond it; no compressor that can end a stream does that.
             self._final_blocks += 1
             if self._final_blocks > _MAX_FINAL_BLOCKS:
                 raise WebSocketPayloadException(
@@ -441,7 +459,7 @@ class Compression:
                 inflated += decompressor.decompress(rest, most - len(inflated))
                 rest = decompressor.unconsumed_tail
         if not rest and len(inflated) >= most:
-            # All was looked at, but the last symbols may not have come out.
+            # All input was read, but zlib may still hold the last symbols.
             inflated += decompressor.decompress(b"", _LAST_SYMBOLS)
         self.unconsumed = len(rest)
         return inflated
@@ -455,5 +473,5 @@ class Compression:
             self._decompressor = None
 
     def _new_decompressor(self) -> Any:
-        # At least 9: some peers that agree to 8 have compressors with 9.
+        # At least 9: some peers agree to 8 and compress with 9.
         return zlib.decompressobj(-max(self.agreement.receive_bits, 9))

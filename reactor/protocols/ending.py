@@ -1,6 +1,6 @@
-"""Ending: how a connection, or an attempt, came to its end, and what comes next.
+"""Ending: how a connection, or an attempt to connect, ended, and what follows.
 
-What it is: what ``WebSocketProtocol.ending`` returns.
+What it is: the class of ``WebSocketProtocol.ending``.
 
 What it must not know: connections.
 """
@@ -19,25 +19,25 @@ from ..exceptions import (
 
 __all__ = ["Ending", "Initiator", "find_initiator"]
 
-#: Who ended a connection: see :class:`Ending`.
+#: The side that ended a connection: see :class:`Ending`.
 Initiator = Literal["us", "peer", "network"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a connection, or an attempt to connect, came to its end. Immutable.
+    """How a connection, or an attempt to connect, ended. Immutable.
 
     Attributes:
         code: the close code, as ``on_close`` gets it (int).
         reason: the reason, as ``on_close`` gets it (str).
-        error: what ``on_error`` was given, or None.
-        initiator: who ended it. "us": close(), abort(), reconnect(), ``idle_timeout``, a limit, or
-            our complaint about a peer that broke the rules. "peer": its close frame came first, or
-            it refused the opening handshake. "network": everything else, such as a lost
-            connection, a ping without an answer, a name that cannot be resolved.
+        error: the exception that ``on_error`` got, or None.
+        initiator: the side that ended it. "us": close(), abort(), reconnect(), ``idle_timeout``, a
+            limit, or our complaint about a peer that violated the protocol. "peer": the peer sent
+            its close frame first, or refused the opening handshake. "network": everything else,
+            such as a lost connection, a ping without an answer, a name that cannot be resolved.
         final: whether no further attempt follows (bool).
-        attempt: the number of the attempt that follows, 1 for the first one after a stable
-            connection; if *final*, how many attempts in a row there were after the first (int).
+        attempt: the number of the next attempt, 1 for the first one after a stable connection; if
+            *final*, how many attempts in a row followed the first (int).
         delay: seconds from the end to the next attempt (float); None if *final*.
     """
 

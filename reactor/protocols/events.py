@@ -1,8 +1,8 @@
-"""Events: what a session tells of, and the words for its role and state.
+"""Events: what a session reports, and the words for its role and state.
 
 What it is: the vocabulary that the session, the dispatcher and the connection share.
 
-What it must not know: who makes events, or who gets them.
+What it must not know: what makes events, or what receives them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["OPEN", "Close", "Data", "Event", "Failure", "Ping", "Pong", "Role", 
 
 
 class Role(IntEnum):
-    """Which end of the connection this is (RFC 6455 section 5.1: who masks)."""
+    """Which end of the connection this is (RFC 6455 section 5.1: the client masks)."""
 
     CLIENT = 0
     SERVER = 1
@@ -37,34 +37,34 @@ class State(IntEnum):
         return format(int(self) if spec[-1:] in "bcdnoxXeEfFgG%" and spec else self.name, spec)
 
 
-#: What is asked for with every message: from an enum, the look-up takes ten times as long.
+#: Looked up with every message: the look-up in an enum takes ten times as long.
 OPEN: Final = State.OPEN
 
 
 class Ping(NamedTuple):
-    """A ping came; its pong is in the output already."""
+    """A ping was received; its pong is in the output already."""
 
     payload: bytes
 
 
 class Pong(NamedTuple):
-    """A pong came."""
+    """A pong was received."""
 
     payload: bytes
 
 
 class Close(NamedTuple):
-    """A close frame came, or was sent. Code 1005: it had none (RFC 6455 section 7.1.5)."""
+    """A close frame was received, or sent. Code 1005: it had no code (RFC 6455 section 7.1.5)."""
 
     code: int
     reason: str
 
 
 class Data(NamedTuple):
-    """What is not a whole, decoded message; only on request (see WebSocketSession).
+    """A part of a message, or a text that was not decoded; only on request (see WebSocketSession).
 
-    A fragment: *opcode* is that of its frame, *payload* is str in a text message, and *fin* says
-    whether it is the last. Or a whole text message that was not decoded: bytes, OP_TEXT, True.
+    For a fragment, *opcode* is its frame's, *payload* is str in a text message, and *fin* says
+    whether it is the last. A whole text message that was not decoded is OP_TEXT, bytes, True.
     """
 
     opcode: int
@@ -73,7 +73,7 @@ class Data(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The peer broke the protocol, or a limit; *error* says how and has the close code."""
+    """The peer violated the protocol, or a limit; *error* says how and has the close code."""
 
     error: WebSocketPeerException
 

@@ -1,20 +1,20 @@
 """Frames: the wire format of RFC 6455 section 5.
 
-What it is: pure functions from bytes to bytes. Masking, serializing, and parsing of frame
-headers; and :func:`parse_messages` for the case that makes up nearly all traffic: whole data
-messages, unfragmented, complete in the buffer; and :func:`parse_pings` for pings and pongs.
+What it is: pure functions from bytes to bytes. They mask, serialize, and parse frame headers;
+:func:`parse_messages` takes what makes up nearly all traffic: whole data messages, unfragmented,
+complete in the buffer; and :func:`parse_pings` takes pings and pongs.
 
 What it must not know: connections, state, what a sequence of frames means.
 
 How it works. Both take what they can and stop, without judging, at the first byte of anything
 else: a fragment, a close frame, a frame that is incomplete, too big or malformed. The caller then
-looks at that one frame with :func:`parse_header`, and judges. So the hot loops have no error
-paths, and every error has one place.
+looks at that one frame with :func:`parse_header`, and judges it. So the hot loops have no error
+paths, and every error is raised in one place.
 
-The functions take and return plain values, keep no state between calls (but for the pool of
-masking keys) and use no closures. So a compiled module, frames.pyx, can replace those that
-frames pass: it does where it was built, unless the environment variable REACTOR_PURE_PYTHON is
-set to anything but "" or "0". ``compiled`` tells.
+The functions take and return plain values, keep no state between calls (except for the pool of
+masking keys) and use no closures. So a compiled module, frames.pyx, can replace the functions that
+every frame passes: it does if it was built, unless the environment variable REACTOR_PURE_PYTHON is
+set to anything but "" or "0". ``compiled`` says whether it does.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _pack_medium = Struct("!BBH").pack
 _pack_long = Struct("!BBQ").pack
 _from_bytes = int.from_bytes
 
-#: For payloads of at least this size, four strided table look-ups beat one big-integer XOR.
+#: For payloads of at least this size (bytes), four strided table look-ups beat one big-integer XOR.
 _TRANSLATE_FROM: Final = 16384
 _xor_tables: list[bytes] = []
 
@@ -76,7 +76,7 @@ _masks: list[bytes] = []
 
 
 class FrameHeader(NamedTuple):
-    """What stands before a payload (RFC 6455 section 5.2)."""
+    """What precedes a payload (RFC 6455 section 5.2)."""
 
     fin: bool
     rsv: int  # the three reserved bits: RSV1 = 4, RSV2 = 2, RSV3 = 1
@@ -91,13 +91,16 @@ class FrameHeader(NamedTuple):
 def new_mask() -> bytes:
     """Return a fresh masking key of four unpredictable bytes (RFC 6455 section 5.3).
 
-    Keys come from the operating system's generator, hundreds at a draw: a system call per
-    frame would cost more than the masking. Raises ValueError when it gives less than one.
+    Keys come from the operating system's generator, hundreds in one draw: a system call per
+    frame would cost more than the masking.
+
+    Raises:
+        ValueError: ``os.urandom`` returned less than one key.
     """
     try:
         return _masks.pop()
     except IndexError:
-        pool = os.urandom(4 * _MASKS_PER_DRAW)  # which may be somebody's replacement
+        pool = os.urandom(4 * _MASKS_PER_DRAW)  # may have been replaced by a user's function
         if not isinstance(pool, bytes) or len(pool) < 4:
             raise ValueError(
                 f"os.urandom must return at least four bytes, not {pool!r:.60}"
@@ -112,13 +115,14 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_mask(key: str | bytes) -> bytes:
-    """Return a masking key that a user's function gave, as bytes.
+    """Return the masking key from a user's function as bytes.
 
-    Parameters:
+    Args:
         key: four bytes, or four characters up to U+00FF.
 
-    Raises ValueError for a key of another length, or with other characters, TypeError for what
-    is no key.
+    Raises:
+        ValueError: the key has another length, or other characters.
+        TypeError: it is neither str nor bytes.
     """
     if not isinstance(key, (str, bytes, bytearray)):
         raise TypeError(f"a masking key is four bytes, not {key!r}")
@@ -143,7 +147,7 @@ def apply_mask(data: bytes, mask: bytes) -> bytes:
 
 def _apply_mask_by_tables(data: bytes, mask: bytes) -> bytes:
     if not _xor_tables:
-        # At one stroke: other threads must see all of them, or none.
+        # In one step: other threads must see all of them, or none.
         _xor_tables[:] = [bytes(i ^ key for i in range(256)) for key in range(256)]
     masked = bytearray(data)
     for i in range(4):
@@ -157,12 +161,12 @@ def serialize(
 ) -> bytes:
     """Return the frame with this payload (RFC 6455 section 5.2).
 
-    Parameters:
+    Args:
         opcode: 0 to 15.
-        payload: the application data, unmasked; a str goes out as UTF-8.
+        payload: the application data, unmasked; a str is sent as UTF-8.
         mask: the masking key; None for an unmasked frame, which only servers send (5.1).
-        fin: whether this is the final fragment of a message.
-        rsv: the three reserved bits as a number (RSV1 = 4).
+        fin: whether this is the final fragment of a message (default True).
+        rsv: the three reserved bits as a number (RSV1 = 4; default 0).
     """
     if isinstance(payload, str):
         payload = payload.encode()
@@ -186,15 +190,16 @@ def parse_messages(
 ) -> int:
     """Take whole, unfragmented messages off the buffer.
 
-    Parameters:
+    Args:
         data: the buffer.
         pos: where to begin in it.
         messages: the messages are appended here: str for text, bytes for binary.
         masked: whether frames must be masked, that is: whether we are a server (5.1).
-        limit: the greatest length (bytes) of a message.
+        limit: the greatest length of a message, in bytes.
         most: the greatest number of messages.
 
-    Returns the position of the first frame that was not taken, or the end of the data.
+    Returns:
+        The position of the first frame that was not taken, or the end of the data.
     """
     end = len(data)
     while most > 0 and end - pos >= 2:
@@ -251,10 +256,17 @@ def parse_messages(
 
 # Twin: parse_pings() in compiled/frames.pyx.
 def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: int) -> int:
-    """Take whole pings and pongs off the buffer. Else as :func:`parse_messages`.
+    """Take whole pings and pongs off the buffer.
 
-    Parameters:
-        events: a Ping or Pong is appended for each.
+    Args:
+        data: the buffer.
+        pos: where to begin in it.
+        events: a Ping or Pong is appended here for each.
+        masked: whether frames must be masked, as for :func:`parse_messages`.
+        most: the greatest number of frames.
+
+    Returns:
+        The position of the first frame that was not taken, or the end of the data.
     """
     end = len(data)
     while most > 0 and end - pos >= 2:
@@ -280,9 +292,9 @@ def parse_pings(data: bytes, pos: int, events: list[Any], masked: bool, most: in
 
 # Twin: parse_header() in compiled/frames.pyx.
 def parse_header(data: bytes, pos: int) -> FrameHeader | None:
-    """Parse the frame header at *pos*; None when it is not complete yet.
+    """Parse the frame header at *pos*; return None while it is incomplete.
 
-    Nothing is checked: the header says what the peer has said.
+    Nothing is checked: the header has what the peer has sent.
     """
     end = len(data)
     if end - pos < 2:

@@ -1,18 +1,18 @@
-"""Messages: the pieces of data frames put together (RFC 6455 sections 5.4, 5.6 and 8.1).
+"""Messages: putting the pieces of data frames together (RFC 6455 sections 5.4, 5.6 and 8.1).
 
 What it is: the assembler of one direction of one connection. It is needed only for messages
-that come in fragments, or whose frame comes in several reads; for compressed ones; or for text
-that is not to be decoded.
+that arrive in fragments, or whose frame arrives in several reads; for compressed messages; and for
+text that is not decoded.
 
-What it must not know: how frames look on the wire, or what is done with a message.
+What it must not know: what frames look like on the wire, or what is done with a message.
 
-How it works. ``begin_frame`` announces a frame by its header and is where all rules about
-sequences and sizes are checked, before any payload is stored. ``add`` takes the payload in
-pieces as they come. ``finish`` answers the message once its last piece is there. Text
-is decoded piece by piece, so a wrong byte is found as soon as it is there (RFC 6455 section
-8.1 with 7.1.7), and a character may be split anywhere. A compressed message is inflated piece by
-piece, and the limit holds for what comes out of it: no more than that is ever in memory. It costs
-its sender next to nothing, so what is counted of it is what it takes here.
+How it works. ``begin_frame`` announces a frame by its header. It checks all rules about sequences
+and sizes, before any payload is stored. ``add`` takes the payload in pieces, as they arrive.
+``finish`` returns the message after its last piece. Text is decoded piece by piece, so a wrong byte
+is found as soon as it arrives (RFC 6455 section 8.1 with 7.1.7), and a character may be split
+anywhere. A compressed message is inflated piece by piece, and the limit applies to the inflated
+bytes: no more than that is ever in memory. A compressed message costs its sender next to nothing,
+so what counts is the memory that it takes here.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from .frames import OP_CONT, OP_TEXT
 
 __all__ = ["MessageAssembler", "MessageLimits", "decode_text"]
 
-#: The greatest limit that there can be.
+#: The greatest possible limit.
 MOST = sys.maxsize // 2
 
-#: Bytes of memory that a compressed text may take in any case: as much as 16 MiB of UTF-8 can.
+#: Bytes of memory that a compressed text may always take: as much as 16 MiB of UTF-8 can.
 LARGE_TEXT: Final = 64 * 1024 * 1024
 
-# Of UTF-8: the first bytes of characters that make a str take 4 and 2 bytes for each of them, and
-# the bytes that begin none.
+# In UTF-8: the first bytes of characters that make a str take 4 or 2 bytes for each character, and
+# the bytes that do not begin a character.
 _FOUR_BYTES = re.compile(rb"[\xf0-\xf4]")
 _TWO_BYTES = re.compile(rb"[\xc4-\xef]")
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
-#: What a str with characters beyond ASCII takes beside them.
+#: Bytes of memory that a str with characters beyond ASCII takes in addition to them.
 _STR_OVERHEAD: Final = sys.getsizeof(chr(0x80) * 1000) - 1001
 
-#: Pieces that are kept singly before they are joined.
+#: How many pieces are kept before they are joined.
 MAX_PIECES = 1024
 
-# glibc's malloc() gives large blocks back to the system as soon as they are freed, until one of
-# that size has been freed once. A message of 1 MiB would have its pages made by the kernel, zeroed,
-# and thrown away several times: two thirds of its cost. This block is never touched. What it costs:
+# glibc's malloc() gives large blocks back to the system as soon as they are freed, until a block of
+# that size has been freed once. For a message of 1 MiB, the kernel would make, zero and throw away
+# the pages several times: two thirds of the message's cost. This block is never touched. Its price:
 # up to twice its size may stay with the process after large messages.
 bytes(4 * 1024 * 1024)
 
@@ -64,10 +64,13 @@ class MessageLimits:
 
     Attributes:
         max_message_size: bytes of a message, however fragmented, once inflated. Default 16 MiB.
-            A compressed text of more than 64 MiB counts what it takes in memory, where a str has
-            1, 2 or 4 bytes for each of its characters: a kilobyte can be the cause of 4 MB.
+            A compressed text of more than 64 MiB counts by its size in memory, where a str has 1, 2
+            or 4 bytes for each of its characters: a kilobyte can become 4 MB.
         max_fragments: frames of a message. Default 65,536 (a one-byte fragment costs us far
             more than the peer).
+
+    Raises:
+        ValueError: a limit is not an int, or is out of range; the message names it.
     """
 
     max_message_size: int = 16 * 1024 * 1024
@@ -81,7 +84,11 @@ class MessageLimits:
 
 
 def decode_text(data: bytes) -> str:
-    """Decode a whole text payload; WebSocketPayloadException when it is not UTF-8."""
+    """Decode a whole text payload.
+
+    Raises:
+        WebSocketPayloadException: it is not UTF-8.
+    """
     try:
         return data.decode()
     except UnicodeDecodeError as exc:
@@ -92,13 +99,13 @@ def bytes_per_character(text: str) -> int:
     """Return how many bytes of memory each character of a str takes: 1, 2 or 4."""
     if text.isascii():
         return 1
-    if len(text) == 1:  # Python keeps one of each, with its UTF-8 beside it
+    if len(text) == 1:  # Python caches these, together with their UTF-8
         return 1 if text < "\u0100" else 2 if text < "\U00010000" else 4
     return (sys.getsizeof(text) - _STR_OVERHEAD) // (len(text) + 1)
 
 
 def decoded_size(data: bytes) -> int:
-    """Return how many bytes of memory the str takes whose UTF-8 this is."""
+    """Return how many bytes of memory this UTF-8 takes once it is decoded to a str."""
     if data.isascii():
         return len(data)
     width = 4 if _FOUR_BYTES.search(data) else 2 if _TWO_BYTES.search(data) else 1
@@ -106,11 +113,14 @@ def decoded_size(data: bytes) -> int:
 
 
 def check_decoded_size(data: bytes, limit: int) -> None:
-    """Raise WebSocketMessageTooBigException for a text that takes too much memory as a str.
+    """Check that a text does not take too much memory as a str.
 
-    Parameters:
+    Args:
         data: the text in UTF-8, of at most *limit* bytes.
-        limit: max_message_size. LARGE_TEXT is allowed in any case.
+        limit: max_message_size. LARGE_TEXT is always allowed.
+
+    Raises:
+        WebSocketMessageTooBigException: it takes too much.
     """
     most = max(limit, LARGE_TEXT)
     if 4 * len(data) > most and (size := decoded_size(data)) > most:
@@ -126,15 +136,15 @@ def _not_utf8(exc: UnicodeDecodeError) -> WebSocketPayloadException:
 
 
 class MessageAssembler:
-    """Puts one message after the other together.
+    """Assembles one message after the other.
 
-    Parameters:
-        limits: what a message may be.
-        decode_text: False: texts stay bytes, whatever they are.
+    Args:
+        limits: how large a message may be.
+        decode_text: True (default): texts become str. False: texts stay bytes, valid or not.
 
     Attributes:
         held: how much of the message is kept here: characters or bytes.
-        memory: bytes of memory that a compressed message takes, as far as it has come.
+        memory: bytes of memory that a compressed message takes so far.
         size: bytes of the message so far: announced by headers, or inflated.
     """
 
@@ -161,13 +171,13 @@ class MessageAssembler:
         self._opcode: int | None = None
         self._pieces: list[Any] = []  # all str, or all bytes
         self._blocks: list[Any] = []  # earlier pieces, joined by the thousand
-        #: Inflates the message in progress; None: it is not compressed.
+        #: What inflates the message in progress; None: it is not compressed.
         self._compression: Compression | None = None
         self._fragments = 0  # frames begun for the message so far
         self.held = 0
         self.size = 0
         self.memory = 0
-        # Of a compressed message: what has come, in characters or bytes, and how wide they are.
+        # Of a compressed message: its characters or bytes so far, and the memory of each.
         self._characters = 0
         self._width = 1
         self._undecoded = b""  # at most three bytes: the beginning of a character
@@ -184,7 +194,7 @@ class MessageAssembler:
 
     @property
     def unconsumed(self) -> int:
-        """See :meth:`add`."""
+        """How many bytes of the last piece must be given to :meth:`add` again."""
         return 0 if self._compression is None else self._compression.unconsumed
 
     @property
@@ -195,13 +205,15 @@ class MessageAssembler:
     def begin_frame(self, opcode: int, length: int, compression: Compression | None = None) -> None:
         """Announce a data frame.
 
-        Parameters:
-            opcode: of the frame.
-            length: of its payload, in bytes.
-            compression: inflates the message, if this frame begins a compressed one.
+        Args:
+            opcode: the opcode of the frame.
+            length: the length of its payload, in bytes.
+            compression: what inflates the message, if this frame begins a compressed one.
 
-        Raises WebSocketProtocolException when it cannot follow the frames before it (RFC
-        6455 section 5.4), WebSocketMessageTooBigException when a limit is passed.
+        Raises:
+            WebSocketProtocolException: the frame cannot follow the frames before it (RFC 6455
+                section 5.4).
+            WebSocketMessageTooBigException: a limit is exceeded.
         """
         if opcode == OP_CONT:
             if self._opcode is None:
@@ -227,16 +239,19 @@ class MessageAssembler:
     def add(self, piece: bytes, last: bool, most: int = sys.maxsize) -> bytes:
         """Take a piece of the announced frame's payload, unmasked.
 
-        Parameters:
+        Args:
             piece: the next bytes.
             last: whether they are the last of the message.
-            most: of a compressed message, about as much comes out of this call; ``unconsumed``
-                says how many bytes at the end of *piece* are to be given again.
+            most: about how many bytes of a compressed message this call inflates; ``unconsumed``
+                says how many bytes at the end of *piece* must be given again.
 
-        Returns the piece, inflated if the message is compressed.
+        Returns:
+            The piece, inflated if the message is compressed.
 
-        Raises WebSocketPayloadException as soon as a text cannot be UTF-8 any more, or the message
-        cannot be inflated; WebSocketMessageTooBigException when it inflates beyond its limit.
+        Raises:
+            WebSocketPayloadException: the text is not UTF-8, found as soon as possible, or the
+                message cannot be inflated.
+            WebSocketMessageTooBigException: the message inflates beyond its limit.
         """
         if self._compression is not None:
             limit = self._limits.max_message_size
@@ -258,11 +273,11 @@ class MessageAssembler:
         return piece
 
     def _weigh(self, piece: str | bytes) -> None:
-        """Take note of what a piece of a compressed message takes in memory."""
+        """Count the memory that a piece of a compressed message takes."""
         if isinstance(piece, str):
             self._width = max(self._width, bytes_per_character(piece))
         self._characters += len(piece)
-        # One wide character makes all of them wide, once they are put together.
+        # One wide character makes all of them wide, once they are joined.
         self.memory = self._characters * self._width
         limit = self._limits.max_message_size
         if self.memory > max(limit, LARGE_TEXT):
@@ -280,7 +295,7 @@ class MessageAssembler:
             raise _not_utf8(exc) from None
         self._undecoded = piece[consumed:]
         if b"\xed\xa0" <= self._undecoded < b"\xee":
-            # A surrogate for certain, but the codec would wait for its third byte.
+            # Certainly a surrogate, but the codec would wait for its third byte.
             wrong = UnicodeDecodeError("utf-8", piece, consumed, len(piece), "surrogate")
             raise _not_utf8(wrong)
         return text
@@ -290,9 +305,9 @@ class MessageAssembler:
         return "" if self._opcode == OP_TEXT and self._decode_text else b""
 
     def take(self) -> str | bytes:
-        """Return what has come of the message, and keep it no longer.
+        """Return the part of the message that has arrived, and no longer keep it.
 
-        A character of which not all bytes have come stays for the next time.
+        An incomplete character stays for the next time.
         """
         taken: str | bytes = self._empty.join(self._blocks + self._pieces)
         self._pieces.clear()

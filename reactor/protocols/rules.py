@@ -1,6 +1,6 @@
-"""Rules: what RFC 6455 says about single frames, whatever came before them.
+"""Rules: what RFC 6455 says about single frames, independent of the frames before them.
 
-What it is: the checks of frames that are to be sent, and of those that came.
+What it is: the checks of frames that are about to be sent, and of frames that were received.
 
 What it must not know: state, sequences of frames, how a fault is answered.
 """
@@ -24,7 +24,7 @@ from .messages import decode_text
 
 __all__ = ["RSV1", "check_close", "check_frame", "check_frame_header", "parse_close"]
 
-#: How messages call the control frames.
+#: The names of the control frames in error messages.
 CONTROL: Final = {OP_CLOSE: "close", OP_PING: "ping", OP_PONG: "pong"}
 
 #: RFC 7692 section 6: set on the first frame of a compressed message.
@@ -34,11 +34,12 @@ RSV1: Final = 4
 def check_close(code: int, reason: str | bytes = "") -> bytes:
     """Return the payload of a close frame (RFC 6455 section 5.5.1).
 
-    Parameters:
+    Args:
         code: 1000-1003, 1007-1014 or 3000-4999; 1005 for a frame without code and reason.
-        reason: at most 123 bytes of UTF-8.
+        reason: at most 123 bytes of UTF-8 (default empty).
 
-    Raises ValueError when one of them may not be sent.
+    Raises:
+        ValueError: one of them may not be sent.
     """
     if isinstance(reason, str):
         reason = reason.encode()
@@ -54,7 +55,11 @@ def check_close(code: int, reason: str | bytes = "") -> bytes:
 
 
 def check_frame(opcode: int, payload: bytes, fin: bool) -> None:
-    """Raise ValueError for a frame that must not be sent, or not in this way."""
+    """Check a frame that is about to be sent as it is.
+
+    Raises:
+        ValueError: it must not be sent, or not in this way.
+    """
     if not 0 <= opcode <= 0xF:
         raise ValueError(f"opcode {opcode} is not in 0..15")
     if opcode == OP_CLOSE:
@@ -66,12 +71,20 @@ def check_frame(opcode: int, payload: bytes, fin: bool) -> None:
 
 
 def _valid_on_wire(code: int) -> bool:
-    """RFC 6455 section 7.4.1 and 7.4.2, with the IANA registry's 1012 to 1014."""
+    """Return whether a close frame may have this code.
+
+    RFC 6455 sections 7.4.1 and 7.4.2, with the IANA registry's 1012 to 1014.
+    """
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def parse_close(payload: bytes) -> Close:
-    """Return the close frame with this payload; WebSocketProtocolException if there is none."""
+    """Return the close frame with this payload.
+
+    Raises:
+        WebSocketProtocolException: no close frame may have this payload.
+        WebSocketPayloadException: its reason is not UTF-8.
+    """
     if not payload:
         return Close(CloseCode.NO_STATUS, "")
     if len(payload) == 1:
@@ -83,15 +96,16 @@ def parse_close(payload: bytes) -> Close:
 
 
 def check_frame_header(header: FrameHeader, masked: bool | None, compression: bool) -> None:
-    """Check a frame that came.
+    """Check a frame that was received.
 
-    Parameters:
-        header: of the frame.
-        masked: whether it must be masked: whether it comes from a client. None: either way will
-            do, and a length need not be in its shortest form.
+    Args:
+        header: the header of the frame.
+        masked: whether it must be masked, that is: whether it comes from a client. None: masked and
+            unmasked frames are accepted, and a length need not be in its shortest form.
         compression: whether permessage-deflate was agreed.
 
-    Raises WebSocketProtocolException for what the peer must not send.
+    Raises:
+        WebSocketProtocolException: the peer must not send such a frame.
     """
     opcode = header.opcode
     if header.rsv and not (
@@ -111,7 +125,7 @@ def check_frame_header(header: FrameHeader, masked: bool | None, compression: bo
         )
     if not (header.minimal or masked is None) or header.length >= 1 << 63:
         # 5.2: fewest bytes; "the most significant bit MUST be 0"
-        raise WebSocketProtocolException("payload length is not encoded as it must be")
+        raise WebSocketProtocolException("payload length is not correctly encoded")
     if opcode >= OP_CLOSE:
         if not header.fin:
             # 5.4: "Control frames themselves MUST NOT be fragmented."

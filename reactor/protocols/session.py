@@ -1,35 +1,29 @@
 """The session: RFC 6455 after the opening handshake, without any I/O.
 
-What it is: a state machine for one connection and one role. Bytes that came go in through
+What it is: a state machine for one connection and one role. Received bytes go in through
 ``receive``, events come out as a list; ``send``, ``ping``, ``close`` and the automatic
-answers leave their frames in ``output``, from where the connection writes them.
+answers leave their frames in ``output``, from which the connection writes them.
 
 What it must not know: sockets, time, threads, handlers.
 
-How it works. Its base class judges single frames that came: see receiving.py. The states are
-those of RFC 6455, and all transitions are in ``TRANSITIONS``:
-
-    CONNECTING --OPENED--> OPEN --SENT_CLOSE / GOT_CLOSE--> CLOSING --LOST--> CLOSED
-         |                  |                                                   ^
-         +------LOST--------+---------------------------------------------------+
+How it works. Its base classes have the state and the output (output.py), and turn received bytes
+into events (receiving.py).
 
 An event is a ``str`` (a text message), ``bytes`` (a binary message), or one of the classes in
-events.py. Parsing stops at the peer's last word: a close frame, or a fault. Both come out as the
-last event of their list *without any effect yet*: the state is still OPEN, so that the
-handlers of what came before can answer it. Whoever takes the events then calls
-``take_last_word`` with the event, and only this sends the close frame. Pings are answered while
-parsing.
+events.py. Parsing stops at the peer's last word: a close frame, or a fault. Either is the last
+event of its list, *without any effect yet*: the state is still OPEN, so that the handlers of
+earlier messages can answer them. The caller then passes the event to ``take_last_word``, and only
+this sends the close frame. Pings are answered while parsing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
+from typing import Any
 
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
-    WebSocketPeerException,
     WebSocketStateException,
 )
 from .deflate import Agreement, Compression
@@ -42,14 +36,12 @@ from .frames import (
     OP_PING,
     OP_PONG,
     OP_TEXT,
-    check_mask,
     new_mask,
-    parse_messages,
-    parse_pings,
     serialize,
 )
 from .messages import MessageLimits
-from .receiving import FRAME_ALONE, MAX_FRAMES, MAX_INFLATED, Receiving
+from .output import Input
+from .receiving import Receiving
 from .rules import RSV1, check_close, check_frame
 from .shared import SharedMessage
 
@@ -68,59 +60,42 @@ __all__ = [
 ]
 
 
-class Input(IntEnum):
-    """What makes the state change."""
-
-    OPENED = 0  # the opening handshake succeeded
-    SENT_CLOSE = 1
-    GOT_CLOSE = 2
-    LOST = 3  # the transport has ended, or never was
-
-
-TRANSITIONS: dict[tuple[State, Input], State] = {
-    (State.CONNECTING, Input.OPENED): State.OPEN,
-    (State.CONNECTING, Input.LOST): State.CLOSED,
-    (State.OPEN, Input.SENT_CLOSE): State.CLOSING,
-    (State.OPEN, Input.GOT_CLOSE): State.CLOSING,
-    (State.OPEN, Input.LOST): State.CLOSED,
-    (State.CLOSING, Input.SENT_CLOSE): State.CLOSING,
-    (State.CLOSING, Input.GOT_CLOSE): State.CLOSING,
-    (State.CLOSING, Input.LOST): State.CLOSED,
-}
-
-
 DEFAULT_LIMITS = MessageLimits()
 
 
 class WebSocketSession(Receiving):
     """One end of a WebSocket connection.
 
-    Parameters:
-        role: client or server.
+    Args:
+        role: client (default) or server.
         limits: what the peer may send.
-        decode_text: False: a text message comes as Data with its bytes, whatever they are.
-        fragments: True: a fragmented message comes as Data, fragment by fragment.
-        fragment_size: with *fragments*: a message of more bytes than this comes as Data, too, and
-            what has come of it is an event as soon as it is more. None: frames are not divided.
-        lenient: a client takes masked frames, and lengths that are not in their shortest form.
-        new_mask: a client's source of masking keys; each is checked, see ``check_mask``.
-        agreement: what both sides have settled on permessage-deflate; None: no compression.
+        decode_text: True (default): a text message is a str. False: it is Data with its bytes,
+            valid UTF-8 or not.
+        fragments: True: a fragmented message becomes Data, fragment by fragment. Default: False.
+        fragment_size: with *fragments*: a longer message, in bytes, becomes Data as well, and the
+            part of it that has arrived is an event as soon as it is longer than this. None
+            (default): frames are not divided.
+        lenient: True: a client accepts masked frames, and lengths that are not in their shortest
+            form. Default: False.
+        new_mask: a client's source of masking keys; each key is checked, see ``check_mask``.
+        agreement: what both sides have agreed on permessage-deflate; None (default): no
+            compression.
 
     Attributes:
+        role: the same.
         state: see the module.
-        output: frames to be written, in order; whoever writes them clears the list.
-        sent_close, received_close: the close frames, once there were any.
-        unfinished: there is more in what came than one call may take; ``receive(b"")`` goes on.
+        output: frames to be written, in order; the writer clears the list.
+        sent_close, received_close: the close frames, or None as long as there is none.
+        tap: what is shown the frames, where the session's class does that; else None.
+        unfinished: whether the received bytes hold more than one call may take; ``receive(b"")``
+            continues.
     """
 
     __slots__ = (
-        "_new_mask",
         "_sending",
-        "output",
         "received_close",
-        "role",
         "sent_close",
-        "state",
+        "tap",
     )
 
     def __init__(
@@ -136,7 +111,8 @@ class WebSocketSession(Receiving):
         agreement: Agreement | None = None,
     ) -> None:
         super().__init__(
-            role is Role.SERVER,  # 5.1: clients mask
+            role,
+            new_mask,
             lenient and role is Role.CLIENT,
             limits,
             decode_text,
@@ -144,106 +120,22 @@ class WebSocketSession(Receiving):
             fragment_size,
             None if agreement is None else Compression(agreement),
         )
-        self.role = role
-        self.state = State.CONNECTING
-        self.output: list[bytes] = []
+        self.tap: Any = None  # is shown the frames, see connection/tracing.py
         self.sent_close: Close | None = None
         self.received_close: Close | None = None
-        # The message that we send in fragments: its opcode, and whether it is compressed.
+        # The message that is being sent in fragments: its opcode, and whether it is compressed.
         self._sending: tuple[int, bool] | None = None
-        # Gives the keys to mask our frames with; None: we do not mask (RFC 6455 section 5.1).
-        self._new_mask = None if role is Role.SERVER else _checked(new_mask)
-
-    def _change(self, what: Input) -> None:
-        try:
-            self.state = TRANSITIONS[self.state, what]
-        except KeyError:
-            raise WebSocketStateException(
-                f"{what.name} is impossible in state {self.state.name}"
-            ) from None
-
-    def opened(self) -> None:
-        """The opening handshake has succeeded."""
-        self._change(Input.OPENED)
-
-    def lost(self) -> None:
-        """The transport has ended."""
-        self._change(Input.LOST)
 
     # -- receiving -----------------------------------------------------------------------
-
-    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
-        """Take bytes that came; return what they complete, in order.
-
-        What one call returns is bounded. If there is more in what came, ``unfinished`` is true
-        afterwards, and ``receive(b"")`` goes on.
-
-        Parameters:
-            data: the bytes; they follow on what has come before.
-            events: what was taken off the same read already. This list is continued, and returned.
-        """
-        if events is None:
-            events = []
-        if self._ended:
-            return events
-        if self._tail:
-            data = self._tail + data
-            self._tail = b""
-        self.unfinished = False
-        self._room = MAX_INFLATED
-        pos = 0
-        end = len(data)
-        alone = 0  # what the frames have counted for that were looked at by themselves
-        try:
-            while pos < end and not self._ended:
-                left = MAX_FRAMES - alone - len(events)
-                if left <= 0 or self._room <= 0:
-                    self.unfinished = True
-                    break
-                start = pos
-                assembler = self._assembler
-                if self._decode_text and (assembler is None or not assembler.in_progress):
-                    pos = parse_messages(data, pos, events, self._masked, self._longest, left)
-                    if pos > start:
-                        continue
-                elif self._frame is not None:
-                    pos = self._receive_payload(self._frame, data, pos, events)
-                    alone += FRAME_ALONE
-                    continue
-                before = len(events)
-                pos = parse_pings(data, pos, events, self._masked, left)
-                if pos > start:
-                    self.controls = True
-                    self._answer(events[before:])
-                    continue
-                pos = self._receive_frame(data, pos, events)
-                alone += FRAME_ALONE
-                if pos == start:  # it is not complete
-                    break
-                if len(events) > before and type(events[-1]) is Ping:
-                    self._answer(events[-1:])
-            if pos < end and not self._ended:
-                self._tail = data[pos:]
-            self.within_frame = self._frame is not None or (pos < end and not self.unfinished)
-        except WebSocketPeerException as exc:
-            self._ended = True
-            events.append(Failure(exc))
-        return events
-
-    def _answer(self, events: list[Event]) -> None:
-        """Pings and pongs came: answer the pings."""
-        # 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"
-        # frame: then we are not here. Behind our own close frame, 5.5.1 forbids only data.
-        if self.state is State.OPEN or self.state is State.CLOSING:
-            for event in events:
-                if type(event) is Ping:
-                    self._write(OP_PONG, event.payload)
 
     def take_last_word(self, last: Close | Failure) -> None:
         """Let the peer's last word take effect: answer a close frame, or report a fault.
 
-        A close frame is answered with its own content (RFC 6455 section 5.5.1: "it typically
-        echos the status code it received"), a fault with the code of its error (7.1.7).
+        The answer to a close frame has the same content (RFC 6455 section 5.5.1: "it typically
+        echos the status code it received"), the answer to a fault the code of its error (7.1.7).
+
+        Args:
+            last: the last event that ``receive`` returned.
         """
         if isinstance(last, Close):
             self._change(Input.GOT_CLOSE)
@@ -255,17 +147,17 @@ class WebSocketSession(Receiving):
 
     @property
     def closed_by_peer(self) -> bool:
-        """Whether the peer's close frame came first, and ours was the answer."""
+        """Whether the peer sent its close frame first, and ours was the answer."""
         return self.received_close is not None and self.sent_close is self.received_close
 
     @property
     def agreement(self) -> Agreement | None:
-        """What both sides have settled on permessage-deflate; None: there is no compression."""
+        """What both sides have agreed on permessage-deflate; None: there is no compression."""
         return None if self._compression is None else self._compression.agreement
 
     @property
     def sending(self) -> bool:
-        """Whether a message that is sent in fragments has not ended."""
+        """Whether a message is being sent in fragments, and has not ended."""
         return self._sending is not None
 
     # -- sending -------------------------------------------------------------------------
@@ -275,14 +167,19 @@ class WebSocketSession(Receiving):
     ) -> int:
         """Send a message in one frame: text for str, binary for the others.
 
-        Parameters:
+        Args:
             message: the message.
-            compress: whether to compress it, where that was agreed; None: if it is as long as
-                the agreement's threshold.
+            compress: whether to compress it, if that was agreed; None (default): if it is at least
+                as long as the agreement's threshold.
 
-        Returns the bytes that this adds to the output. Raises TypeError for other types,
-        WebSocketStateException before the connection is open or within a fragmented message,
-        and WebSocketConnectionClosedException once it is closing or closed.
+        Returns:
+            The number of bytes that this adds to the output.
+
+        Raises:
+            TypeError: the message has another type.
+            WebSocketStateException: the connection is not open yet, or a message in fragments has
+                not ended.
+            WebSocketConnectionClosedException: the connection is closing or closed.
         """
         if self.state is not OPEN or self._sending is not None:
             self._refuse()
@@ -301,11 +198,15 @@ class WebSocketSession(Receiving):
         return len(frame)
 
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
-        """Send a message whose payload is given as bytes. Else as :meth:`send`.
+        """Send a message whose payload is given as bytes; otherwise as :meth:`send`.
 
-        Parameters:
+        Args:
             opcode: OP_TEXT or OP_BINARY.
-            payload: in UTF-8, for a text.
+            payload: the message; a text in UTF-8.
+            compress: as for :meth:`send`.
+
+        Returns:
+            The number of bytes that this adds to the output.
         """
         if self.state is not OPEN or self._sending is not None:
             self._refuse()
@@ -319,12 +220,17 @@ class WebSocketSession(Receiving):
     ) -> int:
         """Send the next fragment of a message; the first one begins it.
 
-        Parameters:
-            data: all of a message's fragments are str (text), or none is.
+        Args:
+            data: the fragment. All fragments of a message are str (text), or none is.
             fin: whether the message ends with this fragment.
             compress: whether to compress the message; only the first fragment's counts.
 
-        Returns and raises as :meth:`send` does. A fragment of the wrong type is a TypeError.
+        Returns:
+            The number of bytes that this adds to the output.
+
+        Raises:
+            TypeError: the fragment has a wrong type, or another type than those before it.
+            WebSocketStateException, WebSocketConnectionClosedException: as :meth:`send`.
         """
         if self.state is not OPEN:
             self._refuse()
@@ -340,7 +246,7 @@ class WebSocketSession(Receiving):
         assert self._sending is not None
         began_with, compressed = self._sending
         if opcode != began_with:
-            raise TypeError(f"the message's fragments before were not {type(data).__name__}")
+            raise TypeError(f"earlier fragments of the message were not {type(data).__name__}")
         if compressed:
             assert self._compression is not None
             payload = self._compression.compress_fragment(payload, last=fin)
@@ -351,15 +257,20 @@ class WebSocketSession(Receiving):
         return self._write(OP_CONT, payload, fin)
 
     def end_fragments(self) -> int:
-        """Send the last fragment, an empty one; without one before it, an empty text message.
+        """Send the last fragment, an empty one; if it is the only one, an empty text message.
 
-        Returns and raises as :meth:`send` does.
+        Returns:
+            The number of bytes that this adds to the output. Raises as :meth:`send` does.
         """
         binary = self._sending is not None and self._sending[0] == OP_BINARY
         return self.send_fragment(b"" if binary else "", True)
 
     def send_shared(self, message: SharedMessage) -> int:
-        """Send a message that other connections get, too. Returns and raises as :meth:`send`."""
+        """Send a message that other connections get, too.
+
+        Returns:
+            The number of bytes that this adds to the output. Raises as :meth:`send` does.
+        """
         if self._new_mask is not None:
             return self.send_payload(message.opcode, message.payload, message.compress)
         if self.state is not OPEN or self._sending is not None:
@@ -376,11 +287,21 @@ class WebSocketSession(Receiving):
         return len(frame)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        """Send one frame as it is: a fragment, or a message with an opcode of its own.
+        """Send one frame as it is: a fragment, or a frame with any opcode.
 
-        Returns and raises as :meth:`send` does; and ValueError for an opcode that is none, and
-        for what RFC 6455 section 5.5 forbids a control frame to be. The sequence of fragments
-        is the caller's. Nothing is compressed.
+        The caller is responsible for the sequence of fragments. Nothing is compressed.
+
+        Args:
+            opcode: 0 to 15, but not that of a close frame.
+            payload: the payload; a text in UTF-8.
+            fin: whether this is the final fragment (default True).
+
+        Returns:
+            The number of bytes that this adds to the output.
+
+        Raises:
+            ValueError: the opcode is invalid, or RFC 6455 section 5.5 forbids such a control frame.
+            WebSocketStateException, WebSocketConnectionClosedException: the connection is not open.
         """
         if self.state is not OPEN:
             self._refuse()
@@ -388,11 +309,22 @@ class WebSocketSession(Receiving):
         return self._write(opcode, payload, fin)
 
     def ping(self, payload: bytes = b"") -> int:
-        """Send a ping. ValueError when the payload exceeds 125 bytes; else as :meth:`send`."""
+        """Send a ping.
+
+        Args:
+            payload: at most 125 bytes (default empty).
+
+        Returns:
+            The number of bytes that this adds to the output.
+
+        Raises:
+            ValueError: the payload is longer.
+            WebSocketStateException, WebSocketConnectionClosedException: the connection is not open.
+        """
         return self._send_control(OP_PING, payload)
 
     def pong(self, payload: bytes = b"") -> int:
-        """Send an unsolicited pong (RFC 6455 section 5.5.3). As :meth:`ping`."""
+        """Send an unsolicited pong (RFC 6455 section 5.5.3), as :meth:`ping` sends a ping."""
         return self._send_control(OP_PONG, payload)
 
     def _send_control(self, opcode: int, payload: bytes) -> int:
@@ -405,9 +337,16 @@ class WebSocketSession(Receiving):
     def close(self, code: int = CloseCode.NORMAL, reason: str | bytes = "") -> bool:
         """Begin the closing handshake (RFC 6455 section 7.1.2).
 
-        Returns whether a close frame was put out; False when one was before. Raises
-        ValueError for a code or reason that may not be sent, WebSocketStateException before
-        the connection is open.
+        Args:
+            code: the close code (default 1000).
+            reason: the close reason, at most 123 bytes of UTF-8 (default empty).
+
+        Returns:
+            Whether a close frame was added to the output; False if there was one before.
+
+        Raises:
+            ValueError: the code or the reason may not be sent.
+            WebSocketStateException: the connection is not open yet.
         """
         payload = check_close(code, reason)
         if self.state is State.CONNECTING:
@@ -422,11 +361,6 @@ class WebSocketSession(Receiving):
         self.sent_close = close
         self._write(OP_CLOSE, check_close(close.code, close.reason))
 
-    def _write(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> int:
-        frame = serialize(opcode, payload, self._new_mask and self._new_mask(), fin, rsv)
-        self.output.append(frame)
-        return len(frame)
-
     def _refuse(self) -> None:
         if self.state is State.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
@@ -435,11 +369,6 @@ class WebSocketSession(Receiving):
         raise WebSocketConnectionClosedException("Connection is already closed.")
 
 
-def _checked(source: Callable[[], bytes | str]) -> Callable[[], bytes]:
-    """Return a source whose keys are sound: a wrong one would make frames nobody can read."""
-    return new_mask if source is new_mask else lambda: check_mask(source())
-
-
 def _shorten(reason: str) -> str:
-    """Cut a reason to what a close frame can hold, at a character's end."""
+    """Cut a reason to the size that a close frame can hold, at the end of a character."""
     return reason.encode()[: MAX_CONTROL_PAYLOAD - 2].decode(errors="ignore")

@@ -1,13 +1,14 @@
 """Shared messages: one message for many connections, serialized once.
 
-What it is: a message of a server in all the forms that its receivers need, each made when the
-first of them needs it.
+What it is: a server's message in all the forms that its receivers need, each made when the first
+receiver needs it.
 
-What it must not know: sessions, who the receivers are.
+What it must not know: sessions, which connections receive it.
 
 How it works. A server's frames are not masked (RFC 6455 section 5.1), so the same bytes are right
-for all of its clients; compressed, for all whose agreement asks for the same compressor: the
-message is compressed by itself, so that every receiver can inflate it (see ``deflate.py``).
+for all of its clients. A compressed frame is right for all clients whose agreement asks for the
+same compressor: the message is compressed alone, so every receiver can inflate it (see
+``deflate.py``).
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ __all__ = ["SharedMessage"]
 
 
 class SharedMessage:
-    """See the module.
+    """A message for many connections: see the module.
 
-    Parameters, which are attributes too:
+    Args:
         opcode: OP_TEXT or OP_BINARY.
         payload: the message, in bytes.
-        compress: whether to compress it; None: where it is as long as the threshold.
+        compress: whether to compress it; None (default): if it is as long as the threshold.
+
+    Attributes:
+        opcode, payload, compress: the same.
     """
 
     __slots__ = ("_compressed", "_plain", "compress", "opcode", "payload")
@@ -45,7 +49,7 @@ class SharedMessage:
         return self._plain
 
     def compressed(self, agreement: Agreement) -> bytes:
-        """Return the frame compressed as the agreement says."""
+        """Return the frame, compressed as the agreement says."""
         key = agreement.compressor
         frame = self._compressed.get(key)
         if frame is None:

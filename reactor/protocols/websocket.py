@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
+from .taken import refuse_assignments
 
 if TYPE_CHECKING:
     from ..reactor import Reactor
@@ -64,6 +65,9 @@ class WebSocketProtocol:
 
     #: Set by the connection that owns this object.
     _connection: ConnectionInterface = cast("ConnectionInterface", _NoConnection())
+
+    #: Where its frames are shown: set by reactor.trace().
+    _trace: Any = None
 
     #: Set by the dispatcher when a handler raises.
     _error_log: Any = None
@@ -359,7 +363,7 @@ class WebSocketProtocol:
     @property
     def loop(self) -> Reactor:
         """The Reactor that the connection lives on."""
-        return cast("Reactor", self._connection.loop)
+        return cast("Reactor", self._connection.loop.owner)
 
     @property
     def ending(self) -> Ending | None:
@@ -380,31 +384,5 @@ class WebSocketProtocol:
         return self._connection.sock
 
 
-def _taken(name: str) -> Callable[[Any, Any], None]:
-    """Return a setter that says that a name is the connection's."""
-
-    def refuse(self: object, value: object) -> None:
-        raise AttributeError(
-            f"{type(self).__name__}.{name} cannot be assigned: the name is taken, by "
-            f"WebSocketProtocol.{name}; choose another one, such as my_{name}"
-        )
-
-    return refuse
-
-
-class _Loop:
-    """``loop``, which may be assigned: many a program keeps its Reactor there by itself."""
-
-    def __init__(self, known: property) -> None:
-        self.__doc__ = known.__doc__
-        self._get = known.__get__
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else self._get(instance, owner)
-
-
-for _name, _value in list(vars(WebSocketProtocol).items()):
-    if _name == "loop":
-        setattr(WebSocketProtocol, _name, _Loop(_value))
-    elif isinstance(_value, property):
-        setattr(WebSocketProtocol, _name, _value.setter(_taken(_name)))
+# Many a program keeps its Reactor in ``self.loop`` by itself.
+refuse_assignments(WebSocketProtocol, but="loop")

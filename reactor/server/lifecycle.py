@@ -8,11 +8,12 @@ What it must not know: how a listener counts.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..base.printable import printable
+from ..base.printable import printable, quoted
 from ..exceptions import WebSocketStateException
 from ..protocols.frames import new_mask
 from ..protocols.http.http11 import parse_again
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .listener import Listener
 
 __all__ = ["ServerLifecycle"]
+
+logger = logging.getLogger("reactor.server")
 
 
 class ServerLifecycle:
@@ -59,6 +62,8 @@ class ServerLifecycle:
         """The upgrade is done."""
         connection = self._connection
         connection.subprotocol = upgrade.subprotocol
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s is open", self.place)
         on_open = connection.protocol.on_open
         connection.attach(upgrade.sock, upgrade.leftover, on_open, upgrade.agreement)
 
@@ -81,6 +86,9 @@ class ServerLifecycle:
 
     def over(self, code: int, reason: str, error: Exception | None) -> None:
         """See Lifecycle. It is over for good."""
+        if logger.isEnabledFor(logging.INFO):
+            why = quoted(error) if error is not None else f"{code} {printable(reason)}".strip()
+            logger.info("%s ended: %s", self.place, why)
         connection = self._connection
         connection.ending = connection.describe_end(code, reason, error)
         connection.finish()

@@ -52,7 +52,7 @@ else:
 
 __all__ = ["Listener"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.server")
 
 #: Connections accepted in one turn: enough for a storm, few enough for everybody else.
 ACCEPTS_PER_TURN = 64
@@ -83,7 +83,7 @@ class _Handshake:
 
 
 class Listener(Generic[P]):
-    """One listening socket. Made by ``Reactor.listen``.
+    """One listening socket. Made and started by ``Reactor.listen``.
 
     Generic in the class of its protocol objects: ``Listener[Chat]``.
 
@@ -126,8 +126,11 @@ class Listener(Generic[P]):
         self._pause: Timer | None = None
         self._closed = False
         self._listeners = listeners
-        listeners.add(self)
-        loop.add_reader(sock.fileno(), self._accept)
+
+    def start(self) -> None:
+        """Accept clients from now on, and be listed."""
+        self._loop.add_reader(self.sock.fileno(), self._accept)
+        self._listeners.add(self)
 
     @property
     def address(self) -> Any:

@@ -37,7 +37,7 @@ from .options import ServerOptions
 
 __all__ = ["ServerUpgrade", "accept_upgrade"]
 
-logger = logging.getLogger("reactor")
+logger = logging.getLogger("reactor.server")
 
 CLIENT = "the client"  # what exceptions call it
 

@@ -1,8 +1,7 @@
-"""Time: clocks, the timer wheel, deadlines, keep-alive, reconnect delays and
-paces.
+"""Time: clocks, the timer wheel, deadlines, keep-alive, reconnect delays and paces.
 
-This package must not know of sockets, of the event loop or of WebSocket frames. Nothing in it
-waits or reads a clock by itself: the current time is passed in, or comes from a `Clock`.
+This package must not know about sockets, the event loop or WebSocket frames. Nothing in it waits,
+or reads a clock of its own: the current time is passed in, or comes from a `Clock`.
 """
 
 from __future__ import annotations

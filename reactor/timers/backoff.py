@@ -1,13 +1,13 @@
 """How long to wait before connecting again.
 
-The waits grow exponentially up to a cap, and are drawn at random between nothing and that bound
-("full jitter"), so that thousands of clients that lost the same server do not all come back at the
-same moment. This module must not know what is being connected: it turns a number of failed attempts
-into seconds. RFC 6455 section 7.2.3 asks for a random first delay and truncated binary
-exponential backoff.
+The bound of the waits grows exponentially up to a cap, and each wait is drawn at random between 0
+and the bound ("full jitter"), so that thousands of clients that lost the same server do not all
+come back at the same moment. This module must not know what is being connected: it turns a number
+of failed attempts into seconds. RFC 6455 section 7.2.3 asks for a random first delay and truncated
+binary exponential backoff.
 
-A server that refuses may ask for a longer wait (Retry-After, RFC 9110 section 10.2.3). It tells the
-same to all, so a random part of up to half of it is added.
+A server that refuses may ask for a longer wait (Retry-After, RFC 9110 section 10.2.3). It asks
+everybody for the same wait, so a random part of up to half of it is added.
 """
 
 from __future__ import annotations
@@ -26,22 +26,24 @@ __all__ = ["Backoff"]
 class Backoff:
     """The delays between attempts to reconnect. Immutable: one may serve any number of connections.
 
-    Parameters:
+    Args:
         first: the bound of the first delay, in seconds; more than 0 (default 1).
         factor: by how much the bound grows with each attempt; 1 or more (default 2).
         cap: the largest bound, in seconds; `first` or more (default 60).
-        jitter: whether a delay is drawn evenly between 0 and its bound (default), or is the bound.
-        max_attempts: after how many attempts in a row to give up; None (default) for never, 0 for
-            not reconnecting at all.
+        jitter: True (default): a delay is drawn evenly between 0 and its bound. False: it is the
+            bound.
+        max_attempts: after how many attempts in a row to give up; None (default): never; 0: do not
+            reconnect at all.
         reset_after: a connection that stayed open at least this long, in seconds, resets the
-            number of attempts (default 60); 0 or more. A shorter one does not: a server that
-            accepts and drops at once would otherwise be called without any backoff.
+            number of attempts (default 60); 0 or more. A shorter one does not: otherwise, a server
+            that accepts and drops at once would be called without any backoff.
         retry_after_cap: the longest wait, in seconds, that a server may ask for with Retry-After;
-            what is beyond is taken for this. None (default): `cap`. 0: such wishes are ignored.
+            a longer one is cut to this. None (default): `cap`. 0: Retry-After is ignored.
             With `jitter`, up to half of the wait is added to it.
 
     Raises:
-        ValueError: a value is outside its range; the message names it. TypeError: it is no number.
+        ValueError: a value is outside its range; the message names it.
+        TypeError: a value is not a number.
     """
 
     first: float = 1.0
@@ -83,13 +85,13 @@ class Backoff:
     ) -> Backoff:
         """Return a backoff that always waits the same time, as websocket-client's `reconnect` does.
 
-        Parameters:
-            seconds: the delay; more than 0. It is the cap, too: a server that asks for a longer
-                wait is not heeded, unless `retry_after_cap` says so.
+        Args:
+            seconds: the delay; more than 0. It is also the cap: a server that asks for a longer
+                wait is ignored, unless `retry_after_cap` allows it.
             max_attempts, reset_after, retry_after_cap: as for the class.
 
         Raises:
-            ValueError: as for the class; `seconds` is named ``first`` there.
+            ValueError: as for the class; the message calls `seconds` ``first``.
         """
         return cls(
             first=seconds,
@@ -106,11 +108,11 @@ class Backoff:
     ) -> float | None:
         """Return how long to wait before an attempt.
 
-        Parameters:
+        Args:
             attempt: how many attempts have failed in a row since the connection was lost: 0 before
                 the first.
-            random: returns an even random number from 0 up to, not including, 1.
-            asked: for how many seconds the server has asked to stay away; 0 or less: it has not.
+            random: returns an evenly distributed random number from 0 up to, not including, 1.
+            asked: the wait that the server asked for, in seconds; 0 or less: it asked for none.
 
         Returns:
             The delay in seconds, or None to give up.
@@ -133,15 +135,19 @@ class Backoff:
         return max(wait, asked * (1 + random() / 2) if self.jitter else asked)
 
     def heed(self, asked: float) -> float:
-        """Return for how many of the seconds that a server has asked for it is heeded."""
+        """Return the wait that is granted to a server, in seconds: at most the cap.
+
+        Args:
+            asked: the wait that the server asked for, in seconds.
+        """
         cap = self.cap if self.retry_after_cap is None else self.retry_after_cap
         return max(0.0, min(asked, cap))
 
     def attempts_after(self, attempt: int, open_for: float) -> int:
-        """Return the number of attempts to count from, after a connection was lost.
+        """Return the number of attempts from which to count on, after a connection was lost.
 
-        Parameters:
-            attempt: the number that led to that connection.
+        Args:
+            attempt: the number of the attempt that led to that connection.
             open_for: how long it stayed open, in seconds.
 
         Returns:

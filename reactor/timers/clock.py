@@ -1,11 +1,11 @@
 """Clocks, and the conversion between seconds and the ticks of the timer wheel.
 
 A clock shows monotonic seconds as a float. The wheel counts integer ticks of one millisecond,
-which is the resolution of epoll. This module must not know who waits for what.
+which is the resolution of epoll. This module must not know what waits for which time.
 
 A deadline is converted with `to_ticks_late` (up), the current time with `to_ticks_early` (down).
-Both compare with ``tick / 1000`` instead of trusting a product that was rounded, which gives two
-guarantees, exact to the last bit of the float:
+Both compare with ``tick / 1000`` instead of trusting a rounded product. That gives two guarantees,
+exact to the last bit of the float:
 
 - never early: ``to_ticks_early(now) >= to_ticks_late(deadline)`` implies ``now >= deadline``;
 - whole milliseconds stay what they are: both functions turn ``n / 1000`` into ``n``.
@@ -29,7 +29,7 @@ TICKS_PER_SECOND = 1000
 
 
 class Clock(Protocol):
-    """What everything that needs the time asks for it."""
+    """The source of the time for everything that needs it."""
 
     def now(self) -> float:
         """Return the time in seconds, from any origin. It never goes back."""
@@ -40,15 +40,15 @@ class MonotonicClock:
 
     __slots__ = ()
 
-    # The function itself, not a method that calls it: this is asked for on hot paths.
+    # The function itself, not a method that calls it: hot paths call it.
     now = staticmethod(time.monotonic)
 
 
 class ManualClock:
     """A clock that stands still until it is told to advance: for tests.
 
-    Parameters:
-        start: what it shows at first, in seconds (default 0.0).
+    Args:
+        start: the time that it shows at first, in seconds (default 0.0).
     """
 
     __slots__ = ("_now",)
@@ -57,13 +57,13 @@ class ManualClock:
         self._now = start
 
     def now(self) -> float:
-        """Return what the clock shows, in seconds."""
+        """Return the time that the clock shows, in seconds."""
         return self._now
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward.
 
-        Parameters:
+        Args:
             seconds: by how much; 0 or more.
 
         Raises:
@@ -75,10 +75,13 @@ class ManualClock:
 
 
 def to_ticks_late(seconds: float) -> int:
-    """Convert a deadline: the first tick that is not earlier than it.
+    """Convert a deadline to a tick.
 
-    Parameters:
+    Args:
         seconds: a time on a clock; it must be finite.
+
+    Returns:
+        The first tick that is not earlier.
 
     Raises:
         OverflowError: `seconds` is infinite.
@@ -90,10 +93,13 @@ def to_ticks_late(seconds: float) -> int:
 
 # Twin: to_ticks_early() in compiled/turn.pyx.
 def to_ticks_early(seconds: float) -> int:
-    """Convert the current time: the last tick that has been reached by then.
+    """Convert the current time to a tick.
 
-    Parameters:
+    Args:
         seconds: a time on a clock; it must be finite.
+
+    Returns:
+        The last tick that has been reached by then.
 
     Raises:
         OverflowError: `seconds` is infinite.

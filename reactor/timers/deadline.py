@@ -1,7 +1,8 @@
-"""One time budget, carried through a whole operation.
+"""One time budget for a whole operation.
 
 A connect timeout covers name resolution, TCP, proxy, TLS and the opening handshake together: each
-step gets the same `Deadline` and asks it what is left. This module must not know what the steps do.
+step gets the same `Deadline` and asks it how much time is left. This module must not know what the
+steps do.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ __all__ = ["Deadline"]
 class Deadline:
     """The end of a time budget that starts now. May be used on any thread that its clock allows.
 
-    Parameters:
-        clock: the clock that it is measured on.
+    Args:
+        clock: the clock that measures it.
         timeout: the budget in seconds, 0 or more; None and infinity mean no limit.
 
     Attributes:
@@ -47,21 +48,21 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether the budget is used up. With a timeout of 0 it is from the start."""
+        """Whether the budget is used up. With a timeout of 0, it is from the start."""
         return self.when is not None and self._clock.now() >= self.when
 
     def remaining(self) -> float | None:
-        """Return what is left, in seconds and never negative, or None if there is no limit."""
+        """Return the time that is left, in seconds, never negative; None if there is no limit."""
         return None if self.when is None else max(0.0, self.when - self._clock.now())
 
     def check(self, what: str) -> None:
         """Raise if the budget is used up.
 
-        Parameters:
-            what: the step that would come next or is under way, for the message.
+        Args:
+            what: the next or current step, for the message.
 
         Raises:
-            WebSocketTimeoutException: it is used up.
+            WebSocketTimeoutException: the budget is used up.
         """
         if self.expired:
             raise WebSocketTimeoutException(

@@ -1,17 +1,17 @@
-"""When to ping, and when to doubt the peer: a state machine for each connection.
+"""When to ping, and when to suspect that the peer is dead: a state machine for each connection.
 
-Time stays outside: `now` is always passed in, in seconds of one monotonic clock. This module must
-not know of timers, sockets or frames: it answers, and the connection acts.
+The time comes from outside: `now` is always passed in, in seconds of one monotonic clock. This
+module must not know about timers, sockets or frames: it answers, and the connection acts.
 
 One timer, lazily re-armed
 --------------------------
 The connection owns one timer. Traffic does not touch it: a received chunk writes one attribute of
-the connection (`last_activity`), a pong calls `KeepAlive.on_pong`. When the timer expires, the
-connection asks `KeepAlive.on_timer` what to do, does it, and sets the timer to the time that comes
-with the answer. So an interval costs one timer event, two where there is a timeout.
+the connection (`last_activity`), and a pong calls `KeepAlive.on_pong`. When the timer expires, the
+connection asks `KeepAlive.on_timer` what to do, does it, and sets the timer to the time in the
+answer. So an interval costs one timer event, or two with a timeout.
 
 ========  ===========================  ==========================================================
-state     meaning                      what leads out of it
+state     meaning                      transitions
 ========  ===========================  ==========================================================
 NEW       `start` was not called       start -> QUIET
 QUIET     no ping is unanswered        the next ping is due: answer PING -> AWAITING
@@ -19,23 +19,24 @@ AWAITING  a ping is unanswered, since  an answer arrives -> QUIET
           the time `_pinged_at`        the next ping is due: answer PING; the state, and the time
                                        of the oldest unanswered ping, remain
                                        `timeout` seconds have passed since that ping: answer
-                                       SUSPECT, as often as asked; the state remains
+                                       SUSPECT at every question; the state remains
 ========  ===========================  ==========================================================
 
-`start` leads to QUIET from every state. All other questions get WAIT, and change nothing.
+`start` leads to QUIET from every state. The answer to all other questions is WAIT, which changes
+nothing.
 
-What counts as an answer: a pong, to whichever ping: RFC 6455 section 5.5.3 lets the peer answer
-the most recent ping only, and a payload that is the same each time would not tell. With
-``when_idle=True`` every byte that came after the ping counts as well.
+What counts as an answer: a pong, to any ping: RFC 6455 section 5.5.3 lets the peer answer only the
+most recent ping, and a payload that is the same each time would not show which ping it answers.
+With ``when_idle=True``, every byte that was received after the ping counts as well.
 
-What postpones the end: bytes that move, though they are no answer. A ping waits behind what is
-queued, in the process and in the kernel, and a pong behind the frame that is coming in. So the
-`timeout` runs from the last time at which the peer took something of the queue, or gave something
-of an unfinished frame (`moved_at`); and the kernel's backlog counts as taken when it has shrunk
-since the ping (`on_backlog`). A peer that takes nothing and gives nothing moves nothing.
+What postpones the end: bytes that move, though they are not an answer. A ping waits behind what is
+queued, in the process and in the kernel, and a pong behind the frame that is being received. So the
+`timeout` runs from the last time at which the peer took part of the queue, or sent part of an
+unfinished frame (`moved_at`); and the kernel's backlog counts as taken when it has shrunk since the
+ping (`on_backlog`). A peer that takes nothing and sends nothing moves nothing.
 
-SUSPECT does not mean dead. The loop may have been held up by a slow handler while the answer waits
-in the kernel. So the connection now reads all that the kernel already holds, and asks again::
+SUSPECT does not mean dead. A slow handler may have held up the loop while the answer waits in the
+kernel. So the connection now reads everything that the kernel already holds, and asks again::
 
     action, due = keepalive.on_timer(now, self.last_activity, moved_at)
     if action is Action.SUSPECT:
@@ -55,7 +56,7 @@ from ..exceptions import WebSocketStateException
 
 __all__ = ["Action", "KeepAlive", "KeepAlivePolicy"]
 
-#: A backlog in the kernel below this says nothing: some bytes are always on their way.
+#: A smaller backlog in the kernel means nothing, in bytes: some bytes are always on their way.
 MIN_BACKLOG = 64 * 1024
 
 # RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less"
@@ -63,7 +64,7 @@ _MAX_PAYLOAD = 125
 
 
 class Action(enum.Enum):
-    """What the connection has to do when its keep-alive timer expires."""
+    """What the connection must do when its keep-alive timer expires."""
 
     WAIT = "wait"  # nothing
     PING = "ping"  # send a ping now
@@ -74,14 +75,14 @@ class Action(enum.Enum):
 class KeepAlivePolicy:
     """How a connection is kept alive. Immutable: one may serve any number of connections.
 
-    Parameters:
+    Args:
         interval: seconds between pings; more than 0.
-        timeout: how many seconds a ping may stay unanswered, more than 0; None (default) for ever.
+        timeout: how many seconds a ping may stay unanswered, more than 0; None (default): forever.
             It may be longer than the interval: then pings go on, and the oldest one counts.
         payload: the payload of the pings, at most 125 bytes (default empty).
-        when_idle: False (default): a ping every interval, whatever the traffic, and only a pong
-            answers it, as in websocket-client. True: a ping after an interval in which nothing was
-            received, and whatever is received answers it.
+        when_idle: False (default): a ping goes out every interval, whatever the traffic, and only a
+            pong answers it, as in websocket-client. True: a ping goes out after an interval in
+            which nothing was received, and anything that is received answers it.
 
     Raises:
         ValueError: a value is outside its range; the message names it.
@@ -92,7 +93,7 @@ class KeepAlivePolicy:
     timeout: float | None = None
     payload: bytes = b""
     when_idle: bool = False
-    #: The distance of the times that connections share: 1/64 of the interval, or a second.
+    #: The spacing of due times that connections share: interval / 64, or a second if less.
     grid: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,13 +118,13 @@ class KeepAlivePolicy:
 class KeepAlive:
     """The keep-alive of one connection. Belongs to the thread of the loop.
 
-    Parameters:
-        policy: how to do it.
+    Args:
+        policy: how the connection is kept alive.
 
     Attributes:
         policy: the same.
         latency: the last measured round trip in seconds, from a ping to the pong that answered it,
-            or None. Where pings overlapped it is an upper bound: it counts from the oldest one.
+            or None. If pings overlapped, it is an upper bound: it counts from the oldest one.
     """
 
     __slots__ = (
@@ -139,7 +140,7 @@ class KeepAlive:
         self._grid = 0.0  # see start()
         self._backlog = 0  # bytes that the kernel held when it was last asked
         self._moved_at = 0.0  # when it was seen to have shrunk
-        self._heard_at = 0.0  # when idle: the last activity that has been taken into account
+        self._heard_at = 0.0  # with when_idle: the last activity that was taken into account
 
     @property
     def started(self) -> bool:
@@ -148,24 +149,24 @@ class KeepAlive:
 
     @property
     def awaiting_pong(self) -> bool:
-        """Whether a ping is unanswered, as far as `on_pong` and `on_timer` were told."""
+        """Whether a ping is unanswered, as far as `on_pong` and `on_timer` know."""
         return self._pinged_at is not None
 
     def start(self, now: float, spread: float = 0.0, grid: float = 0.0) -> float:
-        """Begin, when the connection is open; or begin anew.
+        """Begin, when the connection is open; or begin again.
 
-        The first ping is due after one interval, less up to half of it: ``spread`` halves of an
-        interval. With a random spread, connections that were opened together ping evenly over half
-        an interval, and stay apart, since later pings keep the rhythm of the first. It never takes
-        longer than an interval, as that is the promise; and never less than half, as a ping tells
-        nothing new right after the handshake.
+        The first ping is due after one interval less ``spread`` times half an interval. With a
+        random spread, connections that were opened together ping evenly over half an interval, and
+        stay apart, since later pings keep the rhythm of the first. The first ping never takes
+        longer than an interval, which is the promise; and never less than half, since a ping right
+        after the handshake shows nothing new.
 
-        Parameters:
+        Args:
             now: the time, in seconds.
             spread: from 0.0 (default: exactly one interval) to 1.0 (half an interval).
-            grid: what has to be done is due at multiples of this, in seconds: pings earlier,
-                time-outs later than they would be. So connections with the same grid share
-                wake-ups of the process, which cost more than the pings. 0.0: none.
+            grid: everything is due at multiples of this, in seconds: pings earlier and timeouts
+                later than without it. So connections with the same grid share wake-ups of the
+                process, which cost more than the pings. 0.0 (default): no grid.
 
         Returns:
             When to call `on_timer`.
@@ -186,9 +187,9 @@ class KeepAlive:
         return when - when % self._grid if self._grid else when
 
     def on_pong(self, now: float) -> None:
-        """Take note of a pong. One that answers no ping is ignored (RFC 6455 section 5.5.3).
+        """Note a pong. A pong that answers no ping is ignored (RFC 6455 section 5.5.3).
 
-        Parameters:
+        Args:
             now: the time, in seconds.
         """
         if self._pinged_at is not None:
@@ -196,19 +197,19 @@ class KeepAlive:
             self._pinged_at = None
 
     def note_backlog(self, size: int) -> None:
-        """Take note of the bytes that wait in the kernel before a ping is sent."""
+        """Note how many bytes wait in the kernel before a ping is sent."""
         self._backlog = size
 
     def on_backlog(self, now: float, size: int) -> bool:
-        """Say whether the peer is alive, by the bytes that wait in the kernel after SUSPECT.
+        """Return whether the bytes that wait in the kernel after SUSPECT show that the peer lives.
 
-        Parameters:
+        Args:
             now: the time, in seconds.
             size: bytes that were written and that the peer's system has not acknowledged. While
-                there are some, the ping may be one of them.
+                there are some, the ping may be among them.
 
         Returns:
-            Whether there are fewer than there were. Then the timeout begins anew.
+            Whether there are fewer than before. If so, the timeout begins again.
         """
         shrinks = 0 < size < self._backlog and self._backlog >= MIN_BACKLOG
         self._backlog = size
@@ -219,20 +220,20 @@ class KeepAlive:
     def on_timer(
         self, now: float, last_activity: float, moved_at: float = 0.0
     ) -> tuple[Action, float]:
-        """Say what is to be done now. To ask earlier than told does no harm.
+        """Return what must be done now. Asking before the time that was returned does no harm.
 
-        Parameters:
-            now: the time, in seconds: read from the clock for this call. The time at which the
-                loop's turn began is not good enough: if a handler was slow since, the ping would
-                count as sent before it was, and the peer would be out of time at once.
-            last_activity: when anything was last received, in seconds of the same clock. Looked at
-                with ``when_idle=True`` only.
-            moved_at: when bytes last moved that are no answer and yet say that the peer is alive,
+        Args:
+            now: the time, in seconds, read from the clock for this call. The time at which the
+                loop's turn began is not good enough: if a handler has been slow since, the ping
+                would count as sent too early, and the peer would be out of time at once.
+            last_activity: when anything was last received, in seconds of the same clock. It counts
+                only with ``when_idle=True``.
+            moved_at: when bytes last moved that are not an answer, yet show that the peer is alive,
                 in seconds of the same clock; see the module.
 
         Returns:
-            The action, and when to call this again. After WAIT and PING that is later than `now`.
-            After SUSPECT it is `now`: as soon as what the kernel holds has been read.
+            The action, and when to call this again. With WAIT and PING, that is later than `now`.
+            With SUSPECT, it is `now`: as soon as what the kernel holds has been read.
 
         Raises:
             WebSocketStateException: `start` was not called.
@@ -256,8 +257,9 @@ class KeepAlive:
         action = Action.WAIT
         if now >= self._ping_due:
             action = Action.PING
-            # Keep the rhythm: one interval after the time at which this ping was due, even if the
-            # loop was late. After a stall, the point of the rhythm nearest to an interval from now.
+            # Keep the rhythm: the next ping is due one interval after this one was, even if the
+            # loop was late. After a stall, it is the point of the rhythm nearest to one interval
+            # from now.
             self._ping_due += interval * (1 + round((now - self._ping_due) / interval))
             if self._pinged_at is None:
                 self._pinged_at = now

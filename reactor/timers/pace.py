@@ -1,12 +1,12 @@
-"""How fast something may be done: never more than so often in any window of time.
+"""How often something may be done: at most n times in any window of time.
 
-What it is: :class:`Pace`, the limit, and :class:`PaceWindow`, what has been done under it.
+What it is: :class:`Pace`, the limit, and :class:`PaceWindow`, the actions under it.
 
 What it must not know: what is paced. It reads no clock: the time is passed in.
 
-A token bucket of n tokens lets 2n - 1 pass within one window, when it was full at its beginning.
-What services count is a sliding window; so the times of the latest n are kept, and one more has to
-wait until the oldest of them is a whole window old.
+A token bucket of n tokens lets 2n - 1 actions pass within one window, if it was full at the
+beginning. Services count in a sliding window; so the times of the latest n actions are kept, and
+the next one must wait until the oldest of them is a whole window old.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["Pace", "PaceWindow"]
 
 @dataclass(frozen=True)
 class Pace:
-    """Never more than *count* in any window of *per* seconds.
+    """At most *count* actions in any window of *per* seconds.
 
-    Immutable: one may serve for any number of links or hosts; each has a window of its own.
+    Immutable: one may serve any number of links or hosts; each has its own window.
 
     Args:
-        count: how many; 1 or more.
+        count: the number of actions; 1 or more.
         per: the length of the window in seconds; more than 0 (default 1.0).
 
     Raises:
-        ValueError: A value is outside its range; the message names it.
-        TypeError: It is no number.
+        ValueError: a value is outside its range; the message names it.
+        TypeError: a value is not a number.
     """
 
     count: int
@@ -54,10 +54,13 @@ class Pace:
 
 
 class PaceWindow:
-    """What has been done under a :class:`Pace`. It keeps at most ``pace.count`` times.
+    """The latest actions under a :class:`Pace`. It keeps at most ``pace.count`` times.
 
     Args:
         pace: the limit.
+
+    Attributes:
+        pace: the same.
     """
 
     __slots__ = ("_times", "pace")
@@ -67,23 +70,24 @@ class PaceWindow:
         self._times: deque[float] = deque(maxlen=pace.count)
 
     def wait(self, now: float) -> float:
-        """Return how long to wait before the next one.
+        """Return how long to wait before the next action.
 
         Args:
-            now: seconds on any clock that never goes back; the same for all calls.
+            now: the time in seconds, on any clock that never goes back; all calls use the same
+                clock.
 
         Returns:
-            Seconds; 0.0 when it may be done now.
+            Seconds; 0.0 if the action may be done now.
         """
         times = self._times
         if len(times) < self.pace.count:
             return 0.0
         left = self.pace.per - (now - times[0])
-        # At least so much that the clock will show another time then.
+        # At least enough for the clock to show another time afterwards.
         return max(left, math.ulp(now)) if left > 0 else 0.0
 
     def take(self, now: float) -> None:
-        """Note that it is done now. Call it only when :meth:`wait` has said 0.
+        """Note that an action is done now. Call this only if :meth:`wait` has returned 0.
 
         Args:
             now: as for :meth:`wait`.
@@ -91,7 +95,7 @@ class PaceWindow:
         self._times.append(now)
 
     def idle(self, now: float) -> bool:
-        """Return whether nothing has been done within a window: there is nothing to remember.
+        """Return whether the last window had no action, so that there is nothing to remember.
 
         Args:
             now: as for :meth:`wait`.

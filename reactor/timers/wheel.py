@@ -1,12 +1,12 @@
 """The hierarchical timer wheel: any number of timers, set and cancelled in constant time.
 
-It counts integer ticks and has no clock inside: whoever owns it says what tick it is. It must not
-know of seconds, of the event loop, or of what a callback does, and never runs one by itself.
-It belongs to one thread, and must not be used from a signal handler or a finalizer.
+It counts integer ticks and has no clock inside: its owner tells it the current tick. It must not
+know about seconds, the event loop, or what a callback does, and never runs a callback of its own
+accord. It belongs to one thread, and must not be used from a signal handler or a finalizer.
 
 How it works
 ------------
-A tick is a number of five digits to the base 256. The *cursor* is the current tick. A timer is
+A tick is a number of five digits in base 256. The *cursor* is the current tick. A timer is
 kept at the level of the highest digit in which its tick differs from the cursor, in the slot that
 this digit names::
 
@@ -14,31 +14,31 @@ this digit names::
 
 So every timer of a level has the cursor's digits above that level, and is strictly ahead of it in
 that level's digit. There is no rotation and no wrap-around. Level 0 is the one exception: the
-cursor may stand on an occupied slot, whose timers are due now; the next `advance` takes them.
+cursor may be at an occupied slot, whose timers are due now; the next `advance` takes them.
 All timers of a level are earlier than those of the levels above it.
 
-A slot is a dict that serves as an ordered set (a *bucket*), made when the first timer comes, and
-each level has an int as the bitmap of its buckets. To cancel is to pop from the bucket; the bit
+A slot holds a dict that serves as an ordered set (a *bucket*), made for its first timer, and each
+level has an int as the bitmap of its buckets. Cancelling pops the timer from its bucket; the bit
 stays, and costs at most one wake-up with nothing to do.
 
-To advance, let L be the level of the highest digit of the cursor that changes. Below L every timer
-is due. In level L the slots before the new digit are due, the slot at the new digit is taken apart:
-each of its timers is due or moves to a level below L, at most four times in its life. Above L
-nothing changes. So a jump of days costs as much as one of a millisecond: what is touched is the
-buckets that were passed.
+To advance, let L be the level of the highest digit of the cursor that changes. Below L, every timer
+is due. In level L, the slots before the new digit are due, and the slot at the new digit is taken
+apart: each of its timers is due or moves to a level below L, at most four times in its life. Above
+L, nothing changes. So a jump of days costs as much as one of a millisecond: only the buckets that
+were passed are touched.
 
 Order
 -----
-Expired timers come sorted by tick, and in the order in which they were scheduled within a tick.
-A timer's place depends on nothing but its tick and the cursor, so timers of the same tick are
-always in the same bucket. New ones are added at its end; when it is taken apart, they move in that
-order, to buckets that hold no timer of that tick, for those were all in this one. The final sort
+Expired timers are sorted by tick, and within a tick by the order in which they were scheduled.
+A timer's place depends only on its tick and the cursor, so timers of the same tick are always in
+the same bucket. New ones are added at its end; when the bucket is taken apart, they move in that
+order, to buckets that hold no timer of that tick, since those were all in this one. The final sort
 by tick is stable. A timer that is scheduled for the past counts as scheduled for the current tick.
 
 What it costs
 -------------
-A binary heap in C is as fast at setting and expiring, or faster. The wheel is better at what
-network timeouts do nearly always, to be cancelled: nothing stays behind, memory is bounded by the
+A binary heap in C sets and expires timers as fast, or faster. The wheel is better at cancelling
+them, which is how nearly all network timeouts end: nothing stays behind, memory is bounded by the
 live timers, and the cost does not depend on their number. The price: timers that share a slot of an
 upper level move down in one go, once in 65 s for those that are further away than the current
 65 s, at 0.3-0.5 us each.
@@ -59,8 +59,8 @@ _LEVELS = 5
 LAST_TICK = (1 << _BITS * _LEVELS) - 1  # 34 years, if a tick is 1 ms
 _NEVER = LAST_TICK + 1
 
-# A timer that has left the wheel has one of these as its bucket. Both stay empty, so that cancel()
-# is the same pop for every timer.
+# A timer that has left the wheel has one of these as its bucket. Both stay empty, so cancel() is
+# the same pop for every timer.
 _COLLECTED: dict[Timer, None] = {}  # advance() has taken it out; it is about to fire
 _DONE: dict[Timer, None] = {}  # it has fired, or was cancelled
 
@@ -72,8 +72,8 @@ class Timer:
     """One call in the future. Made by `TimerWheel.schedule` only.
 
     Attributes:
-        when: the tick at which it is due (int), after clamping.
-        callback: what will be called, or None once it has fired or was cancelled.
+        when: the tick at which it is due (int), clamped to the wheel's range.
+        callback: the function that will be called, or None once it has fired or was cancelled.
         args: the positional arguments of the call, empty once it has fired or was cancelled.
     """
 
@@ -87,14 +87,14 @@ class Timer:
 
     @property
     def active(self) -> bool:
-        """Whether the call is still to come."""
+        """Whether the call is still pending."""
         return self._bucket is not _DONE
 
     def cancel(self) -> None:
-        """See to it that the call does not happen, and let go of the callback and its arguments.
+        """Prevent the call, and release the callback and its arguments.
 
-        May be called at any time and again: also between `TimerWheel.advance` and `fire`, from the
-        callback of another timer, and after the timer has fired.
+        May be called at any time and repeatedly: also between `TimerWheel.advance` and `fire`, from
+        the callback of another timer, and after the timer has fired.
         """
         self._bucket.pop(self, None)
         self._bucket = _DONE
@@ -105,8 +105,8 @@ class Timer:
     def fire(self) -> None:
         """Run ``callback(*args)`` if `TimerWheel.advance` has returned this timer.
 
-        Does nothing if it was cancelled since, or has fired already. What the callback raises goes
-        to the caller.
+        Does nothing if the timer has been cancelled since, or has fired already. Exceptions of the
+        callback go to the caller.
         """
         if self._bucket is not _COLLECTED:
             return
@@ -121,7 +121,7 @@ class Timer:
 class TimerWheel:
     """Timers by integer ticks, in 5 levels of 256 slots.
 
-    Parameters:
+    Args:
         now: the tick at which the wheel starts, from 0 to `LAST_TICK` (default 0).
 
     Raises:
@@ -156,15 +156,15 @@ class TimerWheel:
     def schedule(self, when: int, callback: Callable[..., object], *args: object) -> Timer:
         """Set a timer.
 
-        Parameters:
+        Args:
             when: the tick at which it is due. A tick that has passed counts as the current one: the
                 next `advance` returns the timer, even for the same tick. A tick after `LAST_TICK`
                 counts as `LAST_TICK`.
-            callback: what to call then.
+            callback: the function to call then.
             *args: its positional arguments.
 
         Returns:
-            The timer, to cancel it.
+            The timer, by which the call can be cancelled.
         """
         if when <= self._now:
             when = self._now
@@ -182,8 +182,8 @@ class TimerWheel:
     def next_expiry(self) -> int | None:
         """Return the tick at which `advance` should be called again, or None if there is no timer.
 
-        Never later than the earliest timer. It may be earlier: where that timer was cancelled, or
-        where timers have to move to a lower level first.
+        It is never later than the earliest timer. It may be earlier: if that timer was cancelled,
+        or if timers have to move to a lower level first.
         """
         return None if self._next == _NEVER else self._next
 
@@ -192,10 +192,11 @@ class TimerWheel:
         """Move the cursor, and take out every timer that is due.
 
         No callback runs in here: call `Timer.fire` on each timer of the result. So all due timers
-        are known before the first one runs, and what a callback schedules waits for the next turn.
+        are known before the first one runs, and timers that a callback schedules wait for the next
+        turn.
 
-        Parameters:
-            now: the current tick. One that has passed already counts as the cursor's, and one after
+        Args:
+            now: the current tick. A tick that has passed counts as the cursor's, and one after
                 `LAST_TICK` as `LAST_TICK`.
 
         Returns:
@@ -226,7 +227,7 @@ class TimerWheel:
         """Verify every invariant, slowly, by looking at each slot and each timer: for tests.
 
         Raises:
-            AssertionError: one does not hold; the message says where.
+            AssertionError: an invariant does not hold; the message says where.
         """
         assert not _COLLECTED, "the bucket of the collected timers is not empty"
         assert not _DONE, "the bucket of the finished timers is not empty"
@@ -249,11 +250,11 @@ class TimerWheel:
             what = f"{where}: timer for {timer.when}"
             assert first <= timer.when < first + width, f"{what} is in the wrong slot"
             assert timer.when >= self._next, f"{what} is earlier than next_expiry {self._next}"
-            assert timer._bucket is bucket, f"{what} thinks that it is elsewhere"
+            assert timer._bucket is bucket, f"{what} names another bucket"
             assert timer.callback is not None, f"{what} has no callback"
 
     def _place(self, timer: Timer) -> None:
-        """Put a timer, due now or later, at the end of the bucket where it belongs."""
+        """Put a timer, due now or later, at the end of its bucket."""
         when = timer.when
         level = (self._now ^ when | 1).bit_length() - 1 >> 3  # 8 bits per level
         slot = when >> (level << 3) & 255
@@ -268,8 +269,8 @@ class TimerWheel:
     def _take(self, level: int, passed: int, due: list[Timer]) -> None:
         """Empty the slots of a level that the bitmap `passed` names, in order.
 
-        Their timers go to the list `due`, or, when the cursor is still ahead of them, down to where
-        they belong now.
+        Their timers go to the list `due`, or, if they are still ahead of the cursor, down to their
+        new buckets.
         """
         self._occupied[level] ^= passed
         slots = self._buckets[level]

@@ -1,1 +1,1 @@
-"""Sockets: how to get connected, and the streams over connections."""
+"""Sockets: how connections are made, and the streams over them."""

@@ -1,9 +1,9 @@
 """Sockets to listen on: bound, not yet listening.
 
-What it is: TCP and unix sockets for the server's side. All of it is immediate, but for the name
-of an interface, which the system resolves.
+What it is: TCP and unix sockets for the server's side. Nothing here waits, except for the name of
+an interface, which the system resolves.
 
-What it must not know: who listens, and what is spoken there.
+What it must not know: what listens, and which protocol is spoken there.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ __all__ = ["bind_tcp", "bind_unix"]
 def bind_tcp(host: str | None, port: int, reuse_port: bool = False) -> socket.socket:
     """Return a socket that is bound to an interface.
 
-    Parameters:
-        host: address or name; None: all interfaces, IPv4 and, where possible, IPv6.
-        port: 0 lets the system choose.
-        reuse_port: let other processes bind to the same port.
+    Args:
+        host: address or name; None: all interfaces, IPv4 and, if possible, IPv6.
+        port: the port; 0 lets the system choose.
+        reuse_port: whether other processes may bind to the same port (default False).
 
-    Raises OSError when the address cannot be used, ValueError for a *host* that is no name, and
-    for *reuse_port* where the system has no such thing.
+    Raises:
+        OSError: the address cannot be used.
+        ValueError: *host* is not a valid name, or the system does not have *reuse_port*.
     """
     if host is not None and not host.isascii():
         try:
@@ -45,17 +46,18 @@ def bind_tcp(host: str | None, port: int, reuse_port: bool = False) -> socket.so
 def bind_unix(
     path: str | bytes | os.PathLike[str], mode: int | None = None
 ) -> tuple[socket.socket, Callable[[], None]]:
-    """Return a unix socket that is bound to a path, and a function that removes the path.
+    r"""Return a unix socket that is bound to a path, and a function that removes the path.
 
-    A socket at the path that nobody listens on any more is replaced.
+    A dead socket at the path, on which no process listens any more, is replaced.
 
-    Parameters:
-        path: in the file system; or abstract, with "\\0" as its first character (Linux).
-        mode: permissions of the path; None: as the umask says. Nobody can connect before they
-            are set.
+    Args:
+        path: in the file system; or abstract, with "\0" as its first character (Linux).
+        mode: the permissions of the path; None (default): those of the umask. No client can connect
+            before they are set.
 
-    Raises OSError when the path cannot be used: EADDRINUSE when there is something else than a
-    dead socket. ValueError for a *mode* of an abstract socket, which has none.
+    Raises:
+        OSError: the path cannot be used; EADDRINUSE if it is anything but a dead socket.
+        ValueError: *mode* was given for an abstract socket, which has none.
     """
     name = os.fspath(path)
     abstract = name[:1] in ("\0", b"\0")
@@ -87,12 +89,12 @@ def bind_unix(
 
 
 def _is_dead(path: str | bytes) -> bool:
-    """Say whether a path is that of a socket that nobody listens on."""
+    """Return whether a path is that of a socket on which no process listens."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)  # EAGAIN: somebody listens, whose backlog is full
+            probe.setblocking(False)  # EAGAIN: a process listens, and its backlog is full
             return probe.connect_ex(path) == errno.ECONNREFUSED
     except OSError:
         return False

@@ -1,15 +1,16 @@
 """One request and one answer on a non-blocking socket: the steps of an opening handshake.
 
-What it is: coroutines over loop/tasks.py for what every handshake does, with a server,
-with a proxy, on either side of the connection.
+What it is: coroutines over loop/tasks.py for the steps of every handshake, with a server or with a
+proxy, on either side of the connection.
 
-What it must not know: what is asked and answered, who drives it.
+What it must not know: the content of requests and answers, what drives the coroutines.
 
-A socket here is a TCP socket or one that speaks TLS; *host* is how the exceptions call
-whoever is at its other end; *until* is a point in time (seconds of the driver's clock), or None.
+A socket here is a TCP socket or one that speaks TLS; *host* is the peer's name in the exceptions;
+*until* is a point in time (seconds of the driver's clock), or None.
 
-Whoever refuses may say so before the request was wholly written, and close: the write fails, and
-the reason lies in the kernel. So a failed write is not the end, and what came meanwhile is read.
+A peer that refuses may say so before the whole request was written, and close: the write fails, and
+the reason is in the kernel. So a failed write is not the end, and what was received by then is
+read.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ MAX_INTERIM = 8
 
 
 async def sooner(until: float | None, seconds: float | None) -> float | None:
-    """Return the point in time that comes first: *until*, or a number of *seconds* from now."""
+    """Return the earlier point in time: *until*, or a number of *seconds* from now."""
     if seconds is None:
         return until
     end = await now() + seconds
@@ -57,10 +58,19 @@ async def sooner(until: float | None, seconds: float | None) -> float | None:
 async def read_some(
     sock: AnySocket, until: float | None, host: str, max_size: int = 65536, flags: int = 0
 ) -> bytes:
-    """Return the next bytes, at most *max_size* of them, b"" at the end.
+    """Return the next bytes.
 
-    *flags* are those of recv(). Raises WebSocketConnectException when the connection is lost,
-    and WebSocketTimeoutException at *until*.
+    Args:
+        sock, until, host: see the module.
+        max_size: the greatest number of bytes (default 65,536).
+        flags: those of recv() (default 0).
+
+    Returns:
+        The bytes; b"" at the end.
+
+    Raises:
+        WebSocketConnectException: the connection is lost.
+        WebSocketTimeoutException: *until* is reached.
     """
     while True:
         try:
@@ -82,11 +92,11 @@ async def read_more(
 ) -> bytes:
     """Return the next bytes as :func:`read_some` does, in a later turn of the loop.
 
-    For what comes in several pieces: their number is the peer's choice, and a peer that is
-    always ahead of us (with one byte in each TLS record, say) must not keep the loop for itself.
+    For data that arrives in several pieces: the peer chooses their number, and a peer that is
+    always ahead of us (with one byte in each TLS record, say) must not block the loop.
     """
     pending = getattr(sock, "pending", None)
-    if pending is not None and pending():  # what TLS has decrypted already, no wait() sees
+    if pending is not None and pending():  # wait() does not see what TLS has decrypted already
         await wait(until=await now())
     elif sock.fileno() >= 0 and not await wait(reads=[sock.fileno()], until=until):
         raise _timeout(host)
@@ -111,11 +121,12 @@ async def write_all(sock: AnySocket, data: bytes, until: float | None, host: str
 
 
 class Sent(NamedTuple):
-    """What became of a request.
+    """The outcome of sending a request.
 
     Attributes:
-        early: the first byte of an answer that came before all was sent; the rest was not sent.
-        failure: what ended the sending side, None: nothing. To be raised if there is no answer.
+        early: the first byte of an answer that arrived before everything was sent; the rest was not
+            sent.
+        failure: the error that ended the sending, or None. It is raised if there is no answer.
     """
 
     early: bytes = b""
@@ -126,9 +137,13 @@ NOTHING_AMISS = Sent()
 
 
 async def send_request(sock: AnySocket, data: bytes, until: float | None, host: str) -> Sent:
-    """Send *data*, to be answered: for :func:`read_response`, which is given the result.
+    """Send *data*, a request.
 
-    Raises WebSocketTimeoutException at *until*.
+    Returns:
+        The outcome, for :func:`read_response`.
+
+    Raises:
+        WebSocketTimeoutException: *until* is reached.
     """
     rest = memoryview(data)
     while rest:
@@ -142,7 +157,7 @@ async def send_request(sock: AnySocket, data: bytes, until: float | None, host: 
         except OSError as exc:
             return Sent(failure=_lost(exc, host))
         try:
-            return Sent(early=sock.recv(1))  # one byte: what is behind the answer is not ours
+            return Sent(early=sock.recv(1))  # one byte: those after the answer are not ours
         except WOULD_BLOCK:
             pass
         except AT_END:
@@ -153,12 +168,12 @@ async def send_request(sock: AnySocket, data: bytes, until: float | None, host: 
 
 
 async def read_line_piece(sock: AnySocket, until: float | None, host: str) -> bytes:
-    """Return the next bytes of a line; what comes behind its end stays in the socket.
+    """Return the next bytes of a line; the bytes after its end stay in the socket.
 
     Raises as :func:`read_some` does.
     """
     if is_tls(sock):
-        # OpenSSL has the whole record already: this is no system call for each byte.
+        # OpenSSL has the whole record already: this does not cost a system call for each byte.
         return await read_some(sock, until, host, 1)
     there = await read_some(sock, until, host, flags=MSG_PEEK)
     size = there.find(b"\n") + 1 or len(there)
@@ -175,21 +190,27 @@ async def read_response(
     sent: Sent = NOTHING_AMISS,
     exact: bool = False,
 ) -> tuple[Response, HeadParser[Response]]:
-    """Return the final response's head, and the parser that has its bytes and those behind it.
+    """Read the head of the final response.
 
-    Parameters:
+    Args:
+        sock, until, host: see the module.
         limits: how large a head may be.
-        data: what has already been read.
-        sent: what send_request() returned.
-        exact: read nothing that comes behind the head.
+        data: bytes that were read already.
+        sent: the result of send_request().
+        exact: whether to leave the bytes after the head in the socket (default False).
 
-    Raises as :func:`read_some` does, and WebSocketHandshakeException for what is no head, an
-    end before it is complete, or too many interim responses. Where nothing came, not even an alert
-    of TLS, what has ended the sending is raised.
+    Returns:
+        The head, and the parser that has its bytes and those after it.
+
+    Raises:
+        WebSocketConnectException, WebSocketTimeoutException: as :func:`read_some`. If nothing was
+            received, not even a TLS alert, the error that ended the sending is raised.
+        WebSocketHandshakeException: the head is malformed or incomplete, or there are too many
+            interim responses.
     """
     parser = HeadParser("response", limits)
-    # The peer was asked only now: an attempt to read would find nothing. But OpenSSL may hold bytes
-    # that no wait() sees, and of a socket that somebody has closed meanwhile the read will tell.
+    # The request was sent only now: an attempt to read would find nothing. But OpenSSL may hold
+    # bytes that wait() does not see, and a read of a socket that was closed meanwhile reports that.
     data += sent.early
     there = data or is_tls(sock) or sock.fileno() < 0
     if not there and not await wait(reads=[sock.fileno()], until=until):
@@ -213,7 +234,7 @@ async def read_response(
         elif response.status == 101 or response.status >= 200:
             return response, parser
         else:
-            # RFC 9110 section 15.2: interim responses may come first, and mean nothing to us.
+            # RFC 9110 section 15.2: interim responses may come first; they are ignored.
             interim += 1
             if interim > MAX_INTERIM:
                 raise WebSocketHandshakeException(f"{host} sent {interim} interim responses")
@@ -225,7 +246,7 @@ def _lost(exc: OSError, host: str) -> WebSocketConnectException:
     if not isinstance(exc, ssl.SSLError) or isinstance(exc, AT_END):
         text = f"connection to {host} was lost in the opening handshake: {exc}"
         return WebSocketConnectException(exc.errno, text)
-    # An alert, for example: in TLS 1.3 a server refuses our certificate when the handshake is over.
+    # An alert, for example: in TLS 1.3, a server refuses our certificate after the handshake.
     text = f"TLS with {host} failed in the opening handshake: {reason_of(exc)}"
     error = WebSocketTLSException(exc.errno, text)
     error.library, error.reason = exc.library, exc.reason

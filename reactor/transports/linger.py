@@ -1,6 +1,6 @@
-"""Lingering: a stream's way to its end, when its connection is over already.
+"""Lingering: the end of a stream whose connection is over already.
 
-What it is: :class:`Linger`, the receiver of a stream that nobody else listens to any more.
+What it is: :class:`Linger`, the receiver of a stream that has no other receiver any more.
 
 What it must not know: why the connection has ended.
 """
@@ -20,16 +20,16 @@ __all__ = ["Linger"]
 
 
 class Linger:
-    """Sees a stream to its end when nobody is interested in it any more, from :meth:`start` on.
+    """Keeps a stream until its end, when nothing else uses it any more; from :meth:`start` on.
 
     The close frame may still be queued, and the peer may still be sending: the socket is
-    closed when both are through, after *timeout* seconds, or with the loop.
+    closed when both have finished, after *timeout* seconds, or with the loop.
 
-    Parameters:
-        loop: the event loop.
+    Args:
+        loop: the event loop; everything here runs on its thread.
         stream: the stream.
-        timeout: seconds.
-        when_closed: called once when the socket is closed; at once if it is already.
+        timeout: the longest time until the socket is closed, in seconds.
+        when_closed: called once, when the socket is closed; at once if it is already.
     """
 
     __slots__ = ("_loop", "_stream", "_timeout", "_timer", "_when_closed")
@@ -48,7 +48,7 @@ class Linger:
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Take the stream over, and have it end."""
+        """Take the stream over, and let it end."""
         loop, stream = self._loop, self._stream
         self._timer = loop.call_later(self._timeout, stream.abort)
         loop.lingering.add(self)
@@ -58,17 +58,17 @@ class Linger:
             self._forget()
 
     def abort(self) -> None:
-        """End it now."""
+        """Close the socket now."""
         self._stream.abort()
         self._forget()
 
     @property
     def unsent(self) -> bool:
-        """Whether something has still to leave."""
+        """Whether bytes are still waiting to be sent."""
         return self._stream.queued > 0
 
     def let_go(self) -> None:
-        """In a forked child: close its copy of the socket. The parent's goes on."""
+        """In a forked child, close its copy of the socket. The parent's stays open."""
         self._stream.sock.close()
 
     def _forget(self) -> None:
@@ -80,20 +80,20 @@ class Linger:
             when_closed()
 
     def data_received(self, data: bytes) -> None:
-        """Nobody listens."""
+        """Discard the bytes."""
 
     def eof_received(self) -> None:
-        """The stream ends by itself."""
+        """Do nothing: the stream ends without help."""
 
     def queue_filled(self) -> None:
-        """Nobody listens."""
+        """Do nothing."""
 
     def queue_drained(self) -> None:
-        """Nobody listens."""
+        """Do nothing."""
 
     def write_failed(self) -> None:
-        """Nobody listens."""
+        """Do nothing."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """That was it."""
+        """Release the stream: it has ended."""
         self._forget()

@@ -1,8 +1,8 @@
-"""Memory that was freed goes back to the system.
+"""Returning freed memory to the system.
 
-What it is: a reminder to glibc, whose malloc() keeps what is freed below a block that is still in
-use. When twenty slow readers had left, the 350 MB of their queues stayed with the process; what
-OpenSSL had for connections that come and go grew for minutes.
+What it is: a reminder to glibc, whose malloc() keeps freed memory below a block that is still in
+use. After twenty slow readers had left, the 350 MB of their queues stayed with the process; and
+OpenSSL's memory, with connections that come and go, grew for minutes.
 
 What it must not know: what the memory was for.
 """
@@ -15,7 +15,7 @@ from functools import lru_cache
 
 __all__ = ["released"]
 
-#: Bytes after which the system gets its memory back: about a millisecond's work.
+#: Freed bytes after which the system gets its memory back: about a millisecond's work.
 TRIM_SIZE = 16 * 1024 * 1024
 
 _since_trim = 0
@@ -23,7 +23,7 @@ _since_trim = 0
 
 @lru_cache(maxsize=1)
 def _malloc_trim() -> Callable[[int], int] | None:
-    """glibc's function; None where another library does the work."""
+    """Return glibc's function; None if the C library is another one."""
     try:
         return ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):
@@ -31,7 +31,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
 
 
 def released(size: int) -> None:
-    """Take note of *size* bytes that were freed. Any thread; two at once do no harm."""
+    """Note that *size* bytes were freed. May be called on any thread, even on two at once."""
     global _since_trim
     _since_trim += size
     if _since_trim >= TRIM_SIZE:

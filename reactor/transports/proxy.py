@@ -1,20 +1,20 @@
 """Through a proxy: HTTP CONNECT (RFC 9110 section 9.3.6), SOCKS 4, 4a and 5 (RFC 1928).
 
-What it is: from a proxy and a target to a connected socket on which the target is heard. It
-is the only importer of python_socks.
+What it is: the way from a proxy and a target to a connected socket whose peer is the target. It is
+the only importer of python_socks.
 
 What it must not know: which proxy is chosen and why (client/proxy_choice.py), TLS with the target,
 WebSocket.
 
-How it works. The proxy is dialled as any other host is; then it is told where to connect to.
-CONNECT is written here and its answer read with our own parser: python-socks takes one read for
-the whole answer. SOCKS is spoken by python-socks: its connectors await nothing but what
+How it works. The proxy is dialled like any other host; then it is told where to connect to.
+CONNECT is written here and its answer is read with our own parser: python-socks takes a single read
+for the whole answer. SOCKS is spoken by python-socks: its connectors await only what
 :class:`_Stream` gives them, so they run in a coroutine of loop/tasks.py as they do under
-asyncio. They are private names of that package; a test holds on to them.
+asyncio. They are private names of that package; a test checks that they exist.
 
-Two kinds differ in who resolves the name of the target: for socks4 and socks5 it is this
-machine, before the proxy is dialled; for the others it is the proxy. https is http within TLS
-with the proxy, whose certificate is verified by its own name.
+The kinds differ in who resolves the name of the target: for socks4 and socks5 it is this machine,
+before the proxy is dialled; for the others it is the proxy. https is http within TLS with the
+proxy, whose certificate is verified against the proxy's own name.
 """
 
 from __future__ import annotations
@@ -63,15 +63,17 @@ _MAX_SOCKS5_CREDENTIAL = 255
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where a proxy is, and how to speak to it.
+    """The address of a proxy, and how to speak to it.
 
-    Parameters:
+    Args:
         kind: "http", "https", "socks4", "socks4a", "socks5" or "socks5h".
-        host: name or address, an IPv6 address without brackets.
+        host: name or address; an IPv6 address without brackets.
         port: 1 to 65535.
-        username, password: None: none. SOCKS 4 knows no password, and does not send it.
+        username, password: the credentials; None (default): none. SOCKS 4 has no password: it is
+            not sent.
 
-    Raises ValueError for what cannot be, or what that kind of proxy cannot be told.
+    Raises:
+        ValueError: a value is invalid, or cannot be sent to that kind of proxy.
     """
 
     kind: str
@@ -83,7 +85,7 @@ class Proxy:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             kinds = ", ".join(KINDS)
-            raise ValueError(f"proxy is invalid: the kind {self.kind!r} is none of {kinds}")
+            raise ValueError(f"proxy is invalid: the kind {self.kind!r} is not one of {kinds}")
         if not self.host:
             raise ValueError("proxy is invalid: it has no host")
         if not isinstance(self.port, int) or not 0 < self.port < 65536:
@@ -98,7 +100,7 @@ class Proxy:
 
 def _check_basic(proxy: Proxy) -> None:
     if ":" in (proxy.username or ""):
-        # RFC 7617 section 2: what comes behind the first colon is the password.
+        # RFC 7617 section 2: everything after the first colon is the password.
         raise ValueError(f"proxy is invalid: the username for an {proxy.kind} proxy holds a colon")
 
 
@@ -115,7 +117,7 @@ def _check_socks(proxy: Proxy) -> None:
             )
     if is_5 and bool(proxy.username) != bool(proxy.password):
         raise ValueError(
-            f"proxy is invalid: {proxy.kind} needs both username and password, or none"
+            f"proxy is invalid: {proxy.kind} needs both username and password, or neither"
         )
 
 
@@ -132,23 +134,26 @@ async def dial_through(
 ) -> tuple[socket.socket, bytes]:
     """Connect to a host through a proxy.
 
-    Parameters:
-        proxy: through which.
-        host, port: the target, an IPv6 address without brackets.
+    Args:
+        proxy: the proxy.
+        host, port: the target; an IPv6 address without brackets.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
-        sockopt, source_address: for the connection to the proxy, see :func:`~.dial.dial`.
+        sockopt, source_address: for the connection to the proxy, see :func:`~.dial.race.dial`.
         limits: how large the answer of an HTTP proxy may be.
-        sslopt: for TLS with an https proxy, see :func:`~.tls_contexts.make_context`.
+        sslopt: for TLS with an https proxy, see :func:`~.tls.contexts.make_context`.
 
-    Returns a connected, non-blocking socket, and what the target has already said (almost
-    always b"", since clients speak first).
+    Returns:
+        A connected, non-blocking socket, and the bytes that the target has already sent (almost
+        always b"", since clients speak first).
 
-    Raises WebSocketProxyConnectRefusedException or WebSocketProxyConnectException when the
-    proxy cannot be connected to, WebSocketAddressException when the target's name is to be
-    resolved here and does not, what :func:`~.tls.connect_tls` raises for the proxy, and what
-    :func:`tunnel` raises.
+    Raises:
+        WebSocketProxyConnectRefusedException, WebSocketProxyConnectException: the proxy cannot be
+            connected to.
+        WebSocketAddressException: the target's name must be resolved here, and cannot be.
+        WebSocketException: what :func:`~.tls.handshake.connect_tls` raises for the proxy, and what
+            :func:`tunnel` raises.
     """
-    host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to others
+    host = host.partition("%")[0]  # the zone of an IPv6 address means nothing to other machines
     answers = []
     if proxy.kind in ("socks4", "socks5"):
         answer = await look_up(host, port, until, socket.AF_INET if proxy.kind == "socks4" else 0)
@@ -168,7 +173,7 @@ async def dial_through(
         return sock, early
     except WebSocketException:
         sock.close()
-        for answer in answers:  # the next attempt asks where the two are by then
+        for answer in answers:  # the next attempt resolves both names again
             forget_answer(answer)
         raise
     except BaseException:  # also when the coroutine is cancelled
@@ -184,22 +189,28 @@ async def tunnel(
     until: float | None,
     limits: HeadLimits = DEFAULT_LIMITS,
 ) -> bytes:
-    """Have a proxy that *sock* is connected to connect to a target. The socket is not closed.
+    """Ask a proxy, to which *sock* is connected, to connect to a target.
 
-    Parameters: see :func:`dial_through`; for socks4, *host* must be an IPv4 address.
+    Args:
+        sock: the socket. It is never closed here.
+        proxy, host, port, until, limits: see :func:`dial_through`; for socks4, *host* must be an
+            IPv4 address.
 
-    Returns what came behind the proxy's answer: the first bytes of the target.
+    Returns:
+        The bytes after the proxy's answer: the first bytes of the target.
 
-    Raises WebSocketProxyException when the proxy refuses (``status_code`` is that of an HTTP
-    proxy) or answers what is no answer, WebSocketProxyConnectException when the connection to
-    it is lost, WebSocketTLSException when TLS with it fails, and WebSocketTimeoutException at
-    *until*; each with the proxy in its message.
+    Raises:
+        WebSocketProxyException: the proxy refuses (``status_code`` is an HTTP proxy's), or its
+            answer is invalid.
+        WebSocketProxyConnectException: the connection to the proxy is lost.
+        WebSocketTLSException: TLS with the proxy fails.
+        WebSocketTimeoutException: *until* is reached. Each message names the proxy.
     """
     try:
         if proxy.kind in HTTP:
             return await _connect_http(sock, proxy, host, port, until, limits)
         await _connect_socks(sock, proxy, host, port, until)
-        return b""  # SOCKS answers have a known length: not a byte more is read
+        return b""  # SOCKS answers have a known length: no byte after them is read
     except WebSocketTLSException:
         raise
     except WebSocketConnectException as exc:
@@ -207,8 +218,8 @@ async def tunnel(
 
 
 def _best(answer: Answer) -> str:
-    """Return the address to give to a proxy that is not to resolve the name."""
-    # There is one attempt only: IPv4, where there is a choice, is what most proxies can reach.
+    """Return the address for a proxy that does not resolve the name."""
+    # There is only one attempt: if there is a choice, IPv4, which most proxies can reach.
     best = min(answer.addresses, key=lambda address: address.family != socket.AF_INET)
     return str(best.sockaddr[0])
 
@@ -219,7 +230,7 @@ async def _dial(
     sockopt: Iterable[tuple[Any, ...]],
     source_address: tuple[Any, ...] | None,
 ) -> tuple[socket.socket, Answer]:
-    """Return a socket that is connected to the proxy itself, and where that was found to be."""
+    """Return a socket that is connected to the proxy itself, and the resolver's answer."""
     words = f"cannot reach the proxy {proxy}"
     try:
         return await reach(
@@ -234,7 +245,7 @@ async def _dial(
         raise kind(exc.errno, f"{words}: {exc.strerror}") from exc
     except WebSocketTimeoutException as exc:
         raise WebSocketTimeoutException(f"{words}: {exc}") from exc
-    except WebSocketException as exc:  # its name does not resolve
+    except WebSocketException as exc:  # its name cannot be resolved
         raise WebSocketProxyException(f"{words}: {exc}") from exc
 
 
@@ -260,7 +271,7 @@ async def _connect_http(
         error = WebSocketProxyException(f"failed CONNECT via proxy status: {status} ({proxy})")
         error.status_code = response.status
         raise error
-    # RFC 9110 section 9.3.6: such a response has no body, whatever its headers say.
+    # RFC 9110 section 9.3.6: such a response has no body, even if its headers announce one.
     return parser.leftover
 
 
@@ -268,7 +279,7 @@ def _connect_request(proxy: Proxy, host: str, port: int) -> bytes:
     authority = _authority(host, port)
     headers = [("Host", authority)]
     if proxy.username or proxy.password:
-        # RFC 7617; which charset the proxy expects cannot be known before it has refused.
+        # RFC 7617; the charset that the proxy expects cannot be known before it has refused.
         token = b64encode(f"{proxy.username or ''}:{proxy.password or ''}".encode()).decode()
         headers.append(("Proxy-Authorization", f"Basic {token}"))
     return build_head(f"CONNECT {authority} HTTP/1.1", headers)
@@ -289,7 +300,7 @@ async def _connect_socks(
         await connector.connect(_Stream(sock, proxy, until), host, port)
     except WebSocketException:
         raise
-    except Exception as exc:  # python-socks' own, and what garbage makes it trip over
+    except Exception as exc:  # python-socks' own, and any that garbage in the answer makes it raise
         raise WebSocketProxyException(
             f"the proxy {proxy} did not connect to {_authority(host, port)}: {printable(str(exc))}"
         ) from exc
@@ -297,7 +308,7 @@ async def _connect_socks(
 
 def _make_connector(proxy: Proxy) -> Any:
     try:
-        # Imported by those who need it: a release that lacks these names breaks nobody else.
+        # Imported when it is needed: a release without these names breaks nothing else.
         from python_socks import ProxyType
         from python_socks._connectors import factory_async
 
@@ -310,14 +321,14 @@ def _make_connector(proxy: Proxy) -> Any:
         ProxyType.SOCKS4 if proxy.kind in ("socks4", "socks4a") else ProxyType.SOCKS5,
         username=proxy.username,
         password=proxy.password,
-        # The host is an address, or a name that is the proxy's to resolve: no resolver needed.
+        # The host is an address, or a name that the proxy resolves: no resolver is needed.
         rdns=True,
         resolver=None,
     )
 
 
 class _Stream:
-    """What python-socks' connectors read from and write to."""
+    """The stream that python-socks' connectors read from and write to."""
 
     __slots__ = ("_name", "_sent", "_sock", "_until")
 
@@ -328,7 +339,7 @@ class _Stream:
         self._sent = NOTHING_AMISS
 
     async def write(self, data: bytes) -> None:
-        """Send all of *data*. If that fails, the next read raises it, or has the reason."""
+        """Send all of *data*. If that fails, the next read raises the error, or has the reason."""
         self._sent = await send_request(self._sock, data, self._until, self._name)
 
     async def read_exactly(self, size: int) -> bytes:
@@ -338,8 +349,8 @@ class _Stream:
             more = await self._read(size - len(data), failure)
             if not more:
                 raise WebSocketProxyException(
-                    f"{self._name} closed the connection in place of an answer: "
-                    f"{len(data)} of {size} bytes came"
+                    f"{self._name} closed the connection instead of answering: "
+                    f"{len(data)} of {size} bytes were received"
                 )
             data += more
         return data
@@ -355,6 +366,6 @@ class _Stream:
             raise failure
         return data
 
-    # Their names in version 2.
+    # The names of these methods in version 2.
     write_all = write
     read_exact = read_exactly

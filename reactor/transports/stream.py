@@ -1,27 +1,27 @@
-"""Streams: non-blocking byte streams over TCP or unix sockets; tls_stream.py has those over TLS.
+"""Streams: non-blocking byte streams over TCP or unix sockets; for TLS, see tls_stream.py.
 
 What it is: the transport of a connection (PEP 3156). It reads when the socket is readable
-and hands the bytes up; it writes at once what the kernel takes and queues the rest.
+and passes the bytes up; it writes at once what the kernel takes and queues the rest.
 
 What it must not know: WebSocket; timers.
 
 How it works. A stream owns its socket from the moment it is made, and ends it in one of two
-ways: ``close`` (what is queued goes out first, then the write side is shut) and ``abort``.
-However it ends, the receiver hears ``connection_lost`` exactly once, from the loop, never
-from within a call that it makes itself.
+ways: ``close`` (the queue is sent first, then the write side is shut down) and ``abort``.
+However it ends, the receiver's ``connection_lost`` is called exactly once, by the loop, never
+from within a call that the receiver makes itself.
 
     OPEN --close()--> CLOSING --queue empty, EOF--> CLOSED
      | +-------------abort(), failed read, EOF--------^
      +--failed write--> UNWRITABLE --nothing left-----+
 
-A failed write says that the peer takes nothing any more, not that it has said nothing: its last
+A failed write means that the peer takes nothing any more, not that it has sent nothing: its last
 messages and its close frame may be in the kernel. So an UNWRITABLE stream reads on, one bounded
-read a turn, until the kernel has nothing left, and only then is lost. Where reading is paused,
-that waits until it is resumed.
+read per turn, until the kernel has nothing left, and only then is lost. While reading is paused,
+that waits.
 
 The socket is watched for writing only while something is queued, and for reading only while
-reading is not paused. One bounded read is made per readiness, and one bounded amount is taken off
-the queue, so that one busy socket cannot starve the others.
+reading is not paused. Each time it is ready, one bounded read is made, and one bounded amount is
+taken off the queue, so that one busy socket cannot starve the others.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ __all__ = [
     "describe_loss",
 ]
 
-#: Bytes of one read. Large enough for a burst of small messages and for one of 64 KiB, small
-#: enough to be fair; and below 128 KiB, from where on malloc() has the kernel map memory for each.
+#: Bytes of one read: enough for a burst of small messages or for one of 64 KiB, few enough to be
+#: fair; and less than 128 KiB, from which on malloc() has the kernel map memory for each read.
 READ_SIZE = 120 * 1024
 
-#: Bytes that leave the queue in one readiness, or a few more: a write to a socket that takes
-#: everything would go on until the queue is empty, however long that is.
+#: About how many bytes leave the queue each time the socket is ready: otherwise, writing to a
+#: socket that takes everything would go on until the queue is empty, however long that takes.
 WRITE_SIZE = 256 * 1024
 
 
 class Receiver(Protocol):
-    """What a stream tells the one that it works for."""
+    """The methods that a stream calls on its user. All are called on the loop's thread."""
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came; never empty."""
+        """Bytes were received; never none."""
 
     def eof_received(self) -> None:
         """The peer will send nothing more. The stream can still write."""
@@ -73,17 +73,17 @@ class Receiver(Protocol):
         """The write queue is above the high mark; ``queue_drained`` follows."""
 
     def queue_drained(self) -> None:
-        """The write queue, having been above the high mark, is below the low mark."""
+        """The write queue was above the high mark, and is now at or below the low mark."""
 
     def write_failed(self) -> None:
-        """The stream can write nothing more; what has come already is still handed up."""
+        """The stream can write nothing more; bytes received before are still passed up."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The stream is closed; *error* is what ended it, None for an orderly end."""
+        """The stream is closed; *error* is what ended it, or None after an orderly end."""
 
 
 class StreamState(IntEnum):
-    """See the module."""
+    """The state of a stream: see the module."""
 
     OPEN = 0
     CLOSING = 1
@@ -91,30 +91,30 @@ class StreamState(IntEnum):
     UNWRITABLE = 3
 
 
-_OPEN: Final = StreamState.OPEN  # looked up with every write: ten times as fast
+_OPEN: Final = StreamState.OPEN  # for every write: ten times as fast as the look-up in the enum
 
-#: What says "not now". A TLS write may have to read first (TLS 1.2, renegotiation), or a read to
-#: write; the next readiness finds that done.
+#: Errors that mean "not now". A TLS write may have to read first (TLS 1.2, renegotiation), or a
+#: read to write; that is done when the socket is ready again.
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Stream:
     """A stream over a connected, non-blocking socket.
 
-    Parameters:
+    Args:
         loop: the event loop. All methods belong to its thread.
         sock: the socket; the stream owns it from now on.
-        receiver: who is told.
+        receiver: the object whose methods are called.
         high, low: the water marks of the write queue, in bytes.
 
     Attributes:
         sock: the socket.
         state: see the module.
-        queued: bytes in the write queue. An unwritable stream counts what it is given, as if a
-            peer took nothing, and keeps none of it.
-        above_high: whether ``queue_drained`` is owed.
-        progress_at: when the kernel last took something from the queue, by the clock of the
-            loop's turns; 0.0: never.
+        queued: bytes in the write queue. An unwritable stream counts the bytes it is given, as if
+            the peer took nothing, and keeps none of them.
+        above_high: whether a call of ``queue_drained`` is due.
+        progress_at: when the kernel last took something from the queue, in seconds of the loop's
+            ``now``; 0.0: never.
     """
 
     __slots__ = (
@@ -149,9 +149,9 @@ class Stream:
         self._receiver = receiver
         self._high = high
         self._low = low
-        self._queue: WriteQueue | None = None  # while the kernel does not take everything
-        self._ahead: bytes | None = None  # goes out before what is queued
-        self._error: OSError | None = None  # of the write that failed
+        self._queue: WriteQueue | None = None  # only while the kernel does not take everything
+        self._ahead: bytes | None = None  # is sent before what is queued
+        self._error: OSError | None = None  # the error of the write that failed
         self._draining = False  # _drain is in the loop's list of calls
         self._reading = False
         self._engine: Any = sock  # whose recv() and send() are called
@@ -159,21 +159,21 @@ class Stream:
     # -- reading -------------------------------------------------------------------------
 
     def start_reading(self) -> None:
-        """Begin, or begin again, to read."""
+        """Begin to read, or resume reading."""
         if self._reading or self.state is StreamState.CLOSED:
             return
         if self.state is StreamState.UNWRITABLE:
             self._reading = True
             self._drain_soon()
         elif self.sock.fileno() != self._fd:
-            # Closed behind our back: its number may be another socket's by now.
+            # Closed by other code: its number may be another socket's by now.
             self._fail(bad_descriptor())
         else:
             self._reading = True
             self._loop.poller.add_reader(self._fd, self._read)
 
     def pause_reading(self) -> None:
-        """Leave what comes in the kernel's buffer."""
+        """Leave incoming bytes in the kernel's buffer."""
         if self._reading:
             self._reading = False
             if self.state is not StreamState.UNWRITABLE:
@@ -181,7 +181,11 @@ class Stream:
 
     @calls_user_code
     def read_now(self) -> bool:
-        """Make one read at once; returns whether there was anything, EOF included."""
+        """Make one read at once.
+
+        Returns:
+            Whether there was anything to read, including EOF.
+        """
         if self.state is StreamState.CLOSED:
             return False
         return self._read()
@@ -192,7 +196,7 @@ class Stream:
         return self._reading and self.state is not StreamState.UNWRITABLE
 
     def set_receiver(self, receiver: Receiver) -> None:
-        """Tell somebody else from now on."""
+        """Call another receiver from now on."""
         self._receiver = receiver
 
     # Twin: read() in compiled/path.pyx.
@@ -223,7 +227,7 @@ class Stream:
             self._receiver.eof_received()
 
     def _drain_soon(self) -> None:
-        """Unwritable: read in the next turn, whatever the poller says of such a socket."""
+        """For an unwritable stream: read in the next turn, whether the poller says so or not."""
         if not self._draining:
             self._draining = True
             self._loop.call_soon(self._drain)
@@ -241,10 +245,10 @@ class Stream:
     # -- writing -------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Write *data*, or queue what the kernel does not take.
+        """Write *data*, and queue what the kernel does not take.
 
-        An error shows up as ``connection_lost``, not here. After :meth:`close` nothing more
-        is taken.
+        An error leads to ``connection_lost``; it is not raised here. After :meth:`close`, further
+        data is dropped.
         """
         if self.state is not _OPEN:
             if self.state is StreamState.UNWRITABLE:
@@ -266,10 +270,10 @@ class Stream:
             self._count()
 
     def write_ahead(self, data: bytes) -> None:
-        """Write *data*, a control frame, before what is queued, as soon as a frame ends there.
+        """Write *data*, a control frame, before what is queued, as soon as a queued frame ends.
 
-        It takes the place of what was given here before and has not left: a stream keeps at
-        most one such frame, and does not count it.
+        It replaces an earlier one that has not been sent: a stream keeps at most one such frame,
+        and does not count it.
         """
         if self.queued and self.state is _OPEN:
             self._ahead = data
@@ -277,9 +281,9 @@ class Stream:
             self.write(data)
 
     def backlog(self) -> int:
-        """Return how many bytes the kernel holds that the peer's has not acknowledged.
+        """Return how many bytes the kernel holds that the peer's kernel has not acknowledged.
 
-        0 where the system does not tell: it does on Linux, for TCP.
+        It is 0 if the system does not say: Linux does, for TCP.
         """
         try:
             answer = ioctl(self._fd, TIOCOUTQ, b"\0\0\0\0")
@@ -288,7 +292,7 @@ class Stream:
         return int.from_bytes(answer, sys.byteorder)
 
     def _queue_rest(self, data: bytes, sent: int) -> None:
-        """The kernel has taken *sent* bytes of *data*, and will take more later."""
+        """Queue *data* without its first *sent* bytes, which the kernel has taken."""
         self._queue = WriteQueue()
         self._queue.append(data, sent)
         self._count()
@@ -318,7 +322,7 @@ class Stream:
         except OSError as exc:
             failure = exc.with_traceback(None)
         if failure is not None:
-            del queue  # it is to be free when that is told
+            del queue  # it must be freed before the receiver is told
             self._write_failed(failure)
             return
         self.queued = queue.size
@@ -333,7 +337,7 @@ class Stream:
             self._receiver.queue_drained()
 
     def drop_queue(self) -> None:
-        """Forget what is queued, but for the piece that comes first: it may have begun."""
+        """Drop what is queued, except the first piece: part of it may have been sent."""
         if self._queue is not None:
             self._queue.keep_first()
             self.queued = self._queue.size
@@ -346,12 +350,12 @@ class Stream:
             memory.released(most)
 
     def _write_failed(self, error: OSError) -> None:
-        """The peer takes nothing any more. What it has said before is still read."""
+        """Stop writing: the peer takes nothing any more. What it has sent before is still read."""
         if self.state is not _OPEN:
-            self._fail(error)  # nobody listens any longer
+            self._fail(error)  # the receiver no longer needs what was received
             return
         self.state = StreamState.UNWRITABLE
-        self._error = error.with_traceback(None)  # whose frames have what could not be written
+        self._error = error.with_traceback(None)  # its frames hold what could not be written
         self._free_queue()
         self._loop.poller.remove(self._fd)
         if self._reading:
@@ -365,10 +369,10 @@ class Stream:
     # -- ending --------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Write what is queued, shut the write side, and wait for the peer's EOF.
+        """Write what is queued, shut down the write side, and wait for the peer's EOF.
 
-        What the peer sends meanwhile is still handed up. Whoever calls has a timer for peers
-        that never come to an end, and calls :meth:`abort` then.
+        What the peer sends meanwhile is still passed up. The caller has a timer for peers that
+        never end, and calls :meth:`abort` then.
         """
         if self.state is StreamState.OPEN:
             self.state = StreamState.CLOSING
@@ -378,10 +382,10 @@ class Stream:
             self._fail(self._error)
 
     def _shut_down(self) -> None:
-        """Half-close: the peer sees EOF after our last byte, and we can wait for its own.
+        """Half-close: the peer sees EOF after our last byte, and we wait for its EOF.
 
-        Closing at once instead, with unread bytes in the kernel's buffer, would make it send
-        a reset, which may overtake our last frame.
+        Closing at once instead, with unread bytes in the kernel's buffer, would make the kernel
+        send a reset, which may overtake our last frame.
         """
         try:
             self.sock.shutdown(SHUT_WR)
@@ -405,12 +409,12 @@ class Stream:
         self._receiver.connection_lost(error)
 
     def _finish(self, error: Exception | None) -> None:
-        """The same, called by the loop itself: the receiver is told at once."""
+        """Close the socket, in a call from the loop itself: tell the receiver at once."""
         self._release()
         self._receiver.connection_lost(error)
 
     def _release(self) -> None:
-        if self.state is not StreamState.UNWRITABLE:  # else the poller has let go of it
+        if self.state is not StreamState.UNWRITABLE:  # else the poller has removed it already
             self._loop.poller.remove(self._fd)  # before the close: see poller.py
         self.state = StreamState.CLOSED
         self._reading = False
@@ -425,7 +429,7 @@ def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException
         return WebSocketConnectionClosedException(LOST)
     text = f"{LOST} ({error})"
     if isinstance(error, ConnectionError):
-        # Is a ConnectionResetError as well, for which programs look in on_error.
+        # This is a ConnectionResetError as well, which programs look for in on_error.
         lost: WebSocketConnectionClosedException = WebSocketConnectionLostException(
             text, error.errno
         )

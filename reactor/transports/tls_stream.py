@@ -1,7 +1,7 @@
 """TLS streams: a stream over TLS, and which stream a socket needs.
 
-What it is: :class:`TLSStream`, which differs from a Stream in what readiness means: a read may
-need to write and the other way round, and bytes that OpenSSL holds already are invisible to the
+What it is: :class:`TLSStream`, which differs from a Stream in the meaning of readiness: a read may
+have to write, a write may have to read, and bytes that OpenSSL holds already are invisible to the
 poller.
 
 What it must not know: handshakes, certificates, WebSocket.
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 __all__ = ["TLSStream", "make_stream"]
 
-#: Bytes of memory, about, that OpenSSL and Python's ssl have for a connection.
+#: About how many bytes of memory OpenSSL and Python's ssl take for a connection.
 TLS_SIZE = 96 * 1024
 
 #: Bytes of the longest TLS record (RFC 8446 section 5.1).
 MAX_RECORD = 16384
 
-#: Bytes that OpenSSL is given at a time. It tells of no progress until it has written all of them,
+#: Bytes that OpenSSL is given at a time. It reports no progress until it has written all of them,
 #: and progress is a sign of life.
 MAX_WRITE = 65536
 
 
 class TLSStream(Stream):
-    """The same over an ``ssl.SSLSocket``, or a NestedTLS, whose handshake is done."""
+    """A stream over an ``ssl.SSLSocket``, or a NestedTLS, whose handshake is done. See Stream."""
 
     __slots__ = ()
 
-    #: Reads of one readiness.
+    #: Reads each time the socket is ready.
     RECORDS_PER_READ = 4
 
     sock: ssl.SSLSocket | NestedTLS
@@ -84,7 +84,7 @@ class TLSStream(Stream):
         memory.released(TLS_SIZE)
 
     def _after_read(self, failure: OSError | None) -> None:
-        """See to what ended the reads, and to what they have left."""
+        """Handle what ended the reads, and the bytes that they have left."""
         if self.state is StreamState.CLOSED:
             return
         if isinstance(failure, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
@@ -92,25 +92,25 @@ class TLSStream(Stream):
         elif failure is not None:
             self._read_failed(failure)
         elif self._engine.pending() and self.state is not StreamState.UNWRITABLE:
-            # OpenSSL holds bytes that the poller cannot see: come back in the next turn.
+            # OpenSSL holds bytes that the poller cannot see: read them in the next turn.
             self._loop.call_soon(self._read_pending)
 
     def _shut_down(self) -> None:
         """Send close_notify (RFC 8446 section 6.1) and wait for the peer's.
 
-        Not ``shutdown()``: on an SSLSocket it takes the TLS layer off as well, and what
-        comes after would be read as plain text.
+        ``shutdown()`` would not do: on an SSLSocket it removes the TLS layer as well, and later
+        bytes would be read as plain text.
         """
         try:
             self.sock.unwrap()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             self.start_reading()
         except ssl.SSLError:
-            self.start_reading()  # data is still unread: the peer's EOF will come behind it
+            self.start_reading()  # data is still unread: the peer's EOF will follow it
         except (OSError, ValueError):
             self._fail(None)  # the peer was faster
         else:
-            self._fail(None)  # both sides have said goodbye
+            self._fail(None)  # both sides have sent close_notify
 
     @calls_user_code
     def _read_pending(self) -> None:
@@ -118,13 +118,14 @@ class TLSStream(Stream):
             self._read()
 
     def start_reading(self) -> None:
+        """See Stream. OpenSSL may already hold bytes."""
         super().start_reading()
         if self.state is not StreamState.CLOSED and self._engine.pending():
             self._loop.call_soon(self._read_pending)
 
 
 class _Pieces:
-    """A socket that speaks TLS, and is given no more at a time than OpenSSL is to be given."""
+    """A socket that speaks TLS, and is given as much at a time as OpenSSL is given."""
 
     __slots__ = ("_sock", "pending", "recv")
 
@@ -140,10 +141,10 @@ class _Pieces:
 
 
 class _Engine:
-    """What is inside of an SSLSocket, without the Python methods around it: three for a message.
+    """The object inside an SSLSocket, without the Python methods around it: three for each message.
 
-    It is asked for with every call, since it is gone when somebody else has closed the socket, and
-    would go on to read and write by the number of its descriptor.
+    It is looked up in every call: it is gone once other code has closed the socket, and a kept one
+    would go on to read and write by the number of the descriptor.
     """
 
     __slots__ = ("_sock",)
@@ -174,7 +175,7 @@ class _Engine:
 def make_stream(
     loop: EventLoop, sock: AnySocket, receiver: Receiver, high: int, low: int
 ) -> Stream:
-    """Return the stream for *sock*: a TLSStream for one that speaks TLS."""
+    """Return the stream for *sock*: a TLSStream if the socket speaks TLS, else a Stream."""
     if is_tls(sock):
         return TLSStream(loop, sock, receiver, high, low)
     return Stream(loop, sock, receiver, high, low)

@@ -1,12 +1,11 @@
-"""The write queue: bytes that a stream has been given and the kernel has not taken yet.
+"""The write queue: bytes that were given to a stream and that the kernel has not taken yet.
 
-What it is: a queue that costs about as much memory as the bytes in it. Small writes share a
-buffer; a large one is kept as the object that it is, which a broadcast shares between its
-receivers.
+What it is: a queue that takes about as much memory as the bytes in it. Small writes share a
+buffer; a large one is kept as the same object, which the receivers of a broadcast share.
 
-What it must not know: sockets; water marks; frames, but for one fact: every write consists of
-whole frames. So between two pieces of the queue a control frame may go ahead of the rest
-(RFC 6455 section 5.4), and :meth:`WriteQueue.insert` puts it there.
+What it must not know: sockets; water marks; frames, except that every write consists of whole
+frames. So, between two pieces of the queue, a control frame may go ahead of the rest (RFC 6455
+section 5.4), and :meth:`WriteQueue.insert` puts it there.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ from collections import deque
 
 __all__ = ["WriteQueue"]
 
-#: A write of at least this many bytes is kept as it is: the objects around it cost 5 % then.
+#: A write of at least this many bytes is kept as it is: the objects around it then cost 5 %.
 SHARED_SIZE = 4096
 
-#: Small writes are collected in buffers up to this size: a few system calls for a long queue, and
-#: little to be moved when a buffer grows.
+#: Small writes are collected in buffers up to this size, in bytes: a long queue takes few system
+#: calls, and little is moved when a buffer grows.
 BUFFER_SIZE = 64 * 1024
 
 
 class WriteQueue:
-    """See the module. Its length is the number of its pieces.
+    """A queue of bytes: see the module. Its length is the number of its pieces.
 
     Attributes:
         size: the number of bytes in it.
-        most: the most that it has held.
+        most: the greatest number of bytes that it has held.
     """
 
     __slots__ = ("_pieces", "most", "size")
@@ -41,7 +40,7 @@ class WriteQueue:
         return len(self._pieces)
 
     def append(self, data: bytes, start: int = 0) -> None:
-        """Add *data*, from the index *start* on, at the end."""
+        """Add *data*, from the index *start* (default 0) on, at the end."""
         size = len(data) - start
         self.size += size
         if self.size > self.most:
@@ -56,7 +55,7 @@ class WriteQueue:
         last += memoryview(data)[start:] if start else data
 
     def insert(self, data: bytes) -> None:
-        """Add *data* at the front. Only right after :meth:`take` has ended a piece."""
+        """Add *data* at the front. Allowed only right after :meth:`take` has ended a piece."""
         self.size += len(data)
         self._pieces.appendleft(memoryview(data))
 
@@ -69,11 +68,15 @@ class WriteQueue:
 
     @property
     def first(self) -> bytearray | memoryview:
-        """The first piece; of at least one byte. IndexError when there is none."""
+        """The first piece, of at least one byte; IndexError if there is none."""
         return self._pieces[0]
 
     def take(self, size: int) -> bool:
-        """Remove the first *size* bytes of the first piece. Returns whether that ends the piece."""
+        """Remove the first *size* bytes of the first piece.
+
+        Returns:
+            Whether that ends the piece.
+        """
         self.size -= size
         piece = self._pieces[0]
         if size == len(piece):

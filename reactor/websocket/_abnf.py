@@ -58,4 +58,13 @@ __all__ = [
 
 native_byteorder = sys.byteorder
 
+
+def _mask(mask_value: array.array[int], data_value: array.array[int]) -> bytes:
+    """Return data with a mask of four bytes on it (RFC 6455 section 5.3)."""
+    return frame.ABNF.mask(bytes(mask_value), bytes(data_value))
+
+
+if __name__ == "websocket._abnf":  # installed: see _exceptions
+    ABNF.__module__ = __name__
+
 follow(__name__, frame, abnf)

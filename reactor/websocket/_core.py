@@ -36,6 +36,11 @@ from reactor.exceptions import (
 __all__ = ["WebSocket", "create_connection"]
 
 
+def _normalize_close_reason(reason: str | bytes | None) -> bytes:
+    """Return the reason of a close frame as bytes."""
+    return reason.encode() if isinstance(reason, str) else bytes(reason or b"")
+
+
 def _without_point_in_time(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """A program's ``send`` or ``recv`` takes two parameters; ours may be given a third."""
     return lambda sock, data, until=None: function(sock, data)

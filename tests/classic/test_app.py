@@ -457,3 +457,45 @@ def test_sending_without_a_connection(library: Any, method: str) -> None:
         with ScriptedPeer(said(build_frame(CLOSE, code(1000)))) as peer:
             app.url = peer.url
             app.run_forever()  # and once more when a run is over
+
+
+def test_a_callback_method_of_a_subclass_sees_events_without_a_callback(library: Any) -> None:
+    seen: list[Any] = []
+
+    class Seeing(library.WebSocketApp):  # type: ignore[misc]
+        def _callback(self, callback: Any, *args: Any) -> None:
+            seen.append((callback is not None, *args[:1]))
+            super()._callback(callback, *args)
+
+    frames = [build_frame(TEXT, b"a"), build_frame(PING, b"b"), build_frame(CLOSE, code(1000))]
+    with ScriptedPeer(said(*frames)) as peer:
+        Seeing(peer.url, on_message=lambda *_: None).run_forever()
+    error = seen.pop(-2)
+    assert seen == [(False,), (False, "a"), (True, "a"), (False, b"b"), (False, None)]
+    assert str(error[1]) == "Connection closed normally (code 1000)"
+
+
+def test_an_async_callback_is_called_and_not_awaited(library: Any) -> None:
+    async def on_message(_app: Any, _message: str) -> None:
+        raise AssertionError
+
+    frames = [build_frame(TEXT, b"a"), build_frame(CLOSE, code(1000))]
+    with ScriptedPeer(said(*frames)) as peer:
+        recorded = RecordedApp(library, peer.url, ("error", "close"))
+        recorded.app.on_message = on_message
+        with pytest.warns(RuntimeWarning, match="on_message' was never awaited"):
+            recorded.run()
+    assert recorded.names == ["error", "close"]
+
+
+def test_sending_when_there_is_no_connection(library: Any) -> None:
+    seen: list[str] = []
+
+    def send(app: Any, *_args: Any) -> None:
+        with pytest.raises(library.WebSocketConnectionClosedException) as caught:
+            app.send("hello")
+        seen.append(str(caught.value))
+
+    app = library.WebSocketApp("ws://127.0.0.1:1/", on_error=send, on_close=send)
+    app.run_forever()
+    assert seen == ["socket is already closed.", "Connection is already closed."]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from typing import Any
+from unittest import mock
 from unittest.mock import ANY
 
 import pytest
@@ -344,6 +345,50 @@ def test_create_dispatcher_is_told_all(library: Any) -> None:
     with ScriptedPeer(BYE) as peer:
         Telling(peer.url).run_forever(ping_timeout=5)
     assert told == [5, None, False, True]
+
+
+def test_create_dispatcher_returns_the_loop_that_theirs_returns(library: Any) -> None:
+    app, given = library.WebSocketApp("ws://127.0.0.1:1"), mock.Mock()
+    lost = print
+    for arguments, kind, timeout in [
+        ((5,), "Dispatcher", 5),
+        ((None,), "Dispatcher", 10),
+        ((None, None, True), "SSLDispatcher", 10),
+        ((3, given, True, lost), "WrappedDispatcher", 3),
+    ]:
+        loop = app.create_dispatcher(*arguments)
+        assert (type(loop).__name__, loop.app, loop.ping_timeout) == (kind, app, timeout)
+    assert (loop.dispatcher, loop.handleDisconnect) == (given, lost)
+    given.signal.assert_called_once_with(2, given.abort)
+
+
+def test_a_reactor_as_dispatcher_is_returned_as_it_is(loop: reactor.Reactor) -> None:
+    assert reactor.WebSocketApp("ws://127.0.0.1:1").create_dispatcher(None, loop) is loop
+
+
+def test_the_loop_of_create_dispatcher_may_be_wrapped(library: Any) -> None:
+    """Its ``read`` is called then, whatever there is around it."""
+    reads: list[Any] = []
+
+    class Around:
+        def __init__(self, loop: Any) -> None:
+            self.loop = loop
+
+        def read(self, sock: Any, read: Any, check: Any) -> None:
+            reads.append(sock)
+            self.loop.read(sock, read, check)
+
+        def send(self, sock: Any, data: bytes) -> int:
+            return int(self.loop.send(sock, data))
+
+    class Wrapping(library.WebSocketApp):  # type: ignore[misc]
+        def create_dispatcher(self, *args: Any) -> Any:
+            return Around(super().create_dispatcher(*args))
+
+    closed: list[int] = []
+    with ScriptedPeer(BYE) as peer:
+        Wrapping(peer.url, on_close=lambda _app, code, _reason: closed.append(code)).run_forever()
+    assert (len(reads), closed) == (1, [1000])
 
 
 def test_dispatcher_can_say_that_the_connection_is_lost() -> None:

@@ -17,9 +17,11 @@ import pytest
 import reactor
 from reactor.classic.app_steps import SteppedRun, is_wanted
 
-from ..support.apps import RecordedApp
-from ..support.peers import Serve, echo
-from ..support.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT
+from ..support.apps import RecordedApp, code, said
+from ..support.peers import ScriptedPeer, Serve, echo
+from ..support.websocket_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, build_frame
+
+BYE = said(build_frame(CLOSE, code(1000)))
 
 pytestmark = pytest.mark.usefixtures("no_leaks", "sockets_of_websocket_client")
 
@@ -232,12 +234,64 @@ def test_methods_of_a_test_that_connect_to_nothing(library: Any) -> None:
     assert connect.call_args.args == ("ws://host.invalid/",)
 
 
+def test_the_read_of_a_loop_may_be_replaced(library: Any) -> None:
+    loops = modules_of(library, "_dispatcher")
+    original, calls = loops.Dispatcher.read, []
+
+    def read(loop: Any, *args: Any) -> None:
+        calls.append(len(args))
+        original(loop, *args)
+
+    with ScriptedPeer(BYE) as peer, mock.patch.object(loops.Dispatcher, "read", read):
+        recorded = RecordedApp(library, peer.url)
+        recorded.run()
+    assert calls == [3]
+    assert recorded.names == ["open", "error", "close"]
+
+
+def test_a_loop_may_be_replaced(library: Any) -> None:
+    with (
+        ScriptedPeer(BYE) as peer,
+        mock.patch.object(modules_of(library, "_app"), "Dispatcher") as loop,
+    ):
+        loop.return_value.send = lambda sock, data: len(data)
+        recorded = RecordedApp(library, peer.url)
+        recorded.run()
+    assert recorded.names == ["open", "close"]
+    loop.assert_called_once_with(recorded.app, 10)
+    assert loop.return_value.read.call_count == 1
+
+
+def test_a_loop_of_a_program_writes_as_well(library: Any, serve: Serve) -> None:
+    sent: list[int] = []
+
+    class Counting(modules_of(library, "_dispatcher").Dispatcher):  # type: ignore[misc,name-defined]
+        def send(self, sock: Any, data: bytes) -> int:
+            sent.append(len(data))
+            return int(super().send(sock, data))
+
+    class App(library.WebSocketApp):  # type: ignore[misc]
+        def create_dispatcher(self, ping_timeout: Any, *args: Any) -> Any:
+            return Counting(self, ping_timeout or 10)
+
+    app = App(
+        serve(echo).url,
+        on_open=lambda app: app.send("hello"),
+        on_message=lambda app, _message: app.close(),
+    )
+    app.run_forever()
+    assert sent == [11, 8]  # the message and the close frame
+
+
 # --- on ours only -------------------------------------------------------------------------------
 
 
 def test_as_a_rule_nothing_is_run_so() -> None:
-    assert not is_wanted(None)
-    assert not is_wanted(reactor.Reactor)
+    assert not is_wanted(None, None)
+    assert not is_wanted(reactor.Reactor, reactor.Reactor)
+    app = reactor.WebSocketApp("ws://127.0.0.1:1")
+    for given, secure in [(None, False), (None, True), (mock.Mock(), False)]:
+        assert not is_wanted(app.create_dispatcher(5, given, secure), given)
 
 
 def test_an_interrupt_is_told_of_and_leaves() -> None:
@@ -288,3 +342,13 @@ def test_apps_of_several_that_are_interrupted() -> None:
         run.interrupt(error)
         run.interrupt(error)
     assert heard == [(error,), (None, None)]
+
+
+def test_options_of_ours_hold_there_too() -> None:
+    with connections(reactor, [frame(reactor, CLOSE, b"")], [frame(reactor, CLOSE, b"")]) as made:
+        RecordedApp(reactor, "ws://a.example/").run()
+        options = {"compression": "deflate", "lenient": False, "plain_socket": True}
+        RecordedApp(reactor, "ws://a.example/", **options).run()
+    usual, asked = (set(fake.options) for fake in made)
+    assert asked - usual == set(options)
+    assert {name: made[1].options[name] for name in options} == options

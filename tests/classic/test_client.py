@@ -154,7 +154,6 @@ def test_a_refusal_with_an_empty_body(clients: Clients) -> None:
     assert caught.value.resp_body is None
 
 
-@pytest.mark.filterwarnings("ignore:sslopt has no key")
 @pytest.mark.parametrize("key", ["ssl_context", "verify_mode", "server_side", "keyfile_password"])
 def test_a_key_of_sslopt_that_there_is_not(
     clients: Clients, authority: Authority, key: str
@@ -905,3 +904,17 @@ def test_a_socket_can_be_put_in_by_hand(clients: Clients) -> None:
         assert ws.connected
         assert ws.recv() == ""
         assert not ws.connected
+
+
+def test_connecting_calls_no_method_that_ends_a_connection(clients: Clients) -> None:
+    called: list[str] = []
+
+    class Watched(clients.library.WebSocket):  # type: ignore[misc,name-defined]
+        def shutdown(self) -> None:
+            called.append("shutdown")
+            super().shutdown()
+
+    ws = clients.connect(echo, class_=Watched)
+    assert called == []
+    ws.close()
+    assert called == ["shutdown"]

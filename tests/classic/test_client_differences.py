@@ -7,7 +7,6 @@ import socket
 import ssl
 import struct
 import threading
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -527,40 +526,43 @@ def test_the_header_may_be_a_function(clients: Clients) -> None:
 
 
 @pytest.mark.parametrize("names", [("colour",), ("colour", "flavour")])
-def test_an_option_that_does_not_exist_is_mentioned(
-    clients: Clients, names: tuple[str, ...]
+def test_an_option_that_does_not_exist_is_mentioned_in_the_log(
+    clients: Clients, caplog: pytest.LogCaptureFixture, names: tuple[str, ...]
 ) -> None:
     options = dict.fromkeys(names, "red")
     shown = ", ".join(map(repr, names))
     peer = clients.serve(echo)
-    with pytest.warns(UserWarning, match=rf"^WebSocket has no option {shown}: ignored$") as record:
+    with caplog.at_level("DEBUG", "websocket"):
         WebSocket(**options)
-    assert [warning.filename for warning in record] == [__file__]
-    ws = WebSocket()
-    clients.callback(ws.shutdown)
-    with pytest.warns(UserWarning, match=rf"^WebSocket\.connect\(\) has no option {shown}"):
+        assert caplog.messages == [f"WebSocket has no option {shown}: ignored"]
+        ws = WebSocket()
+        clients.callback(ws.shutdown)
         ws.connect(peer.url, **options)
-    with pytest.warns(UserWarning, match="has no option") as record:
+        assert caplog.messages[1:] == [f"WebSocket.connect() has no option {shown}: ignored"]
         clients.connect_to(peer.url, **options)
-    assert len(record) == 1
+    assert caplog.messages[2:] == [f"WebSocket has no option {shown}: ignored"]
 
 
-def test_a_key_of_sslopt_that_does_not_exist_is_mentioned(clients: Clients) -> None:
+def test_a_key_of_sslopt_that_does_not_exist_is_mentioned_in_the_log(
+    clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
     peer = clients.serve(echo)
-    options = {"sslopt": {"verify_mode": 1, "ssl_context": 2}}
-    shown = r"^sslopt has no key 'ssl_context', 'verify_mode': ignored$"
-    with pytest.warns(UserWarning, match=shown):
+    options = {"sslopt": {"verify_mode": 1, "ssl_context": 2, "keyfile": "of no certificate"}}
+    shown = "sslopt: nobody needs 'ssl_context', 'verify_mode', 'keyfile': ignored"
+    with caplog.at_level("DEBUG", "websocket"):
         clients.connect_to(peer.url, **options)
-    app = reactor.WebSocketApp(peer.url, on_open=lambda app: app.close())
-    with pytest.warns(UserWarning, match=shown) as record:
+        assert caplog.messages == [shown]
+        app = reactor.WebSocketApp(peer.url, on_open=lambda app: app.close())
         app.run_forever(**options)
-    assert [warning.filename for warning in record] == [__file__]
+    assert caplog.messages[1] == shown
 
 
-def test_options_that_exist_are_not_mentioned(clients: Clients) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+def test_options_that_exist_are_not_mentioned(
+    clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", "websocket"):
         clients.connect(echo, header=["a: b"], max_message_size=5, get_mask_key=None, cookie=None)
+    assert caplog.messages == []
 
 
 def test_bytes_behind_the_head_are_left_in_the_socket(clients: Clients) -> None:

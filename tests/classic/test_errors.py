@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import errno
 import pickle
+import re
 import socket
 import ssl
 import sys
 import traceback
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -24,7 +26,10 @@ from reactor.exceptions import (
     WebSocketConnectException,
     WebSocketConnectionClosedException,
     WebSocketConnectionLostException,
+    WebSocketProxyConnectRefusedException,
+    WebSocketProxyException,
     WebSocketQueueFullException,
+    WebSocketTimeoutException,
 )
 from reactor.transports.stream import describe_loss
 
@@ -202,15 +207,35 @@ def test_an_answer_that_is_none(
     check(clients.library, error_of(clients, clients.serve(script).url), name, text)
 
 
+NOWHERE = "/no/such/file"
+NO_FILE = "failed: [Errno 2] No such file or directory"
+
+
 @FACES
 @pytest.mark.parametrize(
     ("sslopt", "name", "text"),
     [
-        ({"ca_certs": "/no/such/file"}, "WebSocketException", ""),
-        ({"certfile": "/no/such/file"}, "WebSocketException", ""),
-        ({"ciphers": "none"}, "WebSocketException", ""),
-        ({"ecdh_curve": "none"}, "WebSocketException", ""),
-        ({"check_hostname": True, "cert_reqs": ssl.CERT_NONE}, "WebSocketException", ""),
+        ({"ca_certs": NOWHERE}, "WebSocketException", f"SSL CA certificate loading {NO_FILE}"),
+        ({"ca_certs": __file__}, "WebSocketException", "SSL CA certificate loading failed: [X509"),
+        ({"ca_certs": "/"}, "IsADirectoryError", "[Errno 21] Is a directory"),
+        ({"certfile": NOWHERE}, "WebSocketException", f"SSL client certificate loading {NO_FILE}"),
+        (
+            {"cert_chain": (NOWHERE, None, None)},
+            "WebSocketException",
+            f"SSL client certificate configuration {NO_FILE}",
+        ),
+        ({"ciphers": "none"}, "WebSocketException", "SSL cipher configuration failed: ('No cip"),
+        ({"ciphers": 5}, "TypeError", "set_ciphers() argument must be str, not int"),
+        (
+            {"ecdh_curve": "none"},
+            "WebSocketException",
+            "SSL ECDH curve configuration failed: unknown elliptic curve name 'none'",
+        ),
+        (
+            {"check_hostname": True, "cert_reqs": ssl.CERT_NONE},
+            "WebSocketException",
+            "SSL certificate verification configuration failed: check_hostname cannot be enabled",
+        ),
         (
             {"cert_chain": ("a", "b")},
             "ValueError",
@@ -245,6 +270,13 @@ def test_a_server_that_does_not_begin_with_tls(clients: Clients) -> None:
     with pytest.raises(TimeoutError, match="timed out") as caught:
         clients.library.create_connection(peer.url.replace("ws:", "wss:"), timeout=0.1)
     assert type(caught.value) is TimeoutError
+
+
+def test_a_time_out_of_tls_has_the_words_of_ssl() -> None:
+    error = WebSocketTimeoutException("timed out in the TLS handshake with h")
+    error.connecting = True
+    known = public(error)
+    assert (type(known), known.args) == (TimeoutError, ("The handshake operation timed out",))
 
 
 def test_a_host_that_does_not_answer(clients: Clients) -> None:
@@ -282,6 +314,130 @@ def test_a_proxy_that_refuses(clients: Clients, error_of: Any) -> None:
     error = error_of(clients, "ws://server.example/", **options)
     text = "failed CONNECT via proxy status: 407"
     check(clients.library, error, "WebSocketProxyException", text)
+
+
+@FACES
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (lambda talk: talk.send(talk.head() and b"garbage\r\n\r\n"), "Invalid status line: "),
+        (answer("HTTP/1.1 200 OK", "no colon"), "Invalid header"),
+        (lambda talk: talk.head(), "Connection to remote host was lost."),
+        (lambda talk: leaves_with_a_reset(talk), "[Errno 104] Connection reset by peer"),
+    ],
+    ids=["garbage", "header", "gone", "reset"],
+)
+def test_a_proxy_whose_answer_is_none(
+    clients: Clients, error_of: Any, script: Script, text: str
+) -> None:
+    peer = clients.serve(script)
+    options = {"http_proxy_host": "127.0.0.1", "http_proxy_port": peer.port}
+    error = error_of(clients, "ws://server.example/", **options)
+    check(clients.library, error, "WebSocketProxyException", text)
+
+
+def test_a_proxy_that_does_not_answer(clients: Clients) -> None:
+    peer = clients.serve(lambda talk: talk.hold())
+    options = {"http_proxy_host": "127.0.0.1", "http_proxy_port": peer.port, "timeout": 0.1}
+    with pytest.raises(clients.library.WebSocketProxyException, match=r"^Connection timed out"):
+        clients.library.create_connection("ws://server.example/", **options)
+
+
+@FACES
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+@pytest.mark.parametrize("port", [{}, {"http_proxy_port": None}, {"http_proxy_port": 0}])
+def test_a_proxy_without_a_port(clients: Clients, error_of: Any, port: Any, kind: str) -> None:
+    options = {"http_proxy_host": "127.0.0.1", "proxy_type": kind, **port}
+    error = error_of(clients, "ws://server.example/", **options)
+    text = "Cannot use port 0 when proxy_host specified"
+    check(clients.library, error, "WebSocketProxyException", text)
+
+
+@FACES
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("http://p:abc", "Port could not be cast to integer value as 'abc'"),
+        ("http://p:99999", "Port out of range 0-65535"),
+        ("http://[::1", "Invalid IPv6 URL"),
+    ],
+)
+def test_a_proxy_of_the_environment_that_cannot_be(
+    clients: Clients, error_of: Any, monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv("http_proxy", variable)
+    check(clients.library, error_of(clients, "ws://127.0.0.1:1/"), "ValueError", text)
+
+
+def test_a_proxy_of_the_environment_without_a_scheme_does_not_count(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "p:3")
+    assert clients.connect(echo).connected
+    opened: list[bool] = []
+    app = clients.library.WebSocketApp(
+        clients.serve(echo).url, on_open=lambda app: (opened.append(True), app.close())
+    )
+    app.run_forever()
+    assert opened == [True]
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("ws://h:99999/", "Port out of range 0-65535"),
+        ("ws://h:abc/", "Port could not be cast to integer value as 'abc'"),
+        ("ws://h:-1/", "Port could not be cast to integer value as '-1'"),
+        ("ws://[::1", "Invalid IPv6 URL"),
+        ("ws:///path", "hostname is invalid"),
+        ("http://h/", "scheme http is invalid"),
+        ("h", "url is invalid"),
+    ],
+)
+def test_a_url_that_is_none(library: Any, url: str, text: str) -> None:
+    for use in (
+        library.create_connection,
+        lambda url: library.WebSocketApp(url).run_forever(),
+        import_module(
+            f"{library.__name__}.{'' if library is not reactor else 'websocket.'}_url"
+        ).parse_url,
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
+            use(url)
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (WebSocketProxyException("the proxy socks5://p did not connect"), "ProxyError"),
+        (
+            WebSocketProxyConnectRefusedException(111, "cannot reach the proxy socks5://p: no"),
+            "ProxyConnectionError",
+        ),
+        (
+            WebSocketTimeoutException("Connection timed out with the proxy socks5://p"),
+            "ProxyTimeoutError",
+        ),
+    ],
+)
+def test_what_goes_wrong_with_a_socks_proxy_is_of_python_socks_too(
+    error: Exception, name: str
+) -> None:
+    theirs = getattr(import_module("python_socks"), name)
+    known = public(error)
+    assert type(known).__name__ == name
+    assert isinstance(known, theirs)
+    assert isinstance(known, type(error))
+    assert isinstance(known, WebSocketProxyException)
+    assert (str(known), known.args) == (str(error), error.args)
+    copied = pickle.loads(pickle.dumps(known))
+    assert (type(copied), copied.args) == (type(error), error.args)
+
+
+def test_without_python_socks_it_is_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "python_socks", raising=False)
+    error = WebSocketProxyException("the proxy socks5://p did not connect")
+    assert public(error) is error
 
 
 # --- an open connection ---------------------------------------------------------------------------

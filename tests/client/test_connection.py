@@ -317,7 +317,9 @@ class TestReconnect:
         calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                scene.loop, "call_soon_threadsafe", lambda call, *args: calls.append((call, args))
+                scene.loop.loop,
+                "call_soon_threadsafe",
+                lambda call, *args: calls.append((call, args)),
             )
             in_thread(lambda: recorder.send("stale"))
         peer.close()

@@ -47,7 +47,7 @@ Open = Callable[..., ClientUpgrade]
 def drive(loop: Reactor, coroutine: Coroutine[Any, Any, T]) -> T:
     """Run *coroutine* as a task of *loop*, to its end."""
     ends: list[tuple[Any, Exception | None]] = []
-    Task(loop, coroutine, lambda result, error: ends.append((result, error)))
+    Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
     run_until(loop, lambda: ends)
     result, error = ends[0]
     if error is not None:
@@ -1157,7 +1157,7 @@ def test_a_cancelled_task_leaves_nothing_behind(
     step: Step = getattr(stages, name)()
     ends: list[object] = []
     options = ClientOptions(sslopt=authority.sslopt)
-    task = Task(loop, connect(step.url, options), lambda *end: ends.append(end))
+    task = Task(loop.loop, connect(step.url, options), lambda *end: ends.append(end))
     reach(loop, step)
     task.cancel()
     assert (loop.stats().readers, loop.stats().writers, loop.stats().timers) == (0, 0, 0)

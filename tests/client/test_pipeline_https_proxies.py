@@ -48,7 +48,7 @@ LARGE = "0123456789" * 100_000
 def drive(coroutine: Any) -> ClientUpgrade:
     ends: list[tuple[Any, Exception | None]] = []
     with Reactor() as loop:
-        Task(loop, coroutine, lambda result, error: ends.append((result, error)))
+        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
         run_until(loop, lambda: ends)
     result, error = ends[0]
     if error is not None:

@@ -72,7 +72,7 @@ def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
 def drive(coroutine: Any) -> ClientUpgrade:
     ends: list[tuple[Any, Exception | None]] = []
     with Reactor() as loop:
-        Task(loop, coroutine, lambda result, error: ends.append((result, error)))
+        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
         run_until(loop, lambda: ends)
     result, error = ends[0]
     if error is not None:

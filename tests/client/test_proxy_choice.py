@@ -116,7 +116,7 @@ class TestProxy:
     @pytest.mark.parametrize(
         ("arguments", "reason"),
         [
-            (("ftp", "h", 1), "'ftp' is none of http, https, socks4, socks4a, socks5, socks5h"),
+            (("ftp", "h", 1), "'ftp' is not one of http, https, socks4, socks4a, socks5, socks5h"),
             (("http", "", 1), "no host"),
             (("http", "h", 0), "port 0"),
             (("http", "h", 65536), "port 65536"),

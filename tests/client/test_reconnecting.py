@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from reactor import (
     WebSocketStateException,
     WebSocketTimeoutException,
 )
+from reactor.timers import ManualClock
 
+from ..support.driving import run_until
 from ..support.recorder import Recorder
 from ..support.scene import FAULT, Actor, Scene, in_thread, text
 from ..support.websocket_frames import PING, PONG, build_frame
@@ -509,3 +512,34 @@ def test_last_activity_is_when_bytes_last_came(scene: Scene) -> None:
     peer.text("x")
     scene.turn()
     assert recorder.last_activity == scene.clock.now()
+
+
+@pytest.mark.parametrize("what", ["pings", "messages"])
+def test_over_a_socket_pings_do_not_count_and_messages_do(what: str) -> None:
+    clock = ManualClock(1000.0)
+    with Reactor(clock=clock) as loop:
+        served: list[Recorder] = []
+
+        def serve() -> Recorder:
+            served.append(Recorder())
+            return served[-1]
+
+        listener = loop.listen("127.0.0.1", 0, serve, ping_interval=None)
+        client = Recorder()
+        url = f"ws://127.0.0.1:{listener.port}/"
+        loop.connect(url, client, ping_interval=None, idle_timeout=64.0)
+        run_until(loop, lambda: served and client.state is State.OPEN)
+        heard = len(client.events)
+        for _ in range(6):
+            clock.advance(20.0)
+            if client.state is not State.OPEN:
+                break
+            if what == "pings":
+                served[0].ping(b"?")
+            else:
+                served[0].send("x")
+            heard += 1
+            # Or it has ended, which is heard of, too.
+            run_until(loop, partial(lambda least: len(client.events) >= least, heard))
+        run_until(loop, lambda: what == "messages" or client.closes)
+        assert client.closes == ([] if what == "messages" else [(1006, "idle")])

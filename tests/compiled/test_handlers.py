@@ -220,7 +220,7 @@ def test_a_garbage_collection_in_the_middle_of_a_read_may_read_too(
         other_far = as_client(other_loop, others, sockets)
 
         def collect(phase: str, _: object) -> None:
-            if phase == "start" and not other_loop.running:
+            if phase == "start" and not other_loop.loop.running:
                 other_far.send(texts_of("aa", "others"))
                 other_loop.run_once(0)
 

@@ -55,7 +55,17 @@ def test_twenty_thousand_messages_leave_nothing_behind(loop: Reactor, sockets: S
         attach(loop, Role.CLIENT, ours, client),
         attach(loop, Role.SERVER, theirs, server),
     ]
-    watched: list[Any] = [None, True, False, loop, loop.dirty, loop._calls, client, server, "ball"]
+    watched: list[Any] = [
+        None,
+        True,
+        False,
+        loop,
+        loop.loop.dirty,
+        loop.loop._calls,
+        client,
+        server,
+        "ball",
+    ]
     for connection in connections:
         watched += [connection, connection.session, connection.stream, connection.session.output]
     client.left = 500

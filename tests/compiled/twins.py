@@ -82,9 +82,9 @@ def attach(
     if role is Role.CLIENT:
         of_client = ClientOptions(**options)
         lifecycle = ClientLifecycle("ws://twin/", of_client)
-        connection = Connection(loop, loop.connections, of_client, lifecycle, protocol)
+        connection = Connection(loop.loop, loop.connections, of_client, lifecycle, protocol)
         connection.start()
-        loop._calls.pop()  # that it connects
+        loop.loop._calls.pop()  # that it connects
         response = Response(101, "Switching Protocols", Headers([]))
         url = parse_url("ws://twin/")
         upgrade = ClientUpgrade(sock, url, response, b"", None, leftover, agreement)
@@ -99,7 +99,7 @@ def attach(
         checked = ServerOptions(**options)
         upgraded = ServerUpgrade(sock, b"", leftover, None, checked, None, agreement)
         serving = ServerLifecycle(listener, b"GET /twin HTTP/1.1\r\n\r\n", None)
-        connection = Connection(loop, loop.connections, checked, serving, protocol)
+        connection = Connection(loop.loop, loop.connections, checked, serving, protocol)
         connection.start()
         serving.open(upgraded)
     return connection
@@ -298,7 +298,7 @@ class _Stage:
         self.clock = ManualClock(1000.0)
         selector = None if script.selector is None else script.selector()
         self.loop = Reactor(clock=self.clock, selector=selector)
-        self.loop.report = self._report  # type: ignore[method-assign]
+        self.loop.loop.report = self._report  # type: ignore[method-assign]
         self.puppets = [Puppet(self, 0), Puppet(self, 1)]
         self.connections: list[Connection] = []
         self.far: list[socket.socket] = []
@@ -438,7 +438,9 @@ class _Stage:
 
     def _look_at_all(self) -> None:
         stats = self.loop.stats()
-        self.log.append((stats, len(self.loop.dirty), len(self.loop.lingering), self.loop.now))
+        self.log.append(
+            (stats, len(self.loop.loop.dirty), len(self.loop.loop.lingering), self.loop.now)
+        )
         for connection, puppet in zip(self.connections, self.puppets, strict=False):
             session, stream = connection.session, connection.stream
             self.log.append(

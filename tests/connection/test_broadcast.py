@@ -501,7 +501,7 @@ class TestThreads:
         recorder = Recorder()
         scene.open(recorder, write_limit=100)
         in_thread(lambda: [broadcast([recorder], bytes(600)) for _ in range(1000)])
-        assert len(scene.loop._calls) == 2  # the first one, and the word of the others
+        assert len(scene.loop.loop._calls) == 2  # the first one, and the word of the others
         scene.turn()
         assert len(recorder.errors) == 1
         assert recorder.errors[0].__traceback__ is None

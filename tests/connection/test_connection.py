@@ -412,7 +412,7 @@ class TestFaultsOfOurs:
 
         broken, other = Recorder(), Recorder()
         peer, fine = scene.open(broken), scene.open(other)
-        monkeypatch.setattr("reactor.protocols.session.parse_pings", receive)
+        monkeypatch.setattr("reactor.protocols.receiving.parse_pings", receive)
         peer.send(build_frame(PING, b"never seen"))
         scene.turn(count=2)
         monkeypatch.undo()
@@ -690,7 +690,7 @@ class TestWithAServersLifecycle:
         head = b"GET /target HTTP/1.1\r\n\r\n"
         lifecycle = ServerLifecycle(books or Books(), head, "192.0.2.1")
         registry = scene.loop.connections
-        connection = Connection(scene.loop, registry, checked, lifecycle, protocol)
+        connection = Connection(scene.loop.loop, registry, checked, lifecycle, protocol)
         assert not registry
         connection.start()
         return connection

@@ -271,7 +271,7 @@ class TestEnds:
         peer.send(flood())
         scene.turn()
         with monkeypatch.context() as patch:
-            patch.setattr("reactor.protocols.session.parse_messages", receive)
+            patch.setattr("reactor.protocols.receiving.parse_messages", receive)
             scene.turn()
         assert recorder.names[-2:] == ["error", "close"]
         before = len(recorder.messages)

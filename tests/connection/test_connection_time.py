@@ -76,7 +76,7 @@ class TestPausedReading:
         """Which debug mode checks."""
         recorder = Recorder()
         scene.open(recorder)
-        scene.loop.debug = True
+        scene.loop.loop.debug = True
         caught: list[RuntimeError] = []
 
         def elsewhere() -> None:
@@ -113,7 +113,7 @@ class TestKeepAlive:
 
     def test_the_first_ping_comes_at_a_random_time_within_the_interval(self, scene: Scene) -> None:
         """So that connections which were opened together do not ping together."""
-        scene.loop.random = lambda: 0.5
+        scene.loop.loop.random = lambda: 0.5
         peer = scene.open(Recorder(), ping_interval=10)
         scene.turn(7.499)
         assert peer.told() == []

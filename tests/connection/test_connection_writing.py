@@ -662,13 +662,13 @@ class TestThreads:
         recorder = Recorder()
         peer = scene.open(recorder)
         asleep = threading.Event()
-        poll = scene.loop.poller.poll
+        poll = scene.loop.loop.poller.poll
 
         def watched(timeout: float | None) -> Any:
             asleep.set()
             return poll(timeout)
 
-        replace_method(scene.loop.poller, "poll", watched)
+        replace_method(scene.loop.loop.poller, "poll", watched)
 
         def call() -> None:
             assert asleep.wait(10)

@@ -147,7 +147,7 @@ class TestErrors:
         assert actor.events[-1] == ("last word", CLOSE)
         assert actor.messages[-1] == b"next"
         record = caplog.records[0]
-        assert (record.name, record.levelno) == ("reactor", logging.ERROR)
+        assert (record.name, record.levelno) == ("reactor.connection", logging.ERROR)
         assert record.exc_info is not None
         assert record.exc_info[1] is error
         assert "in action" in caplog.text  # the traceback leads to the fault

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor.hosting.rel import HostedReactor, host
+from reactor.hosting.rel import host
 from reactor.protocols.receiving import MAX_FRAMES
 
 from ..support.apps import RecordedApp, code, dropped, mute, said
@@ -128,7 +128,7 @@ def test_dispatcher_that_lacks_a_method(name: str) -> None:
 
 def test_dispatcher_has_one_reactor(dispatcher: Dispatcher) -> None:
     hosted = host(dispatcher)
-    assert isinstance(hosted, HostedReactor)
+    assert isinstance(hosted, reactor.Reactor)
     assert host(dispatcher) is hosted
     assert dispatcher.signals == [(2, dispatcher.abort)]
 

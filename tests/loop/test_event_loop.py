@@ -1,7 +1,7 @@
-"""The event loop: the turn, its phases, what may go wrong in them, threads and hosting.
+"""The event loop: the turn, its phases, what may go wrong in them, and threads.
 
 Everything about the turn runs over every selector that the platform offers. Signals and Ctrl-C
-have their own module, test_loop_signals.py.
+have their own module, test_event_loop_signals.py; so have hosts, test_event_loop_hosted.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from reactor.loop.event_loop import MAX_SLEEP, EventLoop, LoopStats
-from reactor.loop.poller import wait_for
+from reactor.loop.event_loop import MAX_SLEEP, EventLoop
+from reactor.loop.stats import LoopStats
 from reactor.timers import ManualClock, Timer
 
 from ..support.driving import replace_method, run_until
@@ -106,7 +106,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[BaseException]:
     """The exceptions that were logged, each with its traceback."""
     found = []
     for record in caplog.records:
-        assert (record.name, record.levelno) == ("reactor", logging.ERROR)
+        assert (record.name, record.levelno) == ("reactor.loop", logging.ERROR)
         assert record.exc_info is not None
         assert record.exc_info[1] is not None
         assert record.exc_info[2] is not None
@@ -840,7 +840,7 @@ def test_more_wake_ups_than_the_pair_can_hold_do_not_block(loop: EventLoop) -> N
 
 
 def test_a_wake_up_that_finds_nothing_does_no_harm(loop: EventLoop) -> None:
-    loop._on_wakeup()
+    loop.wakeup.drain()
 
 
 def test_after_close_a_call_from_a_thread_raises_at_once(loop: EventLoop) -> None:
@@ -850,7 +850,7 @@ def test_after_close_a_call_from_a_thread_raises_at_once(loop: EventLoop) -> Non
 
 
 def test_a_wake_up_that_fails_is_not_swallowed(loop: EventLoop) -> None:
-    loop._wakeup_writer.shutdown(socket.SHUT_WR)
+    loop.wakeup._sender.shutdown(socket.SHUT_WR)
     with pytest.raises(BrokenPipeError):
         loop.stop()
 
@@ -1124,46 +1124,6 @@ def test_stop_ends_a_run_until_idle_too(loop: EventLoop, sockets: Sockets) -> No
     loop.call_soon(loop.stop)
     loop.run_until_idle()
     assert loop.stats().turns == 1
-
-
-# --- hosting ------------------------------------------------------------------------------------
-
-
-@every_selector
-def test_another_loop_can_host_this_one(make_selector: SelectorFactory, sockets: Sockets) -> None:
-    loop = EventLoop(selector=make_selector())
-    sockets.callback(loop.close)
-    try:
-        fd = loop.fileno()
-    except ValueError:
-        assert not hasattr(make_selector, "fileno")
-        return
-    log: list[str] = []
-    ours, theirs = sockets.pair()
-    loop.add_reader(ours.fileno(), lambda: log.append(f"reader {drain(ours)}"))
-
-    def host(until: int) -> None:
-        """What the other loop does, until so many things have happened."""
-        while len(log) < until:
-            wait_for([fd], [], loop.next_timeout())
-            loop.run_once(0)
-
-    assert wait_for([fd], [], 0) == set()
-    assert loop.next_timeout() is None
-    theirs.send(b"ab")
-    host(1)
-    loop.call_later(0.002, log.append, "timer")
-    host(2)
-    loop.call_soon(log.append, "call")
-    host(3)
-    thread = threading.Thread(target=loop.call_soon_threadsafe, args=(log.append, "thread"))
-    thread.start()
-    host(4)
-    thread.join()
-    assert log == ["reader 2", "timer", "call", "thread"]
-    loop.call_soon_threadsafe(log.append, "from the host's own thread")
-    assert wait_for([fd], [], 0) == {fd}
-    host(5)
 
 
 # --- writes that leave together -----------------------------------------------------------------

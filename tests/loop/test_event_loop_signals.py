@@ -289,7 +289,7 @@ def test_the_wake_up_descriptor_of_the_process_is_lent_and_given_back(
             assert end != "stop"
     finally:
         assert signal.set_wakeup_fd(-1) == mine
-    assert during == [loop._wakeup_writer.fileno()]
+    assert during == [loop.wakeup.writer]
 
 
 def test_a_loop_in_another_thread_touches_no_signals(loop: EventLoop) -> None:

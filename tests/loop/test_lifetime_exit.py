@@ -181,7 +181,7 @@ def press():  # asked by the loop's thread, while the main one waits
     return True
 presses = [2]
 begin()
-loop.unsent = press
+loop.loop.unsent = press
 connection.close()
 """
     says = Says(build_frame(TEXT, b"hi"), answer_close=False)

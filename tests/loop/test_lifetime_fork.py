@@ -113,7 +113,7 @@ def test_close_in_a_child_closes_its_descriptors_and_tells_nobody(scene: Scene) 
 USES: dict[str, Callable[[Reactor, Recorder], object]] = {
     "run_forever": lambda loop, _: loop.run_forever(),
     "run_once": lambda loop, _: loop.run_once(0),
-    "run_until_idle": lambda loop, _: loop.run_until_idle(),
+    "run_until_idle": lambda loop, _: loop.loop.run_until_idle(),
     "shutdown": lambda loop, _: loop.shutdown(),
     "connect": lambda loop, _: loop.connect("ws://scene/", Recorder),
     "listen": lambda loop, _: loop.listen("127.0.0.1"),

@@ -144,12 +144,12 @@ class Stopwatch:
 def test_tls_handshakes_of_both_roles_take_a_bounded_part_of_each_turn(
     loop: Reactor, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop.share = TurnShare(Stopwatch())
+    loop.loop.share = TurnShare(Stopwatch())
     steps: Counter[int] = Counter()
     do_handshake = ssl.SSLSocket.do_handshake
 
     def counting(self: ssl.SSLSocket, block: bool = False) -> None:
-        steps[loop.turns] += 1
+        steps[loop.loop.turns] += 1
         do_handshake(self, block)
 
     monkeypatch.setattr(ssl.SSLSocket, "do_handshake", counting)
@@ -164,13 +164,13 @@ def test_tls_handshakes_of_both_roles_take_a_bounded_part_of_each_turn(
 def test_attempts_take_a_bounded_part_of_each_turn(
     loop: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop.share = TurnShare(Stopwatch())
+    loop.loop.share = TurnShare(Stopwatch())
     listener = loop.listen("127.0.0.1", 0, WebSocketProtocol)
     dialled: Counter[int] = Counter()
     reach = pipeline.reach
 
     async def counting(*args: Any, **options: Any) -> Any:
-        dialled[loop.turns] += 1
+        dialled[loop.loop.turns] += 1
         return await reach(*args, **options)
 
     monkeypatch.setattr(pipeline, "reach", counting)

@@ -18,12 +18,11 @@ from reactor.exceptions import (
     WebSocketProtocolException,
     WebSocketStateException,
 )
+from reactor.protocols.output import TRANSITIONS, Input
 from reactor.protocols.session import (
-    TRANSITIONS,
     Close,
     Data,
     Failure,
-    Input,
     Ping,
     Pong,
     Role,

@@ -22,6 +22,7 @@ from reactor import (
     WebSocketProtocolException,
 )
 from reactor.server import pipeline as accept
+from reactor.server.options import ServerOptions
 from reactor.timers import ManualClock
 from reactor.transports.exchange import read_some
 
@@ -196,7 +197,7 @@ REJECTIONS = {
     ),
     "no key": (changed(Sec_WebSocket_Key=None), 400, "", "Sec-WebSocket-Key must be 16 bytes"),
     "a short key": (changed(Sec_WebSocket_Key="abc="), 400, "", "Sec-WebSocket-Key"),
-    "no Host": (changed(Host=None), 400, "", "Host must come once, not 0 times"),
+    "no Host": (changed(Host=None), 400, "", "Host must be sent once, not 0 times"),
     "a body": (head(*REQUEST, "Content-Length: 3") + b"abc", 400, "", "must not have a body"),
     "HTTP/1.0": (head("GET / HTTP/1.0", *REQUEST[1:]), 400, "", "HTTP/1.1, not HTTP/1.0"),
     "HTTP/2.0": (head("GET / HTTP/2.0", *REQUEST[1:]), 505, "", "not HTTP/1.x"),
@@ -601,7 +602,7 @@ def test_without_descriptors_clients_wait_and_are_served_afterwards(
         assert len(served) == 3
         assert echoes(first)
         # The backlog does not make the loop spin, nor fill the log.
-        assert list(loop.poller.poll(0)) == []
+        assert list(loop.loop.poller.poll(0)) == []
         assert caplog.text.count("cannot accept a connection: [Errno 24]") == 1
         clock.advance(0.501)
         for _ in range(3):
@@ -905,3 +906,14 @@ def test_several_listeners_are_independent(
     assert refused(address)
     assert works(loop, f"wss://{LOOPBACK}:{secure.port}", sslopt=authority.sslopt)
     assert works(loop, "ws://server.example", unix_path=unix_path)
+
+
+def test_a_listener_does_nothing_before_it_is_started(loop: Reactor) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        made = Listener(
+            loop.loop, loop.connections, loop.listeners, sock, Recorder, ServerOptions()
+        )
+        assert (loop.listeners, loop.stats().readers) == (set(), 0)
+        made.start()
+        assert (loop.listeners, loop.stats().readers) == ({made}, 1)
+        made.close()

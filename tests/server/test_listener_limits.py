@@ -371,7 +371,7 @@ def test_who_stays_counts_until_the_socket_is_closed(
     assert len(listener._handshakes) == 0
     clock.advance(0.02)
     run_until(loop, lambda: listener._handshakes)
-    assert not loop.lingering
+    assert not loop.loop.lingering
     stays.close()
     waits.close()
 

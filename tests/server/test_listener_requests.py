@@ -478,7 +478,7 @@ def test_a_call_that_hangs_is_given_up_at_the_handshake_timeout(
     clock.advance(3.001)
     assert client.head()[0].startswith("HTTP/1.1 503 ")
     release.set()
-    assert loop.awaited == 0
+    assert loop.loop.awaited == 0
 
 
 @pytest.mark.parametrize("way", ["close", "reset", "end"])
@@ -493,10 +493,10 @@ def test_a_client_that_leaves_meanwhile_is_forgotten(
     listener = listen(wait)
     client = raw_client(listener)
     client.send(head(*REQUEST))
-    run_until(loop, lambda: loop.awaited == 1)
+    run_until(loop, lambda: loop.loop.awaited == 1)
     getattr(client, way)()
     go_on.set()
-    run_until(loop, lambda: not loop.awaited and not listener.connections)
+    run_until(loop, lambda: not loop.loop.awaited and not listener.connections)
     run_until(loop, lambda: loop.stats().readers == 1)
     assert listener._handshakes == {}
     assert all(protocol.names[-1] == "close" for protocol in served)

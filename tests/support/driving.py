@@ -7,11 +7,14 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from reactor import Reactor
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.poller import Poller
 
 
-def run_until(loop: EventLoop, condition: Callable[[], object], timeout: float = 20.0) -> None:
+def run_until(
+    loop: EventLoop | Reactor, condition: Callable[[], object], timeout: float = 20.0
+) -> None:
     """Run turns of *loop* until *condition* is true; fail after *timeout* real seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

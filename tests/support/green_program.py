@@ -82,7 +82,7 @@ def faces(reactor: Any) -> None:
     tls = loop.listen("127.0.0.1", 0, Echo, ssl=context)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    until(lambda: loop.running)
+    until(lambda: loop.loop.running)
 
     for scheme, listener in (("ws", plain), ("wss", tls)):
         url = f"{scheme}://127.0.0.1:{listener.port}/"

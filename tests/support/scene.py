@@ -242,7 +242,7 @@ class Scene:
         self.attempts: list[Attempt] = []
         self._peers: list[Peer] = []
         self._faults: list[BaseException] = []
-        self.loop.report = self._report  # type: ignore[method-assign]
+        self.loop.loop.report = self._report  # type: ignore[method-assign]
         self.loop._pipeline = self._connect
 
     def _report(self, exc: BaseException, source: object) -> None:

@@ -535,7 +535,7 @@ class TestCheck:
 
     def test_a_timer_that_does_not_know_its_bucket(self, wheel, timer):
         timer._bucket = {}
-        with pytest.raises(AssertionError, match="timer for 2000 thinks that it is elsewhere"):
+        with pytest.raises(AssertionError, match="timer for 2000 names another bucket"):
             wheel.check()
 
     def test_a_timer_without_a_callback(self, wheel, timer):

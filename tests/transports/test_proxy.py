@@ -70,7 +70,7 @@ def serve() -> Iterator[Serve]:
 def run_on_reactor(coroutine: Coroutine[Any, Any, T]) -> T:
     ends: list[tuple[Any, Exception | None]] = []
     with Reactor() as loop:
-        Task(loop, coroutine, lambda result, error: ends.append((result, error)))
+        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
         run_until(loop, lambda: ends)
     result, error = ends[0]
     if error is not None:
@@ -511,8 +511,8 @@ def after_credentials(answer: bytes) -> Script:
         ("socks4", after_request("socks4", b"\x00\x5d" + bytes(6)), "user-ids"),
         ("socks4", after_request("socks4", b"\x00\xff" + bytes(6)), "Invalid reply code"),
         ("socks4", after_request("socks4", b"HTTP/1.1 400 Bad Request\r\n\r\n"), "version"),
-        ("socks4", after_request("socks4", b""), "0 of 8 bytes came"),
-        ("socks4a", after_request("socks4", OK4[:-1]), "7 of 8 bytes came"),
+        ("socks4", after_request("socks4", b""), "0 of 8 bytes were received"),
+        ("socks4a", after_request("socks4", OK4[:-1]), "7 of 8 bytes were received"),
         ("socks5", after_request("socks5", b"\x05\x01\x00" + bytes(7)), "General SOCKS server"),
         ("socks5", after_request("socks5", b"\x05\x02\x00" + bytes(7)), "not allowed"),
         ("socks5h", after_request("socks5", b"\x05\x04\x00" + bytes(7)), "Host unreachable"),
@@ -522,9 +522,9 @@ def after_credentials(answer: bytes) -> Script:
         ("socks5", after_request("socks5", b"\x05\x00\x00\x03\x01\xff\x00\x50"), "decode"),
         ("socks5", after_request("socks5", b"HTTP/1.1"), "version"),
         ("socks5", after_request("socks5", b""), "0 of"),
-        ("socks5", after_request("socks5", OK5[:-1]), "5 of 6 bytes came"),
-        ("socks5", after_methods(b""), "0 of 2 bytes came"),
-        ("socks5", after_methods(b"\x05"), "1 of 2 bytes came"),
+        ("socks5", after_request("socks5", OK5[:-1]), "5 of 6 bytes were received"),
+        ("socks5", after_methods(b""), "0 of 2 bytes were received"),
+        ("socks5", after_methods(b"\x05"), "1 of 2 bytes were received"),
         ("socks5", after_methods(b"\x05\xff"), "No acceptable authentication methods"),
         ("socks5", after_methods(b"\x05\x02"), "authentication method"),  # not offered
         ("socks5", after_methods(b"\x05\x01"), "authentication method"),
@@ -547,7 +547,7 @@ def test_a_refusal_of_socks_names_proxy_and_reason(
     [
         (b"\x01\x01", "authentication failure"),
         (b"\x05\x00", "Invalid authentication response"),
-        (b"\x01", "1 of 2 bytes came"),
+        (b"\x01", "1 of 2 bytes were received"),
     ],
 )
 def test_wrong_credentials(serve: Serve, dial: Dial, answer: bytes, reason: str) -> None:
@@ -716,7 +716,11 @@ def test_bytes_that_trickle_do_not_move_the_deadline(serve: Serve, kind: str) ->
     ends: list[Any] = []
     with Reactor(clock=clock) as loop:
         proxy = Proxy(kind, "127.0.0.1", peer.port)
-        Task(loop, dial_through(proxy, "192.0.2.1", 80, until=5.0), lambda *end: ends.append(end))
+        Task(
+            loop.loop,
+            dial_through(proxy, "192.0.2.1", 80, until=5.0),
+            lambda *end: ends.append(end),
+        )
         run_until(loop, heard.is_set)
         while not ends:
             clock.advance(1)
@@ -746,7 +750,7 @@ def test_a_cancelled_dial_leaves_nothing_behind(
     ends: list[Any] = []
     proxy = Proxy(kind, "127.0.0.1", peer.port)
     task = Task(
-        loop, dial_through(proxy, "192.0.2.1", 80, until=None), lambda *end: ends.append(end)
+        loop.loop, dial_through(proxy, "192.0.2.1", 80, until=None), lambda *end: ends.append(end)
     )
     run_until(loop, heard.is_set)
     for _ in range(3):
@@ -777,9 +781,9 @@ def test_a_silent_proxy_does_not_hold_up_the_loop(serve: Serve, loop: Reactor, k
     async def until_cancelled() -> None:
         await dial_through(proxy, "192.0.2.1", 80, until=None)
 
-    waiting = Task(loop, until_cancelled(), lambda *_: None)
+    waiting = Task(loop.loop, until_cancelled(), lambda *_: None)
     run_until(loop, heard.is_set)
-    Task(loop, tick(), lambda *_: None)
+    Task(loop.loop, tick(), lambda *_: None)
     run_until(loop, lambda: len(ticks) == 20)
     assert not waiting.done
     waiting.cancel()
@@ -800,7 +804,11 @@ def test_many_dials_on_one_thread(serve: Serve, loop: Reactor, kind: str) -> Non
     proxy = Proxy(kind, "127.0.0.1", serve(script).port)
     ends: list[tuple[Any, Any]] = []
     for _ in range(count):
-        Task(loop, dial_through(proxy, "192.0.2.1", 80, until=None), lambda *end: ends.append(end))
+        Task(
+            loop.loop,
+            dial_through(proxy, "192.0.2.1", 80, until=None),
+            lambda *end: ends.append(end),
+        )
     run_until(loop, lambda: len(ends) == count, timeout=15)
     for result, error in ends:
         assert error is None

@@ -53,7 +53,7 @@ def loop(clock: ManualClock) -> Iterator[EventLoop]:
     loop.report = note  # type: ignore[method-assign]
     yield loop
     assert [fault for fault in faults if not isinstance(fault, OnPurpose)] == []
-    assert not loop.poller.readers.keys() - {loop._wakeup_reader.fileno()}
+    assert not loop.poller.readers.keys() - {loop.wakeup.reader}
     assert not loop.poller.writers
     assert not loop.lingering
     loop.close()

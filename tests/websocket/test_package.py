@@ -22,7 +22,7 @@ NOT_THERE = {
     *("Any", "Callable", "List", "Optional", "Tuple", "Type", "TYPE_CHECKING", "Union"),
     *("_SSLErrorType", "_SSLEOFErrorType", "_SSLWantReadErrorType", "_SSLWantWriteErrorType"),
     # The tables and helpers of algorithms that ours does another way.
-    *("_UTF8D", "_UTF8_ACCEPT", "_UTF8_REJECT", "_decode", "_mask", "_normalize_close_reason"),
+    *("_UTF8D", "_UTF8_ACCEPT", "_UTF8_REJECT", "_decode"),
     # Modules that only one module of ours may import: selectors and python-socks.
     *("selectors", "Proxy", "ProxyType", "_ssl_module"),
 }
@@ -141,6 +141,76 @@ print("read")
     preamble = "import reactor; reactor.install_as_websocket()\n"
     result = run_python("-c", preamble + code, input=written)
     assert result.stdout == "read\n", result.stderr
+
+
+def test_exceptions_and_frames_are_shown_as_theirs() -> None:
+    code = """
+import traceback, websocket
+print(websocket.WebSocketTimeoutException)
+print(traceback.format_exception_only(websocket.WebSocketPayloadException("no"))[0].strip())
+print(websocket.ABNF.__module__, reactor.WebSocketTimeoutException.__module__)
+"""
+    assert run_installed(code).splitlines() == [
+        "<class 'websocket._exceptions.WebSocketTimeoutException'>",
+        "websocket._exceptions.WebSocketPayloadException: no",
+        "websocket._abnf websocket._exceptions",
+    ]
+
+
+def test_what_either_package_has_pickled_is_what_the_other_reads() -> None:
+    write = """
+import pickle, websocket
+things = [getattr(websocket, name)("no", 1) for name in sorted(dir(websocket))
+          if name.endswith("Exception") and not name.endswith("BadStatusException")]
+things.append(websocket.ABNF.create_frame("text", 1))
+things[0].more = "more"
+for protocol in range(pickle.HIGHEST_PROTOCOL + 1): print(pickle.dumps(things, protocol).hex())
+"""
+    read = """
+import pickle, sys
+for line in sys.stdin:
+    for thing in pickle.loads(bytes.fromhex(line)):
+        kind, more = type(thing), vars(thing).get("more")
+        print(kind.__module__, kind.__name__, getattr(thing, "args", thing), more)
+"""
+    install = "import reactor; reactor.install_as_websocket()\n"
+    outputs = set()
+    for first, second in [("", install), (install, ""), (install, install), ("", "")]:
+        names = "import websocket\nwebsocket.WebSocketProxyException\n"
+        written = run_python("-c", first + write).stdout
+        result = run_python("-c", second + names + read, input=written)
+        assert result.returncode == 0, result.stderr
+        outputs.add(result.stdout)
+    assert len(outputs) == 1
+    assert outputs.pop().count("WebSocketProxyException ('no', 1)") == 6
+
+
+def test_a_refusal_can_be_pickled_for_theirs() -> None:
+    """Their own pickles of it cannot be read by anybody."""
+    code = """
+import pickle, websocket
+refusal = websocket.WebSocketBadStatusException("no", 403, "Forbidden", {"a": "b"}, b"body")
+print(pickle.dumps(refusal).hex())
+"""
+    read = "import pickle; print(vars(pickle.loads(bytes.fromhex(input()))))"
+    result = run_python("-c", read, input=run_installed(code))
+    assert result.stdout == (
+        "{'status_code': 403, 'status_message': 'Forbidden', 'resp_headers': {'a': 'b'}, "
+        "'resp_body': b'body'}\n"
+    ), result.stderr
+
+
+def test_other_exceptions_of_ours_are_pickled_as_ever() -> None:
+    code = """
+import importlib, pickle, websocket
+importlib.reload(websocket._exceptions)
+class Own(websocket.WebSocketException): pass
+lost = reactor.exceptions.WebSocketConnectionLostException("gone", 104)
+for exc in (lost, Own("own")):
+    copied = pickle.loads(pickle.dumps(exc))
+    print(type(copied) is type(exc), copied.args, getattr(copied, "errno", None))
+"""
+    assert run_installed(code) == "True ('gone',) 104\nTrue ('own',) None\n"
 
 
 def test_functions_have_the_parameters_of_theirs() -> None:

@@ -55,7 +55,6 @@ NOT_PASSED = {
         "test_ssl_edge_cases::test_ssl_want_write_retry_edge_cases",
     ],
     "a context is made once, with settings that a mock of ssl.SSLContext does not have": [
-        "test_http::test_wrap_sni_socket_raises_for_missing_ca_file",
         "test_ssl_edge_cases::test_ssl_alpn_protocol_edge_cases",
         "test_ssl_edge_cases::test_ssl_ca_bundle_environment_edge_cases",
         "test_ssl_edge_cases::test_ssl_certificate_chain_validation",
@@ -84,12 +83,6 @@ NOT_PASSED = {
     "every exception for a connection that has ended has status_code, mostly None": [
         "test_app::test_close_exception_legacy_path_has_no_frame",
         "test_app::test_closed_string_argument_converted_to_exception",
-    ],
-    "run_forever waits on the reactor, and create_dispatcher() makes no loop": [
-        "test_app::test_dispatcher_selection_custom",
-        "test_app::test_dispatcher_selection_default",
-        "test_app::test_dispatcher_selection_no_ping_timeout",
-        "test_app::test_dispatcher_selection_ssl",
     ],
 }
 

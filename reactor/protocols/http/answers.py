@@ -2,7 +2,7 @@
 
 A server judges a request with :func:`check_request`, and answers it with :func:`build_response`
 or :func:`build_rejection`: pure functions over the heads of http11.py. The module must not know
-of sockets, of time, or of who is let in.
+about sockets, time, or which clients are let in.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ _KEY = re.compile(r"[+/0-9A-Za-z]{22}==")  # 16 bytes in base64
 
 
 class RejectedUpgrade(WebSocketHandshakeException):
-    """A request is not an opening handshake that we take.
+    """A request is not an opening handshake that we accept.
 
-    Attributes: `status` (int) and `headers` (list of pairs) of the answer, as
-    :func:`build_rejection` takes them.
+    Attributes:
+        status: the status of the answer (int), for :func:`build_rejection`.
+        headers: the headers of the answer (list of pairs), for :func:`build_rejection`.
     """
 
     def __init__(
@@ -47,33 +48,37 @@ class RejectedUpgrade(WebSocketHandshakeException):
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """What a client asked for: its key, subprotocols and extensions in order of preference."""
+    """A client's request: its key, and its subprotocols and extensions in order of preference."""
 
     key: str
     subprotocols: tuple[str, ...]
     extensions: tuple[str, ...]
 
 
-# RFC 9110 section 15.5.22: a 426 says to what, and 7.8: Upgrade is named in Connection.
+# RFC 9110 section 15.5.22: a 426 names the protocol; 7.8: Connection names Upgrade.
 _UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Connection", "Upgrade, close"))
 
 
 def check_request(request: Request) -> UpgradeRequest:
     """Check a client's opening handshake (RFC 6455 section 4.2.1).
 
+    Returns:
+        What the client asks for.
+
     Raises:
-        RejectedUpgrade: it is none; carries the answer. 405 for a method other than GET, 426
-            where an upgrade or the right version of it was not asked for, else 400.
+        RejectedUpgrade: the request is not an opening handshake. The exception has the answer: 405
+            for a method other than GET, 426 if the request does not ask for an upgrade, or names
+            another version, and 400 otherwise.
     """
     headers = request.headers
     if request.method != "GET":
         raise RejectedUpgrade(
             f"the method must be GET, not {printable(request.method)}", 405, [("Allow", "GET")]
         )
-    if request.version == "HTTP/1.0":  # RFC 9110 section 7.8: no upgrade from there
+    if request.version == "HTTP/1.0":  # RFC 9110 section 7.8: it has no upgrade
         raise RejectedUpgrade("the request must be HTTP/1.1, not HTTP/1.0")
     if len(headers.get_all("Host")) != 1:
-        raise RejectedUpgrade(f"Host must come once, not {len(headers.get_all('Host'))} times")
+        raise RejectedUpgrade(f"Host must be sent once, not {len(headers.get_all('Host'))} times")
     if "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
         # Its bytes would be taken for frames.
         raise RejectedUpgrade("a request for an upgrade must not have a body")
@@ -116,14 +121,14 @@ def build_response(
 ) -> bytes:
     """Return the server's answer that accepts the upgrade (RFC 6455 section 4.2.2).
 
-    Parameters:
-        key: of :func:`check_request`.
-        subprotocol: one of those the client offered, or None.
-        extensions: value of Sec-WebSocket-Extensions, or None.
+    Args:
+        key: the client's key, from :func:`check_request`.
+        subprotocol: one of those that the client offered, or None (default).
+        extensions: the value of Sec-WebSocket-Extensions, or None (default).
         headers: further headers.
 
     Raises:
-        ValueError: a header cannot be sent, or is one that the handshake itself sets.
+        ValueError: a header cannot be sent, or is set by the handshake itself.
     """
     ours = [
         ("Upgrade", "websocket"),
@@ -149,11 +154,11 @@ def build_rejection(
 ) -> bytes:
     """Return a whole HTTP response, after which the server closes the connection.
 
-    Parameters:
-        status: 200 to 599. 200 answers, for example, a health check.
-        reason: the phrase after the status; None takes the usual one.
-        headers: further headers; Connection and Content-Type take the place of ours.
-        body: str is sent as UTF-8. Left out where the status has none (204, 304).
+    Args:
+        status: 200 to 599. 200 answers a health check, for example.
+        reason: the phrase after the status; None (default): the usual one.
+        headers: further headers; Connection and Content-Type replace ours.
+        body: str is sent as UTF-8. It is left out if the status allows no body (204, 304).
 
     Raises:
         ValueError: the status is out of range, or a header cannot be sent.

@@ -1,8 +1,8 @@
-"""Bodies: what a server says beside the status with which it refuses an upgrade.
+"""Bodies: what a server adds to the status with which it refuses an upgrade.
 
-What it is: :class:`BodyParser`, which reads the body of a response, limited.
+What it is: :class:`BodyParser`, which reads the body of a response, up to a limit.
 
-What it must not know: who wants to know, or what it says.
+What it must not know: what the body is for, or what it says.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from .http11 import DEFAULT_LIMITS, HeadLimits, Response, has_body
 
 __all__ = ["BodyParser"]
 
-# What stands between the data of two chunks: a line end, and the size of the next (RFC 9112
-# section 7.1), with extensions that nobody here knows.
+# What is between the data of two chunks: a line end, and the size of the next chunk (RFC 9112
+# section 7.1), with extensions, which are ignored.
 _BETWEEN = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]{0,16}(?:;[^\n]{0,256})?\r?\n")
 _MAX_BETWEEN = 300  # more bytes than it can have
-_LENGTH = re.compile(r"[0-9]{1,18}")  # more digits than that are no length, but an attack
+_LENGTH = re.compile(r"[0-9]{1,18}")  # more digits are not a length, but an attack
 
 
 class _BodyState(enum.Enum):
-    """Where a BodyParser is."""
+    """The states of a BodyParser."""
 
     DATA = enum.auto()  # -> DONE; the body as it is: Content-Length, or until the end
-    CHUNKS = enum.auto()  # -> DONE; behind the data of a chunk, or in it
-    DONE = enum.auto()  # also at the limit, where the body is malformed or the connection ends
+    CHUNKS = enum.auto()  # -> DONE; after the data of a chunk, or in it
+    DONE = enum.auto()  # also at the limit, if the body is malformed or the connection ends
 
 
 class BodyParser:
     """Reads the body of a response that refuses the upgrade, for the error message.
 
-    It never raises for what the peer sends: a malformed body ends where it goes wrong, and one
-    over the limit ends there. What came until then is kept.
+    It never raises because of what the peer sends: a malformed body ends at its first fault, and a
+    body over the limit ends at the limit. The part before that is kept.
 
-    Parameters:
+    Args:
         response: the head, which says how the body ends (RFC 9112 section 6.3).
-        limits: `max_body_size` bytes are read at most, those around chunks included.
+        limits: at most `max_body_size` bytes are read, including those around chunks.
     """
 
     __slots__ = ("_body", "_remaining", "_room", "_state", "_unread")
@@ -45,7 +45,7 @@ class BodyParser:
     def __init__(self, response: Response, limits: HeadLimits = DEFAULT_LIMITS) -> None:
         self._body = bytearray()
         self._room = limits.max_body_size  # bytes that may still be read
-        self._unread = b"\n"  # of the chunked coding; as if the data of a chunk had just ended
+        self._unread = b"\n"  # chunked coding: as if the data of a chunk had just ended
         self._remaining = 0  # bytes until the body, or the current chunk, ends
         self._state = self._first_state(response)
 
@@ -69,16 +69,16 @@ class BodyParser:
 
     @property
     def body(self) -> bytes:
-        """What there is of the body so far."""
+        """The part of the body that has been read."""
         return bytes(self._body)
 
     @property
     def done(self) -> bool:
-        """Whether no more is to be read; may be so before anything was fed."""
+        """Whether nothing more will be read; may be true before anything was fed."""
         return self._state is _BodyState.DONE
 
     def feed(self, data: bytes) -> bool:
-        """Take what came (also the head parser's leftover); return whether the body is done."""
+        """Take received bytes (or the head parser's leftover); return whether the body is done."""
         if self._state is not _BodyState.DONE:
             data = data[: self._room]
             self._room -= len(data)
@@ -91,7 +91,7 @@ class BodyParser:
         return self.done
 
     def feed_eof(self) -> None:
-        """Take the end of the connection: the body is what came."""
+        """Take the end of the connection: it ends the body."""
         self._state = _BodyState.DONE
 
     def _take_data(self, data: bytes) -> None:
@@ -116,13 +116,13 @@ class BodyParser:
                 return
             remaining, position = int(between[1], 16), between.end()
             if not remaining:
-                # After the last chunk come only trailers, which nobody asked for.
+                # Only trailers follow the last chunk, and they are ignored.
                 self._state = _BodyState.DONE
                 return
 
 
 def _may_become_more(data: bytes) -> bool:
-    """Say whether bytes behind a chunk's data are the beginning of what must stand there."""
+    """Return whether the bytes after a chunk's data may begin what must follow it."""
     line = data.removeprefix(b"\r")
     if not line.startswith(b"\n"):
         return not line

@@ -2,8 +2,8 @@
 
 A client builds its request with :func:`build_request` and judges the answer with
 :func:`check_response`; the server's side is answers.py. All of them are pure functions over the
-heads of http11.py. The module must not know of sockets, of time, of URLs, or of what an
-extension means: it only sees that none is used that was not offered.
+heads of http11.py. The module must not know about sockets, time, URLs, or the meaning of an
+extension: it only checks that none is used that was not offered.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = [
     "refusal_text",
 ]
 
-VERSION = "13"  # RFC 6455 section 4.1, of the header Sec-WebSocket-Version
+VERSION = "13"  # RFC 6455 section 4.1: the value of Sec-WebSocket-Version
 
 _REFUSAL_SHOWN = 2000  # characters of headers, and of a body, that an error message shows
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _RESOURCE = re.compile(r"[\x21-\x7e]+")
-# What ends, or splits, an element of the list. RFC 6455 section 4.1 asks for a token, but
-# services take credentials as padded base64 here, which is none, so that is let through.
+# Characters that end, or split, an element of the list. RFC 6455 section 4.1 asks for a token, but
+# some services expect credentials here as padded base64, which is not a token, so it is allowed.
 _NOT_IN_SUBPROTOCOL = re.compile(r"[^\x21-\x7e]|,")
 
 HeaderValue = str | bytes | int
@@ -55,17 +55,17 @@ HeaderSource = Mapping[str, HeaderValue | None] | Iterable[HeaderLine] | Headers
 
 
 def normalize_headers(header: HeaderSource) -> list[tuple[str, str]]:
-    """Return the custom headers of a user as pairs, checked.
+    """Return a user's custom headers as checked pairs.
 
-    Parameters:
+    Args:
         header: None; a mapping of names to values; or an iterable of "Name: value" lines and of
             (name, value) pairs. A value is str, bytes or int; a header whose value is None is
             left out.
 
     Raises:
-        TypeError: something is of another type. ValueError: a line has no colon, or a header
-            must not be sent (``headers.check_header``). The message names
-            the entry.
+        TypeError: something has another type; the message names the entry.
+        ValueError: a line has no colon, or a header must not be sent (``headers.check_header``);
+            the message names the entry.
     """
     if header is None:
         return []
@@ -89,7 +89,7 @@ def _split_entry(index: int, entry: object) -> tuple[str, object]:
         line = entry if isinstance(entry, str) else entry.decode("latin-1")
         name, colon, value = line.partition(":")
         if not colon:
-            shown = line.split(maxsplit=1)[:1]  # behind it there may be a secret
+            shown = line.split(maxsplit=1)[:1]  # the rest may be a secret
             raise ValueError(f"header {index} has no colon: {''.join(shown)[:40]!r}")
         return name.strip(), value.strip(" \t")
     if not isinstance(entry, (tuple, list)) or len(entry) != 2:
@@ -107,7 +107,7 @@ def _value_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
-        return value.decode("latin-1")  # goes out as the same bytes
+        return value.decode("latin-1")  # is sent as the same bytes
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise TypeError(
@@ -156,28 +156,29 @@ def build_request(
 ) -> bytes:
     """Return the client's opening handshake (RFC 6455 section 4.1).
 
-    The order of the lines is websocket-client's. A custom header takes the place of ours of the
-    same name where there must be only one (Upgrade, Host, Origin, Sec-WebSocket-Key,
-    Sec-WebSocket-Version, Connection).
+    The order of the lines is websocket-client's. A custom header replaces ours of the same name if
+    there must be only one (Upgrade, Host, Origin, Sec-WebSocket-Key, Sec-WebSocket-Version,
+    Connection).
 
-    Parameters:
-        host_header: value of Host; None sends none.
+    Args:
+        host_header: the value of Host; None sends none.
         resource: path and query, in visible ASCII.
-        key: of :func:`make_key`.
-        origin: value of Origin; None sends none.
+        key: from :func:`make_key`.
+        origin: the value of Origin; None (default) sends none.
         subprotocols: names, in order of preference.
-        extensions: value of Sec-WebSocket-Extensions; None sends none.
-        headers: custom headers, of :func:`normalize_headers`.
-        cookie: value of Cookie; None or "" sends none.
-        connection: a whole line that is sent in place of ``Connection: Upgrade``.
+        extensions: the value of Sec-WebSocket-Extensions; None (default) sends none.
+        headers: custom headers, from :func:`normalize_headers`.
+        cookie: the value of Cookie; None (default) or "" sends none.
+        connection: a whole line that is sent instead of ``Connection: Upgrade``.
 
     Raises:
-        ValueError: something may not be sent, because it would break, or add, a line. The
-            message names it. TypeError: `subprotocols` is a str.
+        ValueError: something must not be sent, because it would break, or add, a line; the message
+            names it.
+        TypeError: `subprotocols` is a str.
     """
     check_subprotocols(subprotocols)
     headers = tuple(headers)
-    # What may be secret is not kept: tokens stand in subprotocols and queries, too.
+    # Nothing that may be secret is cached: subprotocols and queries may hold tokens, too.
     secret = headers or cookie or subprotocols or connection or "?" in resource
     around_key = _around_key.__wrapped__ if secret else _around_key
     before, after = around_key(
@@ -205,7 +206,7 @@ def _around_key(
     cookie: str | None,
     connection: str | None,
 ) -> tuple[bytes, bytes]:
-    """Return the lines of a request before and behind that of the key, which no two share."""
+    """Return the lines of a request before and after the key's line, which is always unique."""
     if not _RESOURCE.fullmatch(resource):
         raise ValueError(f"the resource {resource!r} is not in visible ASCII")
     custom = names_of(headers)
@@ -234,7 +235,12 @@ def _around_key(
 
 
 def check_subprotocols(subprotocols: Sequence[str]) -> None:
-    """Raise TypeError or ValueError, with the name, for what cannot be offered."""
+    """Check the names of subprotocols.
+
+    Raises:
+        TypeError: they are not a list of str.
+        ValueError: a name cannot be offered, or is offered twice; the message names it.
+    """
     if isinstance(subprotocols, str):
         raise TypeError("subprotocols must be a list of str, not str")
     for index, subprotocol in enumerate(subprotocols):
@@ -247,15 +253,15 @@ def check_subprotocols(subprotocols: Sequence[str]) -> None:
 
 
 def _shown(subprotocol: str) -> str:
-    """Return a name as messages show it: a long one may be a token."""
+    """Return a name in the form for messages: a long one may be a secret token."""
     return repr(subprotocol) if len(subprotocol) <= 20 else f"one of {len(subprotocol)} characters"
 
 
 class Accepted(NamedTuple):
-    """What the server chose.
+    """What the server has chosen.
 
     Attributes:
-        subprotocol: one of those offered, or None.
+        subprotocol: one of those that were offered, or None.
         extensions: elements of Sec-WebSocket-Extensions, each with its parameters.
     """
 
@@ -275,16 +281,20 @@ def check_response(
 
     A server that chooses no subprotocol, though some were offered, is accepted.
 
-    Parameters:
-        response: the head that came.
-        key, subprotocols, extensions, headers: as :func:`build_request` got them. A key, or
-            further subprotocols, may stand among the custom headers. An extension there doesn't
-            count as offered: nobody here would know how to speak it.
-        lenient: extensions that were not offered, and a subprotocol where none was, are ignored.
+    Args:
+        response: the head that was received.
+        key, subprotocols, extensions, headers: as given to :func:`build_request`. A key, or further
+            subprotocols, may be among the custom headers. An extension there doesn't count as
+            offered: no code here could speak it.
+        lenient: True: extensions that were not offered are ignored, and so is a subprotocol if none
+            was offered. Default: False.
+
+    Returns:
+        What the server has chosen.
 
     Raises:
-        WebSocketBadStatusException: the status is not 101 (the caller, who can read the body,
-            asks before: :func:`bad_status`).
+        WebSocketBadStatusException: the status is not 101 (a caller that can read the body checks
+            that first: :func:`bad_status`).
         WebSocketHandshakeException: a header is missing or wrong; the message names it.
     """
     if response.status != 101:
@@ -303,17 +313,17 @@ def _check_upgraded(headers: Headers, key: str) -> None:
         if token not in lower_tokens(headers, name):
             raise _invalid(f"{name} is {quoted(headers.get(name))}, without {token!r}")
     accept = headers.get("Sec-WebSocket-Accept")
-    if accept != accept_for(key):  # exactly: base64 knows upper from lower case
+    if accept != accept_for(key):  # exactly: base64 is case-sensitive
         raise _invalid(f"Sec-WebSocket-Accept is {quoted(accept)}, which does not answer the key")
 
 
 def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
     values = headers.get_all("Sec-WebSocket-Protocol")
     if len(values) > 1:  # RFC 6455 section 11.3.4
-        raise _invalid(f"Sec-WebSocket-Protocol came {len(values)} times: {quoted(values)}")
+        raise _invalid(f"Sec-WebSocket-Protocol was sent {len(values)} times: {quoted(values)}")
     chosen = values[0] if values else ""
     if chosen and chosen not in offered:
-        raise _invalid(f"Sec-WebSocket-Protocol is {quoted(chosen)}, offered was {list(offered)!r}")
+        raise _invalid(f"Sec-WebSocket-Protocol is {quoted(chosen)}, not one of {list(offered)!r}")
     return chosen or None
 
 
@@ -341,9 +351,9 @@ def _invalid(fault: str) -> WebSocketHandshakeException:
 def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusException:
     """Return the exception for a status other than 101, with the text of :func:`refusal_text`.
 
-    Parameters:
-        response: the head that came.
-        body: what there is of the body; None: nobody has looked.
+    Args:
+        response: the head that was received.
+        body: the part of the body that was read; None: nothing was read.
     """
     reason = response.reason or None
     headers = response.headers.to_dict()
@@ -352,7 +362,7 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
         response.status,
         reason,
         headers,
-        # An empty body is one where the server has said that there is one.
+        # An empty body counts as a body only if the server has announced it.
         body if body or "Content-Length" in response.headers else None,
     )
 
@@ -360,9 +370,9 @@ def bad_status(response: Response, body: bytes | None) -> WebSocketBadStatusExce
 def refusal_text(
     status: int, reason: str | None, headers: Mapping[str, str], body: bytes | None
 ) -> str:
-    """Return what an exception says of a status other than 101, in websocket-client's form.
+    """Return an exception's text about a status other than 101, in websocket-client's form.
 
-    What the server has said is escaped and cut; the attributes of the exception have all of it.
+    What the server has sent is escaped and cut; the attributes of the exception have all of it.
     """
     text = body.decode("utf-8", errors="replace") if body else None
     return " -+-+- ".join(

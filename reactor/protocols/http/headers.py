@@ -1,9 +1,9 @@
-"""Header lines: to look values up in, and to send.
+"""Header lines: looking values up, and building lines to send.
 
 What it is: :class:`Headers`, which the parser of http11.py fills, and :func:`build_head`, which
-goes the other way, with the checks for what may stand in a header.
+goes the other way, with the checks of what a header may hold.
 
-What it must not know: which headers there are and what they mean.
+What it must not know: which headers exist and what they mean.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = [
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what a field value must not hold: 5.5
-TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]*"  # what it may
+TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]*"  # what it may hold
 
 
 class Headers:
-    """Header lines in the order they came; names are looked up whatever their case.
+    """Header lines in their original order; the look-up of names ignores case.
 
-    The pairs are taken as they are: the parser checks what comes in, :func:`build_head` what
-    goes out.
+    The pairs are taken as they are: the parser checks received headers, and :func:`build_head`
+    checks those to be sent.
     """
 
     __slots__ = ("_pairs", "_values")
@@ -47,20 +47,20 @@ class Headers:
         self._values.setdefault(name.lower(), []).append(value)
 
     def __getitem__(self, name: str) -> str:
-        """Return the value; those of repeated lines joined by ", " (RFC 9110 section 5.3)."""
+        """Return the value; repeated lines are joined by ", " (RFC 9110 section 5.3)."""
         return ", ".join(self._values[name.lower()])
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return ``self[name]``, or `default` where there is no such header."""
+        """Return ``self[name]``, or `default` if there is no such header."""
         values = self._values.get(name.lower())
         return default if values is None else ", ".join(values)
 
     def get_all(self, name: str) -> list[str]:
-        """Return one value for each line of this name, [] where there is none."""
+        """Return one value for each line of this name, [] if there is none."""
         return list(self._values.get(name.lower(), ()))
 
     def tokens(self, name: str) -> list[str]:
-        """Return the elements of a list header, over all its lines; [] where there is none."""
+        """Return the elements of a list header, from all its lines; [] if there is none."""
         value = self.get(name)
         return tokens(value) if value else []
 
@@ -69,9 +69,9 @@ class Headers:
         return list(self._pairs)
 
     def to_dict(self) -> dict[str, str]:
-        """Return lower-case names -> values, as websocket-client shows headers to its users.
+        """Return values by lower-case name, as websocket-client shows headers to its users.
 
-        Of repeated lines the last one counts, but those of Set-Cookie are joined by "; ".
+        The last of repeated lines counts, but lines of Set-Cookie are joined by "; ".
         """
         return {
             name: "; ".join(values) if name == "set-cookie" else values[-1]
@@ -99,17 +99,17 @@ class Headers:
 
 
 def tokens(value: str) -> list[str]:
-    """Split a comma-separated header value; empty elements are dropped (RFC 9110 5.6.1)."""
+    """Split a comma-separated header value; empty elements are dropped (RFC 9110 section 5.6.1)."""
     return [element for part in value.split(",") if (element := part.strip(" \t"))]
 
 
 def check_header(name: str, value: str) -> None:
-    """Check a header that is to be sent.
+    """Check a header that is about to be sent.
 
     Raises:
         ValueError: the name is not a token, or the value holds a control character, which could
-            smuggle in a header (RFC 9110 sections 5.1 and 5.5). The message names the header
-            and does not show its value, which may be a secret.
+            smuggle in a header (RFC 9110 sections 5.1 and 5.5). The message names the header,
+            but does not show its value, which may be a secret.
     """
     if not TOKEN.fullmatch(name):
         raise ValueError(f"header name {name!r} is invalid: it is not a token (RFC 9110 5.6.2)")
@@ -123,7 +123,7 @@ def check_header(name: str, value: str) -> None:
 def build_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """Return a head in bytes, with the empty line that ends it.
 
-    Text is sent as latin-1, a value that doesn't fit into that as UTF-8.
+    Text is sent as latin-1; a value that doesn't fit is sent as UTF-8.
 
     Raises:
         ValueError: a header, or the start line, cannot be sent (see :func:`check_header`).

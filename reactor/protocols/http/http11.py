@@ -1,15 +1,15 @@
 """HTTP/1.1 as far as a WebSocket needs it: the heads.
 
-Bytes go in, :class:`Request` and :class:`Response` come out. The module must not know of sockets,
-of time, or of what a WebSocket handshake has to contain (that is handshake.py).
+Bytes go in, :class:`Request` and :class:`Response` come out. The module must not know about
+sockets, time, or what a WebSocket handshake must contain (that is handshake.py).
 
-How it works: :class:`HeadParser` keeps what came in one buffer, remembers how far it has looked
-for a line end, and handles each line as soon as it is complete. No byte is looked at twice, so
-a head that trickles in byte by byte costs as much as one that comes at once. Every limit is
+How it works: :class:`HeadParser` keeps received bytes in one buffer, remembers how far it has
+searched for a line end, and handles each line as soon as it is complete. No byte is read twice, so
+a head that trickles in byte by byte costs as much as one that arrives at once. Every limit is
 checked on the unfinished line as well: an endless head ends at the limit, not at a timeout.
 
-Input is read as strictly as RFC 9112 allows, with two exceptions that it names itself: a bare
-LF ends a line, and a few empty lines may come before a request (RFC 9112 section 2.2).
+Input is read as strictly as RFC 9112 allows, with two exceptions that the RFC itself names: a bare
+LF ends a line, and a few empty lines may precede a request (RFC 9112 section 2.2).
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ class HeadCutOff(HeadError):
 class HeadLimits:
     """How much of a peer's head and body is read.
 
-    Parameters:
-        max_head_size: bytes of a whole head, line ends included.
-        max_header_count: header lines in a head. A line may be as long as the head.
-        max_body_size: bytes that are read of the body of a refusal, with what is around its
-            chunks; 0 reads none.
+    Args:
+        max_head_size: bytes of a whole head, including line ends (default 65,536).
+        max_header_count: header lines in a head (default 128). A line may be as long as the head.
+        max_body_size: bytes that are read of a refusal's body, including those around its chunks
+            (default 65,536); 0 reads none.
 
     Raises:
         ValueError: a limit is negative.
@@ -98,8 +98,8 @@ class Request:
 
     Attributes:
         method: "GET", for a WebSocket (str).
-        target: path and query as they were sent (str).
-        headers: what was sent (Headers).
+        target: path and query, as they were sent (str).
+        headers: the headers, as they were sent (Headers).
         version: "HTTP/1.0" or "HTTP/1.1" (str).
     """
 
@@ -117,17 +117,19 @@ class Request:
     def query(self) -> dict[str, list[str]]:
         """The query by name, decoded, with all values of each in order: {"id": ["1", "2"]}.
 
-        Parsed anew each time. Names without a value have "". At most 1,000 pairs are looked at:
-        ValueError for more.
+        It is parsed anew each time. A name without a value has "".
+
+        Raises:
+            ValueError: the query has more than 1,000 pairs.
         """
         query = self.target.partition("?")[2]
         return parse_qs(query, keep_blank_values=True, max_num_fields=1000)
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies by name (RFC 6265 section 4.2); of several with one name, the first.
+        """The cookies by name (RFC 6265 section 4.2); the first of several with one name.
 
-        Values are as they were sent, without the quotes around them. Parsed anew each time.
+        Values are as they were sent, without quotes around them. They are parsed anew each time.
         """
         cookies: dict[str, str] = {}
         for line in self.headers.get_all("Cookie"):
@@ -143,7 +145,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The head of a response. `reason` is "" where the server sent none."""
+    """The head of a response. `reason` is "" if the server sent none."""
 
     status: int
     reason: str
@@ -151,7 +153,7 @@ class Response:
 
 
 def has_body(status: int) -> bool:
-    """Say whether a response with this status has a body at all (RFC 9110 section 6.4.1)."""
+    """Return whether a response with this status has a body at all (RFC 9110 section 6.4.1)."""
     return status >= 200 and status not in (204, 304)
 
 
@@ -161,7 +163,7 @@ def _shown(data: bytes | bytearray | str) -> str:
 
 
 class _State(enum.Enum):
-    """Where a HeadParser is."""
+    """The states of a HeadParser."""
 
     START_LINE = enum.auto()  # -> HEADERS
     HEADERS = enum.auto()  # -> COMPLETE
@@ -169,7 +171,7 @@ class _State(enum.Enum):
     FAILED = enum.auto()  # from START_LINE and HEADERS; final, as COMPLETE is
 
 
-# Bound once: to look a member up in its class takes ten times as long, up to Python 3.11.
+# Bound once: looking a member up in its class takes ten times as long, up to Python 3.11.
 _START_LINE, _HEADERS, _COMPLETE, _FAILED = _State
 
 
@@ -177,17 +179,17 @@ _Head = TypeVar("_Head", Request, Response)
 
 
 class HeadParser(Generic[_Head]):
-    """Reads one head, however it is cut into pieces.
+    """Reads one head, in pieces of any size.
 
-    Parameters:
+    Args:
         kind: "response" (the default) or "request".
         limits: how large the head may be.
 
     Attributes:
-        leftover: what came after the head (bytes), once it is complete. It belongs to the body,
-            or to whatever is spoken after the upgrade, and must not be lost.
-        raw: the head as it came (bytes), once it is complete: an eighth of what the parsed one
-            takes.
+        leftover: the bytes after the head, once it is complete. They belong to the body, or to the
+            protocol after the upgrade, and must not be lost.
+        raw: the bytes of the head, once it is complete: they take an eighth of the memory of the
+            parsed head.
     """
 
     # fmt: off
@@ -225,11 +227,14 @@ class HeadParser(Generic[_Head]):
         self.raw = b""
 
     def feed(self, data: bytes) -> _Head | None:
-        """Take what came; return the head when it is complete, until then None.
+        """Take received bytes.
+
+        Returns:
+            The head once it is complete, None until then.
 
         Raises:
             HeadError: the head is malformed or over a limit.
-            RuntimeError: the head was complete, or had failed, before.
+            RuntimeError: the parser had finished, or failed, before.
         """
         self._check_unfinished()
         self._buffer += data
@@ -250,14 +255,14 @@ class HeadParser(Generic[_Head]):
         """Take the end of the connection, before the head was complete.
 
         Raises:
-            HeadCutOff: always; it says how many bytes came.
-            RuntimeError: the head was complete, or had failed, before.
+            HeadCutOff: always; it says how many bytes were received.
+            RuntimeError: the parser had finished, or failed, before.
         """
         self._check_unfinished()
         self._state = _FAILED
         raise HeadCutOff(
             f"the connection ended before the head of the {self._kind} was complete: "
-            f"{len(self._buffer)} bytes came: {_shown(self._buffer)}"
+            f"{len(self._buffer)} bytes were received: {_shown(self._buffer)}"
         )
 
     def _check_unfinished(self) -> None:
@@ -265,12 +270,12 @@ class HeadParser(Generic[_Head]):
             raise RuntimeError(f"this parser is {self._state.name}: it takes no more data")
 
     def _read_lines(self) -> bool:
-        """Handle the complete lines of the buffer; return whether the empty line came."""
+        """Handle the complete lines of the buffer; return whether the empty line was among them."""
         buffer, limits = self._buffer, self._limits
         end = buffer.rfind(b"\n", self._scanned) + 1  # 0: no line is complete
-        # obs-text is read as latin-1: RFC 9110 section 5.5
+        # obs-text is decoded as latin-1: RFC 9110 section 5.5
         lines = buffer[self._line_start : end].decode("latin-1").split("\n")
-        for line in lines[:-1]:  # behind the last line end is nothing
+        for line in lines[:-1]:  # nothing follows the last line end
             self._line_start += len(line) + 1
             if self._line_start > limits.max_head_size:
                 raise self._too_large()
@@ -303,9 +308,9 @@ class HeadParser(Generic[_Head]):
         )
 
     def _check_beginning(self, beginning: bytes) -> None:
-        """Refuse what cannot become a start line at once: it may never send a line end.
+        """Refuse at once what cannot become a start line: such a peer may never send a line end.
 
-        The usual cases: a server that speaks something else, a client that speaks TLS.
+        The usual cases: a server that speaks another protocol, a client that speaks TLS.
         """
         if self._kind == "response":
             possible = b"HTTP/".startswith(beginning)
@@ -350,7 +355,7 @@ def parse_again(kind: Literal["request"], raw: bytes) -> Request: ...
 
 
 def parse_again(kind: Literal["response", "request"], raw: bytes) -> Request | Response:
-    """Return what a HeadParser has returned, from its ``raw``: for those who keep only that."""
+    """Parse the ``raw`` of a HeadParser again, and return the head."""
     head = HeadParser(kind, HeadLimits(len(raw), len(raw))).feed(raw)
     assert head is not None  # it was complete
     return head
@@ -377,10 +382,10 @@ def _parse_request_line(line: str) -> Request:
 
 
 def _header_fault(line: str) -> str:
-    """Say what is wrong with a line that is no header."""
+    """Return what is wrong with a line that is not a header."""
     name, colon, _ = line.partition(":")
     if line[0] in " \t":
-        return "is a folded line, which RFC 9112 section 5.2 lets no one send"
+        return "is a folded line, which RFC 9112 section 5.2 forbids"
     if not colon:
         return "has no colon"
     if name.endswith((" ", "\t")):

@@ -1,6 +1,6 @@
-"""Retry-After (RFC 9110 section 10.2.3): when a server that refuses wants to be asked again.
+"""Retry-After (RFC 9110 section 10.2.3): how long a server that refuses asks the client to wait.
 
-What it is: one pure function. What it must not know: what is made of the answer (backoff.py).
+What it is: one pure function. What it must not know: what is done with the result (backoff.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ __all__ = ["retry_after"]
 
 
 def retry_after(headers: Mapping[str, str], wall_clock: float) -> float:
-    """Return for how many seconds from now the server asks; 0 or less when it does not ask.
+    """Return the wait from now that the server asks for, in seconds; 0 or less if it asks for none.
 
-    Parameters:
-        headers: of the response, names in lower case.
-        wall_clock: seconds since the epoch by our clock. Where the server asks for a date, it
+    Args:
+        headers: the headers of the response, with names in lower case.
+        wall_clock: seconds since the epoch by our clock. If the server names a date, the wait
             counts from the ``Date`` of the same response, if there is one: the two clocks may
             differ.
     """
@@ -35,5 +35,5 @@ def _epoch(date: str) -> float | None:
     try:
         parts = parsedate_tz(date)
         return None if parts is None else float(mktime_tz(parts))
-    except (ValueError, OverflowError):  # a year that no calendar has
+    except (ValueError, OverflowError):  # a year that does not exist
         return None

@@ -1,1 +1,1 @@
-"""From a host name to a connected socket: names, DNS, Happy Eyeballs."""
+"""The way from a host name to a connected socket: names, DNS, Happy Eyeballs."""

@@ -1,13 +1,13 @@
-"""The names that this machine knows without asking anybody: localhost, and those of the hosts file.
+"""The names that this machine knows without the DNS: localhost, and those of the hosts file.
 
 What it is: one function, :func:`known_addresses`.
 
 What it must not know: DNS, sockets.
 
-How it works. Such a name must not wait for a helper thread behind names that the DNS does not
+How it works. Such a name must not wait for a helper thread behind names for which the DNS gives no
 answer. So the hosts file is read here, as every resolver reads it before it asks the DNS. It is
-read again when it has changed. A file that is too large to be read by the way is left to the
-system.
+read again after each change. A file that is too large to be read on the loop's thread is left to
+the system.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from .names import without_final_dot
 
 __all__ = ["known_addresses"]
 
-#: Where the file is.
+#: The path of the file.
 HOSTS_FILE = "/etc/hosts"
 
-#: Bytes of a file that is read here: some milliseconds of work.
+#: The largest file that is read here, in bytes: some milliseconds of work.
 MAX_SIZE = 256 * 1024
 
 LOOPBACK = ("::1", "127.0.0.1")
 
 
 def known_addresses(name: str) -> Sequence[str]:
-    """Return the addresses of a name, as text; none for a name that is not known here.
+    """Return the addresses of a name, as text; none if this machine does not know the name.
 
-    A name of localhost is always known (RFC 6761 section 6.3). May be called on any thread.
+    localhost and names below it are always known (RFC 6761 section 6.3). May be called on any
+    thread.
     """
     name = without_final_dot(name).lower()
     found = _file.names().get(name, ())
@@ -41,7 +42,7 @@ def known_addresses(name: str) -> Sequence[str]:
 
 
 class _HostsFile:
-    """What the file says, and when it said so. Threads that find a change together read it each."""
+    """The file's content, and when it was read. Threads that find a change at once each read it."""
 
     def __init__(self) -> None:
         self._known: tuple[tuple[object, ...], dict[str, list[str]]] = (), {}
@@ -54,7 +55,7 @@ class _HostsFile:
             if stamp != self._known[0]:
                 self._known = stamp, _read() if status.st_size <= MAX_SIZE else {}
             return self._known[1]
-        except OSError:  # there is none, or it is not for us: the system may know better
+        except OSError:  # it does not exist, or is not readable: the system may know better
             return {}
 
 

@@ -1,11 +1,11 @@
-"""Host names and addresses: how people write them, and how DNS and TLS know them.
+"""Host names and addresses: the forms that people write, and the forms of DNS and TLS.
 
 What it is: pure functions. What it must not know: what names resolve to.
 
-Names that are not ASCII are encoded as browsers do it: mapped by UTS 46 (without its transitional
-processing), then encoded by IDNA 2008, for which there is the idna package. It is imported by
-those who need it. What is ASCII already, ``xn--`` included, is left to the DNS to judge: names
-such as ``under_score`` and ``r3---sn-x`` are no names of IDNA, and are in use.
+Names that are not ASCII are encoded as in browsers: mapped by UTS 46 (without its transitional
+processing), then encoded by IDNA 2008, with the idna package. It is imported only when it is
+needed. ASCII names, including those with ``xn--``, are left to the DNS to judge: names such as
+``under_score`` and ``r3---sn-x`` are not valid in IDNA, and are in use.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from typing import Any
 
 __all__ = ["canonical_host", "server_hostname", "to_ascii", "without_final_dot"]
 
-#: RFC 1035 section 2.3.4: of a name, without the final dot, and of each of its labels.
+#: RFC 1035 section 2.3.4: characters of a name, without the final dot, and of each of its labels.
 MAX_NAME = 253
 MAX_LABEL = 63
 
-# What inet_aton() takes for a number; "1.2.3.4." is an address, too (WHATWG URL, section 3.5).
+# What inet_aton() accepts as numbers; "1.2.3.4." is an address, too (WHATWG URL, section 3.5).
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}\.?")
 
 
 def to_ascii(name: str) -> str:
     """Return a host name in ASCII, in lower case; a final dot is kept.
 
-    Raises ValueError, with the reason but without the name, for what is no name.
+    Raises:
+        ValueError: the name is invalid; the message has the reason, but not the name.
     """
     name = name.lower() if name.isascii() else _encode(name)
     bare = without_final_dot(name)
@@ -61,12 +62,12 @@ def canonical_host(name: str) -> str:
         try:
             return socket.inet_ntoa(socket.inet_aton(without_final_dot(name)))
         except OSError:
-            pass  # no address: for the DNS to judge
+            pass  # not an address: the DNS judges it
     return name
 
 
 def without_final_dot(name: str) -> str:
-    """Return a name without the dot that makes it absolute: the DNS knows it, TLS does not.
+    """Return a name without the dot that makes it absolute, which DNS allows and TLS does not.
 
     RFC 6066 section 3: the name is sent "without a trailing dot".
     """
@@ -74,10 +75,13 @@ def without_final_dot(name: str) -> str:
 
 
 def server_hostname(sslopt: Mapping[str, Any] | None, host: str) -> str:
-    """Return the name to send in SNI and to verify: that of *sslopt* if it has one, else *host*.
+    """Return the name to send in SNI and to verify: *sslopt*'s if it has one, else *host*.
 
-    It is in ASCII, and without a final dot (RFC 6066 section 3). Raises ValueError or TypeError
-    for a name in *sslopt* that is none.
+    It is in ASCII, and without a final dot (RFC 6066 section 3).
+
+    Raises:
+        ValueError: the name in *sslopt* is invalid.
+        TypeError: the name in *sslopt* is not a str.
     """
     name: Any = (sslopt or {}).get("server_hostname")
     if not name:

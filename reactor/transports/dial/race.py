@@ -1,15 +1,15 @@
 """Connect to the first of several addresses that answers: Happy Eyeballs (RFC 8305).
 
-What it is: from addresses to one connected socket.
+What it is: the way from several addresses to one connected socket.
 
-What it must not know: names (but for its messages), TLS, HTTP, WebSocket, which driver runs it.
+What it must not know: names (except in its messages), TLS, HTTP, WebSocket, which driver runs it.
 
 How it works. Attempts are in flight side by side; each is a non-blocking connect(). The next
 address is tried when the newest attempt has failed, or has been silent for the stagger
 (RFC 8305 section 5, "Connection Attempt Delay"). The first attempt that succeeds wins, and
-all others are closed. All is one loop in one coroutine: start what is due, then wait for
-an attempt to end, for the next start, or for the end of the budget. A ``finally`` owns the
-sockets, so neither an error nor cancelling can leak one.
+all others are closed. Everything is one loop in one coroutine: start the attempts that are due,
+then wait for an attempt to end, for the next start, or for the end of the budget. A ``finally``
+owns the sockets, so neither an error nor a cancellation can leak one.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ __all__ = ["DEFAULT_SOCKET_OPTION", "NO_DESCRIPTORS", "dial", "dial_unix"]
 #: RFC 8305 section 8: the recommended Connection Attempt Delay, in seconds.
 STAGGER = 0.25
 
-#: The socket options that every connection gets, before those of the user: no Nagle delay, and
-#: probes that find a peer that is gone within a minute. Those that the platform does not have
-#: are left out.
+#: The socket options that every connection gets, before the user's: no Nagle delay, and probes
+#: that find within a minute that a peer is gone. Options that the platform lacks are left out.
 DEFAULT_SOCKET_OPTION: list[tuple[int, int, int]] = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -49,13 +48,13 @@ DEFAULT_SOCKET_OPTION: list[tuple[int, int, int]] = [
     ),
 ]
 
-# What connect() on a non-blocking socket answers when it goes on in the background.
+# What connect() on a non-blocking socket returns when it goes on in the background.
 _IN_PROGRESS = frozenset(
     {0, errno.EINPROGRESS, errno.EINTR, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
 )
 #: This process, or this machine, is out of file descriptors.
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-# This machine has no way to such addresses at all: says nothing about the host.
+# This machine cannot reach such addresses at all, which says nothing about the host.
 _NO_ROUTE = frozenset(
     {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EPROTONOSUPPORT}
 )
@@ -77,21 +76,23 @@ async def dial(
 ) -> socket.socket:
     """Return a connected, non-blocking TCP socket to the first address that answers.
 
-    Parameters:
-        addresses: where to connect to, best first; from :func:`~.resolver.resolve`.
+    Args:
+        addresses: the addresses to try, best first; from :func:`~.resolver.resolve`.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
-        host_name_for_errors: how the exceptions call the host.
+        host_name_for_errors: the host's name in the exceptions.
         sockopt: arguments of setsockopt(), set before connecting and after
             :data:`DEFAULT_SOCKET_OPTION`.
-        source_address: what to bind to before connecting: ``(address, port)``, the
-            address a literal one, port 0 for any.
+        source_address: the ``(address, port)`` to bind to before connecting: a literal address,
+            port 0 for any; None (default): the system chooses.
         stagger: how long an attempt may be silent before the next one starts beside it, in
-            seconds.
+            seconds (default 0.25).
 
-    Raises WebSocketConnectRefusedException when the host refused, WebSocketConnectException
-    (with errno) when it could not be reached otherwise, when a socket option can't be set or
-    no file descriptor is left, WebSocketTimeoutException at *until*, and
-    WebSocketAddressException when *addresses* is empty.
+    Raises:
+        WebSocketConnectRefusedException: the host refused.
+        WebSocketConnectException: the host could not be reached for another reason, a socket option
+            cannot be set, or no file descriptor is left; with errno.
+        WebSocketTimeoutException: *until* is reached.
+        WebSocketAddressException: *addresses* is empty.
     """
     if not addresses:
         raise WebSocketAddressException(f"no address to connect to for {host_name_for_errors}")
@@ -118,13 +119,14 @@ async def dial(
 async def dial_unix(path: str | bytes | os.PathLike[str], until: float | None) -> socket.socket:
     """Return a connected, non-blocking socket to a Unix domain socket.
 
-    Parameters:
-        path: of the socket in the file system (or, on Linux, an abstract name).
+    Args:
+        path: the path of the socket in the file system (or, on Linux, an abstract name).
         until: point in time (seconds of the driver's clock) at which to give up, or None.
 
-    Raises WebSocketConnectRefusedException when nobody listens, WebSocketConnectException
-    (with errno) when it can't be connected to otherwise, and WebSocketTimeoutException at
-    *until*.
+    Raises:
+        WebSocketConnectRefusedException: no process listens.
+        WebSocketConnectException: connecting failed for another reason; with errno.
+        WebSocketTimeoutException: *until* is reached.
     """
     place = f"the Unix socket {os.fsdecode(path)}"
     try:
@@ -143,8 +145,8 @@ async def _connect_unix(name: str | bytes, place: str, until: float | None) -> s
     pause = 0.001
     try:
         sock.setblocking(False)
-        # EAGAIN: the backlog is full. connect() has then done nothing, and there is nothing
-        # that poll() could wait for.
+        # EAGAIN: the backlog is full. connect() has then done nothing, and there is no event for
+        # which poll() could wait.
         while (error := sock.connect_ex(name)) == errno.EAGAIN:
             moment = await now()
             if until is not None and moment >= until:
@@ -163,10 +165,10 @@ class _Race:
     """The attempts on the addresses of one host.
 
     Attributes:
-        queue: the addresses not tried yet.
+        queue: the addresses that were not tried yet.
         flying: the attempts that have not ended, the oldest first.
         failures: the attempts that failed, in the order in which they ended.
-        next_start: when to begin with the next address of the queue; -inf: at once.
+        next_start: when to try the next address of the queue; -inf: at once.
     """
 
     __slots__ = (
@@ -195,7 +197,7 @@ class _Race:
         self.next_start = -inf
 
     def start_due(self, moment: float) -> None:
-        """Begin with the next address, and go on while that fails on the spot."""
+        """Try the next address, and further ones as long as they fail at once."""
         while self.queue and moment >= self.next_start:
             address = self.queue.popleft()
             try:
@@ -207,13 +209,13 @@ class _Race:
                 self.next_start = moment + self._stagger
 
     def wake_time(self, until: float | None) -> float | None:
-        """Return when to stop waiting: for the next start, or because the time is up."""
+        """Return when to stop waiting, for the next start or because the time is up."""
         if not self.queue:
             return until
         return self.next_start if until is None else min(self.next_start, until)
 
     def finish(self, ready: set[int]) -> socket.socket | None:
-        """Return the first attempt of those that have ended that ended well, if any."""
+        """Return the first of the ended attempts that succeeded, or None."""
         for sock in [sock for sock in self.flying if sock.fileno() in ready]:
             newest = next(reversed(self.flying))
             address = self.flying.pop(sock)
@@ -269,13 +271,13 @@ def _bind(sock: socket.socket, source_address: tuple[Any, ...]) -> None:
 
 
 def _outcome(sock: socket.socket, port: int) -> OSError | None:
-    """Return how an attempt on a *port* has ended: None for well."""
+    """Return the error that ended an attempt on a *port*; None: it succeeded."""
     try:
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             return OSError(error, os.strerror(error))
-        # A port of this machine on which nobody listens can be drawn as our own port too: then
-        # TCP connects the socket to itself (simultaneous open, RFC 9293 section 3.5).
+        # The system may choose as our own port the very port of this machine on which nothing
+        # listens: then TCP connects the socket to itself (simultaneous open, RFC 9293 section 3.5).
         own = sock.getsockname()
         if own[1] == port and own == sock.getpeername():
             return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
@@ -284,7 +286,7 @@ def _outcome(sock: socket.socket, port: int) -> OSError | None:
     return None
 
 
-# --- the words for what went wrong --------------------------------------------------------------
+# --- error messages -----------------------------------------------------------------------------
 
 
 def _timeout(
@@ -299,9 +301,9 @@ def _timeout(
 
 
 def _failed(host: tuple[str, int], failures: Sequence[FailedDial]) -> WebSocketConnectException:
-    """Return the one exception for an attempt on each address."""
+    """Return one exception for the attempts on all addresses."""
     name, port = host
-    # An address family that this machine does not have (IPv6, often) hides what the other says.
+    # An address family that this machine lacks (often IPv6) must not hide the other one's error.
     telling = [f for f in failures if f[1].errno not in _NO_ROUTE] or failures
     address, cause = next((f for f in telling if f[1].errno in NO_DESCRIPTORS), telling[0])
     cause.remote_ip = str(address.sockaddr[0])  # type: ignore[attr-defined]  # websocket-client's

@@ -1,13 +1,13 @@
-"""From a host to a connected socket: resolve, then dial, and again where the answer was stale.
+"""The way from a host to a connected socket: resolve, dial, and repeat if the answer was stale.
 
 What it is: one coroutine, :func:`reach`.
 
 What it must not know: proxies, TLS, HTTP, WebSocket, which driver runs it.
 
-How it works. An answer of the resolver can be older than the truth: a server that has died may be
-somewhere else by now. So when no address of an answer can be connected to, it is forgotten, and
-the next attempt asks again. If it was a remembered one, the system is asked on the spot, and
-what it has not said before is dialled within the same attempt.
+How it works. An answer of the resolver can be stale: a server that has died may have moved to
+another address by now. So, if no address of an answer can be connected to, the answer is forgotten,
+and the next attempt asks again. If the answer was a cached one, the system is asked at once, and
+new addresses are dialled within the same attempt.
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ async def reach(
 ) -> tuple[socket.socket, Answer]:
     """Connect to a host.
 
-    Parameters:
+    Args:
         host, port: see :func:`~.resolver.look_up`.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
-        sockopt, source_address: see :func:`~.dial.dial`.
+        sockopt, source_address: see :func:`~.race.dial`.
 
-    Returns a connected, non-blocking socket, and the answer that led there: to be forgotten if it
-    turns out that nobody speaks there as expected. Raises what look_up and dial raise.
+    Returns:
+        A connected, non-blocking socket, and the answer that led there. The caller forgets the
+        answer if the peer does not speak the expected protocol.
+
+    Raises:
+        WebSocketException: as look_up() and dial() raise.
     """
     began = await now()
     failure: WebSocketConnectException | None = None

@@ -1,18 +1,19 @@
-"""Host names to addresses, off the loop.
+"""Resolving host names to addresses, off the loop.
 
-What it is: one coroutine, :func:`look_up` (:func:`resolve` for those who want addresses only), and
-the short memory of what it found.
+What it is: one coroutine, :func:`look_up` (:func:`resolve` returns only the addresses), and a
+short-lived cache of its answers.
 
-What it must not know: sockets that are open, TLS, HTTP, WebSocket, which driver runs it.
+What it must not know: open sockets, TLS, HTTP, WebSocket, which driver runs it.
 
-How it works. A literal IP address is its own answer, and what this machine knows by itself is
-answered at once (hosts.py). For all other names, ``getaddrinfo`` is the only portable way to what
-the system knows (DNS, mDNS, LDAP), and it can only block: it runs on a helper thread
-(loop/helper_threads.py tells what happens when the DNS does not answer), and callers who ask for
-the same name at the same time share one call. A thousand connections to one host that drop together
-would still ask a thousand times over the next seconds, so answers are kept for :data:`CACHE_TTL`,
-until somebody finds that an answer leads nowhere (:func:`forget_answer`); failures are never kept.
-The answer alternates between the address families, as RFC 8305 section 4 asks.
+How it works. A literal IP address is its own answer, and names that this machine knows without the
+DNS (hosts.py) are answered at once. For all other names, ``getaddrinfo`` is the only portable way
+to ask the system (DNS, mDNS, LDAP), and it always blocks: it runs on a helper thread
+(loop/helper_threads.py describes what happens when the DNS does not answer), and callers that ask
+for the same name at the same time share one call. A thousand connections to one host that drop
+together would still ask a thousand times over the next seconds, so answers are kept for
+:data:`CACHE_TTL`, or until a caller finds that an answer leads nowhere (:func:`forget_answer`);
+failures are never kept. The answer alternates between the address families, as RFC 8305 section 4
+asks.
 """
 
 from __future__ import annotations
@@ -33,27 +34,28 @@ from .names import canonical_host
 
 __all__ = ["Address", "Answer", "clear_cache", "forget_answer", "look_up", "resolve"]
 
-#: How long an answer is used again, in seconds. getaddrinfo does not tell the TTL of the DNS.
+#: How long an answer is reused, in seconds. getaddrinfo does not return the TTL of the DNS.
 CACHE_TTL = 30.0
 
-#: How many answers are kept; the oldest goes first.
+#: How many answers are kept; the oldest is dropped first.
 CACHE_SIZE = 1024
 
 
 class Address(NamedTuple):
-    """Where a TCP connection can go: an address family, and its ``sockaddr`` for connect()."""
+    """A target for a TCP connection: an address family, and its ``sockaddr`` for connect()."""
 
     family: int
     sockaddr: tuple[Any, ...]
 
 
 class Answer(NamedTuple):
-    """Where a host is.
+    """The addresses of a host.
 
     Attributes:
-        key: host, port, family: the question.
-        found: when the system said so (seconds of the driver's clock); inf where it is certain.
-        addresses: in the order in which to try them, at least one.
+        key: the question: host, port, family.
+        found: when the system gave the answer (seconds of the driver's clock); inf if it is
+            certain.
+        addresses: at least one, in the order in which to try them.
     """
 
     key: tuple[str, int, int]
@@ -77,17 +79,20 @@ async def look_up(
 ) -> Answer:
     """Find the addresses of a host.
 
-    Parameters:
+    Args:
         host: a name, or a literal address without brackets: ``192.0.2.1``, ``2001:db8::1``,
             ``fe80::1%eth0``.
         port: becomes part of each address.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
-        family: socket.AF_INET or AF_INET6 for addresses of this family only; 0 for both.
-        ttl: the greatest age of a remembered answer, in seconds; 0 always asks again.
+        family: socket.AF_INET or AF_INET6 for addresses of this family only; 0 (default): both.
+        ttl: the greatest age of a cached answer, in seconds (default 30); 0 always asks again.
 
-    The addresses come IPv6 first, then alternating (RFC 8305 section 4). Raises
-    WebSocketAddressException when the name does not resolve, and WebSocketTimeoutException at
-    *until*.
+    Returns:
+        The answer; its addresses begin with IPv6, then alternate (RFC 8305 section 4).
+
+    Raises:
+        WebSocketAddressException: the name cannot be resolved.
+        WebSocketTimeoutException: *until* is reached.
     """
     try:
         name = canonical_host(host) if "%" not in host and ":" not in host else host
@@ -113,7 +118,7 @@ async def look_up(
 
 
 def forget_answer(answer: Answer) -> None:
-    """Forget an answer that led nowhere; one that was found since is kept. Any thread."""
+    """Forget an answer that led nowhere, but not a newer one. May be called on any thread."""
     with _cache_lock:
         if _cache.get(answer.key) is answer:
             del _cache[answer.key]
@@ -126,13 +131,13 @@ def clear_cache() -> None:
 
 
 def _parse_literal(host: str, port: int) -> Address | None:
-    """Return the address that *host* spells out, or None when it is a name."""
+    """Return the address that *host* spells out, or None if it is a name."""
     try:
         socket.inet_pton(socket.AF_INET, host)
         return Address(socket.AF_INET, (host, port))
     except (OSError, ValueError):  # ValueError: not ASCII, or a NUL in it
         pass
-    # RFC 4007 section 11: a zone tells which link an address of link-local scope is on.
+    # RFC 4007 section 11: a zone names the link that a link-local address is on.
     address, percent, zone = host.partition("%")
     try:
         socket.inet_pton(socket.AF_INET6, address)
@@ -148,19 +153,19 @@ def _scope_id(host: str, zone: str) -> int:
         return socket.if_nametoindex(zone)
     except (OSError, ValueError) as exc:
         raise WebSocketAddressException(
-            f"the zone of {host} is no network interface here: {zone!r}"
+            f"the zone of {host} is not a network interface here: {zone!r}"
         ) from exc
 
 
 def _known_here(key: tuple[str, int, int]) -> tuple[Address, ...]:
-    """Return the addresses that need no look-up; none when there are none of the family."""
+    """Return the addresses that need no look-up; none if there are none of the family."""
     name, port, family = key
     found = []
     for text in known_addresses(name):
         try:
             address = _parse_literal(text, port)
         except WebSocketAddressException:
-            continue  # an interface that is not there now
+            continue  # an interface that does not exist now
         if address is not None and family in (0, address.family):
             found.append(address)
     return tuple(interleave(found))
@@ -177,9 +182,9 @@ async def _ask_system(key: tuple[str, int, int], until: float | None) -> tuple[A
             threads=look_ups,
         )
     except WebSocketTimeoutException:
-        crowd = " (all threads wait for names that are not answered)" if look_ups.full else ""
+        crowd = " (all threads wait for names without an answer)" if look_ups.full else ""
         raise WebSocketTimeoutException(f"timed out resolving {host}{crowd}") from None
-    # gaierror; UnicodeError: no valid name; RuntimeError: no thread is to be had
+    # gaierror; UnicodeError: not a valid name; RuntimeError: no thread can be started
     except (OSError, ValueError, RuntimeError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise WebSocketAddressException(f"cannot resolve {host!r}: {reason}") from exc
@@ -192,8 +197,8 @@ async def _ask_system(key: tuple[str, int, int], until: float | None) -> tuple[A
 def interleave(addresses: Iterable[Address]) -> list[Address]:
     """Return the addresses without duplicates, IPv6 first, the families alternating.
 
-    RFC 8305 section 4: so that a family that is broken costs one attempt, not all of its own.
-    Within a family the order stays: the system has sorted it (RFC 6724).
+    RFC 8305 section 4: a broken family then costs one attempt, not one for each of its addresses.
+    The order within a family stays: the system has sorted it (RFC 6724).
     """
     unique = dict.fromkeys(addresses)
     first = [address for address in unique if address.family == socket.AF_INET6]
@@ -205,17 +210,17 @@ def interleave(addresses: Iterable[Address]) -> list[Address]:
 def _recall(key: tuple[str, int, int], moment: float, ttl: float) -> Answer | None:
     with _cache_lock:
         answer = _cache.get(key)
-        # An answer from the future was found under another driver's clock.
+        # An answer from the future has the time of another driver's clock.
         if answer is None or not 0 <= moment - answer.found < ttl:
             return None
         return answer
 
 
 def _remember(answer: Answer, asked: float) -> Answer:
-    """Keep an answer to a question of the moment *asked*; return what is kept.
+    """Cache the answer to a question of the time *asked*; return the cached answer.
 
-    That is one for all who have waited for the same call, so that whoever finds first that it
-    leads nowhere forgets it for all.
+    It is the same object for all callers that waited for the same call, so that the first that
+    finds that it leads nowhere forgets it for all.
     """
     with _cache_lock:
         there = _cache.get(answer.key)

@@ -1,15 +1,16 @@
-"""TLS contexts: from ``sslopt`` to an SSLContext, one for all who want the same.
+"""TLS contexts: from ``sslopt`` to an SSLContext, which connections with the same options share.
 
-What it is: what is known before there is a connection: what is verified, and how strictly.
+What it is: everything that is decided before there is a connection: what is verified, and how
+strictly.
 
 What it must not know: sockets, names, addresses, the event loop.
 
 How it works. A context with the CA store of the system costs tens of milliseconds and most of
-a megabyte, so :func:`make_context` makes one per distinct ``sslopt`` and keeps it for the
-whole process. What identifies a context is the content of the options, the environment
-variables that act on them, and age and size of the files they name: a certificate file that
-was renewed gives a new context. Whoever changes one, through ``sock.context`` of a connection that
-has it, changes it for that connection: it is given to nobody else from then on.
+a megabyte, so :func:`make_context` makes one for each distinct ``sslopt`` and keeps it for the
+whole process. A context is identified by the content of the options, the environment variables
+that act on them, and the age and size of the files that they name: a certificate file that was
+renewed leads to a new context. A user can change a context, through the ``sock.context`` of a
+connection that has it. From then on, no other connection gets this context.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ __all__ = [
     "strictness",
 ]
 
-#: RFC 7301: what we speak inside TLS. (WebSocket over HTTP/2 is another protocol, RFC 8441.)
+#: RFC 7301: the protocols inside TLS. (WebSocket over HTTP/2 is another protocol, RFC 8441.)
 ALPN_PROTOCOLS = ["http/1.1"]
 
 #: How many contexts make_context keeps.
 MAX_CONTEXTS = 64
 
-#: The methods of a context that change what it does.
+#: The methods that change a context.
 CHANGING_METHODS = (
     "load_cert_chain",
     "load_default_certs",
@@ -76,57 +77,59 @@ CONTEXT_KEYS = frozenset(
         "ssl_version",
     }
 )
-#: The keys that are about one server: its name, and who we are for it.
+#: The keys for one server: its name, and our identity towards it.
 OF_ONE_HOST = frozenset({"cert_chain", "certfile", "keyfile", "password", "server_hostname"})
 
-#: The keys that do not: ready-made, or about the single connection.
+#: The keys that do not shape it: for a ready-made context, or for a single connection.
 OTHER_KEYS = frozenset(
     {"context", "do_handshake_on_connect", "server_hostname", "suppress_ragged_eofs"}
 )
 
 CA_BUNDLE_VARIABLE = "WEBSOCKET_CLIENT_CA_BUNDLE"
 KEYLOG_VARIABLE = "SSLKEYLOGFILE"
-#: The variables that act on a context; the last two are OpenSSL's own.
+#: The environment variables that act on a context; the last two are OpenSSL's own.
 VARIABLES = (CA_BUNDLE_VARIABLE, KEYLOG_VARIABLE, "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 _contexts: OrderedDict[Hashable, _SharedContext] = OrderedDict()
 _SECRET_KEY = os.urandom(16)
-_contexts_lock = ProcessLock(threading.RLock)  # reentrant: a password may be a function of the user
+_contexts_lock = ProcessLock(threading.RLock)  # reentrant: a password may be a user's function
 
 
 def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
     """Return the client context for *sslopt*. The same content gives the same context.
 
-    By default the certificate and the host name are verified against the CAs of the system,
-    TLS 1.2 is the minimum, and ALPN offers "http/1.1". May be called on any thread; reads
-    files when the context is new.
+    By default, the certificate is verified against the CAs of the system, and its name against the
+    host name; TLS 1.2 is the minimum, and ALPN offers "http/1.1". May be called on any thread;
+    reads files if the context is new.
 
-    Parameters:
+    Args:
         sslopt: websocket-client's dictionary; a value of None counts as absent. Keys:
 
-            - ``context``: an SSLContext that is returned as it is, whatever else is given
-            - ``ca_certs``, ``ca_cert_path``: file and directory of CAs instead of those of the
-              system. Without them, the environment variable WEBSOCKET_CLIENT_CA_BUNDLE
+            - ``context``: an SSLContext that is returned as it is; the other keys then have no
+              effect
+            - ``ca_certs``, ``ca_cert_path``: file and directory of CAs that replace those of the
+              system. Without them, the environment variable WEBSOCKET_CLIENT_CA_BUNDLE counts
             - ``cert_reqs`` (CERT_REQUIRED); CERT_NONE also switches ``check_hostname`` off
             - ``check_hostname`` (True)
             - ``certfile``, ``keyfile``, ``password``, or ``cert_chain``, a tuple of the three:
               the certificate of the client
-            - ``ciphers``, ``ecdh_curve``: names as OpenSSL has them
+            - ``ciphers``, ``ecdh_curve``: OpenSSL's names
             - ``ssl_version`` (PROTOCOL_TLS_CLIENT)
             - ``server_hostname``: see :func:`~.names.server_hostname`
             - ``suppress_ragged_eofs``: for :func:`start_tls`
             - ``do_handshake_on_connect``: accepted without effect
 
-    Raises ValueError for an unknown key, ValueError or TypeError for a ``server_hostname`` that is
-    no name, TypeError for a ``context`` that is none, WebSocketException for CERT_NONE together
-    with ``check_hostname=True``, and WebSocketTLSOptionException naming the key whose file or value
-    OpenSSL refuses.
+    Raises:
+        ValueError: a key is unknown, or ``server_hostname`` is not a valid name.
+        TypeError: ``server_hostname`` is not a str, or ``context`` is not an SSLContext.
+        WebSocketException: CERT_NONE together with ``check_hostname=True``.
+        WebSocketTLSOptionException: OpenSSL refuses a file or a value; the message names the key.
     """
     options = {key: value for key, value in (sslopt or {}).items() if value is not None}
     unknown = sorted(map(str, options.keys() - CONTEXT_KEYS - OTHER_KEYS))
     if unknown:
         raise ValueError(f"sslopt has no key {', '.join(map(repr, unknown))}")
-    server_hostname(options, "")  # what is wrong with it is better known now
+    server_hostname(options, "")  # raises for an invalid name, before there is a connection
     context = options.get("context")
     if context is not None:
         if not isinstance(context, ssl.SSLContext):
@@ -153,12 +156,14 @@ def make_server_context(
 ) -> ssl.SSLContext:
     """Return a new context for the listening side: TLS 1.2 or newer, ALPN "http/1.1".
 
-    Parameters:
+    Args:
         certfile: PEM file with the certificate and its chain.
-        keyfile: PEM file with the private key; None when it is in *certfile*.
-        password: of the private key.
+        keyfile: PEM file with the private key; None (default) if it is in *certfile*.
+        password: the password of the private key, or a function that returns it; None (default): no
+            password.
 
-    Raises WebSocketTLSOptionException naming the file that can't be used.
+    Raises:
+        WebSocketTLSOptionException: a file cannot be used; the message names it.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _require_tls_1_2(context)
@@ -169,16 +174,16 @@ def make_server_context(
 
 # --- for another host -------------------------------------------------------------------------
 
-# Copies of contexts that are not ours, each with the strictness of the original at that time.
+# Copies of users' contexts, each with the strictness that the original had at that time.
 _copies: WeakKeyDictionary[ssl.SSLContext, tuple[Hashable, ssl.SSLContext]] = WeakKeyDictionary()
 
 
 def for_another_host(sslopt: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the options of *sslopt* for a server that they were not meant for.
 
-    It is verified in the same way, but by its own name, and is shown no certificate of ours. A
-    ready-made ``context`` may have a certificate loaded, and nobody can take it away or see it: in
-    its place there is a copy, which trusts the CAs that the context has loaded.
+    The server is verified in the same way, but by its own name, and gets no client certificate. A
+    ready-made ``context`` may have loaded a certificate, which cannot be seen or removed: it is
+    replaced by a copy, which trusts the CAs that the context has loaded.
     """
     options = for_proxy(sslopt)
     if isinstance(options.get("context"), ssl.SSLContext):
@@ -187,7 +192,7 @@ def for_another_host(sslopt: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def for_proxy(sslopt: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the options of *sslopt* for a proxy: the same, but for a ready-made context."""
+    """Return the options of *sslopt* for a proxy: as for another host, with the same context."""
     return {
         key: value
         for key, value in (sslopt or {}).items()
@@ -206,7 +211,7 @@ def _without_certificate(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def _copy(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Return a context that is as strict; what it lacks (a CRL) makes it refuse, not trust."""
+    """Return an equally strict context; whatever it lacks (a CRL) makes it refuse, not trust."""
     copy = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     copy.check_hostname = False
     copy.verify_mode = context.verify_mode
@@ -224,12 +229,12 @@ def _copy(context: ssl.SSLContext) -> ssl.SSLContext:
     if authorities:
         copy.load_verify_locations(cadata=authorities)
     elif context.verify_mode != ssl.CERT_NONE:
-        copy.load_default_certs()  # those of a folder are loaded when a certificate needs them
+        copy.load_default_certs()  # certificates in a folder are loaded only when they are needed
     return copy
 
 
 def strictness(context: ssl.SSLContext) -> Hashable:
-    """Return how strictly a context verifies, in a form that can be compared."""
+    """Return how strictly a context verifies, as a value to compare."""
     return (
         context.verify_mode,
         context.verify_flags,
@@ -248,7 +253,7 @@ def strictness(context: ssl.SSLContext) -> Hashable:
 
 
 class _ById:
-    """Stands for a value that can't be hashed, and keeps it alive so its id stays its own."""
+    """Stands for a value that can't be hashed, and keeps it alive, so that its id is not reused."""
 
     __slots__ = ("value",)
 
@@ -263,7 +268,7 @@ class _ById:
 
 
 def _identity(options: Mapping[str, Any], variables: Mapping[str, str]) -> Hashable:
-    """Return what distinguishes the context of these options from others."""
+    """Return the value that distinguishes the context of these options from others."""
     chain = options.get("cert_chain")
     paths = [options.get(key) for key in ("ca_certs", "ca_cert_path", "certfile", "keyfile")]
     paths += list(chain)[:2] if isinstance(chain, (list, tuple)) else []
@@ -292,16 +297,16 @@ def _hashable(value: object) -> Hashable:
 
 
 def _secret(value: object) -> object:
-    """Return what stands for a password: it is not kept where memory is looked at or dumped."""
+    """Return a substitute for a password, which must not be found in a dump of the memory."""
     if isinstance(value, str):
         value = value.encode(errors="surrogatepass")
     if isinstance(value, (bytes, bytearray)):
         return blake2b(value, key=_SECRET_KEY).digest()
-    return value  # a function that gives it
+    return value  # a function that returns it
 
 
 def _file_stamp(path: Any) -> Hashable:
-    """Return what changes when the file is replaced; None where there is no file."""
+    """Return a value that changes when the file is replaced; None if there is no file."""
     try:
         status = os.stat(path)
     except (OSError, TypeError, ValueError):
@@ -313,16 +318,16 @@ def _file_stamp(path: Any) -> Hashable:
 
 
 class _Shared:
-    """What a context that many connections have is beside an SSLContext: it knows of changes.
+    """The mixin of a context that many connections share: it notes changes.
 
     Attributes:
-        changed: whether it is no longer as :meth:`settle` found it.
+        changed: whether the context was changed after :meth:`settle`.
     """
 
     changed: bool
 
     def settle(self) -> None:
-        """It is complete now, and not to be changed any more."""
+        """Note that the context is complete, and should not be changed any more."""
         self.__dict__["changed"] = False
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -331,7 +336,7 @@ class _Shared:
 
 
 def _noting(name: str) -> Callable[..., object]:
-    """Return the method of this name, as one that notes that it was called."""
+    """Return a method that calls the context's method of this name, and notes the change."""
 
     @wraps(getattr(ssl.SSLContext, name))
     def changing(self: _Shared, *args: Any, **kwargs: Any) -> object:
@@ -348,9 +353,9 @@ for _name in CHANGING_METHODS:
 
 @lru_cache(maxsize=4)
 def _shared_kind(base: type[ssl.SSLContext]) -> Callable[[int], _SharedContext]:
-    """Return the class of contexts that know of changes; *base* is that of the ssl module now.
+    """Return the class of contexts that note changes; *base* is the ssl module's class now.
 
-    eventlet and gevent put another one in its place, and those of before do not work any more.
+    eventlet and gevent replace that class, and the earlier one does not work any more.
     """
     return type("SharedContext", (_Shared, base), {})
 
@@ -358,7 +363,7 @@ def _shared_kind(base: type[ssl.SSLContext]) -> Callable[[int], _SharedContext]:
 if TYPE_CHECKING:
 
     class _SharedContext(_Shared, ssl.SSLContext):
-        """What _shared_kind() makes."""
+        """The type that _shared_kind() returns."""
 
 
 def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> _SharedContext:
@@ -371,16 +376,16 @@ def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     version = options.get("ssl_version", ssl.PROTOCOL_TLS_CLIENT)
     with _naming("sslopt['ssl_version']"):
         context = _shared_kind(ssl.SSLContext)(version)
-    # The other values of ssl_version name exactly one version, which then is what is wanted.
+    # Each other value of ssl_version names exactly one version, so that version is wanted.
     if version in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS):
         _require_tls_1_2(context)
     context.set_alpn_protocols(ALPN_PROTOCOLS)
-    context.check_hostname = False  # in this order: it forbids CERT_NONE, and needs more than that
+    context.check_hostname = False  # in this order: True forbids CERT_NONE, and needs another mode
     with _naming("sslopt['cert_reqs']"):
         context.verify_mode = cert_reqs
     context.check_hostname = bool(check_hostname)
     if ssl.HAS_NEVER_CHECK_COMMON_NAME:
-        # RFC 9525 section 2: a name stands in subjectAltName, or nowhere.
+        # RFC 9525 section 2: names are in subjectAltName only.
         context.hostname_checks_common_name = False
     if cert_reqs != ssl.CERT_NONE:
         _load_authorities(context, options, variables)
@@ -399,7 +404,7 @@ def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
 
 
 def _require_tls_1_2(context: ssl.SSLContext) -> None:
-    """Refuse what RFC 8996 has buried, but never lower a stricter setting of the system."""
+    """Refuse the versions that RFC 8996 deprecates; never lower a stricter system setting."""
     if context.minimum_version < ssl.TLSVersion.TLSv1_2:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
 
@@ -432,14 +437,14 @@ def _load_client_certificate(context: ssl.SSLContext, options: Mapping[str, Any]
     if "cert_chain" in options:
         chain = options["cert_chain"]
         if not isinstance(chain, (tuple, list)) or len(chain) != 3:
-            # What it holds is not shown: one of them may be the password.
+            # Its content is not shown: it may hold the password.
             raise ValueError("cert_chain must be a tuple/list of (certfile, keyfile, password)")
         _load_cert_chain(context, *chain)
 
 
 def _load_cert_chain(context: ssl.SSLContext, certfile: Any, keyfile: Any, password: Any) -> None:
     def no_password() -> str:
-        # Without this OpenSSL asks on the terminal, and the whole process stands still.
+        # Without this, OpenSSL asks on the terminal, and the whole process stops.
         raise ValueError("the private key is encrypted, and there is no password")
 
     with _naming(f"certfile {certfile!r}, keyfile {keyfile!r}"):
@@ -448,7 +453,7 @@ def _load_cert_chain(context: ssl.SSLContext, certfile: Any, keyfile: Any, passw
 
 @contextmanager
 def _naming(what: str) -> Iterator[None]:
-    """Turn what ssl raises into an exception of ours that names the option at fault."""
+    """Turn what ssl raises into our exception, which names the option at fault."""
     try:
         yield
     except (OSError, TypeError, ValueError) as exc:
@@ -457,7 +462,7 @@ def _naming(what: str) -> Iterator[None]:
 
 
 def reason_of(exc: Exception) -> str:
-    """Return what went wrong in words, without OpenSSL's file names and line numbers."""
+    """Return the reason of an error in words, without OpenSSL's file names and line numbers."""
     code = getattr(exc, "reason", None) if isinstance(exc, ssl.SSLError) else None
     if code:
         return str(code).replace("_", " ").lower()

@@ -5,8 +5,8 @@ What it is: everything between a connected socket and the first byte of HTTP.
 What it must not know: addresses, the event loop, HTTP, WebSocket; how a context is made
 (contexts.py), and which sessions are kept (sessions.py).
 
-How it works. Each step of a handshake waits until the loop has time for it. What is verified, and
-what is resumed, is settled when that has come, and the first step follows without a gap: nobody can
+How it works. Each step of a handshake waits until the loop has time for it. After that wait, it is
+decided what is verified and what is resumed, and the first step follows at once: no other code can
 change the context between the two.
 """
 
@@ -31,17 +31,17 @@ from .sessions import Resumption, session_cache
 
 __all__ = ["accept_tls", "connect_tls", "speaks_no_tls", "speaks_tls", "start_tls"]
 
-# What OpenSSL finds when the peer's first bytes are not TLS; the second name is that of 3.2+.
+# OpenSSL's reasons if the peer's first bytes are not TLS; the second is that of version 3.2+.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 
 
 def speaks_tls(sock: Any) -> bool:
-    """Whether what is written to a socket leaves it in TLS: also one of another library."""
+    """Return whether bytes that are written to a socket leave it in TLS; any library's socket."""
     return any(hasattr(sock, name) for name in ("getpeercert", "get_peer_certificate"))
 
 
 def speaks_no_tls(error: WebSocketTLSException) -> bool:
-    """Whether the peer of a handshake that failed has shown no sign of TLS, not even an alert."""
+    """Return whether the peer of a failed handshake has shown no sign of TLS, not even an alert."""
     cause = error.__cause__
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
         return cause.reason in NOT_TLS
@@ -57,16 +57,20 @@ async def connect_tls(
     *,
     peer: str | None = None,
 ) -> tuple[ssl.SSLSocket | NestedTLS, Resumption]:
-    """Do the client's side of the TLS handshake, with a session to resume where there is one.
+    """Do the client's side of the TLS handshake, and resume a session if there is one.
 
-    Parameters:
+    Args:
         sock, until: see :func:`start_tls`.
-        sslopt: see :func:`~.tls_contexts.make_context`.
+        sslopt: see :func:`~.contexts.make_context`.
         host, port: the server.
-        peer: how exceptions call it; default: the host.
+        peer: the server's name in exceptions; default: the host.
 
-    Returns the socket that speaks TLS, and what is to be told when data has been read. Raises as
-    start_tls and make_context do; the caller closes *sock* then.
+    Returns:
+        The socket that speaks TLS, and the Resumption to finish when data has been read.
+
+    Raises:
+        WebSocketException, ValueError, TypeError: as start_tls() and make_context() raise. The
+            caller then closes *sock*.
     """
     await _time_to_compute(peer or host, until)
     context, name = make_context(sslopt), name_to_verify(sslopt, host)
@@ -87,21 +91,24 @@ async def start_tls(
 ) -> ssl.SSLSocket | NestedTLS:
     """Do the client's side of the TLS handshake over a connected socket.
 
-    Parameters:
+    Args:
         sock: the socket; it may speak TLS already, with a proxy. From here on it belongs to the
             result, and it is closed on failure.
         context: from :func:`make_context`.
         server_hostname: the name to send in SNI and to verify.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
-        session: that of a Resumption (sessions.py), to be resumed if the server is willing.
-        suppress_ragged_eofs: an end without close_notify reads as an end, not as an error.
-        host: how exceptions call the server; default: *server_hostname*.
+        session: the session of a Resumption (sessions.py), to be resumed if the server agrees.
+        suppress_ragged_eofs: True (default): an end without close_notify reads as an end, not as an
+            error.
+        host: the server's name in exceptions; default: *server_hostname*.
 
-    Returns the SSLSocket, or a NestedTLS over one, non-blocking.
+    Returns:
+        The SSLSocket, or a NestedTLS over one, non-blocking.
 
-    Raises WebSocketCertificateException when the certificate does not verify,
-    WebSocketTimeoutException at *until*, and WebSocketTLSException for all else, with the host in
-    each message.
+    Raises:
+        WebSocketCertificateException: the certificate cannot be verified.
+        WebSocketTimeoutException: *until* is reached.
+        WebSocketTLSException: the handshake failed for another reason. Each message has the host.
     """
     return await _start(
         sock,
@@ -119,8 +126,8 @@ async def accept_tls(
 ) -> ssl.SSLSocket:
     """Do the server's side of the TLS handshake over an accepted socket.
 
-    Parameters, result and errors are those of :func:`start_tls`; the peer is "the client". The
-    caller closes *sock* when an exception is raised.
+    Arguments, result and errors are those of :func:`start_tls`; the peer is "the client". The
+    caller closes *sock* if an exception is raised.
     """
     await _time_to_compute("the client", until)
     tls = await _start(sock, context, "the client", until, server_side=True)
@@ -152,9 +159,9 @@ async def _start(
 def _wrap(
     sock: socket.socket, context: ssl.SSLContext, **options: Any
 ) -> ssl.SSLSocket | NestedTLS:
-    """Return what has taken the descriptor of *sock*."""
-    # What wrap_socket would find too, but only when the descriptor is already its own: it then
-    # stays open for as long as somebody keeps the exception.
+    """Return the TLS socket, which has taken the descriptor of *sock*."""
+    # wrap_socket would find these errors too, but only after it has taken the descriptor, which
+    # then stays open for as long as the exception lives.
     sock.getpeername()
     (options.get("server_hostname") or "").encode("idna")
     if isinstance(sock, ssl.SSLSocket):
@@ -162,11 +169,11 @@ def _wrap(
     try:
         wrapped = context.wrap_socket(sock, do_handshake_on_connect=False, **options)
     except (OSError, ValueError) as exc:
-        # The peer can have left since. Only the frames of wrap_socket know the SSLSocket.
+        # The peer may have left meanwhile. Only the frames of wrap_socket refer to the SSLSocket.
         traceback.clear_frames(exc.__traceback__)
         raise
     if wrapped.gettimeout() != 0.0:
-        wrapped.setblocking(False)  # eventlet's has forgotten it
+        wrapped.setblocking(False)  # eventlet's socket has lost that setting
     return wrapped
 
 
@@ -190,7 +197,7 @@ async def _handshake(tls: ssl.SSLSocket | NestedTLS, host: str, until: float | N
 
 
 async def _time_to_compute(host: str, until: float | None) -> None:
-    """Wait for it: keys and certificates cost up to some milliseconds of CPU."""
+    """Wait until the loop has time: keys and certificates cost up to some milliseconds of CPU."""
     if not await my_turn(until):
         raise _timeout(host)
 
@@ -202,12 +209,12 @@ def _timeout(host: str) -> WebSocketTimeoutException:
 
 
 def _handshake_error(exc: OSError | ValueError, host: str) -> WebSocketTLSException:
-    """Return the exception of ours for what do_handshake or wrap_socket raised."""
+    """Return our exception for one that do_handshake or wrap_socket raised."""
     number = exc.errno if isinstance(exc, OSError) else None
     error: WebSocketTLSException
     if isinstance(exc, ssl.SSLCertVerificationError):
         error = WebSocketCertificateException(
-            number, f"the certificate of {host} does not verify: {exc.verify_message}"
+            number, f"the certificate of {host} cannot be verified: {exc.verify_message}"
         )
         error.verify_code = exc.verify_code
         error.verify_message = exc.verify_message

@@ -1,22 +1,22 @@
-"""TLS sessions: what a server gave us to shorten the next handshake with it.
+"""TLS sessions: what a server sends to shorten the next handshake with it.
 
 What it is: a bounded store of sessions (RFC 8446 section 2.2, RFC 5077), one for the whole
-process: one round trip less, no certificate.
+process. A resumed session saves one round trip and the certificate.
 
 What it must not know: the event loop, HTTP, how a handshake is done.
 
-How it works. Before a handshake, :meth:`SessionCache.begin` gives a :class:`Resumption`: the
-session to offer, if there is one. After it, :meth:`Resumption.finish` sees what became of that,
-and keeps a new session where one is needed.
+How it works. Before a handshake, :meth:`SessionCache.begin` returns a :class:`Resumption`: the
+session to offer, if there is one. After it, :meth:`Resumption.finish` checks whether the session
+was resumed, and keeps a new one if it is needed.
 
-A resumed session is not verified again. So it is only ever offered for the context, the host
-name and the port that it was verified for, by a context that is as strict as it was then.
+A resumed session is not verified again. So it is only offered for the context, the host name and
+the port for which it was verified, by a context that is as strict as it was then.
 
-CPython's ``session`` attribute leaks one session, some 6.5 KB, whenever it is read (3.10 to
-3.13, at least). So it is read only after a full handshake with a server of which no usable session
-is kept, and the session is offered again and again from then on, although RFC 8446 appendix C.4
-would rather see each ticket used once. How often it is read is limited besides, for servers that
-never resume: see :class:`_Reads`.
+CPython's ``session`` attribute leaks one session, some 6.5 KB, whenever it is read (at least in
+3.10 to 3.13). So it is read only after a full handshake with a server for which no usable session
+is kept, and that session is then offered every time, although RFC 8446 appendix C.4 recommends
+using each ticket once. In addition, the number of reads is limited, for servers that never resume:
+see :class:`_Reads`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from .contexts import strictness
 
 __all__ = ["Resumption", "SessionCache", "session_cache"]
 
-#: Reads for a server that was not resumed yet, and resumptions that pay for a further one.
+#: Reads for a server before its first resumption, and resumptions that earn a further read.
 READS = 3
 RESUMPTIONS_PER_READ = 8
 
 
 class _Reads:
-    """How often a session may be read: some times, and again for what reading has been good for."""
+    """How often a session may be read: a few times, and again after enough resumptions."""
 
     __slots__ = ("_left", "_resumptions")
 
@@ -49,11 +49,11 @@ class _Reads:
         return self._left > 0
 
     def spend(self) -> None:
-        """One read is made."""
+        """Count one read."""
         self._left -= 1
 
     def earn(self) -> None:
-        """One session was resumed."""
+        """Count one resumption."""
         self._resumptions += 1
         if self._resumptions == RESUMPTIONS_PER_READ:
             self._resumptions = 0
@@ -61,7 +61,7 @@ class _Reads:
 
 
 class _Entry:
-    """What is known of one server: its session, if it is worth an offer."""
+    """What is known about one server: its session, if it can be offered."""
 
     __slots__ = ("reads", "session")
 
@@ -71,26 +71,26 @@ class _Entry:
 
 
 class Resumption:
-    """One handshake's part in the cache.
+    """The link between one handshake and the cache.
 
     Attributes:
-        session: what to offer to the server; None: nothing.
+        session: the session to offer to the server, or None.
     """
 
     __slots__ = ("_cache", "_key", "session")
 
     def __init__(self, cache: SessionCache, key: Hashable, session: ssl.SSLSession | None) -> None:
         self._cache = cache
-        # Of the time before the handshake: what the context has become since was not applied.
+        # The key before the handshake: later changes of the context were not applied to it.
         self._key = key
         self.session = session
 
     def finish(self, tls: ssl.SSLSocket | ssl.SSLObject | Any) -> None:
-        """See whether the session was resumed; if not, keep the one of this connection.
+        """Check whether the session was resumed; if not, keep the session of this connection.
 
-        TLS 1.3 servers send it after the handshake: to be called once data has been read.
+        Call this once data has been read: TLS 1.3 servers send the session after the handshake.
 
-        Parameters:
+        Args:
             tls: the connection, as start_tls returned it.
         """
         self._cache._finish(self._key, self.session, tls)
@@ -99,9 +99,9 @@ class Resumption:
 class SessionCache:
     """The sessions of many servers: see the module. May be used from any thread.
 
-    Parameters:
-        limit: how many servers are remembered; the one unused for longest goes first. No more
-            sessions than that are read at first, either.
+    Args:
+        limit: how many servers are remembered (default 256); the least recently used one is dropped
+            first. It also limits how many sessions are read at first.
     """
 
     __slots__ = ("_entries", "_limit", "_lock", "_reads")
@@ -115,9 +115,12 @@ class SessionCache:
     def begin(self, context: ssl.SSLContext, host: str | None, port: int) -> Resumption:
         """Return what can be resumed in a handshake.
 
-        Parameters:
-            context, host: what start_tls gets as context and as server_hostname.
+        Args:
+            context, host: the context and the server_hostname that are given to start_tls.
             port: the port of the server.
+
+        Returns:
+            The session to offer, if any, and the object to tell about the outcome.
         """
         key = (context, strictness(context), host, port)
         with self._lock:
@@ -136,7 +139,7 @@ class SessionCache:
             if tls.session_reused:
                 entry.reads.earn()
                 self._reads.earn()
-            elif entry.session is offered:  # else another connection has brought one meanwhile
+            elif entry.session is offered:  # else another connection has stored one meanwhile
                 entry.session = self._read(entry, tls)
 
     def _read(self, entry: _Entry, tls: Any) -> ssl.SSLSession | None:
@@ -146,7 +149,7 @@ class SessionCache:
         entry.reads.spend()
         self._reads.spend()
         session: ssl.SSLSession | None = tls.session
-        # Until its ticket has come, a session of TLS 1.3 has neither ticket nor id.
+        # Until its ticket is received, a session of TLS 1.3 has neither ticket nor id.
         return session if session is not None and (session.has_ticket or session.id) else None
 
     def clear(self) -> None:

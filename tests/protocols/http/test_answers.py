@@ -61,7 +61,7 @@ class TestCheckRequest:
     def test_host(self, changes):
         error = self.rejection(changes)
         assert error.status == 400
-        assert str(error).startswith("Host must come once")
+        assert str(error).startswith("Host must be sent once")
 
     @pytest.mark.parametrize("changes", [{"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}])
     def test_body(self, changes):

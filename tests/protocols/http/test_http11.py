@@ -347,11 +347,13 @@ class TestEnd:
             parser.feed_eof()
         assert str(caught.value) == (
             "the connection ended before the head of the response was complete: "
-            "16 bytes came: b'HTTP/1.1 101 Swi'"
+            "16 bytes were received: b'HTTP/1.1 101 Swi'"
         )
 
     def test_nothing_came(self):
-        with pytest.raises(HeadError, match="head of the request was complete: 0 bytes came"):
+        with pytest.raises(
+            HeadError, match="head of the request was complete: 0 bytes were received"
+        ):
             HeadParser("request").feed_eof()
 
     def test_takes_no_more_after_the_head(self):

@@ -266,7 +266,7 @@ def test_a_name_that_waits_behind_too_many_others_says_so(
         with pytest.raises(WebSocketTimeoutException) as caught:
             run_blocking(resolve("good.example", 80, clock.now()), clock)
         assert str(caught.value) == (
-            "timed out resolving good.example (all threads wait for names that are not answered)"
+            "timed out resolving good.example (all threads wait for names without an answer)"
         )
     finally:
         answer.set()

@@ -40,7 +40,7 @@ def test_a_good_certificate(files: Files, server: Server) -> None:
 def test_an_unknown_authority(server: Server) -> None:
     with pytest.raises(WebSocketCertificateException) as caught:
         shake(server, make_context())
-    assert str(caught.value).startswith(f"the certificate of {HOST} does not verify: ")
+    assert str(caught.value).startswith(f"the certificate of {HOST} cannot be verified: ")
     assert caught.value.verify_message in str(caught.value)
     assert caught.value.verify_code
     assert caught.value.reason == "CERTIFICATE_VERIFY_FAILED"

@@ -1,0 +1,195 @@
+"""The trace of a connection's frames, in both directions.
+
+What it is: :class:`TracingSession`, a session that shows every frame to a :class:`Tap`; and
+:func:`trace_connection`, which puts one in, and takes it out, while the connection is open.
+
+What it must not know: who looks at the frames.
+
+How it works. What came is handed on frame by frame, one with each call, so that a frame is shown
+before the answers to it. A frame is shown when it is complete, but its bytes are handed on as they
+come: the session must be able to refuse a frame that is too large. A session becomes a tracing one,
+or an ordinary one again, by a change of its class; the compiled path leaves other classes than the
+ordinary one to Python, so it need not know of this.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TextIO
+
+from ..base.printable import printable
+from ..protocols.frames import (
+    OP_BINARY,
+    OP_CLOSE,
+    OP_CONT,
+    OP_PING,
+    OP_PONG,
+    OP_TEXT,
+    FrameHeader,
+    apply_mask,
+    parse_header,
+)
+from ..protocols.session import Event, WebSocketSession
+from .phase import ATTACHED
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["FileTap", "Tap", "TracingSession", "trace_connection"]
+
+logger = logging.getLogger("reactor.connection")
+
+#: Bytes of the longest header (RFC 6455 section 5.2).
+MAX_HEADER = 14
+
+#: Characters of a line of the trace.
+LONGEST = 1 << 20
+
+NAMES = {
+    OP_CONT: "cont",
+    OP_TEXT: "text",
+    OP_BINARY: "binary",
+    OP_CLOSE: "close",
+    OP_PING: "ping",
+    OP_PONG: "pong",
+}
+
+
+class Tap:
+    """Is shown the frames of one session.
+
+    Attributes:
+        seen: what has been handed on of the frame that is coming.
+        behind: what came behind the frame that was handed on.
+        skip: bytes to come of a frame whose beginning was not seen.
+    """
+
+    def __init__(self) -> None:
+        self.seen = bytearray()
+        self.behind = b""
+        self.skip = 0
+
+    def received(self, raw: bytes, header: FrameHeader, payload: bytes) -> None:
+        """A frame has come; *payload* is without its mask."""
+
+    def sent(self, raw: bytes, opcode: int, payload: bytes, fin: bool, rsv: int) -> None:
+        """A frame goes out."""
+
+
+class TracingSession(WebSocketSession):
+    """A session whose frames its ``tap`` is shown. It is made of an ordinary one."""
+
+    __slots__ = ()
+
+    tap: Tap
+
+    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
+        """See WebSocketSession."""
+        tap = self.tap
+        data = tap.behind + data
+        events = super().receive(b"", events)
+        if not (self.unfinished or self.ended):
+            piece = self._next_frame(tap, data)
+            data = data[len(piece) :]
+            events = super().receive(piece, events)
+        tap.behind = b"" if self.ended else data
+        self.unfinished = self.unfinished or bool(tap.behind)
+        return events
+
+    def _next_frame(self, tap: Tap, data: bytes) -> bytes:
+        """Return what is there of the next frame, and show it if that is all of it."""
+        if tap.skip:
+            piece = data[: tap.skip]
+            tap.skip -= len(piece)
+            return piece
+        seen = tap.seen
+        header = parse_header(bytes(seen[:MAX_HEADER]) + data[:MAX_HEADER], 0)
+        missing = None if header is None else header.start + header.length - len(seen)
+        if header is None or missing is None or missing > len(data):
+            seen += data
+            return data
+        piece = data[:missing]
+        raw = bytes(seen) + piece
+        seen.clear()
+        payload = raw[header.start :]
+        if header.mask is not None:
+            payload = apply_mask(payload, header.mask)
+        tap.received(raw, header, payload)
+        return piece
+
+    def send(
+        self, message: str | bytes | bytearray | memoryview, compress: bool | None = None
+    ) -> int:
+        """See WebSocketSession."""
+        size = super().send(message, compress)
+        if self.agreement is None:  # else it went through _write()
+            opcode = OP_TEXT if isinstance(message, str) else OP_BINARY
+            payload = message.encode() if isinstance(message, str) else bytes(message)
+            self.tap.sent(self.output[-1], opcode, payload, True, 0)
+        return size
+
+    def _write(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> int:
+        size = super()._write(opcode, payload, fin, rsv)
+        self.tap.sent(self.output[-1], opcode, payload, fin, rsv)
+        return size
+
+
+class FileTap(Tap):
+    """Writes the frames to a text file, two lines each.
+
+    Args:
+        place: how the lines name the connection.
+        file: where to; what it raises is logged once, and ends the trace.
+    """
+
+    def __init__(self, place: str, file: TextIO) -> None:
+        super().__init__()
+        self._place = place
+        self._file: TextIO | None = file
+
+    def received(self, raw: bytes, header: FrameHeader, payload: bytes) -> None:
+        """See Tap."""
+        self._write("++Rcv", raw, header.opcode, payload, header.fin, header.rsv)
+
+    def sent(self, raw: bytes, opcode: int, payload: bytes, fin: bool, rsv: int) -> None:
+        """See Tap."""
+        self._write("++Sent", raw, opcode, payload, fin, rsv)
+
+    def _write(
+        self, way: str, raw: bytes, opcode: int, payload: bytes, fin: bool, rsv: int
+    ) -> None:
+        if self._file is None:
+            return
+        shown = payload.decode(errors="backslashreplace") if opcode == OP_TEXT else repr(payload)
+        name = NAMES.get(opcode, "?")
+        bits = f" rsv={rsv}" if rsv else ""
+        decoded = f"fin={int(fin)} opcode={opcode} ({name}){bits} data={shown}"
+        try:
+            for line in (f"{way} raw: {raw!r}", f"{way} decoded: {decoded}"):
+                self._file.write(f"{self._place} {printable(line, LONGEST)}\n")
+        except Exception as exc:
+            self._file = None
+            logger.error("the trace of %s has ended", self._place, exc_info=exc)
+
+
+def trace_connection(connection: Connection, file: TextIO | None) -> None:
+    """Show the frames of a connection from now on; None: no longer. The loop's thread only."""
+    if connection.phase is not ATTACHED:
+        return  # the next session will be told when it begins
+    session = connection.session
+    if session.unfinished:  # what is left of a read is in its hands
+        connection.loop.call_soon(trace_connection, connection, file)
+        return
+    tap = session.tap
+    if file is None:
+        if isinstance(tap, FileTap) and not tap.behind:
+            session.__class__ = WebSocketSession
+            session.tap = None
+    elif type(session) is WebSocketSession or isinstance(tap, FileTap):
+        new = FileTap(connection.place, file)
+        if isinstance(tap, FileTap):
+            new.seen, new.behind, new.skip = tap.seen, tap.behind, tap.skip
+        else:
+            new.seen, new.skip = bytearray(session.begun), session.missing
+        session.tap = new
+        session.__class__ = TracingSession

@@ -1,0 +1,48 @@
+"""Names that are taken: what a class knows of its connection cannot be assigned in a subclass.
+
+What it is: :func:`refuse_assignments`.
+
+What it must not know: which class, and what the names are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["refuse_assignments"]
+
+
+class _Assignable:
+    """A property that an object may have something else in place of."""
+
+    def __init__(self, known: property) -> None:
+        self.__doc__ = known.__doc__
+        self._get = known.__get__
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else self._get(instance, owner)
+
+
+def refuse_assignments(kind: type, *, but: str) -> None:
+    """Have an assignment to a property of a class say that the name is taken.
+
+    Args:
+        kind: the class.
+        but: the name of a property that may be assigned; what was is found in its place then.
+    """
+    for name, value in list(vars(kind).items()):
+        if name == but:
+            setattr(kind, name, _Assignable(value))
+        elif isinstance(value, property):
+            setattr(kind, name, value.setter(_taken(kind, name)))
+
+
+def _taken(kind: type, name: str) -> Callable[[Any, Any], None]:
+    def refuse(self: object, value: object) -> None:
+        raise AttributeError(
+            f"{type(self).__name__}.{name} cannot be assigned: the name is taken, by "
+            f"{kind.__name__}.{name}; choose another one, such as my_{name}"
+        )
+
+    return refuse

@@ -1,0 +1,155 @@
+"""What lives on a reactor's loop: its connections and its listeners.
+
+What it is: :class:`Registry`, which lists them, ends them, and tells them when the process forks.
+
+What it must not know: how connections come to be.
+
+How it works. A Registry is a resident of the loop (loop/residents.py), and looks at the connections
+when it is asked. To end them it runs turns itself, for what is owed: ``on_close``, and the ends of
+streams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .base.marks import calls_user_code
+from .connection.connection import Connection
+from .connection.phase import Phase
+from .exceptions import CloseCode
+from .loop.event_loop import EventLoop
+from .loop.residents import Resident
+from .loop.stats import LoopStats
+from .protocols.session import State
+from .server.listener import Listener
+from .timers import Deadline
+
+__all__ = ["ReactorStats", "Registry"]
+
+
+@dataclass(frozen=True)
+class ReactorStats(LoopStats):
+    """A snapshot of the loop and its connections.
+
+    Attributes:
+        connecting, open, closing, waiting: connections by what they do; waiting ones will
+            reconnect.
+        listeners: listening sockets.
+    """
+
+    connecting: int
+    open: int
+    closing: int
+    waiting: int
+    listeners: int
+
+
+class Registry(Resident):
+    """The connections and listeners of a reactor.
+
+    Args:
+        loop: the event loop that they live on. All of this belongs to its thread.
+
+    Attributes:
+        connections: all that are not over, in both roles.
+        listeners: all that accept.
+        closing: the loop is being closed: nothing new may be taken on.
+    """
+
+    def __init__(self, loop: EventLoop) -> None:
+        self.connections: set[Connection] = set()
+        self.listeners: set[Listener[Any]] = set()
+        self.closing = False
+        self._loop = loop
+
+    def stats(self) -> ReactorStats:
+        """Return a snapshot of the loop, the connections and the listeners."""
+        counts = {"connecting": 0, "open": 0, "closing": 0, "waiting": 0}
+        for connection in self.connections:
+            counts[_activity(connection)] += 1
+        stats = self._loop.stats()
+        return ReactorStats(**vars(stats), **counts, listeners=len(self.listeners))
+
+    @calls_user_code
+    def shut_down(self, deadline: Deadline) -> None:
+        """Close every connection with 1001 (going away), and wait for the ends.
+
+        That includes streams whose connection is over and which linger until the peer has
+        ended them, too. Whatever is left at the deadline is aborted.
+        """
+        loop = self._loop
+        try:
+            self._stop_listening()
+            for connection in list(self.connections):
+                connection.close(CloseCode.GOING_AWAY)
+            loop._flush()
+            while (self.connections or loop.lingering) and not deadline.expired:
+                loop._turn(deadline.remaining())
+        finally:  # Ctrl-C ends the waiting, not the closing
+            try:
+                self._abort_all()
+            finally:
+                loop._abort_lingering()
+
+    def _stop_listening(self) -> None:
+        for listener in list(self.listeners):
+            listener.stop_accepting()
+
+    @calls_user_code
+    def _abort_all(self) -> None:
+        for connection in list(self.connections):
+            connection.abort()
+        # One turn for what is owed: on_close, and the ends of streams. A handler that leaves it by
+        # KeyboardInterrupt or SystemExit owes nothing to the others: they are told all the same.
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._loop._turn(0)
+            except Exception:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - raised below
+                interrupt = exc
+            else:
+                break
+        if interrupt is not None:
+            raise interrupt
+
+    # -- as a resident of the loop -----------------------------------------------------------
+
+    def unsent(self) -> bool:
+        """See Resident."""
+        return any(each.sender.unsent for each in list(self.connections))
+
+    def handed_over(self) -> bool:
+        """See Resident."""
+        return any(each.sender.handed_over for each in list(self.connections))
+
+    def end(self) -> None:
+        """See Resident."""
+        self.closing = True
+        self._stop_listening()
+        self._abort_all()
+
+    def forked(self) -> None:
+        """See Resident."""
+        for connection in self.connections:
+            connection.forked()
+
+    def let_go(self) -> None:
+        """See Resident."""
+        for connection in self.connections:
+            connection.let_go()
+        for listener in self.listeners:
+            listener.let_go()
+        self.connections.clear()
+        self.listeners.clear()
+
+
+def _activity(connection: Connection) -> str:
+    if connection.phase is Phase.WAITING:
+        return "waiting"
+    state = connection.state
+    if state is State.CONNECTING:
+        return "connecting"
+    return "open" if state is State.OPEN else "closing"

@@ -1,0 +1,76 @@
+"""``reactor.trace``: the frames of native connections, in a file.
+
+What it is: one function, which also answers to what websocket-client's users know by that name.
+
+What it must not know: how frames are seen; see connection/tracing.py.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TextIO
+
+from .connection.tracing import trace_connection
+from .loop.event_loop import EventLoop
+from .protocols.websocket import WebSocketProtocol
+from .reactor import Reactor
+
+__all__ = ["trace"]
+
+
+_STDERR = sys.stderr
+
+
+def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDERR) -> None:
+    """Show every frame of a connection, or of all connections of a Reactor, as they cross the wire.
+
+    Two lines for each frame, as ``enableTrace`` has them for a WebSocketApp: raw, and decoded; with
+    the URL in front. From now on, and after reconnects. What is traced goes the Python way, not the
+    compiled one. Secrets in messages are shown. Any thread may ask.
+
+    Args:
+        target: a protocol object, also before it is connected; or a Reactor: all its connections,
+            those to come included. A str: it is written to the log "websocket" as a line, if
+            ``enableTrace`` has been called, as websocket-client's function of this name does.
+        file: where to write: anything with ``write(str)``; default: stderr.
+            None: show no more.
+
+    Raises:
+        TypeError: There is nothing to be traced about *target*, or the file has no ``write``.
+    """
+    if isinstance(target, str):
+        from .classic.tracing import trace as write_line  # loaded when somebody wants it
+
+        write_line(target)
+        return
+    if file is _STDERR:
+        file = sys.stderr  # which may be another one by now
+    if file is not None and not callable(getattr(file, "write", None)):
+        raise TypeError(f"file must have write(str), or be None, not {file!r}")
+    if isinstance(target, Reactor):
+        target.loop._trace = file
+        _on_loop(target.loop, partial(_trace_all, target, file))
+    elif isinstance(target, WebSocketProtocol):
+        target._trace = file
+        connection: Any = target._connection
+        if hasattr(connection, "session"):
+            _on_loop(connection.loop, partial(trace_connection, connection, file))
+    else:
+        raise TypeError(
+            f"trace() takes a WebSocketProtocol object, a Reactor or a str, not {target!r}"
+        )
+
+
+def _trace_all(reactor: Reactor, file: TextIO | None) -> None:
+    for connection in list(reactor.connections):
+        trace_connection(connection, file)
+
+
+def _on_loop(loop: EventLoop, function: Callable[[], object]) -> None:
+    if threading.get_ident() == loop.thread_id or not loop.running:
+        function()
+    else:
+        loop.call_soon_threadsafe(function)
