@@ -117,12 +117,12 @@ class Receiving:
 
     @property
     def begun(self) -> bytes:
-        """What has come of a frame whose header, or whose few bytes, are not complete."""
+        """The bytes so far of a frame whose header is incomplete, or of a control frame."""
         return self._tail
 
     @property
     def missing(self) -> int:
-        """How many bytes are still to come of the data frame whose payload is coming."""
+        """How many payload bytes of the current data frame have not arrived yet; 0: none."""
         return 0 if self._frame is None else self._frame.length - self._received
 
     def _answer(self, events: list[Event]) -> None:
