@@ -103,7 +103,16 @@ def check_number(name: str, value: object, expected: str) -> None:
 
 
 def check_delay(name: str, delay: object) -> None:
-    """Raise TypeError or ValueError for what is no number of seconds to wait."""
+    """Check a number of seconds to wait.
+
+    Args:
+        name: the name of the argument.
+        delay: its value.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is negative, infinite or NaN.
+    """
     check_number(name, delay, "0 or more seconds")
     if not isinstance(delay, (int, float)):
         raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")

@@ -23,7 +23,6 @@ from ..base.mistakes import check_number
 from ..client.options import ClientOptions
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting.rel import host as host_reactor
-from ..loop.event_loop import EventLoop
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
@@ -295,7 +294,7 @@ class WebSocketApp:
             handleDisconnect: to be called, with an exception or without, when the connection is
                 lost.
         """
-        if dispatcher and isinstance(dispatcher, EventLoop):
+        if dispatcher and isinstance(dispatcher, Reactor):
             return dispatcher
         return make_loop(self, ping_timeout, dispatcher, is_ssl, handleDisconnect)
 

@@ -19,7 +19,7 @@ from .url import parse_url
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
-    from .gate import Address, Gate
+    from .gate import Endpoint, Gate
 
 __all__ = ["Attempt", "Pipeline"]
 
@@ -66,7 +66,7 @@ class Attempt:
         self._stopped = False
         self._task: Task[ClientUpgrade] | None = None  # while it is in flight
 
-    def start(self, address: Address, number: int, again: bool) -> None:
+    def start(self, address: Endpoint, number: int, again: bool) -> None:
         """Ask at the gate.
 
         Args:

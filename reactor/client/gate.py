@@ -31,13 +31,13 @@ from random import random
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..timers import Pace, PaceWindow
-from .journal import Address, Journal
+from .journal import Endpoint, Journal
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..timers import Timer
 
-__all__ = ["Address", "Gate", "Lines"]
+__all__ = ["Endpoint", "Gate", "Lines"]
 
 W = TypeVar("W")
 
@@ -65,7 +65,7 @@ class _Place(Generic[W]):
 
     __slots__ = ("address", "first", "further", "window")
 
-    def __init__(self, address: Address, pace: Pace | None) -> None:
+    def __init__(self, address: Endpoint, pace: Pace | None) -> None:
         self.address = address
         self.window: PaceWindow | None = None if pace is None else pace.window()
         self.first: _Line[W] = _Line(self, False)
@@ -94,9 +94,9 @@ class Lines(Generic[W]):
         self.limit = limit
         self.in_flight = 0
         self._tickets = 0
-        self._places: dict[tuple[Address, Pace | None], _Place[W]] = {}
+        self._places: dict[tuple[Endpoint, Pace | None], _Place[W]] = {}
         self._most_places = FEW_PLACES  # more than that are looked through
-        self._holds: dict[Address, _Hold] = {}
+        self._holds: dict[Endpoint, _Hold] = {}
         self._line_of: dict[W, _Line[W]] = {}
         # Tickets of the first in line, by whether they are for further attempts.
         self._ready: tuple[list[tuple[int, _Line[W]]], ...] = ([], [])
@@ -107,7 +107,7 @@ class Lines(Generic[W]):
         return len(self._line_of)
 
     def join(
-        self, who: W, address: Address, now: float, *, again: bool, pace: Pace | None = None
+        self, who: W, address: Endpoint, now: float, *, again: bool, pace: Pace | None = None
     ) -> None:
         """Queue up for an attempt.
 
@@ -192,7 +192,7 @@ class Lines(Generic[W]):
         """An attempt is in flight no longer."""
         self.in_flight -= 1
 
-    def hold(self, address: Address, now: float, seconds: float, spread: float) -> None:
+    def hold(self, address: Endpoint, now: float, seconds: float, spread: float) -> None:
         """Let nobody begin an attempt at an address for some time.
 
         Args:
@@ -267,7 +267,7 @@ class Gate:
         return self._lines.in_flight
 
     def ask(
-        self, begin: Callable[[], object], address: Address, again: bool, pace: Pace | None
+        self, begin: Callable[[], object], address: Endpoint, again: bool, pace: Pace | None
     ) -> None:
         """Have an attempt begin: at once, if nothing speaks against it.
 
@@ -295,7 +295,7 @@ class Gate:
             self._asked = True
             self._loop.call_soon(self._go_on)
 
-    def hold(self, address: Address, seconds: float, spread: float = 0.0) -> None:
+    def hold(self, address: Endpoint, seconds: float, spread: float = 0.0) -> None:
         """Let no attempt begin at an address for so long, nor all at once in what follows.
 
         Args:

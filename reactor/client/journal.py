@@ -20,12 +20,12 @@ from time import monotonic
 from ..base.printable import printable
 from ..protocols.ending import Ending
 
-__all__ = ["Address", "Journal"]
+__all__ = ["Endpoint", "Journal"]
 
 logger = logging.getLogger("reactor.connect")
 
 #: Host and port of a URL.
-Address = tuple[str, int]
+Endpoint = tuple[str, int]
 
 #: Seconds in which failures of a kind are told once.
 EPISODE = 60.0
@@ -44,7 +44,7 @@ class Journal:
     """See the module."""
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[Address | None, type[Exception]], _Kind] = {}
+        self._kinds: dict[tuple[Endpoint | None, type[Exception]], _Kind] = {}
 
     @property
     def hears(self) -> bool:
@@ -60,7 +60,7 @@ class Journal:
         logger.info("%s is open%s", place, " again" if again else "")
 
     def ended(
-        self, place: str, address: Address | None, ending: Ending, policy: bool, seen: bool
+        self, place: str, address: Endpoint | None, ending: Ending, policy: bool, seen: bool
     ) -> None:
         """A connection, or an attempt, has ended.
 
@@ -92,7 +92,7 @@ class Journal:
             reason = printable(str(error)) or type(error).__name__
             logger.log(level, "%s: %s: %s; %s%s", place, type(error).__name__, reason, what, others)
 
-    def _tell(self, address: Address | None, error: Exception) -> int | None:
+    def _tell(self, address: Endpoint | None, error: Exception) -> int | None:
         """Return how many of the kind were not told before; None: this one is not, either."""
         now = monotonic()
         key = address, type(error)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ..connection.connection import Connection
     from ..protocols.http.http11 import Response
     from ..timers import Timer
-    from .gate import Address, Gate
+    from .gate import Endpoint, Gate
     from .journal import Journal
 
 __all__ = ["ClientLifecycle"]
@@ -177,7 +177,7 @@ class ClientLifecycle:
         )
         current.start(address, self._attempt, again=self._opened_at is not None)
 
-    def _address(self) -> Address:
+    def _address(self) -> Endpoint:
         url = parse_url(self._url)
         return url.host, url.port
 

@@ -304,8 +304,8 @@ class Connection:
         self.sender.cork()
         self.reader.await_close()
         self.stop_timers()
-        seconds = self.options.close_timeout if timeout is None else timeout
-        self._close_timer = self.loop.call_later(seconds, self.stream.abort)
+        limit = self.options.close_timeout if timeout is None else timeout
+        self._close_timer = self.loop.call_later(limit, self.stream.abort)
 
     def _abort(self) -> None:
         self.lifecycle.retire()
@@ -416,8 +416,6 @@ class Connection:
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-
-    # -- beside the connection -------------------------------------------------------------
 
     def run_in_thread(
         self,

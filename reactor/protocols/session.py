@@ -86,7 +86,7 @@ class WebSocketSession(Receiving):
         state: see the module.
         output: frames to be written, in order; the writer clears the list.
         sent_close, received_close: the close frames, or None as long as there is none.
-        tap: what is shown the frames, where the session's class does that; else None.
+        tap: the object that is shown the frames, if the session's class does that; else None.
         unfinished: whether the received bytes hold more than one call may take; ``receive(b"")``
             continues.
     """
@@ -120,7 +120,7 @@ class WebSocketSession(Receiving):
             fragment_size,
             None if agreement is None else Compression(agreement),
         )
-        self.tap: Any = None  # is shown the frames, see connection/tracing.py
+        self.tap: Any = None  # the object that is shown the frames: see connection/tracing.py
         self.sent_close: Close | None = None
         self.received_close: Close | None = None
         # The message that is being sent in fragments: its opcode, and whether it is compressed.

@@ -1,8 +1,8 @@
-"""Names that are taken: what a class knows of its connection cannot be assigned in a subclass.
+"""Names that are taken: a subclass cannot assign to properties that its base class needs.
 
 What it is: :func:`refuse_assignments`.
 
-What it must not know: which class, and what the names are for.
+What it must not know: which class it is, and what the names are for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["refuse_assignments"]
 
 
 class _Assignable:
-    """A property that an object may have something else in place of."""
+    """A property that an object may replace by assigning to it."""
 
     def __init__(self, known: property) -> None:
         self.__doc__ = known.__doc__
@@ -25,11 +25,11 @@ class _Assignable:
 
 
 def refuse_assignments(kind: type, *, but: str) -> None:
-    """Have an assignment to a property of a class say that the name is taken.
+    """Make assignments to the properties of a class fail, with an error that the name is taken.
 
     Args:
         kind: the class.
-        but: the name of a property that may be assigned; what was is found in its place then.
+        but: the name of a property that may be assigned; the assigned value then replaces it.
     """
     for name, value in list(vars(kind).items()):
         if name == but:
