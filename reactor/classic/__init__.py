@@ -1,10 +1,11 @@
 """The classic faces: what websocket-client's users know, under the same names.
 
-``WebSocketApp`` (app/) runs on the reactor; ``WebSocket`` and ``create_connection`` (blocking/) work
-in the thread of the caller. abnf and frame have their vocabulary; options and watch translate
+``WebSocketApp`` (app/) runs on the reactor; ``WebSocket`` and ``create_connection`` (blocking/)
+work in the thread of the caller. abnf and frame have their vocabulary; options and watch translate
 options to ours, errors and socks_errors translate our errors back; defaults, tracing and cookies
-are websocket-client's settings. names/ puts our package websocket/ in the place of websocket-client,
-has what is in its private modules only, and gives what a program puts into them its effect.
+are websocket-client's settings. names/ puts our package websocket/ in the place of
+websocket-client, has what is in its private modules only, and gives what a program puts into them
+its effect.
 
 The names of websocket-client are those of ``__all__``. The package reactor has them as well, and
 looks them up here when one is asked for.

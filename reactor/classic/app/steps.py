@@ -5,10 +5,10 @@ WebSocket that blocks, and a dispatcher that waits for its socket.
 
 What it must not know: the loop of a reactor.
 
-How it works. As a rule an app is a connection on the reactor. But tests of programs put a class
-of their own in the place of the WebSocket that websocket-client makes, or of its methods, or of a
-step of connecting (blocking/steps.py), or have ``create_dispatcher`` return a loop. So when one of these is
-not ours, the app is run with them, in the calling thread.
+How it works. As a rule an app is a connection on the reactor. But tests of programs put a class of
+their own in the place of the WebSocket that websocket-client makes, or of its methods, or of a step
+of connecting (blocking/steps.py), or have ``create_dispatcher`` return a loop. So when one of these
+is not ours, the app is run with them, in the calling thread.
 """
 
 from __future__ import annotations
