@@ -400,11 +400,12 @@ class TestWriting:
             case.stream.write(bytes(10))
         sizes: list[int] = []
 
-        def take_all(data: Any) -> int:
-            sizes.append(len(data))
-            return len(data)
+        class Greedy:
+            def send(self, data: Any) -> int:
+                sizes.append(len(data))
+                return len(data)
 
-        case.stream._send = take_all
+        case.stream._engine = Greedy()
         case.turn()
         assert WRITE_SIZE <= sum(sizes) < WRITE_SIZE + SHARED_SIZE
         case.turn()
@@ -637,7 +638,7 @@ class TestLinger:
     ) -> None:
         case.sock.room = 0
         case.stream.write(bytes(HIGH) + b"bye")
-        Linger(loop, case.stream, 5.0)
+        Linger(loop, case.stream, 5.0).start()
         case.peer.send(b"nobody listens")
         case.turn()
         case.sock.room = None
@@ -653,7 +654,7 @@ class TestLinger:
 
     def test_it_tells_once_when_the_socket_is_closed(self, case: Case, loop: EventLoop) -> None:
         closed: list[int] = []
-        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno()))
+        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno())).start()
         case.turn()
         assert closed == []
         case.peer.end()
@@ -668,7 +669,7 @@ class TestLinger:
         closed: list[int] = []
         if how == "before":
             case.stream.abort()
-        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno()))
+        Linger(loop, case.stream, 5.0, lambda: closed.append(case.sock.fileno())).start()
         if how == "loop":
             loop.close()
         else:
@@ -677,7 +678,7 @@ class TestLinger:
         assert closed == [-1]
 
     def test_its_patience_has_an_end(self, case: Case, clock: ManualClock, loop: EventLoop) -> None:
-        Linger(loop, case.stream, 5.0)
+        Linger(loop, case.stream, 5.0).start()
         clock.advance(4.999)
         case.turn()
         assert case.sock.fileno() != -1
@@ -691,7 +692,7 @@ class TestLinger:
     ) -> None:
         case.sock.room = 0
         case.stream.write(bytes(HIGH + 1))
-        Linger(loop, case.stream, 5.0)
+        Linger(loop, case.stream, 5.0).start()
         case.peer.end()
         case.turn(2)
         case.sock.room = None
@@ -702,7 +703,7 @@ class TestLinger:
     def test_the_low_mark_means_nothing_to_it(self, case: Case, loop: EventLoop) -> None:
         case.sock.room = 0
         case.stream.write(bytes(HIGH + 1))
-        Linger(loop, case.stream, 5.0)
+        Linger(loop, case.stream, 5.0).start()
         case.sock.room = HIGH
         case.turn()
         assert case.stream.queued == 1
@@ -712,7 +713,7 @@ class TestLinger:
         assert case.peer.look() == bytes(HIGH + 1)
 
     def test_it_ends_with_the_loop(self, case: Case, loop: EventLoop) -> None:
-        Linger(loop, case.stream, 5.0)
+        Linger(loop, case.stream, 5.0).start()
         case.turn()
         loop.close()
         assert case.sock.fileno() == -1
@@ -722,7 +723,7 @@ class TestLinger:
         self, case: Case, witness: Witness, loop: EventLoop
     ) -> None:
         case.stream.abort()
-        Linger(loop, case.stream, 5.0)
+        Linger(loop, case.stream, 5.0).start()
         assert loop.stats().timers == 0
         case.turn()
         assert witness.events == []
