@@ -229,7 +229,7 @@ def a_factory(stage: Stage) -> None:
     stage.until_pressed()
 
 
-@scene("client.connection:_connect")
+@scene("client.lifecycle:_connect")
 def a_function_for_the_url(stage: Stage) -> None:
     def url() -> str:
         stage.press()
@@ -239,7 +239,7 @@ def a_function_for_the_url(stage: Stage) -> None:
     stage.until_pressed()
 
 
-@scene("client.connection:_dial")
+@scene("client.attempt:_dial")
 def a_function_for_the_header(stage: Stage) -> None:
     def header() -> dict[str, str]:
         stage.press()
@@ -249,7 +249,7 @@ def a_function_for_the_header(stage: Stage) -> None:
     stage.until_pressed()
 
 
-@scene("client.connection:_ask_about")
+@scene("client.lifecycle:_ask_about")
 def a_handler_that_is_asked_about_a_wait(stage: Stage) -> None:
     kind = pressing(stage, "on_retry")
     protocol = stage.connect("ws://127.0.0.1:1/", kind, reconnect=Backoff.fixed(1000))
@@ -264,7 +264,7 @@ def a_message(stage: Stage) -> None:
     stage.until_pressed()
 
 
-@scene("connection.dispatcher:call")
+@scene("connection.dispatcher:call_handler")
 def on_open(stage: Stage) -> None:
     stage.connect(stage.serve(pressing(stage, "on_open")))
     stage.until_pressed()
@@ -432,8 +432,8 @@ def play(name: str, stage: Stage, code: CodeType | None) -> list[bool]:
 
 #: Marked functions whose scenes are elsewhere, and where.
 ELSEWHERE = {
-    "connection.connection:_attach": "compiled/test_turn.py",
-    "connection.holding:_receive_rest": "compiled/test_held_back.py",
+    "connection.connection:attach": "compiled/test_turn.py",
+    "connection.reader:_receive_rest": "compiled/test_held_back.py",
     "hosting.verbs:_read_pending": "hosting/test_verbs.py",
     "reactor:connect": "it calls _connect, which is what calls the factory",
     "transports.stream:read_now": "connection/test_connection_time.py",
