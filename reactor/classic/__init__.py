@@ -1,16 +1,16 @@
-"""The classic faces: what websocket-client's users know, under the same names.
+"""The classic faces: the API of websocket-client, under the same names.
 
 ``WebSocketApp`` (app, app_run, app_socket, app_trace, callbacks) runs on the reactor; ``WebSocket``
-and ``create_connection`` (client, client_connect, client_socket, blocking) in the thread of whoever
-calls. abnf and frame have its vocabulary; options and watch translate to ours, errors and
+and ``create_connection`` (client, client_connect, client_socket, blocking) run in the thread of the
+caller. abnf and frame have its vocabulary; options and watch translate to ours, errors and
 socks_errors back; defaults, tracing and cookies are its settings.
 
-compat puts the package websocket/ in the place of websocket-client. legacy, legacy_http,
-legacy_handshake and legacy_dispatcher have what is in its private modules only; patching, steps,
-app_steps and app_pings give what a program puts into them, or overrides, its effect.
+compat installs the package websocket/ in place of websocket-client. legacy, legacy_http,
+legacy_handshake and legacy_dispatcher contain what only its private modules have; patching, steps,
+app_steps and app_pings make what a program sets in them, or overrides, take effect.
 
 The names of websocket-client are those of ``__all__``. The package reactor has them as well, and
-looks them up here when one is asked for.
+looks them up here on demand.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
-from ..tracing import trace  # which writes a str to their log
+from ..tracing import trace  # which writes a str to websocket-client's log
 from .abnf import continuous_frame, frame_buffer
 from .app import WebSocketApp, run_forever
 from .blocking import recv, recv_line, send
