@@ -16,11 +16,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .base.marks import calls_user_code
-from .base.mistakes import check_called, check_number
+from .base.mistakes import check_number
 from .client.connection import ClientConnection
 from .client.gate import Gate
 from .client.options import ClientOptions
@@ -34,8 +33,9 @@ from .protocols.websocket import WebSocketProtocol
 from .registry import ReactorStats, Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
+from .signatures import Opens, shows
 from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
-from .transports.bind import bind_tcp, bind_unix
+from .transports.bind import open_to_listen
 
 __all__ = ["Reactor", "ReactorStats"]
 
@@ -49,7 +49,7 @@ OFTEN_CALLED = ("call_at", "call_later", "call_soon", "call_soon_threadsafe")
 FAREWELL = 1.0
 
 
-class Reactor:
+class Reactor(Opens):
     """One thread, one selector, one timer wheel, any number of WebSockets.
 
     A Reactor is a context manager: leaving it closes everything. When an exception leaves it,
@@ -142,23 +142,40 @@ class Reactor:
 
     # -- connections -----------------------------------------------------------------------
 
+    if not TYPE_CHECKING:  # see signatures.py
+
+        @calls_user_code
+        @shows(ClientOptions)
+        def connect(
+            self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any
+        ) -> P:
+            """Open a WebSocket connection. Returns at once; the handlers tell how it goes.
+
+            Args:
+                url: ws:// or wss://, or a function that is called before every attempt.
+                protocol: a subclass of WebSocketProtocol, another function without parameters
+                    that returns an object of one, or such an object.
+                options: see ClientOptions.
+
+            Returns:
+                The protocol object.
+
+            Raises:
+                ValueError: the URL cannot be used, or an option has a wrong value.
+                TypeError: there is no such option, or one is of a wrong type.
+                RuntimeError: the reactor is closed, or another thread runs it: see
+                    ``call_soon_threadsafe``.
+            """
+            return self._connect(url, protocol, options)
+
     @calls_user_code
-    def connect(
-        self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any
+    def _connect(
+        self,
+        url: str | Callable[[], str],
+        protocol: Callable[[], P] | P,
+        options: dict[str, Any],
     ) -> P:
-        """Open a WebSocket connection. Returns at once; the handlers tell how it goes.
-
-        Args:
-            url: ws:// or wss://, or a function that is called before every attempt.
-            protocol: a subclass of WebSocketProtocol, another function without parameters
-                that returns an object of one, or such an object.
-            options: see ClientOptions.
-
-        Returns the protocol object. Raises ValueError for a URL that cannot be used, TypeError
-        for an unknown option, ValueError or TypeError for a wrong one, and RuntimeError when
-        the reactor is closed, or another thread runs it: see ``call_soon_threadsafe``.
-        """
-        self._check_usable()
+        self._registry.check_usable()
         checked = self._client_options(options)
         if isinstance(protocol, WebSocketProtocol):
             handlers = protocol
@@ -177,63 +194,67 @@ class Reactor:
             self._latest_options = given, options
         return options
 
-    def listen(
+    if not TYPE_CHECKING:  # see signatures.py
+
+        @shows(ServerOptions)
+        def listen(
+            self,
+            host: str | None = None,
+            port: int = 0,
+            protocol: Callable[[], P] = WebSocketProtocol,
+            *,
+            sock: socket.socket | None = None,
+            unix_path: str | os.PathLike[str] | None = None,
+            **options: Any,
+        ) -> Listener[P]:
+            """Accept WebSocket connections.
+
+            Args:
+                host: address or name of the interface; None: all, IPv4 and, where possible, IPv6.
+                port: 0 lets the system choose; see ``Listener.port``.
+                protocol: a subclass of WebSocketProtocol, or a function that returns an object of
+                    one; called for every connection.
+                sock: a bound stream socket to use instead.
+                unix_path: a path to listen on instead, or "\\0" and a name that is in no file
+                    system (Linux). A dead socket at the path is replaced.
+                options: see ServerOptions.
+
+            Returns:
+                The listener.
+
+            Raises:
+                OSError: the address cannot be used.
+                ValueError, TypeError, RuntimeError: as for :meth:`connect`.
+            """
+            return self._listen(host, port, protocol, sock, unix_path, options)
+
+    def _listen(
         self,
-        host: str | None = None,
-        port: int = 0,
-        protocol: Callable[[], P] = WebSocketProtocol,  # type: ignore[assignment]
-        *,
-        sock: socket.socket | None = None,
-        unix_path: str | os.PathLike[str] | None = None,
-        **options: Any,
+        host: str | None,
+        port: int,
+        protocol: Callable[[], P],
+        sock: socket.socket | None,
+        unix_path: str | os.PathLike[str] | None,
+        options: dict[str, Any],
     ) -> Listener[P]:
-        """Accept WebSocket connections.
-
-        Args:
-            host: address or name of the interface; None: all, IPv4 and, where possible, IPv6.
-            port: 0 lets the system choose; see ``Listener.port``.
-            protocol: a subclass of WebSocketProtocol, or a function that returns an object of
-                one; called for every connection.
-            sock: a bound stream socket to use instead.
-            unix_path: a path to listen on instead, or "\\0" and a name that is in no file system
-                (Linux). A socket there that nobody listens on any more is replaced.
-            options: see ServerOptions.
-
-        Returns the listener. Raises OSError when the address cannot be used, TypeError and
-        ValueError for options as :meth:`connect` does, and RuntimeError as there.
-        """
-        self._check_usable()
+        self._registry.check_usable()
         check_factory(protocol)
         check_number("port", port, "an int from 0 to 65535")
         checked = ServerOptions.of(options, "Reactor.listen()")
-        bound, unlink = sock, None
-        if bound is None and unix_path is not None:
-            bound, unlink = bind_unix(unix_path, checked.unix_mode)
-        elif bound is None:
-            bound = bind_tcp(host, port, checked.reuse_port)
-        try:
-            bound.setblocking(False)
-            bound.listen(checked.backlog)
-        except BaseException:
-            if sock is None:
-                bound.close()
-            if unlink is not None:
-                unlink()
-            raise
+        bound, unlink = open_to_listen(
+            host,
+            port,
+            sock,
+            unix_path,
+            backlog=checked.backlog,
+            reuse_port=checked.reuse_port,
+            unix_mode=checked.unix_mode,
+        )
         listener = Listener(
             self.loop, self.connections, self.listeners, bound, protocol, checked, unlink
         )
         listener.start()
         return listener
-
-    def _check_usable(self) -> None:
-        loop = self.loop
-        # While nobody runs it, whoever runs it next will find what was asked for. The thread of a
-        # host runs it between its turns, too.
-        if loop.running or (loop.on_wanted is not None and loop.turns):
-            loop._check_owner()
-        if self._registry.closing or loop._closed:
-            loop._refuse()
 
     # -- running -----------------------------------------------------------------------------
 
@@ -279,11 +300,9 @@ class Reactor:
         Raises:
             ValueError: The interval is 0 or less, or infinite. TypeError: it is no number.
         """
-        check_number("interval", interval, "more than 0 seconds")
-        if not 0 < interval < inf:
-            raise ValueError(f"interval must be more than 0 seconds and finite, not {interval!r}")
-        check_called("call_every()'s callback", callback)
-        return RepeatingTimer(self.loop, interval, callback, args)
+        timer = RepeatingTimer(self.loop, interval, callback, args)
+        timer.start()
+        return timer
 
     def run_in_thread(
         self,
@@ -375,11 +394,7 @@ class Reactor:
         self.loop.add_reader(fd, callback, *args)
 
     def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
-        """Call ``callback(*args)`` whenever *fd* is writable; replaces an earlier writer.
-
-        Raises:
-            OSError: the kernel cannot watch *fd* (a regular file, a closed one).
-        """
+        """Call ``callback(*args)`` whenever *fd* is writable: see :meth:`add_reader`."""
         self.loop.add_writer(fd, callback, *args)
 
     def remove_reader(self, fd: int) -> bool:
@@ -391,11 +406,7 @@ class Reactor:
         return self.loop.remove_reader(fd)
 
     def remove_writer(self, fd: int) -> bool:
-        """Stop watching *fd* for writing. A descriptor must be removed before it is closed.
-
-        Returns:
-            Whether it was watched.
-        """
+        """Stop watching *fd* for writing: see :meth:`remove_reader`."""
         return self.loop.remove_writer(fd)
 
     def signal(self, signum: int, callback: Callable[..., object] | None, *args: Any) -> None:

@@ -62,6 +62,20 @@ class Registry(Resident):
         self.closing = False
         self._loop = loop
 
+    def check_usable(self) -> None:
+        """Check that connections and listeners may be added now.
+
+        Raises:
+            RuntimeError: the loop is closed or being closed, or another thread runs it.
+        """
+        loop = self._loop
+        # A loop that does not run finds what was added when it runs. The thread of a host runs
+        # it between its turns, too.
+        if loop.running or (loop.on_wanted is not None and loop.turns):
+            loop._check_owner()
+        if self.closing or loop._closed:
+            loop._refuse()
+
     def stats(self) -> ReactorStats:
         """Return a snapshot of the loop, the connections and the listeners."""
         counts = {"connecting": 0, "open": 0, "closing": 0, "waiting": 0}

@@ -26,7 +26,7 @@ FLOORS = (
     {"transports", "hosting.verbs"},
     {"connection"},
     {"client", "server"},
-    {"reactor", "registry", "tasks", "compiled"},
+    {"reactor", "registry", "signatures", "tasks", "compiled"},
     {"hosting", "classic", "feeds", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )

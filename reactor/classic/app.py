@@ -24,7 +24,6 @@ from ..base.mistakes import check_number
 from ..client.options import ClientOptions
 from ..exceptions import WebSocketConnectionClosedException, WebSocketException
 from ..hosting.rel import host as host_reactor
-from ..loop.event_loop import EventLoop
 from ..protocols.deflate import Deflate
 from ..protocols.frames import OP_TEXT
 from ..reactor import Reactor
@@ -306,7 +305,7 @@ class WebSocketApp:
             is_ssl: whether the URL is wss://.
             handleDisconnect: called, with an exception or without, when the connection is lost.
         """
-        if dispatcher and isinstance(dispatcher, EventLoop):
+        if dispatcher and isinstance(dispatcher, Reactor):
             return dispatcher
         return make_loop(self, ping_timeout, dispatcher, is_ssl, handleDisconnect)
 

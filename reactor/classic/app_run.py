@@ -80,7 +80,7 @@ class Run:
         options: ClientOptions,
         when_over: Callable[[], object] | None,
     ) -> None:
-        loop._check_usable()
+        loop._registry.check_usable()
         if not callable(app.url):
             parse_url(app.url)
         self.app = app

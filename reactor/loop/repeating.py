@@ -12,9 +12,11 @@ calls that a slow loop has missed are skipped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol
 
 from ..base.marks import calls_user_code
+from ..base.mistakes import check_called, check_number
 from ..timers import Timer
 
 __all__ = ["RepeatingTimer"]
@@ -36,6 +38,10 @@ class RepeatingTimer(Timer):
         loop: the event loop.
         interval: seconds between two calls, and before the first; more than 0.
         callback, args: what to call.
+
+    Raises:
+        ValueError: the interval is 0 or less, or infinite.
+        TypeError: the interval is not a number, or the callback is an ``async def``.
     """
 
     __slots__ = ("_current", "_due", "_interval", "_loop")
@@ -43,12 +49,20 @@ class RepeatingTimer(Timer):
     def __init__(
         self, loop: Loop, interval: float, callback: Callable[..., object], args: tuple[Any, ...]
     ) -> None:
+        check_number("interval", interval, "more than 0 seconds")
+        if not 0 < interval < inf:
+            raise ValueError(f"interval must be more than 0 seconds and finite, not {interval!r}")
+        check_called("call_every()'s callback", callback)
         self.callback = callback
         self.args = args
         self._loop = loop
         self._interval = interval
-        self._due = loop.time() + interval
+        self._due = 0.0
         self._current: Timer | None = None
+
+    def start(self) -> None:
+        """Arm the timer: the first call is an interval from now."""
+        self._due = self._loop.time() + self._interval
         self._arm()
 
     def _arm(self) -> None:

@@ -1,4 +1,4 @@
-"""Sockets to listen on: bound, not yet listening.
+"""Sockets to listen on.
 
 What it is: TCP and unix sockets for the server's side. Nothing here waits, except for the name of
 an interface, which the system resolves.
@@ -16,7 +16,47 @@ from collections.abc import Callable
 
 from .dial.names import to_ascii
 
-__all__ = ["bind_tcp", "bind_unix"]
+__all__ = ["bind_tcp", "bind_unix", "open_to_listen"]
+
+
+def open_to_listen(
+    host: str | None,
+    port: int,
+    sock: socket.socket | None,
+    unix_path: str | os.PathLike[str] | None,
+    *,
+    backlog: int,
+    reuse_port: bool,
+    unix_mode: int | None,
+) -> tuple[socket.socket, Callable[[], None] | None]:
+    """Return a socket that listens, and a function that removes its path if it has one.
+
+    Args:
+        host, port: see :func:`bind_tcp`.
+        sock: a bound socket to use instead of both; it stays open if this fails.
+        unix_path: a path to use instead of *host* and *port*; see :func:`bind_unix`.
+        backlog: clients that the kernel may hold.
+        reuse_port, unix_mode: see :func:`bind_tcp` and :func:`bind_unix`.
+
+    Raises:
+        OSError: the address cannot be used.
+        ValueError: as the functions named above do.
+    """
+    bound, unlink = sock, None
+    if bound is None and unix_path is not None:
+        bound, unlink = bind_unix(unix_path, unix_mode)
+    elif bound is None:
+        bound = bind_tcp(host, port, reuse_port)
+    try:
+        bound.setblocking(False)
+        bound.listen(backlog)
+    except BaseException:
+        if sock is None:
+            bound.close()
+        if unlink is not None:
+            unlink()
+        raise
+    return bound, unlink
 
 
 def bind_tcp(host: str | None, port: int, reuse_port: bool = False) -> socket.socket:
