@@ -33,7 +33,7 @@ class ReactorStats(LoopStats):
 
     Attributes:
         connecting, open, closing, waiting: the number of connections in each state; waiting ones
-            reconnect.
+            will reconnect.
         listeners: listening sockets.
     """
 

@@ -155,7 +155,7 @@ def tls_options(sslopt: Any) -> Mapping[str, Any] | None:
         unknown.append("keyfile")
     if not unknown:
         return given
-    debug(f"sslopt: nobody needs {', '.join(map(repr, unknown))}: ignored")
+    debug(f"sslopt: these keys are not used: {', '.join(map(repr, unknown))}")
     return {key: value for key, value in given.items() if str(key) not in unknown}
 
 

@@ -144,7 +144,7 @@ class EventLoop(Lifetime):
         #: The thread that runs the loop; before the first run, the thread that created it.
         self.thread_id = threading.get_ident()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        #: Timers that are due and have not run. Between turns it is empty, unless
+        #: Timers that are due and have not run. The queue is empty between turns, unless
         #: KeyboardInterrupt or SystemExit has left the loop.
         self._due: deque[Timer] = deque()
         self._turns = 0

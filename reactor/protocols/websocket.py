@@ -430,7 +430,7 @@ class WebSocketProtocol:
 
     @property
     def last_activity(self) -> float:
-        """When bytes were last received, pongs included: seconds of the loop's clock."""
+        """When bytes were last received, pongs too: seconds of the clock ``loop.time()``."""
         return self._connection.last_activity
 
     @property
