@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base.printable import printable, quoted
-from ..classic.app import WebSocketApp
+from ..classic.app.app import WebSocketApp
 from ..classic.frame import ABNF
 from ..classic.tracing import enableTrace
 from ..client.proxies import parse_proxy

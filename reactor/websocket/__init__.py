@@ -8,8 +8,8 @@ What it must not know: what the names do.
 
 How it works. Each module has the names of websocket-client's module; they are imported from our
 modules. If a program sets a name in one of the private modules, that takes effect
-(classic/patching.py). Names that only we have (``websocket.Reactor``) are found too, but not by
-``from websocket import *``.
+(classic/names/patching.py). Names that only we have (``websocket.Reactor``) are found too, but not
+by ``from websocket import *``.
 """
 
 # ruff: noqa: F401, F403
