@@ -77,7 +77,7 @@ class Reactor(Opens):
         selector: an object with the interface of ``selectors.BaseSelector``; default: the
             best that selectors2 finds on this platform.
         clock: where time comes from; default: the monotonic clock. Never jumps back.
-        random: where randomness comes from: returns an even random number from 0 up to, not
+        random: the source of randomness: returns a uniform random number from 0 up to, not
             including, 1; default: ``random.random``.
         debug: check that methods are called on the loop's thread; default: whether the
             environment variable REACTOR_DEBUG is set and not empty.

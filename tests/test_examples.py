@@ -29,7 +29,7 @@ SHOWS = {
     "first_connection.py": "Hello, Server",
     "inside_asyncio.py": "Hello from a reactor inside asyncio",
     "long_lived_connection.py": "Hello, Server",
-    "many_subscriptions.py": "200 subscriptions have got a message",
+    "many_subscriptions.py": "200 subscriptions have received a message",
     "mask_key.py": "Hello from the app",
     "message_in_pieces.py": "16 MiB, ",
     "no_tls_verification.py": "the app is connected",

@@ -1,4 +1,4 @@
-"""The command line's entry: which commands there are.
+"""The entry point of the command line, and the list of commands.
 
 Each command is a module with ``add_arguments(parser)`` and ``run(arguments) -> int``.
 """
@@ -18,7 +18,7 @@ COMMANDS = {"dump": dump, "echo": echo, "feed": feed, "run": run}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status of the process.
 
-    Parameters:
+    Args:
         argv: the arguments; default: those of the process.
     """
     parser = argparse.ArgumentParser(

@@ -36,7 +36,7 @@ class ServerLifecycle:
     Args:
         listener: where the connection came in.
         head: the client's request, as it came.
-        address: the client's IP address (its network, for IPv6), where connections are counted.
+        address: the client's IP address (for IPv6, its network), if connections are counted by it.
     """
 
     __slots__ = ("_address", "_connection", "_head", "_listener")
@@ -59,7 +59,7 @@ class ServerLifecycle:
         self._connection = connection
 
     def open(self, upgrade: ServerUpgrade) -> None:
-        """The upgrade is done."""
+        """The upgrade is complete."""
         connection = self._connection
         connection.subprotocol = upgrade.subprotocol
         if logger.isEnabledFor(logging.INFO):
@@ -70,7 +70,7 @@ class ServerLifecycle:
     @property
     def url(self) -> str:
         """The target of the client's request."""
-        # No space is before it but that behind the method (RFC 9112 section 3).
+        # The first space is the one after the method (RFC 9112 section 3).
         return self._head.split(b" ", 2)[1].decode("ascii")
 
     @property
@@ -81,7 +81,7 @@ class ServerLifecycle:
     @property
     def request(self) -> Request:
         """The client's request."""
-        # Parsed when somebody asks: a parsed head takes twice to ten times its bytes.
+        # Parsed on demand: a parsed head takes two to ten times the memory of its bytes.
         return parse_again("request", self._head)
 
     def over(self, code: int, reason: str, error: Exception | None) -> None:
@@ -99,7 +99,7 @@ class ServerLifecycle:
 
     def when_closed(self) -> Callable[[], object]:
         """See Lifecycle. The client is counted until then."""
-        return partial(self._listener.leave, self._address)  # which keeps nothing else alive
+        return partial(self._listener.leave, self._address)  # it keeps nothing else alive
 
     def reconnect(self, delay: float | None, reason: str) -> None:
         """See WebSocketProtocol."""
