@@ -22,6 +22,7 @@ import pytest
 import reactor
 from reactor import Reactor, WebSocketProtocol
 from reactor.base import marks
+from reactor.feeds import Feed, Heartbeat, Subscribed, Update
 from reactor.timers import Backoff
 
 from ..compiled.twins import python_way
@@ -393,6 +394,126 @@ def the_cookie_of_an_app(stage: Stage) -> None:
     app.cookie = cookie  # type: ignore[assignment]
     app.run_forever(dispatcher=stage.loop, http_no_proxy=["*"])
     stage.until_pressed()
+
+
+# --- feeds ----------------------------------------------------------------------------------------
+
+
+class Market(WebSocketProtocol):
+    """A service of one topic, with two updates."""
+
+    def on_message(self, message: str | bytes) -> None:
+        for answer in {"ask": ["ack", "1", "2"], "ping": ["pong"]}.get(str(message), []):
+            self.send(answer)
+
+
+class Collecting(Feed):
+    """A feed of it. What a scene puts in the place of a method presses Ctrl-C."""
+
+    def subscribe_message(self, topics: Any, link: Any) -> Any:
+        return "ask"
+
+    def parse(self, message: str | bytes, link: Any) -> Any:
+        if message == "ack":
+            return Subscribed("A")
+        return Update("A", None, int(message)) if message != "pong" else None
+
+
+def collect(stage: Stage, handler: Any = None, **changes: Any) -> None:
+    feed = type("Changed", (Collecting,), changes)(stage.loop, stage.serve(Market), proxy=None)
+    feed.subscribe("A", handler)
+    try:
+        stage.until_pressed()
+    finally:
+        feed.close()
+
+
+@scene("feeds.driver:guard")
+def a_handler_of_a_feed(stage: Stage) -> None:
+    collect(stage, on_subscribed=stage.press)
+
+
+@scene("feeds.driver:build")
+def a_builder_of_a_feed(stage: Stage) -> None:
+    def subscribe_message(feed: Any, topics: Any, link: Any) -> str:
+        stage.press()
+        return "ask"
+
+    collect(stage, subscribe_message=subscribe_message)
+
+
+@scene("feeds.driver:take")
+def a_generator_of_events(stage: Stage) -> None:
+    def parse(feed: Any, message: Any, link: Any) -> Any:
+        yield Subscribed("A")
+        stage.press()
+
+    collect(stage, parse=parse)
+
+
+@scene("feeds.driver:_without_handler")
+def updates_without_a_handler(stage: Stage) -> None:
+    collect(stage, on_update=stage.press)
+
+
+@scene("feeds.wire:on_message")
+def parse(stage: Stage) -> None:
+    def parse(feed: Any, message: Any, link: Any) -> Any:
+        stage.press()
+
+    collect(stage, parse=parse)
+
+
+@scene("feeds.wire:take")
+def an_update_that_takes_the_short_way(stage: Stage) -> None:
+    def handler(update: Update) -> None:
+        if update.sequence == 2:
+            stage.press()
+
+    collect(stage, handler)
+
+
+@scene("feeds.link:overhear")
+def a_request_in_a_feed(stage: Stage) -> None:
+    async def login(feed: Any, link: Any) -> None:
+        await link.request("ping", match=stage.press)
+
+    collect(stage, login=login)
+
+
+@scene("feeds.requests:go_on")
+def login_of_a_feed(stage: Stage) -> None:
+    async def login(feed: Any, link: Any) -> None:
+        stage.press()
+
+    collect(stage, login=login)
+
+
+@scene("feeds.heartbeat:message")
+def the_message_of_a_heartbeat(stage: Stage) -> None:
+    def message() -> str:
+        stage.press()
+        return "ping"
+
+    collect(stage, heartbeat=Heartbeat(message, every=0.01))
+
+
+@scene("feeds.heartbeat:answers")
+def what_a_heartbeat_expects(stage: Stage) -> None:
+    collect(stage, heartbeat=Heartbeat("ping", every=0.01, expect=stage.press))
+
+
+@scene("feeds.link:_take_quietly")
+def parse_of_the_answer_to_a_heartbeat(stage: Stage) -> None:
+    def parse(feed: Any, message: Any, link: Any) -> Any:
+        if message == "pong":
+            stage.press()
+        else:
+            return Collecting.parse(feed, message, link)
+        return None
+
+    beat = Heartbeat("ping", every=0.01, expect=lambda message: message == "pong")
+    collect(stage, parse=parse, heartbeat=beat)
 
 
 # --- the tests ------------------------------------------------------------------------------------
