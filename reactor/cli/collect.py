@@ -44,16 +44,20 @@ class Collector(Feed):
         self.last_error = ""
 
     def subscribe_message(self, topics: list[Any], link: Link) -> str:
+        """See Feed."""
         return json.dumps({"op": "subscribe", "args": topics})
 
     def unsubscribe_message(self, topics: list[Any], link: Link) -> str:
+        """See Feed."""
         return json.dumps({"op": "unsubscribe", "args": topics})
 
     def resume_message(self, positions: dict[Any, Update], link: Link) -> str:
+        """See Feed."""
         origin = {topic: update.sequence for topic, update in positions.items()}
         return json.dumps({"op": "subscribe", "args": list(positions), "from": origin})
 
     def parse(self, message: str | bytes, link: Link) -> Any:
+        """See Feed."""
         d = json.loads(message)
         if "topic" in d:
             return Update(d["topic"], d, d.get("seq"), time=d.get("ts"))
@@ -66,12 +70,15 @@ class Collector(Feed):
         return None
 
     def on_update(self, topic: Any, update: Update) -> None:
+        """See Feed."""
         self.served.add(topic)
 
     def on_gap(self, topic: Any, gap: Gap) -> None:
-        pass  # counted: see stats()
+        """See Feed."""
+        # counted: see stats()
 
     def on_error(self, error: Exception) -> None:
+        """See Feed."""
         self.last_error = printable(f"{type(error).__name__}: {error}")
 
 

@@ -56,9 +56,11 @@ class Client(WebSocketProtocol):
         self.window: PaceWindow | None = None
 
     def on_open(self) -> None:
+        """See WebSocketProtocol."""
         self.exchange.opened(self)
 
     def on_message(self, message: str | bytes) -> None:
+        """See WebSocketProtocol."""
         try:
             said = json.loads(message)
             operation, topics = said["op"], said.get("args", [])
@@ -73,6 +75,7 @@ class Client(WebSocketProtocol):
         self.exchange.asked(self, operation, topics, origin if isinstance(origin, dict) else {})
 
     def on_close(self, code: int, reason: str) -> None:
+        """See WebSocketProtocol."""
         self.exchange.closed(self)
 
     def say(self, **what: Any) -> None:
