@@ -8,11 +8,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from . import dump, echo, feed, run
+from . import collect, dump, echo, exchange, feed, run
 
 __all__ = ["main"]
 
-COMMANDS = {"dump": dump, "echo": echo, "feed": feed, "run": run}
+COMMANDS = {
+    "collect": collect,
+    "dump": dump,
+    "echo": echo,
+    "exchange": exchange,
+    "feed": feed,
+    "run": run,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
