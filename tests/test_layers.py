@@ -58,6 +58,9 @@ FORBIDDEN = {
     "reactor": {"asyncio"},
 }
 
+#: Packages within those above for which this is no rule: they are about it.
+EXEMPT = {"asyncio": {"reactor.asyncio", "reactor.hosting.asyncio"}}
+
 #: Who alone may import what is on the left.
 RESERVED = {
     "selectors2": "reactor.loop.poller",
@@ -175,6 +178,7 @@ def violations(imports: Iterable[Import]) -> Iterator[Import]:
 
 def is_allowed(found: Import) -> bool:
     for module, forbidden in FORBIDDEN.items():
+        forbidden = {name for name in forbidden if not within(found.module, EXEMPT.get(name, ()))}
         if within(found.module, [module]) and within(found.target, forbidden):
             return False
     for name, owner in RESERVED.items():
@@ -285,6 +289,8 @@ def allowed(module: str, text: str) -> bool:
         ("reactor.loop.event_loop", "import selectors2"),
         ("reactor.loop.event_loop", "from selectors import DefaultSelector"),
         ("reactor.loop.event_loop", "import asyncio"),
+        ("reactor.hosting.rel", "import asyncio"),
+        ("reactor.reactor", "from .asyncio import connect"),
         ("reactor.loop.tasks", "from .event_loop import EventLoop"),
         ("reactor.exceptions", "from .timers import Timer"),
         ("reactor.base.locks", "from ..timers import Timer"),
@@ -332,6 +338,8 @@ def test_what_must_not_be_imported_is_noticed(module: str, text: str) -> None:
     [
         ("reactor.loop.event_loop", "import socket, threading"),
         ("reactor.loop.event_loop", "from .poller import Selector"),
+        ("reactor.asyncio.client", "import asyncio"),
+        ("reactor.hosting.asyncio", "import asyncio"),
         ("reactor.loop.event_loop", "from ..timers import Clock"),
         ("reactor.loop.poller", "import select, selectors2"),
         ("reactor.loop.tasks", "if TYPE_CHECKING:\n    from .event_loop import EventLoop"),
