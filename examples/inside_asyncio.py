@@ -1,7 +1,7 @@
 """Native: a reactor inside of asyncio's event loop.
 
-``asyncio_host()`` is a Reactor. The loop that runs the coroutines runs its turns as well, so handlers
-and coroutines need no lock between them.
+``asyncio_host()`` is a Reactor. The loop that runs the coroutines runs its turns as well, so
+handlers and coroutines need no lock between them.
 """
 
 import asyncio

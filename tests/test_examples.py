@@ -27,7 +27,11 @@ SHOWS = {
     "custom_sockets.py": "Hello from a bound socket",
     "echo_server.py": "Hello, Server",
     "first_connection.py": "Hello, Server",
+    "asyncio_client.py": "you said: Hello from asyncio",
     "inside_asyncio.py": "Hello from a reactor inside asyncio",
+    "inside_qt.py": "inside",  # or why not
+    "inside_tkinter.py": "inside",
+    "inside_trio.py": "Hello from a reactor inside trio",
     "long_lived_connection.py": "Hello, Server",
     "many_subscriptions.py": "200 subscriptions have got a message",
     "mask_key.py": "Hello from the app",

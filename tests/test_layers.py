@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"reactor", "registry", "signatures", "tasks", "compiled"},
-    {"hosting", "classic", "feeds", "tracing"},
+    {"hosting", "asyncio", "classic", "feeds", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 

@@ -48,6 +48,7 @@ class Host(Resident):
         self._thread = threading.get_ident()
         self._running = False  # within run_turn()
         self._nudged = False
+        self._ending = False  # the other loop has ended within a turn
         self._alarm: float | None = None  # when the other loop will call us, by our clock
 
     # -- what a subclass has -----------------------------------------------------------------
@@ -115,6 +116,8 @@ class Host(Resident):
             raise
         finally:
             self._running = False
+            if self._ending:
+                self.reactor.close()
         if self.after_turn is not None:
             self.after_turn()
         if self._is_over():
@@ -132,6 +135,13 @@ class Host(Resident):
 
     def _is_over(self) -> bool:
         return self._loop._closed
+
+    def finish(self) -> None:
+        """The other loop ends: close the reactor, behind the turn if there is one."""
+        if self._running:
+            self._ending = True
+        else:
+            self.reactor.close()
 
     def on_alarm(self) -> None:
         """The time has come, or nearly."""

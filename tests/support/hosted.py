@@ -65,6 +65,7 @@ class Conversation:
         self._host = host
         self._soon = soon
         self._done = done
+        self._thread = threading.Thread()
 
     def start(self) -> None:
         """Begin, where nothing has told the other loop of the reactor yet."""
@@ -85,8 +86,10 @@ class Conversation:
         if message == "between":
             self._soon(lambda: self._client.send(LARGE))
         elif message == LARGE:
-            threading.Thread(target=self._client.send, args=("thread",)).start()
+            self._thread = threading.Thread(target=self._client.send, args=("thread",))
+            self._thread.start()
         else:
+            self._thread.join()
             self._soon(self._client.close)
 
     def closed(self, code: int) -> None:
