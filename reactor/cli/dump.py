@@ -1,8 +1,8 @@
-"""Talk to WebSocket servers from the terminal: shows what comes, sends what is typed.
+"""Talk to WebSocket servers from the terminal: show what is received, send what is typed.
 
 The flags and the output are those of websocket-client's ``wsdump``. New: several URLs at once,
-``--reconnect`` and ``--ping-interval``. What comes is shown on one line, its control characters
-escaped, and cut where it is very long.
+``--reconnect`` and ``--ping-interval``. A message is shown on one line, its control characters
+escaped, and cut if it is very long.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base.printable import printable, quoted
-from ..classic.app import WebSocketApp
+from ..classic.app.app import WebSocketApp
 from ..classic.frame import ABNF
 from ..classic.tracing import enableTrace
 from ..client.proxies import parse_proxy
@@ -33,7 +33,7 @@ except ImportError:
 
 __all__ = ["add_arguments", "main", "run"]
 
-#: Characters of what came that are shown.
+#: The number of characters of a message that are shown.
 LONGEST = 65536
 
 
@@ -65,10 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--eof-wait", type=float, default=0, help="seconds to go on after the end of the input"
     )
     parser.add_argument("-t", "--text", help="text to send when connected")
-    parser.add_argument("--timings", action="store_true", help="show when a message came")
+    parser.add_argument("--timings", action="store_true", help="show when a message was received")
     parser.add_argument("--headers", help="further headers, separated by commas")
     parser.add_argument(
-        "--reconnect", type=float, default=0, help="seconds after which a lost connection is remade"
+        "--reconnect", type=float, default=0, help="seconds until a lost connection is reopened"
     )
     parser.add_argument("--ping-interval", type=float, default=0, help="seconds between pings")
 
@@ -109,8 +109,8 @@ class _Dump:
         self._arguments = arguments
         self._started = time.monotonic()
         self._open = len(arguments.urls)
-        self._unfinished = b""  # a line of the input that has no end yet
-        self._typed_early: dict[WebSocketApp, list[str]] = {}  # lines for who is not connected
+        self._unfinished = b""  # the last line of the input, if it has no end yet
+        self._typed_early: dict[WebSocketApp, list[str]] = {}  # lines typed before it was connected
         self.failed = False  # a connection could not be made, or was lost
         header = [part.strip() for part in (arguments.headers or "").split(",") if part.strip()]
         options: dict[str, Any] = {
@@ -128,7 +128,7 @@ class _Dump:
     def _app(
         self, number: int, url: str, header: list[str], options: dict[str, Any]
     ) -> WebSocketApp:
-        # With several connections, every line says which it is of.
+        # With several connections, every line is labelled with its connection.
         label = f"[{number}] " if len(self._arguments.urls) > 1 else ""
         app = WebSocketApp(
             url,
@@ -149,7 +149,7 @@ class _Dump:
         app.run_forever(dispatcher=self._loop, **options)
         return app
 
-    # -- what comes ----------------------------------------------------------------------
+    # -- what is received ----------------------------------------------------------------
 
     def _on_open(self, app: WebSocketApp) -> None:
         if self._arguments.text:
@@ -171,7 +171,7 @@ class _Dump:
 
     def _on_error(self, label: str, error: Exception) -> None:
         self.failed = not self._arguments.reconnect
-        ours = error.__cause__  # says more than what the operating system has said
+        ours = error.__cause__  # it says more than the operating system's message
         self._print(f"{label}{ours if isinstance(ours, WebSocketException) else error}")
 
     def _on_close(
@@ -190,7 +190,7 @@ class _Dump:
         if self._arguments.raw:
             print(text, flush=True)
         else:
-            # Clear the prompt's line; the text in blue; the prompt again.
+            # Clear the prompt's line; print the text in blue; print the prompt again.
             print(f"\033[2K\033[E\033[34m< {text}\033[39m\n> ", end="", flush=True)
 
     # -- what is typed -------------------------------------------------------------------
@@ -203,7 +203,7 @@ class _Dump:
             return
         try:
             self._loop.add_reader(sys.stdin.fileno(), self._read_input)
-        except OSError:  # a file on a disk, which is always ready
+        except OSError:  # a file on a disk, which is always readable
             self._loop.call_soon(self._read_input)
 
     def _read_terminal(self) -> None:
@@ -253,7 +253,7 @@ def _proxy(url: str) -> dict[str, Any]:
 
 
 def _unpack(data: bytes) -> str:
-    """Show bytes: unpacked, where they are gzip or raw deflate, as far as they are shown."""
+    """Return bytes as text for display; unpack gzip and raw deflate, as far as it is shown."""
     kind, wbits = ("gzip", 31) if data[:2] == b"\x1f\x8b" else ("zlib", -zlib.MAX_WBITS)
     unpacker = zlib.decompressobj(wbits)
     try:
@@ -261,7 +261,7 @@ def _unpack(data: bytes) -> str:
         if unpacker.eof:
             return f"[{kind}] {unpacked.decode()}"
         if len(unpacked) == LONGEST:
-            # The last character may have been cut in two, which is no fault.
+            # The last character may have been cut in two, which is not an error.
             text = getincrementaldecoder("utf-8")().decode(unpacked)
             return f"[{kind}] {text[: LONGEST - 100]}... (and more)"
     except (zlib.error, UnicodeDecodeError):

@@ -1,8 +1,8 @@
 """Many live subscriptions on one thread, with a table of what happens.
 
-Starts the feed server (see feed.py) in a child process and subscribes to it many times; or,
-with ``--url``, to a server of the user's. Ends after the given time with a summary. The exit
-status is 0 only when every subscription got messages.
+It starts the feed server (see feed.py) in a child process and subscribes to it many times; or,
+with ``--url``, to a server of the user's. It ends after the given time with a summary. The exit
+status is 0 only if every subscription received messages.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .serving import raise_descriptor_limit
 
 __all__ = ["Monitor", "Subscription", "add_arguments", "run"]
 
-#: Latencies kept for the percentiles of one line of the table.
+#: The number of latencies kept for the percentiles of one line of the table.
 MAX_SAMPLES = 20000
 
 
 class Subscription(WebSocketProtocol):
-    """One subscription: subscribes whenever it is open, and counts what comes."""
+    """One subscription: subscribes whenever it is open, and counts messages."""
 
     def __init__(self, monitor: Monitor, request: str) -> None:
         self.monitor = monitor
@@ -39,34 +39,39 @@ class Subscription(WebSocketProtocol):
         self.messages = 0
 
     def on_open(self) -> None:
+        """See WebSocketProtocol."""
         self.monitor.opened()
         self.subscribe()
 
     def on_reconnect(self) -> None:
+        """See WebSocketProtocol."""
         self.monitor.reconnects += 1
         self.subscribe()
 
     def subscribe(self) -> None:
-        """Ask for the messages; anew after every reconnect."""
+        """Subscribe; again after every reconnect."""
         if self.request_text:
             self.send(self.request_text)
 
     def on_message(self, message: str | bytes) -> None:
+        """See WebSocketProtocol."""
         self.messages += 1
         self.monitor.message(message)
 
     def on_ping(self, payload: bytes) -> None:
+        """See WebSocketProtocol."""
         self.monitor.pings += 1
 
     def on_error(self, error: Exception) -> None:
+        """See WebSocketProtocol."""
         self.monitor.last_error = printable(f"{type(error).__name__}: {error}")
 
 
 class Monitor:
     """Counts, and prints a line every second and a summary at the end.
 
-    Parameters:
-        loop: whose connections are watched.
+    Args:
+        loop: the Reactor whose connections are watched.
         count: how many subscriptions there are.
     """
 
@@ -82,22 +87,22 @@ class Monitor:
         self._all_latencies: list[float] = []
         self._memory_before = _resident_bytes()
         self._opened = 0  # subscriptions that have been open
-        self._memory_open = 0  # when the last one was open for the first time
-        self._steady: tuple[float, float, int] | None = None  # then: time, CPU, messages
+        self._memory_open = 0  # when the last one opened for the first time
+        self._steady: tuple[float, float, int] | None = None  # at that time: time, CPU, messages
         self._started = loop.time()
         self._last = (loop.time(), 0)  # time and messages of the previous line
         self._ticker = loop.call_later(1.0, self._tick)
         print("   time    open  connecting  waiting     msg/s    p50 ms    p99 ms  reconnects")
 
     def opened(self) -> None:
-        """A subscription is open for the first time; the rates are taken from the last one on."""
+        """A subscription is open for the first time; rates are measured after the last of these."""
         self._opened += 1
         if self._opened == self.count:
             self._steady = (self.loop.time(), time.process_time(), self.messages)
             self._memory_open = _resident_bytes()
 
     def message(self, message: str | bytes) -> None:
-        """A message came: count it, and see how old it is if it says when it was sent."""
+        """Count a message, and determine its age if it contains the time of sending."""
         self.messages += 1
         if len(self._latencies) < MAX_SAMPLES:
             try:
@@ -107,7 +112,7 @@ class Monitor:
                 pass  # not one of the feed's trades
 
     def _tick(self) -> None:
-        """Print a line, and come back in a second."""
+        """Print a line, and do so again in a second."""
         self._ticker = self.loop.call_later(1.0, self._tick)
         now = self.loop.time()
         stats = self.loop.stats()
@@ -124,7 +129,7 @@ class Monitor:
         print(line, flush=True)
 
     def summary(self, subscriptions: list[Subscription]) -> bool:
-        """Print what came of it; return whether every subscription got messages."""
+        """Print the summary; return whether every subscription received messages."""
         now = self.loop.time()
         served = sum(1 for subscription in subscriptions if subscription.messages)
         p50, p99 = _percentiles(self._all_latencies)
@@ -152,7 +157,7 @@ class Monitor:
 
 
 def _percentiles(seconds: list[float]) -> tuple[str, str]:
-    """The median and the 99th percentile, in milliseconds; "-" where there is nothing."""
+    """The median and the 99th percentile, in milliseconds; "-" if there are no values."""
     if not seconds:
         return "-", "-"
     ordered = sorted(seconds)
@@ -162,7 +167,7 @@ def _percentiles(seconds: list[float]) -> tuple[str, str]:
 
 
 def _resident_bytes() -> int:
-    """Memory of this process, in bytes; 0 where the system does not say."""
+    """Memory of this process, in bytes; 0 if the system does not tell."""
     gc.collect()
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
@@ -172,7 +177,7 @@ def _resident_bytes() -> int:
 
 
 def _threads() -> int:
-    """Threads of this process, by the system's count where it has one."""
+    """Threads of this process, as counted by the system if possible."""
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:
@@ -212,7 +217,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='{"op": "subscribe", "channel": "trades", "symbol": "SYM%d"}',
         help="what to send when open; %%d becomes the subscription's number; empty: nothing",
     )
-    parser.add_argument("--rate", type=float, default=5.0, help="trades a second for each")
+    parser.add_argument("--rate", type=float, default=5.0, help="trades per second for each")
     parser.add_argument("--drops", type=float, default=0.002, help="share dropped every second")
 
 
@@ -244,7 +249,7 @@ def _watch(arguments: argparse.Namespace, url: str) -> int:
         try:
             loop.run_forever()
         except KeyboardInterrupt:
-            pass  # the summary is what one wants to see then
+            pass  # the user wants to see the summary then
         served = monitor.summary(subscriptions)
         loop.shutdown(timeout=2.0)
     return 0 if served else 1

@@ -1,4 +1,4 @@
-"""What the servers of the command line have in common."""
+"""The common part of the servers of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["add_server_arguments", "raise_descriptor_limit", "serve"]
 
 
 def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
-    """Add what every server needs to know."""
+    """Add the arguments that every server needs."""
     parser.add_argument("--host", default="127.0.0.1", help="interface (default %(default)s)")
     parser.add_argument("--port", type=int, default=port, help="0: any (default %(default)s)")
     parser.add_argument("--certfile", help="PEM file with certificate and key: serve wss")
@@ -35,7 +35,7 @@ def serve(
     protocol: Callable[[], WebSocketProtocol],
     **options: Any,
 ) -> int:
-    """Listen, say where, and run until SIGTERM, Ctrl-C or (if asked for) the end of stdin."""
+    """Listen, print the address, and run until SIGTERM, Ctrl-C or (with the flag) end of stdin."""
     raise_descriptor_limit()
     options["compression"] = arguments.compression
     if arguments.certfile:
@@ -63,7 +63,7 @@ def _on_stdin(loop: Reactor) -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process have as many file descriptors as the system allows it."""
+    """Raise this process's limit of file descriptors as far as the system allows."""
     try:
         import resource
     except ImportError:  # not on this platform

@@ -1,4 +1,4 @@
-"""websocket-client's ``_abnf``: frames, and what reads them."""
+"""websocket-client's ``_abnf``: frames, and their reader."""
 
 # ruff: noqa: F401
 
@@ -31,8 +31,8 @@ from reactor.classic.frame import (
     STATUS_UNSUPPORTED_DATA_TYPE,
     VALID_CLOSE_STATUS,
 )
-from reactor.classic.legacy import validate_utf8
-from reactor.classic.patching import follow
+from reactor.classic.names.legacy import validate_utf8
+from reactor.classic.names.patching import follow
 from reactor.exceptions import WebSocketPayloadException, WebSocketProtocolException
 
 __all__ = [
@@ -60,7 +60,7 @@ native_byteorder = sys.byteorder
 
 
 def _mask(mask_value: array.array[int], data_value: array.array[int]) -> bytes:
-    """Return data with a mask of four bytes on it (RFC 6455 section 5.3)."""
+    """Return data masked with four bytes (RFC 6455 section 5.3)."""
     return frame.ABNF.mask(bytes(mask_value), bytes(data_value))
 
 

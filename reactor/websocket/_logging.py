@@ -8,7 +8,7 @@ import logging
 from logging import NullHandler
 
 from reactor.classic import tracing as _home
-from reactor.classic.patching import follow
+from reactor.classic.names.patching import follow
 from reactor.classic.tracing import (
     debug,
     dump,
@@ -34,7 +34,7 @@ __all__ = [
     "warning",
 ]
 
-if "__state__" in globals():  # importlib.reload() has the trace begin anew
+if "__state__" in globals():  # importlib.reload() starts the trace afresh
     _home.forget()
 
 follow(
