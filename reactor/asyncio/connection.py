@@ -103,7 +103,10 @@ class Connection:
         self.logger = logger or logging.getLogger("reactor.asyncio")
         self._high = marks.write_high
         self._received = Received(
-            loop, marks.queue_high, marks.queue_low, self._pause_reading, self._resume_reading
+            loop,
+            marks,
+            lambda: self._protocol.pause_reading(),
+            lambda: self._protocol.resume_reading(),
         )
         self._protocol = Handlers(self)
         self._room: asyncio.Future[None] | None = None  # for those who wait to send
@@ -174,12 +177,6 @@ class Connection:
                     yield message
         except ConnectionClosedOK:
             return
-
-    def _pause_reading(self) -> None:
-        self._protocol.pause_reading()
-
-    def _resume_reading(self) -> None:
-        self._protocol.resume_reading()
 
     # -- sending -------------------------------------------------------------------------------
 

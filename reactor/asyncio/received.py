@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .exceptions import ConcurrencyError
+from .options import Marks
 
 __all__ = ["Piece", "Received"]
 
@@ -46,8 +47,7 @@ class Received:
 
     Args:
         loop: the asyncio loop.
-        high: above how many items there is to be a pause; None: never.
-        low: at how many it ends.
+        marks: above how many items there is to be a pause, and at how many it ends.
         pause, resume: called for that.
 
     Attributes:
@@ -63,8 +63,7 @@ class Received:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        high: int | None,
-        low: int,
+        marks: Marks,
         pause: Callable[[], object],
         resume: Callable[[], object],
     ) -> None:
@@ -72,8 +71,8 @@ class Received:
         self.error: Callable[[], Exception] | None = None
         self.paused = False
         self._loop = loop
-        self._high = high
-        self._low = low
+        self._high = marks.queue_high
+        self._low = marks.queue_low
         self._pause = pause
         self._resume = resume
         self._waiter: asyncio.Future[None] | None = None
