@@ -90,6 +90,10 @@ CLIENTS = {
     "c": Client((str(BUILD / "client"),), ("echo", "fanin", "blocking")),
     "reactor": Client(("client_reactor.py",)),
     "reactor-pure": Client(("client_reactor.py",), pure=True),
+    "reactor-asyncio-uvloop": Client(
+        ("client_reactor_asyncio.py", "--loop", "uvloop"), share=0.5
+    ),
+    "reactor-asyncio": Client(("client_reactor_asyncio.py",), share=0.5),
     "picows-uvloop": Client(("client_picows.py", "--loop", "uvloop")),
     "picows": Client(("client_picows.py",)),
     "aiohttp-uvloop": Client(("client_aiohttp.py", "--loop", "uvloop"), share=0.5),

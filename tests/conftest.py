@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from hypothesis import settings
 from reactor import Listener, Reactor
 from reactor.transports.dial.resolver import clear_cache
 
+from .support.asyncio_loops import LoopFactory, Run, run_in
 from .support.certificates import Authority
 from .support.clients import RawClient
 from .support.leaks import nothing_left
@@ -59,6 +61,24 @@ def no_leaks() -> Iterator[None]:
     with nothing_left():
         yield
     clear_cache()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
+    """Makes event loops of asyncio, and of uvloop where that is installed."""
+    if request.param == "asyncio":
+        return asyncio.new_event_loop
+    factory: LoopFactory = pytest.importorskip("uvloop").new_event_loop
+    loop = factory()  # the first one opens two descriptors for the whole process
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    return factory
+
+
+@pytest.fixture
+def run(loop_factory: LoopFactory, no_leaks: None) -> Run:
+    """Runs a coroutine in a loop of its own, as asyncio.run() does; nothing may be left."""
+    return lambda main: run_in(loop_factory(), main)
 
 
 @pytest.fixture

@@ -32,7 +32,11 @@ SHOWS = {
     "feed_graphql.py": "BTC has ended: complete",
     "feed_kraken.py": "missing: ('trade', 'BTC/USD') after 2 sequence",
     "first_connection.py": "Hello, Server",
+    "asyncio_client.py": "you said: Hello from asyncio",
     "inside_asyncio.py": "Hello from a reactor inside asyncio",
+    "inside_qt.py": "inside",  # or why not
+    "inside_tkinter.py": "inside",
+    "inside_trio.py": "Hello from a reactor inside trio",
     "long_lived_connection.py": "Hello, Server",
     "many_subscriptions.py": "200 subscriptions have received a message",
     "mask_key.py": "Hello from the app",

@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"reactor", "registry", "signatures", "tasks", "compiled"},
-    {"hosting", "classic", "feeds", "tracing"},
+    {"hosting", "asyncio", "classic", "feeds", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
@@ -65,6 +65,9 @@ FORBIDDEN = {
 
 #: (who, what) all the same: where the loop of asyncio may be the one that runs.
 ALL_THE_SAME = {("reactor.feeds.mailbox", "asyncio")}
+
+#: Packages for which a rule above is none: they are about what it forbids.
+EXEMPT = {"asyncio": {"reactor.asyncio", "reactor.hosting.asyncio"}}
 
 #: Who alone may import what is on the left.
 RESERVED = {
@@ -185,6 +188,7 @@ def is_allowed(found: Import) -> bool:
     if (found.module, found.target) in ALL_THE_SAME:
         return True
     for module, forbidden in FORBIDDEN.items():
+        forbidden = {name for name in forbidden if not within(found.module, EXEMPT.get(name, ()))}
         if within(found.module, [module]) and within(found.target, forbidden):
             return False
     for name, owner in RESERVED.items():
@@ -295,6 +299,8 @@ def allowed(module: str, text: str) -> bool:
         ("reactor.loop.event_loop", "import selectors2"),
         ("reactor.loop.event_loop", "from selectors import DefaultSelector"),
         ("reactor.loop.event_loop", "import asyncio"),
+        ("reactor.hosting.rel", "import asyncio"),
+        ("reactor.reactor", "from .asyncio import connect"),
         ("reactor.loop.tasks", "from .event_loop import EventLoop"),
         ("reactor.exceptions", "from .timers import Timer"),
         ("reactor.base.locks", "from ..timers import Timer"),
@@ -342,6 +348,8 @@ def test_what_must_not_be_imported_is_noticed(module: str, text: str) -> None:
     [
         ("reactor.loop.event_loop", "import socket, threading"),
         ("reactor.loop.event_loop", "from .poller import Selector"),
+        ("reactor.asyncio.client", "import asyncio"),
+        ("reactor.hosting.asyncio", "import asyncio"),
         ("reactor.loop.event_loop", "from ..timers import Clock"),
         ("reactor.loop.poller", "import select, selectors2"),
         ("reactor.loop.tasks", "if TYPE_CHECKING:\n    from .event_loop import EventLoop"),

@@ -1,0 +1,50 @@
+"""WebSockets for asyncio: ``connect``, ``serve``, ``broadcast``, as users of websockets know them.
+
+    from reactor.asyncio import connect
+
+What it is: the public names. All connections of an asyncio loop live on one reactor, which that
+loop hosts. docs/asyncio.md says what differs from websockets.
+"""
+
+from __future__ import annotations
+
+from ..protocols.session import State
+from .broadcasting import broadcast
+from .client import ClientConnection, connect, process_exception, unix_connect
+from .connection import Connection
+from .exceptions import (
+    Close,
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidHandshake,
+    InvalidStatus,
+    OpenTimeout,
+)
+from .heads import Request, Response
+from .server import Server, ServerConnection, serve, unix_serve
+
+__all__ = [
+    "ClientConnection",
+    "Close",
+    "ConcurrencyError",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "InvalidHandshake",
+    "InvalidStatus",
+    "OpenTimeout",
+    "Request",
+    "Response",
+    "Server",
+    "ServerConnection",
+    "State",
+    "broadcast",
+    "connect",
+    "process_exception",
+    "serve",
+    "unix_connect",
+    "unix_serve",
+]

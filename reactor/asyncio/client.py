@@ -1,0 +1,265 @@
+"""The client: ``async with connect(uri) as ws``, ``await connect(uri)``, ``async for ws in ...``.
+
+What it is: :class:`connect`, and the :class:`ClientConnection` that it leads to.
+
+What it must not know: sessions, sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as ssl_module
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from types import TracebackType
+from typing import Any
+
+from ..base.mistakes import did_you_mean
+from ..client.options import HandshakeWatch
+from ..exceptions import (
+    CloseCode,
+    WebSocketBadStatusException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
+from ..protocols.http.handshake import HeaderSource, normalize_headers
+from ..protocols.http.http11 import parse_again
+from ..timers import Backoff
+from .connection import Connection
+from .exceptions import OpenTimeout
+from .heads import Request, Response
+from .hosts import get_host
+from .options import Pair, common_options, marks
+
+__all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
+
+USER_AGENT = "Python reactor"
+
+#: Statuses of servers that will be well again.
+PASSING = frozenset({500, 502, 503, 504})
+
+#: Further options, and those of the reactor's connect() that they are.
+FURTHER = {
+    "sock": "sock",
+    "local_addr": "source_address",
+    "unix_path": "unix_path",
+    "reactor": None,
+    "ssl": None,
+    "server_hostname": None,
+}
+
+
+class ClientConnection(Connection):
+    """A connection to a server."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._opened: asyncio.Future[None] = self.loop.create_future()
+
+    def _is_open(self) -> None:
+        super()._is_open()
+        head = self._protocol.response
+        self.response = None if head is None else Response.of(head)
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def _is_closed(self, code: int, reason: str) -> None:
+        super()._is_closed(code, reason)
+        if not self._opened.done():
+            self._opened.set_exception(self._failure())
+
+    def _failure(self) -> Exception:
+        """Return why it has not opened."""
+        error = self._error
+        if isinstance(error, WebSocketTimeoutException):
+            timeout = OpenTimeout(str(error) or "timed out during opening handshake")
+            timeout.__cause__ = error
+            return timeout
+        return error or WebSocketException("the attempt to connect was given up")
+
+
+class _Watch(HandshakeWatch):
+    """Keeps the request."""
+
+    def __init__(self, face: ClientConnection) -> None:
+        self._face = face
+
+    def request_sent(self, head: bytes) -> None:
+        """See HandshakeWatch."""
+        self._face.request = Request.of(parse_again("request", head))
+
+
+def process_exception(exc: Exception) -> Exception | None:
+    """Say whether another attempt is to be made, in ``async for ws in connect(...)``.
+
+    Args:
+        exc: why an attempt has failed.
+
+    Returns:
+        None for another attempt: after a failure of the network, a time-out, or one of the statuses
+        500, 502, 503 and 504. Otherwise the exception, which is raised.
+    """
+    if isinstance(exc, WebSocketBadStatusException):
+        return None if exc.status_code in PASSING else exc
+    return None if isinstance(exc, (OSError, TimeoutError)) else exc
+
+
+class connect:  # noqa: N801 - it is called as a function
+    """Connect to a WebSocket server.
+
+    ``async with connect(uri) as ws`` closes the connection at the end of the block; ``ws = await
+    connect(uri)`` leaves that to you; ``async for ws in connect(uri)`` connects anew, with growing
+    delays, whenever the body has come to its end or has said ``continue``.
+
+    Args:
+        uri: ws:// or wss://.
+        origin: the Origin header; None: none.
+        subprotocols: names to offer, in order of preference.
+        compression: "deflate" (default), a Deflate, or None.
+        additional_headers: further headers: a dict, or a list of pairs.
+        user_agent_header: the User-Agent header; None: none.
+        proxy: True (default): as the environment says; the URL of a proxy; None: none.
+        process_exception: see :func:`process_exception`; one of your own.
+        open_timeout: seconds until the connection must be open; None: no limit.
+        ping_interval: seconds of silence after which a ping is sent; None: no pings.
+        ping_timeout: seconds that the peer has for an answer; None: any time.
+        close_timeout: seconds that the peer has to answer our close frame.
+        max_size: bytes that a message may have; None: any number.
+        max_queue: messages that may wait to be received before reading is paused, or a pair of a
+            high and a low mark; None: any number.
+        write_limit: bytes in the write queue above which ``send`` waits, or such a pair.
+        logger: for ``ws.logger``.
+        options: ``ssl`` (an SSLContext; None or True: the default one), ``server_hostname``,
+            ``sock``, ``local_addr``, ``unix_path``; and ``reactor``, a dict of options of
+            ``Reactor.connect`` (see ClientOptions).
+
+    Raises, when awaited:
+        ValueError, TypeError: the URI or an option cannot be used.
+        OSError: the TCP connection, or TLS, has failed.
+        InvalidHandshake: the server has refused; InvalidStatus with another status than 101.
+        TimeoutError: ``open_timeout`` is over.
+        All but the first line are members of the tree of WebSocketException as well.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        origin: str | None = None,
+        subprotocols: Sequence[str] | None = None,
+        compression: Any = "deflate",
+        additional_headers: HeaderSource = None,
+        user_agent_header: str | None = USER_AGENT,
+        proxy: str | bool | None = True,
+        process_exception: Callable[[Exception], Exception | None] = process_exception,
+        open_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        max_size: int | Pair | None = 2**20,
+        max_queue: int | Pair | None = 16,
+        write_limit: int | tuple[int, int | None] = 2**15,
+        logger: logging.Logger | None = None,
+        **options: Any,
+    ) -> None:
+        for name in options:
+            if name not in FURTHER:
+                raise TypeError(f"connect() has no option {name!r}{did_you_mean(name, FURTHER)}")
+        self._uri = uri
+        self._marks = marks(max_queue, write_limit)
+        self._logger = logger
+        self._process_exception = process_exception
+        self._options = common_options(
+            self._marks, compression, ping_interval, ping_timeout, close_timeout, max_size
+        )
+        headers = list(normalize_headers(additional_headers))
+        if user_agent_header and not any(name.lower() == "user-agent" for name, _ in headers):
+            headers.append(("User-Agent", user_agent_header))
+        self._options.update(
+            header=headers,
+            origin=origin,
+            suppress_origin=origin is None,
+            subprotocols=tuple(subprotocols or ()),
+            proxy=proxy,
+            connect_timeout=open_timeout,
+            sslopt=_sslopt(options.get("ssl"), options.get("server_hostname")),
+        )
+        for name, ours in FURTHER.items():
+            if ours is not None and name in options:
+                self._options[ours] = options[name]
+        self._options.update(options.get("reactor") or {})
+        self._connection: ClientConnection | None = None
+
+    def __await__(self) -> Generator[Any, None, ClientConnection]:
+        return self._open().__await__()
+
+    async def _open(self) -> ClientConnection:
+        host = get_host()
+        face = ClientConnection(host.asyncio_loop, self._marks, self._logger)
+        host.connect(self._uri, face._protocol, watch=_Watch(face), **self._options)
+        try:
+            await face._opened
+        except BaseException:
+            face._protocol.abort()  # cancelled; else it has ended already
+            raise
+        return face
+
+    async def __aenter__(self) -> ClientConnection:
+        self._connection = await self
+        return self._connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._connection is not None
+        await self._connection.close()
+
+    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
+        """Yield connections, one after the other, for ever."""
+        backoff = Backoff(first=5.0, factor=1.6, cap=90.0)
+        attempt = 0
+        while True:
+            try:
+                connection = await self
+            except Exception as exc:
+                error = self._process_exception(exc)
+                if error is exc:
+                    raise
+                if error is not None:
+                    raise error from exc
+                delay = backoff.delay(attempt) or 0.0
+                attempt += 1
+                logger = self._logger or logging.getLogger("reactor.asyncio")
+                logger.info("connecting failed: %s; again in %.1f seconds", exc, delay)
+                await asyncio.sleep(delay)
+                continue
+            attempt = 0
+            try:
+                yield connection
+            finally:
+                await connection.close(CloseCode.NORMAL)
+
+
+def unix_connect(path: str, uri: str = "ws://localhost/", **options: Any) -> connect:
+    """Connect to a server that listens on a Unix socket. See :class:`connect`.
+
+    Args:
+        path: of the socket.
+        uri: what the request is for.
+        options: those of :class:`connect`.
+    """
+    return connect(uri, unix_path=path, **options)
+
+
+def _sslopt(ssl: Any, server_hostname: str | None) -> dict[str, Any] | None:
+    sslopt: dict[str, Any] = {}
+    if isinstance(ssl, ssl_module.SSLContext):
+        sslopt["context"] = ssl
+    elif ssl not in (None, True):
+        raise TypeError(f"ssl must be an ssl.SSLContext, True or None, not {ssl!r}")
+    if server_hostname is not None:
+        sslopt["server_hostname"] = server_hostname
+    return sslopt or None

@@ -1,0 +1,449 @@
+"""A connection, as a task sees it: ``await ws.send(...)``, ``async for message in ws``.
+
+What it is: :class:`Connection`, what clients and servers share; each is the face of one protocol
+object, whose handlers put what they hear where tasks wait for it.
+
+What it must not know: how connections come to be.
+
+How it works. Verbs that the reactor has are called at once; what a task waits for is a future that
+one of the handlers resolves: a message (received.py), room in the write queue, a pong, the end.
+None of them is resolved twice, and none holds anything but a signal, so a task may be cancelled at
+any ``await`` and lose nothing. Handlers run in turns of the reactor, between the steps of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
+from time import monotonic
+from typing import Any
+
+from ..exceptions import (
+    CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketPeerException,
+    WebSocketStateException,
+)
+from ..protocols.session import State
+from ..protocols.websocket import WebSocketProtocol
+from .exceptions import Close, ConcurrencyError, ConnectionClosed, ConnectionClosedOK, closed
+from .heads import Request, Response
+from .options import Marks
+from .pieces import SINGLE, as_pieces, convert
+from .received import Piece, Received
+
+__all__ = ["Connection", "Handlers"]
+
+Data = str | bytes | bytearray | memoryview
+
+
+class Handlers(WebSocketProtocol):
+    """The protocol object behind a connection's face.
+
+    Args:
+        face: whose methods are called.
+    """
+
+    def __init__(self, face: Connection) -> None:
+        self.face = face
+        # Straight into the queue: a call less for every message.
+        self.on_message = face._received.put  # type: ignore[method-assign,assignment]
+
+    def on_open(self) -> None:
+        """See WebSocketProtocol."""
+        self.face._is_open()
+
+    def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
+        """See WebSocketProtocol."""
+        self.face._received.put(Piece(data, fin))
+
+    def on_pong(self, payload: bytes) -> None:
+        """See WebSocketProtocol."""
+        self.face._pong_came(payload)
+
+    def on_writable(self) -> None:
+        """See WebSocketProtocol."""
+        self.face._has_room()
+
+    def on_error(self, error: Exception) -> None:
+        """See WebSocketProtocol."""
+        self.face._error = error
+
+    def on_close(self, code: int, reason: str) -> None:
+        """See WebSocketProtocol."""
+        self.face._is_closed(code, reason)
+
+
+class Connection:
+    """What clients' and servers' connections have in common. Made by ``connect`` and ``serve``.
+
+    All methods belong to the thread of the asyncio loop.
+
+    Args:
+        loop: the asyncio loop.
+        marks: where reading and sending wait.
+        logger: the logger that :attr:`logger` is; None: "reactor.asyncio".
+
+    Attributes:
+        loop: the asyncio loop.
+        logger: for the use of handlers (Logger).
+        request, response: the heads of the opening handshake; a server knows the request only.
+    """
+
+    request: Request | None = None
+    response: Response | None = None
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, marks: Marks, logger: logging.Logger | None
+    ) -> None:
+        self.loop = loop
+        self.logger = logger or logging.getLogger("reactor.asyncio")
+        self._high = marks.write_high
+        self._received = Received(
+            loop,
+            marks,
+            lambda: self._protocol.pause_reading(),
+            lambda: self._protocol.resume_reading(),
+        )
+        self._protocol = Handlers(self)
+        self._room: asyncio.Future[None] | None = None  # for those who wait to send
+        # Resolved when a message that is sent in fragments is through; None: there is none.
+        self._fragmented: asyncio.Future[None] | None = None
+        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}  # in order
+        self._latency: float | None = None
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._error: Exception | None = None  # that the handlers have heard of
+        self._sent: Close | None = None  # what close() was given
+        self._ending: tuple[Close | None, Close | None, bool | None] = None, None, None
+        self._addresses: tuple[Any, Any] = None, None
+        self._id: uuid.UUID | None = None
+
+    # -- receiving -----------------------------------------------------------------------------
+
+    async def recv(self, decode: bool | None = None) -> str | bytes:
+        """Return the next message: str for text, bytes for binary. Cancelling it loses none.
+
+        Args:
+            decode: True: str in any case, decoded as UTF-8. False: bytes in any case. None
+                (default): as it came.
+
+        Raises:
+            ConnectionClosed: There is none left, and none will come.
+            ConcurrencyError: Another task is waiting for one.
+        """
+        message = await self._received.next()
+        return message if decode is None else convert(message, decode)
+
+    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]:
+        """Yield the fragments of the next message; a message in one frame is yielded as it is.
+
+        Whoever begins must go on to the end: until then nothing else can be received.
+
+        Args:
+            decode: See :meth:`recv`; a fragment may not be divided within a character then.
+
+        Raises:
+            ConnectionClosed, ConcurrencyError: As for :meth:`recv`.
+        """
+        received = self._received
+        received.begin_pieces()
+        within = False
+        try:
+            fin = False
+            while not fin:
+                data, fin = await received.next_piece()
+                within = not fin
+                yield data if decode is None else convert(data, decode)
+        finally:
+            if not within:
+                received.end_pieces()
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Yield messages until the connection is closed normally.
+
+        Raises:
+            ConnectionClosedError: It ended in another way.
+        """
+        received = self._received
+        try:
+            while True:
+                message = received.take()
+                if message is None:
+                    await received.wait()
+                else:
+                    yield message
+        except ConnectionClosedOK:
+            return
+
+    # -- sending -------------------------------------------------------------------------------
+
+    async def send(
+        self,
+        message: Data | Iterable[Data] | AsyncIterable[Data],
+        text: bool | None = None,
+    ) -> None:
+        """Send a message; wait while the write queue is above its high mark.
+
+        A message in fragments that is cancelled, or whose iterable raises, cannot be ended: the
+        connection is closed with 1011.
+
+        Args:
+            message: str for text, bytes, bytearray or memoryview for binary; or an iterable or an
+                asynchronous iterable of either, each item of which is a fragment.
+            text: True: as text in any case; bytes must be UTF-8. False: as binary in any case.
+
+        Raises:
+            ConnectionClosed: The connection is closed, or closed while this waited.
+            TypeError: The message is of another type.
+        """
+        if not isinstance(message, SINGLE):
+            await self._send_pieces(message, text)
+            return
+        if text is not None:
+            message = convert(message, text)
+        if self._fragmented is not None or self._room is not None:
+            await self._wait_for_others()
+        protocol = self._protocol
+        try:
+            protocol.send(message)
+        except (WebSocketConnectionClosedException, WebSocketStateException):
+            await self._refuse()
+        if protocol.buffered_amount > self._high:
+            await self._wait_for_room()
+
+    async def _send_pieces(self, message: Any, text: bool | None) -> None:
+        if isinstance(message, Mapping):
+            raise TypeError("a message is no mapping: send its keys, or its text")
+        pieces = as_pieces(message, text)
+        await self._wait_for_others()
+        through = self._fragmented = self.loop.create_future()
+        begun = False
+        try:
+            last: Data | None = None
+            async for piece in pieces:
+                begun = begun or last is not None
+                if last is not None:
+                    await self._send_piece(last, False)
+                last = piece
+            if last is not None:
+                await self._send_piece(last, True)
+        except ConnectionClosed:
+            raise
+        except BaseException:
+            if begun:
+                self._close(CloseCode.INTERNAL_ERROR, "error in fragmented message")
+            raise
+        finally:
+            self._fragmented = None
+            through.set_result(None)
+
+    async def _send_piece(self, piece: Data, fin: bool) -> None:
+        if self._room is not None:
+            await self._wait_for_room()
+        try:
+            self._protocol.send_fragment(piece, fin)
+        except (WebSocketConnectionClosedException, WebSocketStateException):
+            await self._refuse()
+        if self._protocol.buffered_amount > self._high:
+            await self._wait_for_room()
+
+    async def _wait_for_others(self) -> None:
+        """Wait for a message in fragments that is being sent, and for room."""
+        while self._fragmented is not None:
+            await asyncio.shield(self._fragmented)
+        if self._room is not None:
+            await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        while self._protocol.buffered_amount > self._high:
+            if self._room is None:
+                self._room = self.loop.create_future()
+            await asyncio.shield(self._room)
+        if self._protocol.state is State.CLOSED:
+            raise self._closed_error()
+
+    def _has_room(self) -> None:
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+
+    async def _refuse(self) -> None:
+        """The connection is closing, or closed: raise when it is known how."""
+        await asyncio.shield(self._over)
+        raise self._closed_error()
+
+    # -- pings ---------------------------------------------------------------------------------
+
+    async def ping(self, data: str | bytes | None = None) -> Awaitable[float]:
+        """Send a ping.
+
+        Args:
+            data: at most 125 bytes; None: four random ones.
+
+        Returns:
+            A future: ``latency = await (await ws.ping())``, in seconds. A later ping's pong answers
+            earlier pings, too. It raises ConnectionClosed when the connection ends before.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+            ConcurrencyError: A ping with this payload is waiting for its pong.
+        """
+        payload = data.encode() if isinstance(data, str) else data
+        if payload is None:
+            payload = os.urandom(4)
+            while payload in self._pings:
+                payload = os.urandom(4)
+        elif payload in self._pings:
+            raise ConcurrencyError("a ping with this payload is waiting for its pong already")
+        try:
+            self._protocol.ping(payload)
+        except (WebSocketConnectionClosedException, WebSocketStateException):
+            await self._refuse()
+        pong = self.loop.create_future()
+        self._pings[bytes(payload)] = pong, monotonic()
+        return pong
+
+    async def pong(self, data: str | bytes = b"") -> None:
+        """Send a pong that nobody has asked for. Pings are answered without this.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+        """
+        try:
+            self._protocol.pong(data.encode() if isinstance(data, str) else data)
+        except (WebSocketConnectionClosedException, WebSocketStateException):
+            await self._refuse()
+
+    def _pong_came(self, payload: bytes) -> None:
+        if payload not in self._pings:
+            return
+        now = monotonic()
+        for each in list(self._pings):
+            pong, sent_at = self._pings.pop(each)
+            if not pong.done():
+                pong.set_result(now - sent_at)
+            if each == payload:
+                self._latency = now - sent_at
+                return
+
+    # -- the end -------------------------------------------------------------------------------
+
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection, and wait until it is closed. Idempotent.
+
+        Args:
+            code: 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 section 7.4).
+            reason: at most 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: another code, or a longer reason.
+        """
+        self._close(code, reason)
+        await asyncio.shield(self._over)
+
+    def _close(self, code: int, reason: str) -> None:
+        open_ = self._protocol.state is State.OPEN
+        self._protocol.close(code, reason)
+        if open_:
+            self._sent = Close(code, reason)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed."""
+        await asyncio.shield(self._over)
+
+    def _is_open(self) -> None:
+        sock = self._protocol.sock
+        try:
+            self._addresses = sock.getsockname(), sock.getpeername()
+        except OSError:
+            pass  # it has gone already
+
+    def _is_closed(self, code: int, reason: str) -> None:
+        """The last that is heard of the connection."""
+        self._ending = self._frames(code, reason)
+        self._received.end(self._closed_error)
+        self._has_room()
+        for pong, _ in self._pings.values():
+            if not pong.done():
+                pong.set_exception(self._closed_error())
+                pong.exception()  # nobody has to ask for it
+        self._pings.clear()
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _frames(self, code: int, reason: str) -> tuple[Close | None, Close | None, bool | None]:
+        """Return what ConnectionClosed has of the close frames."""
+        ending = self._protocol.ending
+        initiator = "us" if ending is None else ending.initiator
+        if isinstance(self._error, WebSocketPeerException):
+            return None, Close(self._error.close_code, str(self._error)), None
+        received = None if code == CloseCode.ABNORMAL else Close(code, reason)
+        sent = self._sent
+        if sent is None and received is not None:
+            # The answer has the peer's code; or the reactor has closed everything.
+            sent = received if initiator == "peer" else Close(CloseCode.GOING_AWAY)
+        both = received is not None and sent is not None
+        return received, sent, initiator == "peer" if both else None
+
+    def _closed_error(self) -> ConnectionClosed:
+        error = closed(*self._ending)
+        error.__cause__ = self._error
+        return error
+
+    # -- what there is to know -----------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """CONNECTING, OPEN, CLOSING or CLOSED."""
+        return self._protocol.state
+
+    @property
+    def id(self) -> uuid.UUID:
+        """A number of its own, for logs."""
+        if self._id is None:
+            self._id = uuid.uuid4()
+        return self._id
+
+    @property
+    def local_address(self) -> Any:
+        """The address of our end: ``(host, port)``, ``(host, port, ...)`` or a path."""
+        return self._addresses[0]
+
+    @property
+    def remote_address(self) -> Any:
+        """The address of the peer's end."""
+        return self._addresses[1]
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was chosen, or None."""
+        return self._protocol.subprotocol
+
+    @property
+    def latency(self) -> float:
+        """Seconds that the latest ping took; 0.0 as long as none was answered."""
+        if self._latency is not None:
+            return self._latency
+        return self._protocol.latency or 0.0
+
+    @property
+    def close_code(self) -> int | None:
+        """The peer's close code, 1006 if it has sent none; None while it is not closed."""
+        if not self._over.done():
+            return None
+        received = self._ending[0]
+        return CloseCode.ABNORMAL if received is None else received.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The peer's reason; None while it is not closed."""
+        if not self._over.done():
+            return None
+        received = self._ending[0]
+        return "" if received is None else received.reason
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state} {self.remote_address}>"

@@ -1,0 +1,81 @@
+"""Options under the names of websockets -> those of the reactor.
+
+What it is: :func:`common_options`, what ``connect`` and ``serve`` have in common, and
+:class:`Marks`, what a connection keeps of it for itself.
+
+What it must not know: connections.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Marks", "common_options", "marks"]
+
+#: In place of no limit, where the reactor wants one.
+NO_LIMIT = 1 << 62
+DAY = 86400.0
+
+Pair = tuple[int | None, int | None]
+
+
+class Marks(NamedTuple):
+    """Where reading and sending wait.
+
+    Attributes:
+        queue_high, queue_low: messages that have come and were not asked for: above the first,
+            reading is paused (None: never); at the second it goes on.
+        write_high, write_low: bytes that were sent and have not left: above the first, ``send``
+            waits; at the second it goes on.
+    """
+
+    queue_high: int | None
+    queue_low: int
+    write_high: int
+    write_low: int
+
+
+def marks(max_queue: int | Pair | None, write_limit: int | tuple[int, int | None]) -> Marks:
+    """Return the marks. Each may be a number, whose quarter is the low mark, or a pair.
+
+    Raises:
+        ValueError: one is negative, or a low mark above the high one.
+    """
+    queue_high, queue_low = _pair("max_queue", max_queue)
+    write_high, write_low = _pair("write_limit", write_limit)
+    if write_high is None:
+        raise ValueError("write_limit must be a number of bytes, not None")
+    return Marks(queue_high, queue_low, write_high, write_low)
+
+
+def _pair(name: str, value: Any) -> tuple[int | None, int]:
+    high, low = value if isinstance(value, tuple) else (value, None)
+    if high is None:
+        return None, 0
+    if low is None:
+        low = high // 4
+    if not 0 <= low <= high:
+        raise ValueError(f"{name} must be 0 or more, its low mark between 0 and that: {value!r}")
+    return high, low
+
+
+def common_options(
+    marks: Marks,
+    compression: Any,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    close_timeout: float | None,
+    max_size: int | Pair | None,
+) -> dict[str, Any]:
+    """Return options of ``Reactor.connect`` and ``Reactor.listen``."""
+    size = max_size[0] if isinstance(max_size, tuple) else max_size
+    return {
+        "compression": compression,
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+        "close_timeout": DAY if close_timeout is None else close_timeout,
+        "max_message_size": NO_LIMIT if size is None else size,
+        "fragments": True,
+        "high_water": marks.write_high,
+        "low_water": marks.write_low,
+    }

@@ -1,0 +1,360 @@
+"""The server: ``async with serve(handler, host, port) as server``.
+
+What it is: :class:`serve`, the :class:`Server` that it leads to, and the :class:`ServerConnection`
+that handlers are given.
+
+What it must not know: sessions, how requests are answered.
+
+How it works. For every request a face is made, which ``process_request`` may look at and add
+attributes to, and which becomes the connection when the client is accepted. A handler is a task
+that begins when its connection is open; at its end the connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from functools import partial
+from http import HTTPStatus
+from inspect import isawaitable
+from typing import Any
+
+from ..base.mistakes import did_you_mean
+from ..exceptions import CloseCode
+from ..protocols.http import http11
+from ..protocols.http.headers import Headers
+from ..protocols.session import State
+from ..server.decisions import Accept, HTTPResponse
+from ..server.listener import Listener
+from ..tasks import wait
+from .connection import Connection, Handlers
+from .exceptions import ConnectionClosed
+from .heads import Request, Response
+from .hosts import get_host
+from .options import Marks, Pair, common_options, marks
+
+__all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
+
+SERVER = "Python reactor"
+
+FURTHER = {
+    "ssl": "ssl",
+    "backlog": "backlog",
+    "reuse_port": "reuse_port",
+    "sock": None,
+    "unix_path": None,
+    "reactor": None,
+}
+
+Handler = Callable[["ServerConnection"], Awaitable[None]]
+ProcessRequest = Callable[
+    ["ServerConnection", Request], Response | Awaitable[Response | None] | None
+]
+
+
+class ServerConnection(Connection):
+    """A connection that a client has opened.
+
+    Attributes:
+        server: the server that has accepted it.
+    """
+
+    def __init__(self, server: Server, request: Request, sock: socket.socket) -> None:
+        super().__init__(server._loop, server._marks, server._logger)
+        self.server = server
+        self.request = request
+        try:
+            self._addresses = sock.getsockname(), sock.getpeername()
+        except OSError:
+            pass  # the client has gone already
+
+    def respond(self, status: int, text: str) -> Response:
+        """Return an answer that refuses the client; for ``process_request``.
+
+        Args:
+            status: of HTTP, such as 403.
+            text: the body.
+        """
+        status = HTTPStatus(status)
+        headers = Headers([("Content-Type", "text/plain; charset=utf-8")])
+        return Response(status.value, status.phrase, headers, text)
+
+    def _is_open(self) -> None:
+        self.server._opened(self)
+
+
+class Server:
+    """What accepts connections. Made by :class:`serve`.
+
+    Args:
+        handler: the coroutine function that is called with each connection.
+        marks, logger: see Connection.
+        process_request: see :class:`serve`.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        marks: Marks,
+        logger: logging.Logger | None,
+        process_request: ProcessRequest | None,
+    ) -> None:
+        self._handler = handler
+        self._marks = marks
+        self._logger = logger
+        self._process_request = process_request
+        self._loop = asyncio.get_running_loop()
+        self._listeners: list[Listener[Handlers]] = []
+        self._handlers: dict[ServerConnection, asyncio.Task[None]] = {}
+        self._closing: asyncio.Task[None] | None = None
+        self._over: asyncio.Future[None] = self._loop.create_future()
+
+    # -- what there is to know -----------------------------------------------------------------
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """The connections that are open."""
+        return {each for each in self._handlers if each.state is State.OPEN}
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; none when it is closed."""
+        return tuple(listener.sock for listener in self._listeners if self.is_serving())
+
+    def is_serving(self) -> bool:
+        """Whether connections are accepted."""
+        return self._closing is None and bool(self._listeners)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the asyncio loop."""
+        return self._loop
+
+    # -- clients -------------------------------------------------------------------------------
+
+    def _asked(self, head: http11.Request, sock: socket.socket) -> Any:
+        """A request has come: see ServerOptions, process_request."""
+        face = ServerConnection(self, Request.of(head), sock)
+        accept = Accept(face._protocol)
+        hook = self._process_request
+        if hook is None:
+            return accept
+        assert face.request is not None
+        answer = hook(face, face.request)
+        if isawaitable(answer):
+            return self._answer_later(answer, accept)
+        return _decision(answer, accept)
+
+    async def _answer_later(self, answer: Awaitable[Response | None], accept: Accept) -> Any:
+        """Have asyncio run a coroutine for one that the reactor runs."""
+        task = asyncio.ensure_future(answer)
+        bell, ear = socket.socketpair()
+        try:
+            task.add_done_callback(lambda _: bell.fileno() < 0 or bell.send(b"!"))
+            await wait(reads=[ear.fileno()])
+            return _decision(task.result(), accept)
+        finally:
+            task.cancel()
+            bell.close()
+            ear.close()
+
+    def _opened(self, connection: ServerConnection) -> None:
+        task = self._loop.create_task(self._serve(connection))
+        self._handlers[connection] = task
+        task.add_done_callback(partial(self._ended, connection))
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        try:
+            await self._handler(connection)
+        except ConnectionClosed as exc:
+            connection.logger.debug("the handler of %r has heard of the end: %s", connection, exc)
+            await connection.close()
+        except Exception as exc:
+            connection.logger.error("exception in the handler of %r", connection, exc_info=exc)
+            await connection.close(CloseCode.INTERNAL_ERROR)
+        else:
+            await connection.close()
+
+    def _ended(self, connection: ServerConnection, task: asyncio.Task[None]) -> None:
+        del self._handlers[connection]
+        if task.cancelled():
+            connection._protocol.close(CloseCode.GOING_AWAY)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def close(
+        self,
+        close_connections: bool = True,
+        code: int = CloseCode.GOING_AWAY,
+        reason: str = "",
+    ) -> None:
+        """Accept no more connections, and close those that are there. Returns at once; idempotent.
+
+        Args:
+            close_connections: False: handlers go on to their own end.
+            code, reason: of the close frames.
+        """
+        if self._closing is None:
+            for listener in self._listeners:
+                listener.stop_accepting()
+            for connection in list(self._handlers) if close_connections else ():
+                connection._close(code, reason)
+            self._closing = self._loop.create_task(self._until_over())
+
+    async def _until_over(self) -> None:
+        try:
+            while self._handlers:
+                await asyncio.wait(self._handlers.values())
+                await asyncio.sleep(0)  # their callbacks take them out
+        finally:
+            if not self._over.done():
+                self._over.set_result(None)
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed, and all handlers have ended."""
+        await asyncio.shield(self._over)
+
+    async def start_serving(self) -> None:
+        """Do nothing: it accepts from the beginning."""
+
+    async def serve_forever(self) -> None:
+        """Wait until it is closed; being cancelled closes it."""
+        try:
+            await asyncio.shield(self._over)
+        finally:
+            self.close()
+            await self.wait_closed()
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+        await self.wait_closed()
+
+
+class serve:  # noqa: N801 - it is called as a function
+    """Accept WebSocket connections: ``async with serve(...) as server``, or ``await serve(...)``.
+
+    Args:
+        handler: a coroutine function that is called with each ServerConnection. At its end the
+            connection is closed: with 1000, or with 1011 where it has raised.
+        host: an address or a name, or a list of them; None: all interfaces.
+        port: 0 or None lets the system choose: see ``server.sockets``.
+        origins: the origins whose scripts may connect; see ServerOptions.
+        subprotocols: names that the server speaks, in order of preference.
+        compression: "deflate" (default), a Deflate, or None.
+        process_request: a function, or coroutine function, ``(connection, request)`` that is called
+            before the upgrade. It returns None, or a Response, which refuses the client: see
+            ``connection.respond()``. What it sets on the connection, the handler finds there.
+        server_header: the Server header; None: none.
+        open_timeout: seconds that a client has from TCP connection to upgrade; None: a day.
+        ping_interval, ping_timeout, close_timeout, max_size, max_queue, write_limit, logger: see
+            connect.
+        options: ``ssl`` (an SSLContext), ``sock`` (bound), ``unix_path``, ``backlog``,
+            ``reuse_port``; and ``reactor``, a dict of options of ``Reactor.listen``.
+
+    Raises, when awaited:
+        OSError: the address cannot be used.
+        ValueError, TypeError: an option cannot be used.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        host: str | Sequence[str] | None = None,
+        port: int | None = None,
+        *,
+        origins: Collection[Any] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        compression: Any = "deflate",
+        process_request: ProcessRequest | None = None,
+        server_header: str | None = SERVER,
+        open_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        max_size: int | Pair | None = 2**20,
+        max_queue: int | Pair | None = 16,
+        write_limit: int | tuple[int, int | None] = 2**15,
+        logger: logging.Logger | None = None,
+        **options: Any,
+    ) -> None:
+        for name in options:
+            if name not in FURTHER:
+                raise TypeError(f"serve() has no option {name!r}{did_you_mean(name, FURTHER)}")
+        self._handler = handler
+        single = host is None or isinstance(host, str)
+        self._hosts: list[str | None] = [host] if single else list(host)  # type: ignore[list-item,arg-type]
+        self._port = port or 0
+        self._marks = marks(max_queue, write_limit)
+        self._logger = logger
+        self._process_request = process_request
+        self._where = {
+            name: options[name] for name in ("sock", "unix_path") if options.get(name) is not None
+        }
+        self._options = common_options(
+            self._marks, compression, ping_interval, ping_timeout, close_timeout, max_size
+        )
+        self._options.update(
+            origins=origins,
+            subprotocols=tuple(subprotocols or ()),
+            handshake_timeout=86400.0 if open_timeout is None else open_timeout,
+            response_headers=[("Server", server_header)] if server_header else None,
+        )
+        for name, ours in FURTHER.items():
+            if ours is not None and name in options:
+                self._options[ours] = options[name]
+        self._options.update(options.get("reactor") or {})
+        self._server: Server | None = None
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def _start(self) -> Server:
+        reactor = get_host()
+        server = Server(self._handler, self._marks, self._logger, self._process_request)
+        options = {**self._options, "process_request": server._asked}
+        try:
+            for host in self._hosts:
+                listener = reactor.listen(host, self._port, _no_protocol, **self._where, **options)
+                server._listeners.append(listener)
+        except BaseException:
+            for listener in server._listeners:
+                listener.stop_accepting()
+            raise
+        return server
+
+    async def __aenter__(self) -> Server:
+        self._server = await self
+        return self._server
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+
+def unix_serve(handler: Handler, path: str | os.PathLike[str], **options: Any) -> serve:
+    """Accept connections on a Unix socket. See :class:`serve`.
+
+    Args:
+        handler: See :class:`serve`.
+        path: of the socket.
+        options: those of :class:`serve`.
+    """
+    return serve(handler, unix_path=path, **options)
+
+
+def _no_protocol() -> Handlers:
+    raise AssertionError("process_request gives every client a protocol object")
+
+
+def _decision(answer: Response | None, accept: Accept) -> Accept | HTTPResponse:
+    if answer is None:
+        return accept
+    if not isinstance(answer, Response):
+        raise TypeError(f"process_request must return None or a Response, not {answer!r}")
+    return HTTPResponse(answer.status_code, answer.headers.items(), answer.body)

@@ -1,0 +1,167 @@
+"""Hosting: a reactor inside of asyncio's event loop, or uvloop's.
+
+What it is: :func:`asyncio_host`, which makes a reactor whose turns the running loop runs.
+
+What it must not know: what lives on the reactor.
+
+How it works. The loop watches the reactor's descriptor (``add_reader``), has an alarm for its next
+timer (``call_later``), and is nudged by ``call_soon``: see hosted.py. The reactor ends with the
+loop: ``asyncio.run()`` closes the asynchronous generators that were begun in it, before it closes
+the loop; so the host begins one, whose last lines are the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from functools import partial
+from typing import Any
+
+from ..reactor import Reactor
+from .hosted import FAREWELL, Farewell, Host
+
+__all__ = ["AsyncioHost", "asyncio_host"]
+
+
+def asyncio_host(**options: Any) -> AsyncioHost:
+    """Return a new reactor whose turns the running asyncio loop runs; it ends with that loop.
+
+    ``connect``, ``listen``, ``call_later``, and ``send`` and ``close`` of protocol objects take
+    effect at once, wherever in the loop they are called: in a task, a callback, a handler.
+
+    Args:
+        options: those of Reactor.
+
+    Raises:
+        RuntimeError: no asyncio loop is running on this thread; or it cannot watch descriptors, as
+            the ProactorEventLoop of Windows.
+        ValueError: the selector that was given has no descriptor.
+    """
+    return AsyncioHost(**options)
+
+
+class AsyncioHost(Reactor):
+    """A Reactor inside of the running asyncio loop. See :func:`asyncio_host`.
+
+    It is an asynchronous context manager, too: leaving it awaits :meth:`shutdown`.
+
+    Attributes:
+        asyncio_loop: the loop that runs its turns.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            self.asyncio_loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "asyncio_host() is called where no asyncio loop is running: call it in a coroutine"
+            ) from None
+        self._last_lines: AsyncGenerator[None, None] | None = None
+        self._running_lines: AsyncGenerator[None, None] | None = None
+        self._shutting_down: asyncio.Future[None] | None = None
+        super().__init__(**options)
+        self._host = _Host(self)
+        self._host.start()
+        self._last_lines = self._until_the_end()
+        _step(self._last_lines.asend(None))  # the first one, which tells the loop of it
+
+    async def __aenter__(self) -> AsyncioHost:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.shutdown()
+
+    async def shutdown(self, timeout: float = 5.0) -> None:  # type: ignore[override]
+        """Close every connection with 1001 (going away), await the ends, and close the reactor.
+
+        A second call awaits the same end.
+
+        Args:
+            timeout: seconds after which connections that are left are aborted; 0 or more. They are
+                aborted as well when the awaiting task is cancelled.
+
+        Raises:
+            RuntimeError: called from another thread.
+        """
+        if self.loop._closed:
+            return
+        self._registry.check_usable()
+        if self._shutting_down is not None:
+            await asyncio.shield(self._shutting_down)
+            return
+        over = self._shutting_down = self.asyncio_loop.create_future()
+        try:
+            Farewell(self._host, timeout, partial(_resolve, over)).start()
+            await over
+        finally:
+            _resolve(over)  # for those who wait as well
+            self._shutting_down = None
+            self.close()
+
+    def close(self) -> None:
+        """See Reactor."""
+        super().close()
+        lines, self._last_lines = self._last_lines, None
+        if lines is not None and lines is not self._running_lines:
+            _step(lines.aclose())
+
+    async def _until_the_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            if not self.loop._closed and asyncio._get_running_loop() is self.asyncio_loop:
+                self._running_lines = self._last_lines
+                await self.shutdown(FAREWELL)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _step(awaitable: Awaitable[None]) -> None:
+    """Have something done that need not wait for anything."""
+    try:
+        awaitable.__await__().send(None)
+    except StopIteration:
+        pass
+
+
+class _Host(Host):
+    """See the module."""
+
+    def __init__(self, reactor: AsyncioHost) -> None:
+        super().__init__(reactor)
+        self._asyncio_loop = reactor.asyncio_loop
+        self._handle: asyncio.TimerHandle | None = None
+
+    def watch(self, fd: int) -> None:
+        """See Host."""
+        try:
+            self._asyncio_loop.add_reader(fd, self.run_turn)
+        except NotImplementedError:
+            kind = type(self._asyncio_loop).__name__
+            raise RuntimeError(
+                f"asyncio's {kind} cannot watch a descriptor: use a SelectorEventLoop"
+            ) from None
+
+    def unwatch(self, fd: int) -> None:
+        """See Host."""
+        if not self._asyncio_loop.is_closed():
+            self._asyncio_loop.remove_reader(fd)
+
+    def set_alarm(self, delay: float) -> None:
+        """See Host."""
+        self.stop_alarm()
+        self._handle = self._asyncio_loop.call_later(delay, self.on_alarm)
+
+    def stop_alarm(self) -> None:
+        """See Host."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def nudge(self) -> None:
+        """See Host."""
+        if not self._asyncio_loop.is_closed():
+            self._asyncio_loop.call_soon(self.run_turn)
