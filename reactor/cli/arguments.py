@@ -48,7 +48,8 @@ class _Help(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help
-        shown = action.default not in (None, False, "", [], argparse.SUPPRESS)
+        default = action.default
+        shown = default not in (None, "", [], argparse.SUPPRESS) and default is not False
         if text and shown and action.option_strings and "(default" not in text:
             text += " (default: %(default)s)"
         return text

@@ -141,10 +141,11 @@ def describe(about: dict[str, object]) -> list[str]:
     """Return what is known before the start, in lines."""
     way = "compiled" if about["compiled"] else "pure Python"
     limit = "any number of" if about["descriptors"] is None else about["descriptors"]
+    plural = "" if about["count"] == 1 else "s"
     us = f"reactor {about['version']}, {way}, on Python {about['python']}"
     return [
         f"{us}; it may have {limit} descriptors open",
-        f"{about['count']} subscriptions at {about['url']} for {about['duration']:g} s",
+        f"{about['count']} subscription{plural} at {about['url']} for {about['duration']:g} s",
     ]
 
 
