@@ -114,7 +114,7 @@ if not TYPE_CHECKING:  # it would let any misspelt name pass
         if name.startswith("__"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         classic = import_module(".classic", __name__)
-        compat = import_module(".classic.compat", __name__)
+        compat = import_module(".classic.names.compat", __name__)
         known = name in classic.__all__
         value = getattr(classic, name) if known else compat.private_module(name)
         globals()[name] = value

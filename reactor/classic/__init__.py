@@ -1,13 +1,11 @@
 """The classic faces: what websocket-client's users know, under the same names.
 
-``WebSocketApp`` (app, app_run, app_socket, app_trace, callbacks) runs on the reactor; ``WebSocket``
-and ``create_connection`` (client, client_connect, client_socket, blocking) in the thread of whoever
-calls. abnf and frame have its vocabulary; options and watch translate to ours, errors and
-socks_errors back; defaults, tracing and cookies are its settings.
-
-compat puts the package websocket/ in the place of websocket-client. legacy, legacy_http,
-legacy_handshake and legacy_dispatcher have what is in its private modules only; patching, steps,
-app_steps and app_pings give what a program puts into them, or overrides, its effect.
+``WebSocketApp`` (app/) runs on the reactor; ``WebSocket`` and ``create_connection`` (blocking/)
+work in the thread of the caller. abnf and frame have their vocabulary; options and watch translate
+options to ours, errors and socks_errors translate our errors back; defaults, tracing and cookies
+are websocket-client's settings. names/ puts our package websocket/ in the place of
+websocket-client, has what is in its private modules only, and gives what a program puts into them
+its effect.
 
 The names of websocket-client are those of ``__all__``. The package reactor has them as well, and
 looks them up here when one is asked for.
@@ -27,10 +25,9 @@ from ..exceptions import (
 )
 from ..tracing import trace  # which writes a str to their log
 from .abnf import continuous_frame, frame_buffer
-from .app import WebSocketApp, run_forever
-from .blocking import recv, recv_line, send
-from .client import WebSocket, create_connection
-from .compat import install_as_websocket
+from .app.app import WebSocketApp, run_forever
+from .blocking.client import WebSocket, create_connection
+from .blocking.socket_io import recv, recv_line, send
 from .defaults import (
     DEFAULT_SOCKET_OPTION,
     getdefaulttimeout,
@@ -56,6 +53,7 @@ from .frame import (
     STATUS_UNEXPECTED_CONDITION,
     STATUS_UNSUPPORTED_DATA_TYPE,
 )
+from .names.compat import install_as_websocket
 from .tracing import (
     debug,
     dump,

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..classic.app import WebSocketApp
+from ..classic.app.app import WebSocketApp
 from ..classic.frame import ABNF
 from ..classic.tracing import enableTrace
 from ..client.proxies import parse_proxy

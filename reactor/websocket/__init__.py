@@ -7,8 +7,8 @@ import all the same. ``reactor.install_as_websocket()`` puts it in the place of 
 What it must not know: what the names do.
 
 How it works. Each module has the names that websocket-client's has; they come from where we have
-them. What a program sets in one of the private modules takes effect (classic/patching.py). What
-is ours alone (``websocket.Reactor``) is found too, but not by ``from websocket import *``.
+them. What a program sets in one of the private modules takes effect (classic/names/patching.py).
+What is ours alone (``websocket.Reactor``) is found too, but not by ``from websocket import *``.
 """
 
 # ruff: noqa: F401, F403

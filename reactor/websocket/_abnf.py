@@ -31,8 +31,8 @@ from reactor.classic.frame import (
     STATUS_UNSUPPORTED_DATA_TYPE,
     VALID_CLOSE_STATUS,
 )
-from reactor.classic.legacy import validate_utf8
-from reactor.classic.patching import follow
+from reactor.classic.names.legacy import validate_utf8
+from reactor.classic.names.patching import follow
 from reactor.exceptions import WebSocketPayloadException, WebSocketProtocolException
 
 __all__ = [

@@ -10,19 +10,23 @@ import threading
 import time
 from ssl import SSLError
 
-from reactor.classic import app, app_run, app_socket, app_steps, defaults, options
-from reactor.classic.app import WebSocketApp
-from reactor.classic.client import WebSocket
+from reactor.classic import defaults, options
+from reactor.classic.app import app
+from reactor.classic.app import run as app_run
+from reactor.classic.app import sock as app_socket
+from reactor.classic.app import steps as app_steps
+from reactor.classic.app.app import WebSocketApp
+from reactor.classic.blocking.client import WebSocket
 from reactor.classic.defaults import getdefaulttimeout, set_reconnect
 from reactor.classic.frame import ABNF
-from reactor.classic.legacy import parse_url
-from reactor.classic.legacy_dispatcher import (
+from reactor.classic.names.dispatcher import (
     Dispatcher,
     DispatcherBase,
     SSLDispatcher,
     WrappedDispatcher,
 )
-from reactor.classic.patching import follow
+from reactor.classic.names.legacy import parse_url
+from reactor.classic.names.patching import follow
 from reactor.classic.tracing import debug, error, info, warning
 from reactor.exceptions import (
     WebSocketConnectionClosedException,

@@ -8,6 +8,6 @@ import http.cookies
 
 from reactor.classic import cookies
 from reactor.classic.cookies import SimpleCookieJar
-from reactor.classic.patching import follow
+from reactor.classic.names.patching import follow
 
 follow(__name__, cookies)

@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from reactor.classic import client, client_socket, steps
 from reactor.classic.abnf import continuous_frame, frame_buffer
-from reactor.classic.blocking import recv, send
-from reactor.classic.client import WebSocket, create_connection
-from reactor.classic.client_connect import handshake_response
-from reactor.classic.client_socket import NoLock
+from reactor.classic.blocking import client, steps
+from reactor.classic.blocking import sock as client_socket
+from reactor.classic.blocking.client import WebSocket, create_connection
+from reactor.classic.blocking.connect import handshake_response
+from reactor.classic.blocking.sock import NoLock
+from reactor.classic.blocking.socket_io import recv, send
 from reactor.classic.defaults import getdefaulttimeout, sock_opt
 from reactor.classic.frame import ABNF, STATUS_NORMAL
-from reactor.classic.legacy import SUPPORTED_REDIRECT_STATUSES
-from reactor.classic.legacy_dispatcher import DispatcherBase, WrappedDispatcher
-from reactor.classic.legacy_handshake import handshake
-from reactor.classic.legacy_http import connect, proxy_info
-from reactor.classic.patching import follow
+from reactor.classic.names.dispatcher import DispatcherBase, WrappedDispatcher
+from reactor.classic.names.handshake import handshake
+from reactor.classic.names.http import connect, proxy_info
+from reactor.classic.names.legacy import SUPPORTED_REDIRECT_STATUSES
+from reactor.classic.names.patching import follow
 from reactor.classic.tracing import debug, error, isEnabledForError, isEnabledForTrace, trace
 from reactor.exceptions import (
     WebSocketConnectionClosedException,

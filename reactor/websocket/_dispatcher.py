@@ -8,15 +8,15 @@ import inspect
 import socket
 import time
 
-from reactor.classic import legacy_dispatcher
-from reactor.classic.blocking import send
-from reactor.classic.legacy_dispatcher import (
+from reactor.classic.blocking.socket_io import send
+from reactor.classic.names import dispatcher as legacy_dispatcher
+from reactor.classic.names.dispatcher import (
     Dispatcher,
     DispatcherBase,
     SSLDispatcher,
     WrappedDispatcher,
 )
-from reactor.classic.patching import follow
+from reactor.classic.names.patching import follow
 from reactor.classic.tracing import info
 
 follow(__name__, legacy_dispatcher)

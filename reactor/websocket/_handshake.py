@@ -11,12 +11,12 @@ import socket
 from base64 import encodebytes as base64encode
 from http import HTTPStatus
 
-from reactor.classic import cookies, legacy_handshake, watch
-from reactor.classic.blocking import send
-from reactor.classic.client_connect import handshake_response
+from reactor.classic import cookies, watch
+from reactor.classic.blocking.connect import handshake_response
+from reactor.classic.blocking.socket_io import send
 from reactor.classic.cookies import CookieJar, SimpleCookieJar
-from reactor.classic.legacy import SUCCESS_STATUSES, SUPPORTED_REDIRECT_STATUSES, VERSION
-from reactor.classic.legacy_handshake import (
+from reactor.classic.names import handshake as legacy_handshake
+from reactor.classic.names.handshake import (
     _HEADERS_TO_CHECK,
     _create_sec_websocket_key,
     _get_handshake_headers,
@@ -25,8 +25,9 @@ from reactor.classic.legacy_handshake import (
     _validate,
     handshake,
 )
-from reactor.classic.legacy_http import read_headers
-from reactor.classic.patching import follow
+from reactor.classic.names.http import read_headers
+from reactor.classic.names.legacy import SUCCESS_STATUSES, SUPPORTED_REDIRECT_STATUSES, VERSION
+from reactor.classic.names.patching import follow
 from reactor.classic.tracing import dump, error
 from reactor.exceptions import WebSocketBadStatusException, WebSocketException
 

@@ -10,19 +10,10 @@ import socket
 import ssl
 from base64 import encodebytes as base64encode
 
-from reactor.classic import legacy_http
-from reactor.classic.blocking import recv_line, send
+from reactor.classic.blocking.socket_io import recv_line, send
 from reactor.classic.defaults import DEFAULT_SOCKET_OPTION
-from reactor.classic.legacy import (
-    HAVE_PYTHON_SOCKS,
-    HAVE_SSL,
-    ProxyConnectionError,
-    ProxyError,
-    ProxyTimeoutError,
-    get_proxy_info,
-    parse_url,
-)
-from reactor.classic.legacy_http import (
+from reactor.classic.names import http as legacy_http
+from reactor.classic.names.http import (
     _get_addrinfo_list,
     _open_socket,
     _ssl_socket,
@@ -33,7 +24,16 @@ from reactor.classic.legacy_http import (
     proxy_info,
     read_headers,
 )
-from reactor.classic.patching import follow
+from reactor.classic.names.legacy import (
+    HAVE_PYTHON_SOCKS,
+    HAVE_SSL,
+    ProxyConnectionError,
+    ProxyError,
+    ProxyTimeoutError,
+    get_proxy_info,
+    parse_url,
+)
+from reactor.classic.names.patching import follow
 from reactor.classic.tracing import debug, dump, trace
 from reactor.exceptions import (
     WebSocketAddressException,

@@ -8,7 +8,7 @@ import logging
 from logging import NullHandler
 
 from reactor.classic import tracing as _home
-from reactor.classic.patching import follow
+from reactor.classic.names.patching import follow
 from reactor.classic.tracing import (
     debug,
     dump,

@@ -8,16 +8,17 @@ import errno
 import socket
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 
-from reactor.classic import blocking, defaults
-from reactor.classic.blocking import recv, recv_line, send
+from reactor.classic import defaults
+from reactor.classic.blocking import socket_io as blocking
+from reactor.classic.blocking.socket_io import recv, recv_line, send
 from reactor.classic.defaults import (
     DEFAULT_SOCKET_OPTION,
     getdefaulttimeout,
     setdefaulttimeout,
     sock_opt,
 )
-from reactor.classic.legacy import extract_err_message, extract_error_code
-from reactor.classic.patching import follow
+from reactor.classic.names.legacy import extract_err_message, extract_error_code
+from reactor.classic.names.patching import follow
 from reactor.exceptions import (
     WebSocketConnectionClosedException,
     WebSocketTimeoutException,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from ssl import SSLEOFError, SSLError, SSLWantReadError, SSLWantWriteError
 
-from reactor.classic.legacy import HAVE_SSL
+from reactor.classic.names.legacy import HAVE_SSL
 
 __all__ = [
     "HAVE_SSL",

@@ -8,8 +8,8 @@ import ipaddress
 import os
 from urllib.parse import unquote, urlparse
 
-from reactor.classic import legacy
-from reactor.classic.legacy import (
+from reactor.classic.names import legacy
+from reactor.classic.names.legacy import (
     _is_address_in_network,
     _is_ip_address,
     _is_no_proxy_host,
@@ -17,7 +17,7 @@ from reactor.classic.legacy import (
     get_proxy_info,
     parse_url,
 )
-from reactor.classic.patching import follow
+from reactor.classic.names.patching import follow
 from reactor.exceptions import WebSocketProxyException
 
 __all__ = ["get_proxy_info", "parse_url"]

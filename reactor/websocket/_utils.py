@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from reactor.classic import legacy
-from reactor.classic.legacy import (
+from reactor.classic.names import legacy
+from reactor.classic.names.legacy import (
     NoLock,
     extract_err_message,
     extract_error_code,
     validate_utf8,
 )
-from reactor.classic.patching import follow
+from reactor.classic.names.patching import follow
 
 __all__ = ["NoLock", "extract_err_message", "extract_error_code", "validate_utf8"]
 

@@ -22,7 +22,7 @@ from reactor import (
     WebSocketProxyException,
 )
 from reactor.base.printable import printable, quoted
-from reactor.classic.app import WebSocketApp
+from reactor.classic.app.app import WebSocketApp
 from reactor.cli.run import Monitor, Subscription
 from reactor.client.options import ClientOptions
 from reactor.client.pipeline import connect

@@ -76,12 +76,11 @@ def test_timers_never_fire_early_whatever_else_goes_on(loop: Reactor, sockets: S
     for when in whens:
         loop.call_at(when, fire, when)
         loop.call_later(when - start, fire, when)
-    client.action = lambda message: client.send(message) if len(fired) < 150 else None
+    client.action = client.send
     client.send("ball")
-    run_until(loop, lambda: len(fired) == 300)
+    run_until(loop, lambda: len(fired) == 300 and len(client.messages) > 3)
     assert early == []
     assert sorted(fired) == sorted(whens * 2)
-    assert len(client.messages) > 3
 
 
 def test_a_wait_for_a_timer_is_one_wait(loop: Reactor) -> None:
@@ -201,12 +200,12 @@ def test_a_signal_that_concerns_nobody_does_not_shorten_the_wait(loop: Reactor) 
     with restored(signal.SIGALRM, lambda number, _: signals.append(number)):
         signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
         try:
-            began = time.monotonic()
-            loop.run_once(0.1)
-            assert time.monotonic() >= began + 0.1
+            while len(signals) < 2:  # on a busy machine one wait may see fewer
+                began = time.monotonic()
+                loop.run_once(0.1)
+                assert time.monotonic() >= began + 0.1
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    assert len(signals) > 1
 
 
 def test_ctrl_c_during_the_poll(loop: Reactor, sockets: Sockets) -> None:
@@ -301,6 +300,9 @@ def test_ctrl_c_while_much_is_sent_over_tls_costs_nothing(
         client.send(much)
 
     def ctrl_c(_number: int, frame: Any) -> None:
+        if not client.buffered_amount:  # a busy machine: it has come before the message was sent
+            signal.setitimer(signal.ITIMER_REAL, 0.0005)
+            return
         interrupt = signal.getsignal(signal.SIGINT)
         assert callable(interrupt)
         interrupt(signal.SIGINT, frame)

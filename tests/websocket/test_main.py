@@ -33,13 +33,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_script_runs_with_its_arguments_and_its_folder(folder: Path) -> None:
     result = run_python("-m", "reactor.websocket", str(folder / "program.py"), "-x", "1")
-    assert result.stdout == "reactor.classic.app program.py ['-x', '1'] True\n", result.stderr
+    assert result.stdout == "reactor.classic.app.app program.py ['-x', '1'] True\n", result.stderr
     assert result.returncode == 0
 
 
 def test_a_module_runs_with_its_arguments(folder: Path) -> None:
     result = run_python("-m", "reactor.websocket", "-m", "program", "-m", "y", cwd=folder)
-    assert result.stdout == "reactor.classic.app program.py ['-m', 'y'] True\n", result.stderr
+    assert result.stdout == "reactor.classic.app.app program.py ['-m', 'y'] True\n", result.stderr
 
 
 def test_its_exit_status_is_that_of_the_script(folder: Path) -> None:
@@ -74,4 +74,4 @@ if __name__ == "__main__":
     process.join()
 """)
     result = run_python("-m", "reactor.websocket", str(program), warnings="default")
-    assert result.stdout == "1.9.2 reactor.classic.client\n", result.stderr
+    assert result.stdout == "1.9.2 reactor.classic.blocking.client\n", result.stderr

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from reactor.classic.compat import PRIVATE_MODULES, private_module
+from reactor.classic.names.compat import PRIVATE_MODULES, private_module
 
 from ..support.installed import run_installed, run_python
 

@@ -14,7 +14,7 @@ from itertools import repeat
 
 import pytest
 
-from reactor.classic.blocking import TLSDuplex, shut_down
+from reactor.classic.blocking.socket_io import TLSDuplex, shut_down
 from reactor.transports.tls.nested import NestedTLS
 
 from ...support.certificates import Authority

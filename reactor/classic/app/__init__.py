@@ -1,0 +1,1 @@
+"""WebSocketApp, run on the reactor."""

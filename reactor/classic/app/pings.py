@@ -1,0 +1,51 @@
+"""Pings from a thread, for a subclass of WebSocketApp that has a ``_send_ping`` of its own.
+
+What it is: what websocket-client does for every app: a thread that runs ``app._send_ping()``. Ours
+needs none, since pings are timers of the reactor. But programs override that method, to send a
+message of their protocol in place of a ping, and then it is run as there.
+
+What it must not know: the connection.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from ..tracing import debug
+
+__all__ = ["has_own_pings", "send_pings", "start_pings", "stop_pings"]
+
+
+def send_pings(app: Any) -> None:
+    """Send a ping every interval until the connection is over, as websocket-client does."""
+    stop = app.stop_ping
+    while stop is not None and not stop.wait(app.ping_interval) and app.keep_running:
+        if app.sock:
+            app.last_ping_tm = time.time()
+            try:
+                debug("Sending ping")
+                app.sock.ping(app.ping_payload)
+            except Exception as exc:  # noqa: BLE001 - of what is in the place of a socket
+                debug(f"Failed to send ping: {exc}")
+
+
+def has_own_pings(app: Any) -> bool:
+    """Whether the app has another ``_send_ping`` than WebSocketApp's, which is send_pings()."""
+    return getattr(app._send_ping, "__func__", None) is not send_pings
+
+
+def start_pings(app: Any) -> None:
+    """Have a thread run ``app._send_ping()``."""
+    app.last_ping_tm = app.last_pong_tm = 0.0
+    app.stop_ping = threading.Event()
+    app.ping_thread = threading.Thread(target=app._send_ping, daemon=True)
+    app.ping_thread.start()
+
+
+def stop_pings(app: Any) -> None:
+    """Tell that thread to end. It is not waited for: it may be in the middle of anything."""
+    if app.stop_ping is not None:
+        app.stop_ping.set()
+    app.last_ping_tm = app.last_pong_tm = 0.0

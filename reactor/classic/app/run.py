@@ -1,0 +1,398 @@
+"""One run of a WebSocketApp: from run_forever() to the last on_close.
+
+What it is: the connection of an app, and what turns its handlers into the app's callbacks.
+
+What it must not know: what the callbacks do; who runs the loop.
+
+How it works. A :class:`Run` makes the connection and decides when it is over: when the connection
+will not come back and on_close has been called, or when somebody has closed it between two
+attempts. :class:`Bridge` is the connection's protocol object.
+
+A run that is over tells ``when_over``, unless the app has gone on with another run on the same
+loop meanwhile, as it does when a callback calls run_forever() again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...base.marks import calls_user_code
+from ...base.printable import printable
+from ...client.connection import ClientConnection
+from ...client.options import ClientOptions
+from ...connection.connection import Connection, Phase
+from ...connection.errorlog import ErrorLog
+from ...exceptions import CloseCode, WebSocketConnectionClosedException
+from ...protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
+from ...protocols.session import Close, WebSocketSession, check_close
+from ...protocols.websocket import WebSocketProtocol
+from ...timers import Backoff
+from ..blocking.sock import log_close_status
+from ..errors import public
+from ..frame import ABNF
+from ..options import parse_url
+from ..tracing import debug, error, info, isEnabledForTrace, logger
+from .callbacks import sees_all
+from .pings import has_own_pings, start_pings, stop_pings
+from .sock import AppSocket
+from .trace import TracingSession
+
+if TYPE_CHECKING:
+    from ...protocols.deflate import Agreement
+    from ...reactor import Reactor
+    from .app import WebSocketApp
+
+__all__ = ["Run", "describe_close"]
+
+#: What close(timeout=None) means: a year.
+NO_LIMIT = 365 * 86400.0
+
+
+class Run:
+    """One run of an app. See the module.
+
+    Parameters:
+        app: the app.
+        loop: the reactor to run on.
+        options: of the connection.
+        when_over: called without parameters when the run is over; or None.
+
+    Attributes:
+        ending: somebody has asked for the end, or it has come.
+        over: on_close has been called for the last time, or is being called.
+        own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
+        silent: on_close gets no code.
+        sees_all: the app's ``_callback`` is called for events without a callback, too.
+
+    Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
+    when the loop is closed.
+    """
+
+    def __init__(
+        self,
+        app: WebSocketApp,
+        loop: Reactor,
+        options: ClientOptions,
+        when_over: Callable[[], object] | None,
+    ) -> None:
+        loop._registry.check_usable()
+        if not callable(app.url):
+            parse_url(app.url)
+        self.app = app
+        self.loop = loop
+        self.when_over = when_over
+        self.ending = False
+        self.over = False
+        self.own_pings = bool(app.ping_interval) and has_own_pings(app)
+        self.silent = False
+        self.sees_all = sees_all(app)
+        self.errors = ErrorLog(logger)  # of the callbacks
+        app.last_close_frame = None
+        self.connection = AppConnection(
+            loop.loop, loop.connections, self._url, Bridge(self), options, loop.gate
+        )
+        self.connection.app = app
+        app.sock = AppSocket(self.connection)
+
+    def start(self) -> None:
+        """Connect, with the loop's next batch of calls."""
+        self.connection.start()
+
+    @calls_user_code
+    def _url(self) -> str:
+        """The app's URL at this moment: programs change it between two attempts."""
+        url = self.app.url
+        return url() if callable(url) else url
+
+    # -- asked to end --------------------------------------------------------------------
+
+    def close(
+        self,
+        status: int = CloseCode.NORMAL,
+        reason: str | bytes | None = "",
+        timeout: float | None = 3,
+    ) -> None:
+        """Close the connection, and do not come back. Any thread."""
+        if self.over:
+            return
+        text = reason if isinstance(reason, str) else bytes(reason or b"").decode()
+        try:
+            self.connection.close(status, text, NO_LIMIT if timeout is None else timeout)
+            self.ending = True
+            self.loop.call_soon_threadsafe(self._closed_by_us)
+        except RuntimeError:
+            pass  # the loop has come to its end, and was closed, in this very moment
+
+    def leave(self) -> None:
+        """keep_running was set to False: the same, but on_close gets no code. Any thread."""
+        self.silent = True
+        self.close()
+
+    def _closed_by_us(self) -> None:
+        # Behind the on_close of an attempt that was going on: that is in the queue already.
+        self.loop.call_soon(self._end_between_attempts)
+
+    def _end_between_attempts(self) -> None:
+        """Closed between two attempts: on_close was called when the last one ended."""
+        if self.connection.phase is Phase.OVER and not self.over:
+            self._finish()
+
+    def fail(self, exc: Exception) -> None:
+        """on_error has raised: the documented way for a callback to end the run."""
+        if not self.over:
+            self.report(exc)
+            error(f"{printable(str(exc))} - goodbye")
+            self.ending = True
+            self.connection.abort()
+            self._closed_by_us()
+
+    def interrupt(self, exc: BaseException) -> None:
+        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once.
+
+        The close frame leaves now; whether anybody waits for the answer is up to the loop's owner.
+        """
+        if not self.over:
+            self.connection.close()
+            if self.connection.phase is Phase.ATTACHED:
+                self.connection.flush()
+            try:
+                self.report(exc)
+            finally:  # on_error may raise another one
+                self.close_with(None, None, last=True)
+
+    # -- telling the app -----------------------------------------------------------------
+
+    def report(self, exc: BaseException) -> None:
+        """Tell on_error of something that no callback has raised."""
+        self.app.has_errored = True
+        self.app._callback(self.app.on_error, exc)
+
+    def close_with(self, code: int | None, reason: str | None, *, last: bool) -> None:
+        """The connection, or an attempt, has ended: tell on_close.
+
+        Parameters:
+            code, reason: of the server's close frame; None: there was none.
+            last: the connection will not come back.
+        """
+        app = self.app
+        if app._current_run is self:
+            app.sock = None
+        if last:
+            self.over = self.ending = True
+        try:
+            app._callback(app.on_close, *((None, None) if self.silent else (code, reason)))
+        except Exception as exc:  # noqa: BLE001 - on_error has raised it, for on_close
+            if last:
+                error(f"error from callback {app.on_error}: {printable(str(exc))}")
+            else:
+                self.fail(exc)
+        except BaseException as exc:  # about to leave the loop
+            self.report(exc)
+            raise
+        finally:
+            self.errors.conclude()
+            if last:
+                self._finish()
+
+    def _finish(self) -> None:
+        self.over = self.ending = True
+        newer = self.app._current_run
+        if newer is not self and newer is not None and newer.loop is self.loop and not newer.over:
+            return  # the loop goes on with that one
+        if self.when_over is not None:
+            self.when_over()
+
+
+class Bridge(WebSocketProtocol):
+    """From the handlers of a connection to the callbacks of an app.
+
+    Parameters:
+        run: whose connection it is.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.app = run.app
+        self.session: WebSocketSession | None = None  # of this attempt, once it is open
+
+    def _call(self, callback: Any, *args: Any) -> None:
+        try:
+            self.app._callback(callback, *args)
+        except Exception as exc:  # noqa: BLE001 - on_error has raised it
+            self.run.fail(exc)
+        except BaseException as exc:
+            self.run.interrupt(exc)
+            raise
+
+    def _begin(self) -> None:
+        info("Websocket connected")
+        connection = self.run.connection
+        self.session = connection.session
+        if not self.run.ending:
+            self.app.sock = AppSocket(connection)
+        self._forget_pings()
+        if self.run.own_pings:
+            start_pings(self.app)
+
+    def _forget_pings(self) -> None:
+        stop_pings(self.app)
+
+    def on_open(self) -> None:
+        self._begin()
+        self._call(self.app.on_open)
+
+    def on_reconnect(self) -> None:
+        self._begin()
+        self._call(self.app.on_reconnect or self.app.on_open)
+
+    def on_message(self, message: str | bytes) -> None:
+        app = self.app
+        if app.on_data or self.run.sees_all:
+            opcode = OP_TEXT if isinstance(message, str) else OP_BINARY
+            self._call(app.on_data, message, opcode, True)
+        self._call(app.on_message, message)
+
+    def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
+        app = self.app
+        if opcode == OP_CONT:
+            payload = data.encode() if isinstance(data, str) else data
+            self._call(app.on_data, payload, opcode, int(fin))
+            self._call(app.on_cont_message, payload, int(fin))
+        else:
+            self._call(app.on_data, data, opcode, True)
+            self._call(app.on_message, data)
+
+    def on_ping(self, payload: bytes) -> None:
+        self._call(self.app.on_ping, payload)
+
+    def on_pong(self, payload: bytes) -> None:
+        self.app.last_pong_tm = time.time()
+        self._call(self.app.on_pong, payload)
+
+    def on_error(self, exc: Exception) -> None:
+        self._forget_pings()
+        exc = public(exc, self.run.connection.options.sslopt)
+        if self.run.ending:
+            debug(f"the closing handshake failed: {exc}")  # as WebSocket.close() does
+            return
+        self.run.report(exc)
+        if self.run.connection.phase is Phase.WAITING:
+            info(f"{exc} - reconnect")
+        else:
+            error(f"{exc} - goodbye")
+
+    @calls_user_code
+    def on_close(self, code: int, reason: str) -> None:
+        app, run = self.app, self.run
+        if run.over:
+            return
+        self._forget_pings()
+        session, self.session = self.session, None
+        told: Sequence[Any] = (None, None)
+        # Not the code of our own complaint about the server, nor one that stands for none.
+        if session is not None and session.received_close is not None:
+            text = reason or None
+            status = None if code == CloseCode.NO_STATUS else code
+            app.last_close_frame = frame = _close_frame(session.received_close)
+            if session.closed_by_peer:
+                self._closed_by_server(describe_close(status, text))
+                run.silent = False  # keep_running = False in on_error comes too late for that
+            else:
+                log_close_status(code)
+            told = app._get_close_args(frame)
+        # on_error, above, may have closed the connection while it waited for its next attempt.
+        run.close_with(*told, last=run.connection.phase is Phase.OVER)
+
+    def _closed_by_server(self, exc: WebSocketConnectionClosedException) -> None:
+        waiting = self.run.connection.phase is Phase.WAITING
+        if self.app.error_on_close:
+            self.app._callback(self.app.on_error, exc)
+        info(f"{exc} - {'reconnect' if waiting else 'goodbye'}")
+
+
+def describe_close(status: int | None, text: str | None) -> WebSocketConnectionClosedException:
+    """Return the exception that on_error gets for the server's close frame."""
+    if status is None:
+        message = "Connection closed"
+    elif status == CloseCode.NORMAL:
+        message = "Connection closed normally (code 1000)"
+    else:
+        message = f"Connection closed (code {status})"
+    if text:
+        message = f"{message}: {printable(text)}"
+    return WebSocketConnectionClosedException(message, status_code=status, reason=text)
+
+
+def _close_frame(close: Close) -> ABNF:
+    return ABNF(1, 0, 0, 0, OP_CLOSE, 0, check_close(close.code, close.reason))
+
+
+class AppConnection(ClientConnection):
+    """A connection that keeps an app's time stamps, and writes the trace.
+
+    ``drop``, ``lose`` and ``vanish`` are what the user can do to the socket alone: the connection
+    ends as by the server, and comes back if there is a reconnect policy. Any thread.
+    """
+
+    __slots__ = ("app",)
+
+    app: WebSocketApp
+
+    def forked(self) -> None:
+        """See Connection. The app can be run in the child, anew."""
+        super().forked()
+        run = self.app._current_run
+        if isinstance(run, Run) and run.connection is self:
+            run.over = run.ending = True
+
+    def _new_session(
+        self, agreement: Agreement | None, kind: type[WebSocketSession] = WebSocketSession
+    ) -> WebSocketSession:
+        return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
+
+    def drop(self, code: int, reason: str, timeout: float | None) -> None:
+        """End it with a closing handshake. Raises as close() does."""
+        check_close(code, reason)
+        self._on_loop(self._drop, code, reason, timeout)
+
+    def _drop(self, code: int, reason: str, timeout: float | None) -> None:
+        self._ending = False  # there may be a next connection to send on
+        if self.phase is Phase.ATTACHED:
+            Connection._close(self, code, reason, timeout)  # not ours, which gives up
+
+    def lose(self) -> None:
+        """End it at once, without a word."""
+        self._on_loop(self._lose)
+
+    def _lose(self) -> None:
+        self._ending = False
+        if self.phase is Phase.ATTACHED:
+            self.stream.abort()  # connection_lost() follows
+
+    def vanish(self) -> None:
+        """The same; where pongs are awaited, on_error hears that one is overdue.
+
+        So websocket-client finds out that its socket was closed under it.
+        """
+        self._on_loop(self._vanish)
+
+    def _vanish(self) -> None:
+        if self.options.ping_interval and self.options.ping_timeout:
+            self._loop.call_soon(self._overdue)  # before connection_lost() comes
+        self._lose()
+
+    def _overdue(self) -> None:
+        if self.phase is Phase.ATTACHED:
+            self._dead()
+
+    def _next_delay(self, error: Exception | None) -> float | None:
+        # A number of seconds is what it is, whatever the server asks for (Retry-After).
+        fixed = not isinstance(self.options.reconnect, Backoff)
+        return super()._next_delay(None if fixed else error)
+
+    def _send_ping(self, payload: bytes) -> None:
+        self.app.last_ping_tm = time.time()
+        debug("Sending ping")
+        super()._send_ping(payload)

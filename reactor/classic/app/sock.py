@@ -1,0 +1,213 @@
+"""AppSocket: what ``app.sock`` is while a WebSocketApp is connected.
+
+What it is: the part of websocket-client's WebSocket that makes sense on a reactor.
+
+What it must not know: the app.
+
+How it works. It stands for the connection, not for the app: what ends it here is followed by the
+next attempt, if there is a reconnect policy, as what the server does is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...exceptions import (
+    CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketConnectionLostException,
+    WebSocketException,
+    WebSocketForkException,
+    WebSocketStateException,
+)
+from ...protocols.frames import OP_BINARY, OP_TEXT
+from ...protocols.session import State, check_close
+from ..blocking.connect import handshake_response, headers_of
+from ..defaults import sock_opt
+from ..errors import CLOSED
+from ..frame import ABNF, to_bytes
+
+if TYPE_CHECKING:
+    from .run import AppConnection
+
+__all__ = ["AppSocket"]
+
+#: Not open yet, or not any more; or the loop was closed by its thread in this very moment.
+REFUSALS = (WebSocketConnectionClosedException, WebSocketStateException, RuntimeError)
+
+
+class AppSocket:
+    """What ``app.sock`` is: the part of WebSocket that makes sense on a reactor.
+
+    Parameters:
+        connection: what it stands for.
+    """
+
+    def __init__(self, connection: AppConnection) -> None:
+        self._connection = connection
+        self._sock_opt: sock_opt | None = None
+
+    @property
+    def sock(self) -> Any:
+        """The socket, or None."""
+        return self._connection.sock
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
+        return self._connection.state is State.OPEN
+
+    @property
+    def handshake_response(self) -> handshake_response | None:
+        """The server's answer, with status, headers, subprotocol; or None."""
+        connection = self._connection
+        response = connection.response
+        if response is None:
+            return None
+        return handshake_response(response.status, headers_of(response), connection.subprotocol)
+
+    @property
+    def close_frame(self) -> ABNF | None:
+        """The server's close frame, once it has come; or None."""
+        connection = self._connection
+        if connection.response is None:
+            return None
+        close = connection.session.received_close
+        if close is None:
+            return None
+        return ABNF(1, 0, 0, 0, ABNF.OPCODE_CLOSE, 0, check_close(close.code, close.reason))
+
+    @property
+    def sock_opt(self) -> sock_opt:
+        """Socket options and time-out: what there is to look at, without effect."""
+        if self._sock_opt is None:
+            options = self._connection.options
+            self._sock_opt = sock_opt(list(options.sockopt), dict(options.sslopt or {}))
+        return self._sock_opt
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the server chose, or None."""
+        return self._connection.subprotocol
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the handshake, or None."""
+        response = self._connection.response
+        return None if response is None else response.status
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """The headers of the server's answer, in lower case, or None."""
+        response = self._connection.response
+        return None if response is None else headers_of(response)
+
+    def getsubprotocol(self) -> str | None:
+        """See :attr:`subprotocol`."""
+        return self.subprotocol
+
+    def getstatus(self) -> int | None:
+        """See :attr:`status`."""
+        return self.status
+
+    def getheaders(self) -> dict[str, str] | None:
+        """See :attr:`headers`."""
+        return self.headers
+
+    def send(self, payload: Any, opcode: int = OP_TEXT) -> int:
+        """Send a message. Any thread.
+
+        Parameters:
+            payload: str (sent as UTF-8) or bytes.
+            opcode: one of ABNF.OPCODES.
+
+        Returns the bytes on the wire. Raises WebSocketConnectionClosedException when the
+        connection is not open, ValueError for another opcode, TypeError for other data.
+        """
+        if opcode not in (OP_TEXT, OP_BINARY):
+            return self.send_frame(ABNF.create_frame(payload, opcode))
+        try:
+            return self._connection.send_payload(opcode, to_bytes(payload))
+        except REFUSALS as exc:
+            raise _refusal(exc) from None
+
+    def send_frame(self, frame: ABNF) -> int:
+        """Send one frame, a fragment for example; as :meth:`send`."""
+        if frame.opcode not in ABNF.OPCODES:
+            raise ValueError("Invalid OPCODE")
+        payload = to_bytes(frame.data)
+        if frame.opcode == ABNF.OPCODE_CLOSE:
+            code = int.from_bytes(payload[:2], "big") if payload else CloseCode.NO_STATUS
+            self.close(code, payload[2:])
+            return len(payload)
+        try:
+            return self._connection.send_frame(frame.opcode, payload, bool(frame.fin))
+        except REFUSALS as exc:
+            raise _refusal(exc) from None
+
+    def send_text(self, text_data: str) -> int:
+        """Send a text message."""
+        return self.send(text_data, ABNF.OPCODE_TEXT)
+
+    def send_bytes(self, data: bytes | bytearray) -> int:
+        """Send a binary message."""
+        return self.send(data, ABNF.OPCODE_BINARY)
+
+    send_binary = send_bytes
+
+    def ping(self, payload: str | bytes = "") -> None:
+        """Send a ping."""
+        self.send(payload, ABNF.OPCODE_PING)
+
+    def pong(self, payload: str | bytes = "") -> None:
+        """Send a pong."""
+        self.send(payload, ABNF.OPCODE_PONG)
+
+    def close(
+        self, status: int = CloseCode.NORMAL, reason: str | bytes = b"", timeout: float = 3
+    ) -> None:
+        """Close the connection; a run with reconnect goes on. Any thread; returns at once.
+
+        Parameters: those of WebSocketApp.close(), which ends the run as well.
+        """
+        text = reason if isinstance(reason, str) else bytes(reason).decode()
+        self._connection.drop(status, text, timeout)
+
+    def send_close(self, status: int = CloseCode.NORMAL, reason: str | bytes = b"") -> None:
+        """Begin the closing handshake; the same as :meth:`close`."""
+        self.close(status, reason)
+
+    def abort(self) -> None:
+        """End the connection without a closing handshake: it is lost. Any thread."""
+        self._connection.lose()
+
+    def shutdown(self) -> None:
+        """The same as :meth:`abort`; with a ping_timeout, on_error hears of an overdue pong."""
+        self._connection.vanish()
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Kept for :meth:`gettimeout`, without effect: nothing here waits."""
+        self.sock_opt.timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """Return what :meth:`settimeout` was given, else None."""
+        return None if self._sock_opt is None else self._sock_opt.timeout
+
+    timeout = property(gettimeout, settimeout)
+
+    def is_ssl(self) -> bool:
+        """Whether the connection is over TLS."""
+        return hasattr(self.sock, "getpeercert")
+
+    def fileno(self) -> int:
+        """The socket's descriptor; WebSocketException when there is none."""
+        if self.sock is None:
+            raise WebSocketException("Connection not established")
+        return int(self.sock.fileno())
+
+
+def _refusal(exc: Exception) -> Exception:
+    """Return what websocket-client raises, which does not know why there is no connection."""
+    if isinstance(exc, (WebSocketForkException, WebSocketConnectionLostException)):
+        return exc
+    return WebSocketConnectionClosedException(CLOSED)

@@ -1,0 +1,45 @@
+"""The trace of frames, for a WebSocketApp: what enableTrace() shows of a connection.
+
+What it is: a session that writes down every frame that crosses the wire: see
+connection/tracing.py.
+
+What it must not know: whether anybody wants to see that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...connection import tracing as connection_tracing
+from ...connection.tracing import Tap
+from ...protocols.frames import FrameHeader
+from ..frame import ABNF
+from ..tracing import trace
+
+__all__ = ["TraceTap", "TracingSession"]
+
+
+class TraceTap(Tap):
+    """Writes to the log "websocket"."""
+
+    def received(self, raw: bytes, header: FrameHeader, payload: bytes) -> None:
+        """See Tap."""
+        bits = (header.rsv >> 2 & 1, header.rsv >> 1 & 1, header.rsv & 1)
+        frame = ABNF(int(header.fin), *bits, header.opcode, 0, payload)
+        trace(f"++Rcv raw: {raw!r}")
+        trace(f"++Rcv decoded: {frame}")
+
+    def sent(self, raw: bytes, opcode: int, payload: bytes, fin: bool, rsv: int) -> None:
+        """See Tap."""
+        trace(f"++Sent raw: {raw!r}")
+        trace(f"++Sent decoded: {ABNF(int(fin), rsv >> 2, 0, 0, opcode, 1, payload)}")
+
+
+class TracingSession(connection_tracing.TracingSession):
+    """A session that is shown there. Parameters: see WebSocketSession."""
+
+    __slots__ = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tap = TraceTap()

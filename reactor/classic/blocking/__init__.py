@@ -1,0 +1,1 @@
+"""WebSocket and create_connection, in the thread of the caller."""

@@ -1,0 +1,533 @@
+"""WebSocket and create_connection: the blocking face of websocket-client.
+
+What it is: a connection that is driven by whoever calls it, in the caller's thread.
+
+What it must not know: the event loop. There is no reader thread, and no reactor in hiding.
+
+How it works. Every method goes the way that it goes in websocket-client, because programs
+override them: ``recv`` calls ``recv_data``, that ``recv_data_frame``, that ``recv_frame``; and
+what goes out, close frames and pongs as well, passes ``send`` and ``send_frame``. The session
+(protocols/session.py) says in which state the connection is and what is due in the closing
+handshake; the frames are read by a ``frame_buffer``, no byte earlier than needed.
+
+Threads. One may send while another one receives: ``lock`` is held while a frame is written,
+``readlock`` while one is read. ``close``, ``abort`` and ``shutdown`` may be called by any thread;
+they shut the connection down first, which wakes the thread that reads, and close the descriptor
+when it has let go of it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable, Iterator
+from math import inf
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ...exceptions import (
+    CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketPeerException,
+    WebSocketProtocolException,
+)
+from ...protocols.deflate import Compression
+from ...protocols.events import OPEN
+from ...protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
+from ...protocols.messages import MessageLimits, check_decoded_size
+from ...protocols.session import Close, Failure, State
+from ..abnf import continuous_frame, frame_buffer
+from ..defaults import check_timeout, getdefaulttimeout, sock_opt
+from ..errors import CLOSED
+from ..frame import ABNF, STATUS_NORMAL, to_bytes
+from ..options import MAX_MESSAGE_SIZE
+from ..tracing import debug, isEnabledForTrace, trace
+from .connect import handshake_response, headers_of, note_unknown
+from .sock import ClientSocket, close_content, held, log_close_status
+from .steps import open_connection
+
+__all__ = ["WebSocket", "create_connection"]
+
+W = TypeVar("W", bound="WebSocket")
+
+
+class WebSocket(ClientSocket):
+    """A WebSocket connection for callers that wait.
+
+        >>> ws = WebSocket()
+        >>> ws.connect("ws://localhost:8765/")
+        >>> ws.send("Hello, Server")
+        19
+        >>> ws.recv()
+        'Hello, Server'
+        >>> ws.close()
+
+    It can be used in a ``with`` block, which closes it.
+
+    Parameters:
+        get_mask_key: see :meth:`set_mask_key`.
+        sockopt: arguments of setsockopt() calls, a list of tuples.
+        sslopt: options for TLS, a dict; see ``transports/tls/contexts.py``.
+        fire_cont_frame: every fragment of a message is returned by itself.
+        enable_multithread: whether several threads use the connection.
+        skip_utf8_validation: do not look whether text is UTF-8, until somebody decodes it.
+        dispatcher: an object whose ``send(sock, data)`` writes in our place.
+        max_message_size: bytes of a message; a larger one ends the connection with 1009. A
+            compressed text of more than 64 MiB counts what its str takes in memory.
+        max_fragments: frames of a message; likewise.
+
+    Attributes:
+        sock: the socket, or None. Setting it attaches a socket of your own.
+        connected: whether messages can be sent.
+        handshake_response: the server's answer, with status, headers, subprotocol; or None.
+        close_frame: the server's close frame, an ABNF, once it has come; or None.
+        sock_opt: socket options and time-out.
+        frame_buffer, cont_frame: what reads frames, and what makes messages of them.
+        lock, readlock: held while a frame is written, or read.
+
+    Another keyword argument is ignored; the log says so on level DEBUG.
+    """
+
+    def __init__(
+        self,
+        get_mask_key: Callable[[int], str | bytes] | None = None,
+        sockopt: Any = None,
+        sslopt: dict[str, Any] | None = None,
+        fire_cont_frame: bool = False,
+        enable_multithread: bool = True,
+        skip_utf8_validation: bool = False,
+        dispatcher: Any = None,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+        max_fragments: int = 65536,
+        **unknown: Any,
+    ) -> None:
+        note_unknown(unknown, "WebSocket")
+        self.handshake_response: handshake_response | None = None
+        self.close_frame: ABNF | None = None
+        self.get_mask_key = get_mask_key
+        self._compression: Compression | None = None
+        self.frame_buffer = frame_buffer(
+            self._recv,
+            skip_utf8_validation,
+            MessageLimits(max_message_size, max_fragments),
+        )
+        self.cont_frame = continuous_frame(fire_cont_frame, skip_utf8_validation)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # of what recv() returns
+        self._text = False  # whether the fragments that recv() returns are text
+        self._known: frozenset[str] = frozenset()  # options that the constructor has seen
+        self._max_message_size = max_message_size
+        super().__init__(sock_opt(sockopt, sslopt), dispatcher, threads=enable_multithread)
+
+    # -- what is known about the connection ----------------------------------------------
+
+    def set_mask_key(self, func: Callable[[int], str | bytes] | None) -> None:
+        """Set the function that masking keys come from.
+
+        Parameters:
+            func: is given the number 4, and returns that many bytes (or characters up to
+                U+00FF). None: unpredictable keys, as RFC 6455 section 5.3 demands.
+        """
+        self.get_mask_key = func
+
+    def getsubprotocol(self) -> str | None:
+        """Return the subprotocol that the server chose, or None."""
+        return self.handshake_response.subprotocol if self.handshake_response else None
+
+    subprotocol = property(getsubprotocol)
+
+    def getstatus(self) -> int | None:
+        """Return the HTTP status of the server's answer, or None."""
+        return self.handshake_response.status if self.handshake_response else None
+
+    status = property(getstatus)
+
+    def getheaders(self) -> dict[str, str] | None:
+        """Return the headers of the server's answer, names in lower case, or None."""
+        return self.handshake_response.headers if self.handshake_response else None
+
+    headers = property(getheaders)
+
+    # -- connecting ----------------------------------------------------------------------
+
+    def connect(self, url: str, **options: Any) -> None:
+        """Connect, and do the opening handshake.
+
+        Parameters:
+            url: ws:// or wss://.
+            header: list of "Name: value" lines, or a dict (None as a value: left out), or a
+                function that returns one of them.
+            cookie: value of the Cookie header.
+            origin: value of the Origin header; default: the server's own.
+            connection: a whole line in place of "Connection: Upgrade".
+            suppress_origin, suppress_host: send no such header.
+            host: value of the Host header.
+            timeout: as for :meth:`settimeout`; here it is the budget for all of it.
+            http_proxy_host, http_proxy_port, http_proxy_auth (user and password),
+            http_no_proxy (list of hosts), http_proxy_timeout, proxy_type ("http", "https",
+            "socks4", "socks4a", "socks5", "socks5h"): a proxy. Without a host the environment
+            decides.
+            redirect_limit: how many redirects are followed, default 3.
+            compression: "deflate" or a Deflate offers permessage-deflate (RFC 7692), and
+                compresses what :meth:`send` sends, if the server agrees; None: not.
+            lenient: False: what a server must not do ends the connection, even if it harms
+                nobody; see ClientOptions.
+            subprotocols: list of names to offer. The server may choose none.
+            socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
+                begun. Without a time-out of ours, its own holds. For wss:// it must speak TLS
+                already, unless plain_socket is True.
+
+        Raises ValueError for a URL or an option that cannot be used; what the system or ``ssl``
+        raises when there is no connection, such as ConnectionRefusedError or
+        ``ssl.SSLCertVerificationError``; and members of the exception tree for the rest. With a
+        time-out of 0: WebSocketTimeoutException. Nothing is left open then. Another keyword
+        argument is ignored; the log says so on level DEBUG.
+        """
+        note_unknown(set(options) - self._known, "WebSocket.connect()")
+        if "timeout" in options:
+            check_timeout(options["timeout"])
+            self.sock_opt.timeout = options["timeout"]
+        if self.sock is not None:
+            self.shutdown()
+        self.handshake_response = self.close_frame = None
+        given = options.get("socket")
+        timeout = self.sock_opt.timeout
+        if given is not None and timeout is None:
+            timeout = given.gettimeout()
+        upgraded = open_connection(url, self.sock_opt, options)
+        self.sock = upgraded.sock
+        self.frame_buffer.lenient = options.get("lenient", True)
+        self._stream.settimeout(timeout)
+        self.frame_buffer.recv_buffer = [upgraded.leftover] if upgraded.leftover else []
+        if upgraded.agreement is not None:
+            self._compression = Compression(upgraded.agreement)
+            self.frame_buffer.compression = self._compression
+        response = upgraded.response
+        self.handshake_response = handshake_response(
+            response.status, headers_of(response), upgraded.subprotocol
+        )
+        self._session.opened()
+
+    # -- sending -------------------------------------------------------------------------
+
+    def send(self, payload: Any, opcode: int = ABNF.OPCODE_TEXT) -> int:
+        """Send a message in one frame.
+
+        Parameters:
+            payload: a str is sent as UTF-8, whatever the opcode; or bytes.
+            opcode: ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY, ...
+
+        Returns the number of bytes on the wire, header and mask included. Raises as
+        :meth:`send_frame` does.
+        """
+        frame = ABNF.create_frame(payload, opcode)
+        if self._compression is not None and OP_CONT < opcode < OP_CLOSE:
+            with self.lock:  # messages go out in the order in which they were compressed
+                self._compress(frame, self._compression)
+                try:
+                    return self.send_frame(frame)
+                except BaseException:
+                    self._compression.forget()  # the server has not seen what it refers to
+                    raise
+        return self.send_frame(frame)
+
+    def _compress(self, frame: ABNF, compression: Compression) -> None:
+        payload = to_bytes(frame.data)
+        if compression.agreement.wants(payload, None):
+            frame.data, frame.rsv1 = compression.compress(payload), 1
+
+    def send_text(self, text_data: str) -> int:
+        """Send a text message; see :meth:`send`."""
+        return self.send(text_data, ABNF.OPCODE_TEXT)
+
+    def send_bytes(self, data: bytes | bytearray) -> int:
+        """Send a binary message; see :meth:`send`."""
+        return self.send(data, ABNF.OPCODE_BINARY)
+
+    def send_binary(self, payload: bytes | bytearray) -> int:
+        """Send a binary message; see :meth:`send`."""
+        return self.send(payload, ABNF.OPCODE_BINARY)
+
+    def send_frame(self, frame: ABNF) -> int:
+        """Send a frame, for example a fragment of a message.
+
+        Returns the number of bytes on the wire. Raises
+        WebSocketConnectionClosedException("socket is already closed.") when the connection is
+        closed or closing, ValueError and TypeError for a frame that cannot be, and
+        WebSocketTimeoutException when the server does not read. If none of the frame went out by
+        then, it is as if it had not been sent; otherwise the message of the exception says so,
+        and the rest goes out before the next frame.
+        """
+        if self.get_mask_key:
+            frame.get_mask_key = self.get_mask_key
+        data = frame.format()
+        if frame.opcode < OP_CLOSE and self._session.state > OPEN:
+            # RFC 6455 section 5.5.1: "MUST NOT send any more data frames after sending a Close"
+            raise WebSocketConnectionClosedException(CLOSED)
+        if isEnabledForTrace():
+            trace(f"++Sent raw: {data!r}")
+            trace(f"++Sent decoded: {frame}")
+        self._write(data)
+        return len(data)
+
+    def ping(self, payload: str | bytes = "") -> None:
+        """Send a ping with at most 125 bytes. Raises as :meth:`send_frame` does."""
+        self.send(payload.encode() if isinstance(payload, str) else payload, ABNF.OPCODE_PING)
+
+    def pong(self, payload: str | bytes = "") -> None:
+        """Send a pong with at most 125 bytes. Raises as :meth:`send_frame` does."""
+        self.send(payload.encode() if isinstance(payload, str) else payload, ABNF.OPCODE_PONG)
+
+    # -- receiving -----------------------------------------------------------------------
+
+    def recv(self) -> str | bytes:
+        """Wait for a message, and return it: str for text, bytes for binary.
+
+        Pings are answered. A close frame is answered with the same code, and "" is returned;
+        ``connected`` is False then. With ``fire_cont_frame``, fragments are returned.
+
+        Raises WebSocketTimeoutException when nothing came for the time-out;
+        WebSocketConnectionClosedException when the connection is closed, or ended without a
+        close frame; WebSocketProtocolException, WebSocketPayloadException or
+        WebSocketMessageTooBigException for what the server must not send, after telling it so
+        with the close code 1002, 1007 or 1009; UnicodeDecodeError for a text that nobody has
+        looked at (skip_utf8_validation); and what the system or ``ssl`` raises when the
+        connection broke, such as ConnectionResetError.
+        """
+        with self.readlock:
+            opcode, data = self.recv_data()
+            if opcode >= OP_CLOSE:
+                return ""
+            if opcode != OP_CONT:
+                self._text = opcode == OP_TEXT
+            if not self._text:
+                return data
+            complete = self.cont_frame.recving_frames is None
+            if complete and opcode != OP_CONT:
+                self._check_memory(data)
+                return str(data, "utf-8")
+            try:
+                # A character may be split over two fragments.
+                return self._decoder.decode(data, complete)
+            except UnicodeDecodeError:
+                self._decoder.reset()
+                raise
+
+    def _check_memory(self, data: bytes) -> None:
+        """A text that nobody has looked at (skip_utf8_validation) may still be too large a str."""
+        try:
+            check_decoded_size(data, self._max_message_size)
+        except WebSocketPeerException as exc:
+            self._finish(Failure(exc))
+            raise
+
+    def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
+        """Wait for a message, and return its opcode and its data, always bytes.
+
+        Parameters:
+            control_frame: return pings and pongs as well. Close frames are always returned.
+
+        Answers and raises as :meth:`recv` does.
+        """
+        opcode, frame = self.recv_data_frame(control_frame)
+        return opcode, frame.data
+
+    def recv_data_frame(self, control_frame: bool = False) -> tuple[int, ABNF]:
+        """Wait for a message, and return its opcode and its last frame, with all of its data.
+
+        Parameters:
+            control_frame: return pings and pongs as well. Close frames are always returned.
+
+        Answers and raises as :meth:`recv` does.
+        """
+        with self.readlock:
+            try:
+                while True:
+                    result = self._take(self.recv_frame(), control_frame)
+                    if result is not None:
+                        return result
+            except WebSocketPeerException as exc:
+                self._finish(Failure(exc))
+                raise
+
+    def _take(self, frame: ABNF, control_frame: bool) -> tuple[int, ABNF] | None:
+        """Do what a frame asks for; return what is to be returned, if anything."""
+        if isEnabledForTrace():
+            trace(f"++Rcv raw: {frame.format()!r}")
+            trace(f"++Rcv decoded: {frame}")
+        if frame.opcode < OP_CLOSE:
+            assembler = self.cont_frame
+            assembler.validate(frame)
+            assembler.add(frame)
+            return assembler.extract(frame) if assembler.is_fire(frame) else None
+        if frame.opcode == OP_CLOSE:
+            self._take_close(frame)
+            return frame.opcode, frame
+        if frame.opcode == OP_PING:
+            if len(frame.data) > MAX_CONTROL_PAYLOAD:
+                raise WebSocketProtocolException("Ping message is too long")
+            try:
+                self.pong(frame.data)
+            except (WebSocketConnectionClosedException, OSError):
+                pass  # there may still be something to read
+        return (frame.opcode, frame) if control_frame else None
+
+    def _take_close(self, frame: ABNF) -> None:
+        frame.validate(skip_utf8_validation=True)  # an overridden recv_frame() may not have
+        self.close_frame = frame
+        data = frame.data
+        code = int.from_bytes(data[:2], "big") if data else CloseCode.NO_STATUS
+        self._finish(Close(code, data[2:].decode(errors="ignore")))
+
+    def _forget_input(self) -> None:
+        self.frame_buffer.reset()
+        self._compression = self.frame_buffer.compression = None
+        self.cont_frame.cont_data = self.cont_frame.recving_frames = None
+        self._decoder.reset()
+
+    def _finish(self, last: Close | Failure) -> None:
+        """Answer the server's last word. Whether it can still hear us does not matter."""
+        try:
+            with self.lock:
+                self._session.end(last)
+        except (WebSocketException, OSError) as exc:
+            debug(f"the close frame could not be sent: {exc}")
+        self._forget_input()
+
+    def recv_frame(self) -> ABNF:
+        """Wait for a frame and return it as it is: nothing is answered, nothing reassembled.
+
+        Raises as :meth:`recv` does, but does not tell the server.
+        """
+        with self.readlock:
+            return self.frame_buffer.recv_frame()
+
+    def __iter__(self) -> Iterator[str | bytes]:
+        """Iterate over messages, as :meth:`recv` returns and raises."""
+        while True:
+            yield self.recv()
+
+    def __next__(self) -> str | bytes:
+        return self.recv()
+
+    def next(self) -> str | bytes:
+        """As :meth:`recv`."""
+        return self.__next__()
+
+    # -- closing -------------------------------------------------------------------------
+
+    def send_close(self, status: int = STATUS_NORMAL, reason: str | bytes = b"") -> None:
+        """Send a close frame, unless that was done. ``connected`` is False then.
+
+        Parameters:
+            status: the close code; sent as it is.
+            reason: str or bytes. It is cut to the 123 bytes that a close frame can hold.
+
+        Raises ValueError("code is invalid range") for a code outside of 0 to 65535, and as
+        :meth:`send_frame` does.
+        """
+        content = close_content(status, reason)
+        with self.lock:
+            if self._session.state is State.CLOSED:
+                raise WebSocketConnectionClosedException(CLOSED)
+            self._session.begin_close(status, content)
+
+    def close(
+        self,
+        status: int = STATUS_NORMAL,
+        reason: str | bytes = b"",
+        timeout: float | None = 3,
+    ) -> None:
+        """Close the connection, with the closing handshake of RFC 6455 section 7.
+
+        May be called on any thread. If another one waits in :meth:`recv`, that one receives the
+        server's answer.
+
+        Parameters:
+            status: the close code; sent as it is.
+            reason: str or bytes. It is cut to the 123 bytes that a close frame can hold.
+            timeout: seconds for all of it; then the connection is closed without an answer.
+                0: the answer is not waited for. None: any time.
+
+        Raises ValueError for a code outside of 0 to 65535 while the connection is open, and
+        nothing else: afterwards the connection is closed in any case.
+        """
+        if not self.connected:
+            self.shutdown()
+            return
+        content = close_content(status, reason)
+        check_timeout(timeout)
+        until = inf if timeout is None else time.monotonic() + timeout
+        self.close_frame = None
+        try:
+            with held(self.lock, until):
+                self._write_until = until
+                try:
+                    self._session.begin_close(status, content)
+                finally:
+                    self._write_until = None
+            self._await_close(until)
+        except Exception as exc:  # noqa: BLE001 - also of what only looks like a socket
+            debug(f"the closing handshake failed: {exc}")
+        finally:
+            self.shutdown()
+
+    def _await_close(self, until: float) -> None:
+        """Read until the server's close frame, unless another thread does."""
+        session = self._session
+        while session.received_close is None and time.monotonic() < until:
+            with held(self.readlock, until):
+                if self.sock is None or session.received_close is not None:
+                    break
+                self._read_until = until
+                try:
+                    frame = self.recv_frame()
+                finally:
+                    self._read_until = None
+                if frame.opcode == OP_CLOSE:
+                    self._take_close(frame)
+        if session.received_close is not None:
+            log_close_status(session.received_close.code)
+
+    def __enter__(self: W) -> W:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def create_connection(
+    url: str, timeout: float | None = None, class_: type[Any] = WebSocket, **options: Any
+) -> WebSocket:
+    """Connect, and return the WebSocket.
+
+        >>> ws = create_connection("ws://localhost:8765/", header=["User-Agent: MyProgram"])
+
+    Parameters:
+        url: ws:// or wss://.
+        timeout: as for WebSocket.settimeout(), and the budget for connecting; None: that of
+            setdefaulttimeout().
+        class_: what to make; its constructor takes the options of WebSocket's.
+        options: those of the constructor of WebSocket, and of WebSocket.connect().
+
+    Raises as WebSocket.connect() does.
+    """
+    constructor = {
+        "sockopt": options.pop("sockopt", []),
+        "sslopt": options.pop("sslopt", {}),
+        "fire_cont_frame": options.pop("fire_cont_frame", False),
+        "enable_multithread": options.pop("enable_multithread", True),
+        "skip_utf8_validation": options.pop("skip_utf8_validation", False),
+    }
+    websock: Any = class_(**constructor, **options)
+    if isinstance(websock, WebSocket):
+        websock._known = frozenset(options)  # the constructor has said so, if need be
+    websock.settimeout(timeout if timeout is not None else getdefaulttimeout())
+    websock.connect(url, **options)
+    made: WebSocket = websock
+    return made

@@ -1,0 +1,1 @@
+"""websocket-client's package and its private modules, made of our names."""
