@@ -34,6 +34,11 @@ from .showing import JSONLines, Lines, Terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+try:
+    import termios
+except ImportError:  # not on this platform
+    termios = None  # type: ignore[assignment]
+
 try:  # line editing and history for input()
     import readline as _readline  # noqa: F401
 except ImportError:
@@ -124,7 +129,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             loop.run_forever()
         except KeyboardInterrupt:
-            show.interrupted()
+            if sys.stdin.isatty() and sys.stderr.isatty():
+                print(file=sys.stderr)  # a line of its own for the shell's prompt
         loop.shutdown(timeout=3.0)
     return 1 if dump.failed else 0
 
@@ -141,18 +147,14 @@ def _shower(arguments: argparse.Namespace) -> Lines:
 @contextmanager
 def _same_terminal() -> Iterator[None]:
     """Leave the terminal as it was: a thread that is in input() then cannot."""
-    try:
-        import termios
-
-        fd = sys.stdin.fileno()
-        before = termios.tcgetattr(fd)
-    except (ImportError, OSError, ValueError, AttributeError, termios.error):
-        yield  # it is none
-        return
+    before = None
+    if termios is not None and sys.stdin.isatty():
+        before = termios.tcgetattr(sys.stdin.fileno())
     try:
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        if before is not None:
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
 
 
 class _Line:

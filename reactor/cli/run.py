@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..client.options import ClientOptions
 from ..compiled.replace import compiled
 from ..exceptions import WebSocketException
 from ..reactor import Reactor
@@ -80,7 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """See main.py."""
     try:
-        options: dict[str, Any] = {"sslopt": tls_options(arguments)}
+        options: dict[str, Any] = {
+            "sslopt": tls_options(arguments),
+            "header": arguments.header,
+            "origin": arguments.origin,
+            "subprotocols": arguments.subprotocol,
+        }
+        ClientOptions(**options)  # so that what is wrong is told now
     except (WebSocketException, ValueError, TypeError) as exc:
         return complain(exc)
     limit = raise_descriptor_limit()
@@ -90,11 +97,6 @@ def run(arguments: argparse.Namespace) -> int:
             f"argument --count: {arguments.count} connections need {needed} descriptors, of which "
             f"this process may open {limit} (see ulimit -Hn)"
         )
-    options |= {
-        "header": arguments.header,
-        "origin": arguments.origin,
-        "subprotocols": arguments.subprotocol,
-    }
     board = make_board(arguments.json)
     if arguments.url:
         return _watch(arguments, arguments.url, options, board, limit)
@@ -151,6 +153,7 @@ def _watch(
                 "duration": arguments.duration,
             }
         )
+        ticker = None
         try:
             for number in range(arguments.count):
                 loop.connect(
@@ -160,13 +163,15 @@ def _watch(
                     connect_timeout=30.0,
                     **options,
                 )
-            loop.call_every(1.0, lambda: board.show(monitor.row()))
+            ticker = loop.call_every(1.0, lambda: board.show(monitor.row()))
             loop.call_later(arguments.duration, _end, loop, monitor)
             loop.run_forever()
         except KeyboardInterrupt:
             pass  # the summary is what one wants to see then
         finally:
             monitor.is_over = True
+            if ticker is not None:
+                ticker.cancel()
             board.end(monitor.summary())
         loop.shutdown(timeout=2.0)
     return 0 if monitor.served == arguments.count else 1

@@ -39,9 +39,6 @@ class Lines:
     def begin(self) -> None:
         """The program begins."""
 
-    def interrupted(self) -> None:
-        """Ctrl-C ends the program."""
-
     def opened(self, label: str, url: str) -> None:
         """A connection is open."""
 
@@ -88,10 +85,6 @@ class Terminal(Lines):
     def begin(self) -> None:
         """Say how to leave."""
         write("Press Ctrl+C to quit\n")
-
-    def interrupted(self) -> None:
-        """Give the shell's prompt a line of its own."""
-        write("\n")
 
     def _line(self, text: str) -> None:
         text = printable(text, LONGEST)

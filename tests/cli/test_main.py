@@ -147,6 +147,8 @@ def test_the_demo_fails_when_a_subscription_gets_nothing() -> None:
         (["run", "--url", "ws://"], "hostname is invalid"),
         (["run", "--rate", "-1"], "must be a number of 0 or more"),
         (["run", "--header", "no colon"], "is no 'Name: value'"),
+        (["run", "--subprotocol", "no token"], "no token"),
+        (["run", "--origin", "a\nb"], "Origin"),
         (["run", "--cafile", "/does/not/exist"], "cannot be read: No such file"),
         (["run", "--key", __file__], "keyfile, but no certfile"),
         (["echo", "--port", "65536"], "must be a port from 0 to 65535, not '65536'"),

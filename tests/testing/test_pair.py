@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,3 +137,22 @@ def test_a_plain_protocol_object_serves_as_the_other_end(loop: ManualReactor) ->
     server.send("hello")
     loop.settle()
     assert client.messages == ["hello"]
+
+
+def test_where_names_are_paths_the_folder_is_removed(
+    loop: ManualReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+
+    class Watched(tempfile.TemporaryDirectory):  # type: ignore[type-arg]
+        def __init__(self, **options: str) -> None:
+            super().__init__(**options)
+            folders.append(self.name)
+
+    monkeypatch.setattr("reactor.testing.pair.sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr("reactor.testing.pair.tempfile.TemporaryDirectory", Watched)
+    client = connect_pair(loop, Recorder, Echo).client
+    client.send("x")
+    loop.settle()
+    assert client.messages == ["x"]
+    assert [os.path.exists(folder) for folder in folders] == [False]
