@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# The live demo: make run N=5000 DURATION=30, or make run URL=wss://host/path
+# The live demo: make run N=5000 DURATION=30, a feed against the embedded exchange; or make run
+# URL=wss://host/path, N connections to a server of your own.
 N ?= 1000
 DURATION ?= 10
 URL ?=
@@ -25,7 +26,9 @@ AUTOBAHN ?= --markdown docs/conformance.md
 # Many TLS connections that are killed all the time; make soak SOAK='--seconds 60'
 SOAK ?=
 
-.PHONY: run test lint format types cov autobahn fuzz soak bench bench-check bench-lockstep clean help
+# A feed whose links are killed all the time; make soak-feeds SOAK='--seconds 60'
+
+.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds bench bench-check bench-lockstep clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
@@ -33,13 +36,14 @@ help:
 	@echo "make autobahn  the Autobahn suite over all faces, half an hour (AUTOBAHN=)"
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
 	@echo "make soak   500 connections that are killed all the time, for 10 minutes (SOAK=)"
+	@echo "make soak-feeds  2,000 topics whose links are killed all the time, for 5 minutes (SOAK=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
 	@echo "make bench-check  is anything slower than it was? a minute"
 	@echo "make lint | types | cov | format | clean"
 
 run: $(VENV)/installed
-	$(BIN)/python -m reactor run --count $(N) --duration $(DURATION) $(if $(URL),--url '$(URL)')
+	$(BIN)/python -m reactor $(if $(URL),run --url '$(URL)',collect) --count $(N) --duration $(DURATION)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) $(TESTS)
@@ -68,6 +72,9 @@ fuzz: $(VENV)/installed-test
 
 soak: $(VENV)/installed-test
 	$(BIN)/python -m tests.soak $(SOAK)
+
+soak-feeds: $(VENV)/installed-test
+	$(BIN)/python -m tests.soak.feeds $(SOAK)
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py $(BENCH)

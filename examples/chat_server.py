@@ -1,6 +1,6 @@
 """Native: a chat server with a room for each path, log-in, an origin check and a health check.
 
-With a port as its argument it serves until SIGTERM or Ctrl-C; without one, it shows itself.
+With a port as its argument it serves until SIGTERM or Ctrl-C; without one, it runs a demonstration.
 """
 
 import re
@@ -61,7 +61,7 @@ def serve(port, started=None):
             "127.0.0.1",
             port,
             process_request=process_request,
-            # None: clients that send no Origin, as most that are no browsers.
+            # None: clients that send no Origin, as most clients other than browsers do.
             origins=["https://chat.example", re.compile(r"http://127\.0\.0\.1(:\d+)?"), None],
             max_connections_per_address=20,
             handshake_timeout=5,
@@ -74,7 +74,7 @@ def serve(port, started=None):
         try:
             loop.run_forever()
         finally:
-            loop.shutdown(timeout=5)  # 1001 to everybody; their answers are waited for
+            loop.shutdown(timeout=5)  # sends 1001 to all clients, and waits for their answers
 
 
 def show():

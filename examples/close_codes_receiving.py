@@ -1,6 +1,6 @@
 """See with which status code the server closes, with both classes.
 
-Without a URL, the server is one that closes with 4001 as soon as it is spoken to.
+Without a URL, a server is started that closes with 4001 at the first message.
 """
 
 import struct
@@ -21,7 +21,7 @@ def on_open(wsapp):
 
 
 def on_close(wsapp, close_status_code, close_msg):
-    # Called, so the opcode was 8.
+    # on_close was called, so the opcode was 8.
     print("on_close args:")
     if close_status_code or close_msg:
         print("close status code:", close_status_code)

@@ -1,4 +1,4 @@
-"""Native: permessage-deflate, on both sides, with what the messages take on the wire."""
+"""Native: permessage-deflate, on both sides, and the size of the messages on the wire."""
 
 import json
 
@@ -31,6 +31,6 @@ class Book(WebSocketProtocol):
 
 
 with echo_server("--compression", "deflate") as url, Reactor() as loop:
-    # A server that sends little need not keep a window for it, nor we one to follow it.
+    # A server that sends little need not keep a window; then we need none for it, either.
     loop.connect(url, Book, compression=Deflate(server_no_context_takeover=True))
     loop.run_forever()

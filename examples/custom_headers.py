@@ -1,4 +1,4 @@
-"""Headers of your own: a dict, a list, or a function that is called for every attempt."""
+"""Custom headers: a dict, a list, or a function that is called for every attempt."""
 
 from embedded import echo_server
 

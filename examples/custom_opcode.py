@@ -1,4 +1,4 @@
-"""Choose the opcode of what is sent, with both classes."""
+"""Choose the opcode of a message, with both classes."""
 
 from embedded import echo_server
 

@@ -1,4 +1,4 @@
-"""Sockets that are connected already: a unix socket, and one bound to a local address."""
+"""Sockets that are already connected: a unix socket, and one bound to a local address."""
 
 import os
 import socket

@@ -5,7 +5,7 @@ from reactor import Reactor, WebSocketProtocol
 
 class Echo(WebSocketProtocol):
     def on_open(self):
-        print("somebody came for", self.url)
+        print("a client asks for", self.url)
 
     def on_message(self, message):
         self.send(message)
@@ -21,7 +21,7 @@ class Client(WebSocketProtocol):
 
 
 with Reactor() as loop:
-    # Who does not read its echoes is not read from, either, until it does.
+    # While a client does not read its echoes, nothing is read from it.
     listener = loop.listen("127.0.0.1", 0, Echo, on_overflow="pause")
     loop.connect(f"ws://127.0.0.1:{listener.port}/echo", Client)
     loop.run_forever()

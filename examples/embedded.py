@@ -1,4 +1,4 @@
-"""What the examples share: an echo server of their own, when no URL is given."""
+"""Shared by the examples: an echo server, which is started if no URL is given."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Native: a reactor hosted by another event loop, here asyncio's.
 
-A reactor is one descriptor to watch and one point in time to be back at; any loop will do. What is
-asked of it between its turns may be due earlier: then it calls ``on_wanted``.
+To its host, a reactor is one descriptor to watch and one point in time to come back at; any loop
+will do. Work that is requested between two turns may be due earlier: then it calls ``on_wanted``.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Host:
         reactor.loop.on_wanted = self.wanted
         self.turn()
 
-    def wanted(self):  # on whichever thread somebody has asked for something
+    def wanted(self):  # on any thread
         self.loop.call_soon_threadsafe(self.turn)
 
     def turn(self):

@@ -1,4 +1,4 @@
-"""A long-lived connection: callbacks, until somebody closes it."""
+"""A long-lived connection: callbacks, until it is closed."""
 
 from embedded import echo_server
 

@@ -1,4 +1,4 @@
-"""Native: many subscriptions on one thread, which come back by themselves."""
+"""Native: many subscriptions on one thread, which reconnect by themselves."""
 
 from embedded import echo_server
 
@@ -19,7 +19,7 @@ class Subscription(WebSocketProtocol):
     def on_message(self, message):
         Subscription.waiting -= 1
         if Subscription.waiting == 0:
-            print(f"{COUNT} subscriptions have got a message, the last one {message}")
+            print(f"{COUNT} subscriptions have received a message, the last one {message}")
             loop.stop()
 
     def on_error(self, error):

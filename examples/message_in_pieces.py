@@ -1,4 +1,4 @@
-"""Native: a message that is never whole in memory, on neither side."""
+"""Native: a message that is never whole in memory, on either side."""
 
 from hashlib import sha256
 
@@ -8,7 +8,7 @@ PIECES = 256
 
 
 def pieces():
-    """Read from a file, a camera, a query: asked for the next one when there is room for it."""
+    """Pieces of a file, a camera, a query: the next one is taken when there is room for it."""
     for number in range(PIECES):
         yield bytes([number]) * 65536
 
@@ -30,7 +30,7 @@ class Receiver(WebSocketProtocol):
 class Sender(WebSocketProtocol):
     def on_open(self):
         self.send_fragments(pieces())
-        self.send("and one more")  # follows behind
+        self.send("and one more")  # follows after it
 
     def on_message(self, message):
         print(message)

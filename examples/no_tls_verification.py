@@ -1,6 +1,6 @@
-"""Accept any certificate. For tests only: whoever is in between can read along.
+"""Accept any certificate. For tests only: anyone in between can read everything.
 
-Without a URL, the certificate of the server is made by the package trustme.
+Without a URL, the certificate of the server is created by the package trustme.
 """
 
 import ssl

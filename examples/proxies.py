@@ -12,7 +12,7 @@ from embedded import echo_server
 
 import reactor as websocket
 
-#: pproxy expects an event loop that newer Pythons and uvloop do not make by themselves.
+#: pproxy expects an event loop that newer Pythons and uvloop do not create by themselves.
 PPROXY = """
 import asyncio, sys
 sys.modules["uvloop"] = None

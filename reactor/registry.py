@@ -2,11 +2,11 @@
 
 What it is: :class:`Registry`, which lists them, ends them, and tells them when the process forks.
 
-What it must not know: how connections come to be.
+What it must not know: how connections are made.
 
-How it works. A Registry is a resident of the loop (loop/residents.py), and looks at the connections
-when it is asked. To end them it runs turns itself, for what is owed: ``on_close``, and the ends of
-streams.
+How it works. A Registry is a resident of the loop (loop/residents.py). It looks at the connections
+only when it is asked. To end them it runs turns itself, so that ``on_close`` is called and streams
+end.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class ReactorStats(LoopStats):
     """A snapshot of the loop and its connections.
 
     Attributes:
-        connecting, open, closing, waiting: connections by what they do; waiting ones will
-            reconnect.
+        connecting, open, closing, waiting: the number of connections in each state; waiting ones
+            will reconnect.
         listeners: listening sockets.
     """
 
@@ -48,12 +48,12 @@ class Registry(Resident):
     """The connections and listeners of a reactor.
 
     Args:
-        loop: the event loop that they live on. All of this belongs to its thread.
+        loop: the event loop on which they live. All of this belongs to its thread.
 
     Attributes:
-        connections: all that are not over, in both roles.
+        connections: all that have not ended, in both roles.
         listeners: all that accept.
-        closing: the loop is being closed: nothing new may be taken on.
+        closing: the loop is being closed: nothing new may be added.
     """
 
     def __init__(self, loop: EventLoop) -> None:
@@ -88,8 +88,8 @@ class Registry(Resident):
     def shut_down(self, deadline: Deadline) -> None:
         """Close every connection with 1001 (going away), and wait for the ends.
 
-        That includes streams whose connection is over and which linger until the peer has
-        ended them, too. Whatever is left at the deadline is aborted.
+        This includes streams that linger after the end of their connection until the peer has ended
+        them, too. What is left at the deadline is aborted.
         """
         loop = self._loop
         try:
@@ -99,7 +99,7 @@ class Registry(Resident):
             loop._flush()
             while (self.connections or loop.lingering) and not deadline.expired:
                 loop._turn(deadline.remaining())
-        finally:  # Ctrl-C ends the waiting, not the closing
+        finally:  # Ctrl-C ends the wait, not the closing
             try:
                 self._abort_all()
             finally:
@@ -113,8 +113,8 @@ class Registry(Resident):
     def _abort_all(self) -> None:
         for connection in list(self.connections):
             connection.abort()
-        # One turn for what is owed: on_close, and the ends of streams. A handler that leaves it by
-        # KeyboardInterrupt or SystemExit owes nothing to the others: they are told all the same.
+        # One turn for what is still due: on_close, and the ends of streams. If a handler leaves it
+        # by KeyboardInterrupt or SystemExit, the other connections are told all the same.
         interrupt: BaseException | None = None
         while True:
             try:

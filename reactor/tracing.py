@@ -1,8 +1,8 @@
 """``reactor.trace``: the frames of native connections, in a file.
 
-What it is: one function, which also answers to what websocket-client's users know by that name.
+What it is: one function, which also accepts what websocket-client's function of that name accepts.
 
-What it must not know: how frames are seen; see connection/tracing.py.
+What it must not know: how frames are observed; see connection/tracing.py.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ _STDERR = sys.stderr
 def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDERR) -> None:
     """Show every frame of a connection, or of all connections of a Reactor, as they cross the wire.
 
-    Two lines for each frame, as ``enableTrace`` has them for a WebSocketApp: raw, and decoded; with
-    the URL in front. From now on, and after reconnects. What is traced goes the Python way, not the
-    compiled one. Secrets in messages are shown. Any thread may ask.
+    Each frame has two lines, as with ``enableTrace`` for a WebSocketApp: raw, and decoded; the URL
+    comes first. Tracing starts with the call, and goes on after reconnects. Connections that are
+    traced use the Python code, not the compiled one. Secrets in messages are shown. Any thread may
+    call this.
 
     Args:
         target: a protocol object, also before it is connected; or a Reactor: all its connections,
-            those to come included. A str: it is written to the log "websocket" as a line, if
+            including future ones. A str: it is written to the log "websocket" as a line, if
             ``enableTrace`` has been called, as websocket-client's function of this name does.
         file: where to write: anything with ``write(str)``; default: stderr.
-            None: show no more.
+            None: stop tracing.
 
     Raises:
-        TypeError: There is nothing to be traced about *target*, or the file has no ``write``.
+        TypeError: *target* cannot be traced, or the file has no ``write``.
     """
     if isinstance(target, str):
-        from .classic.tracing import trace as write_line  # loaded when somebody wants it
+        from .classic.tracing import trace as write_line  # loaded when it is needed
 
         write_line(target)
         return
     if file is _STDERR:
-        file = sys.stderr  # which may be another one by now
+        file = sys.stderr  # which may have been replaced since the import
     if file is not None and not callable(getattr(file, "write", None)):
         raise TypeError(f"file must have write(str), or be None, not {file!r}")
     if isinstance(target, Reactor):

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "examples"
-SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "embedded.py")
+#: What examples import, and what shows nothing by itself.
+HELPERS = {"embedded.py", "services.py"}
+SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name not in HELPERS)
 
 #: A line that shows that the example has done what it is for.
 SHOWS = {
@@ -26,10 +28,13 @@ SHOWS = {
     "custom_opcode.py": "the app got binary",
     "custom_sockets.py": "Hello from a bound socket",
     "echo_server.py": "Hello, Server",
+    "feed_binance.py": "missing: btcusdt@aggTrade sequence",
+    "feed_graphql.py": "BTC has ended: complete",
+    "feed_kraken.py": "missing: ('trade', 'BTC/USD') after 2 sequence",
     "first_connection.py": "Hello, Server",
     "inside_asyncio.py": "Hello from a reactor inside asyncio",
     "long_lived_connection.py": "Hello, Server",
-    "many_subscriptions.py": "200 subscriptions have got a message",
+    "many_subscriptions.py": "200 subscriptions have received a message",
     "mask_key.py": "Hello from the app",
     "message_in_pieces.py": "16 MiB, ",
     "no_tls_verification.py": "the app is connected",

@@ -63,7 +63,7 @@ def modules() -> Iterator[ModuleType]:
 def test_help_of_the_package_shows_its_classes() -> None:
     text = pydoc.render_doc(reactor, renderer=pydoc.plaintext)
     assert "class WebSocketProtocol" in text
-    assert "The connection is open: messages may be sent." in text
+    assert "The connection is open: messages can be sent." in text
 
 
 def test_help_of_every_module() -> None:

@@ -43,8 +43,13 @@ FOR_TYPES_ONLY = {
 _THE_SYSTEM = {"_socket", "_ssl", "_thread", "socket", "ssl", "select", "selectors", "selectors2"}
 _SANS_IO = _THE_SYSTEM | {"threading", "time", "asyncio", "queue", "subprocess", "logging"}
 
+#: The reconciler of feeds: without I/O, and without those that have it.
+_RECONCILER = ("batch", "board", "events", "lifecycle", "pool", "reconciler", "silence", "streams")
+_FEEDS_WITH_IO = {f"reactor.feeds.{name}" for name in ("driver", "feed", "link", "wire")}
+
 #: What the modules and packages on the left may not import, of the standard library or of us.
 FORBIDDEN = {
+    **{f"reactor.feeds.{name}": _SANS_IO | _FEEDS_WITH_IO for name in _RECONCILER},
     "reactor.protocols": _SANS_IO | {"reactor.timers"},
     "reactor.timers": _SANS_IO - {"time"} | {"reactor.protocols"},
     "reactor.timers.wheel": {"time", "datetime", "reactor.timers.clock"},
@@ -57,6 +62,9 @@ FORBIDDEN = {
     "reactor.server": {"reactor.client"},
     "reactor": {"asyncio"},
 }
+
+#: (who, what) all the same: where the loop of asyncio may be the one that runs.
+ALL_THE_SAME = {("reactor.feeds.mailbox", "asyncio")}
 
 #: Who alone may import what is on the left.
 RESERVED = {
@@ -175,6 +183,8 @@ def violations(imports: Iterable[Import]) -> Iterator[Import]:
 
 
 def is_allowed(found: Import) -> bool:
+    if (found.module, found.target) in ALL_THE_SAME:
+        return True
     for module, forbidden in FORBIDDEN.items():
         if within(found.module, [module]) and within(found.target, forbidden):
             return False

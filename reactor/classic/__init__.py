@@ -1,14 +1,14 @@
-"""The classic faces: what websocket-client's users know, under the same names.
+"""The classic faces: the API of websocket-client, under the same names.
 
-``WebSocketApp`` (app/) runs on the reactor; ``WebSocket`` and ``create_connection`` (blocking/)
-work in the thread of the caller. abnf and frame have their vocabulary; options and watch translate
+``WebSocketApp`` (app/) runs on the reactor; ``WebSocket`` and ``create_connection`` (blocking/) run
+in the thread of the caller. abnf and frame have their vocabulary; options and watch translate
 options to ours, errors and socks_errors translate our errors back; defaults, tracing and cookies
-are websocket-client's settings. names/ puts our package websocket/ in the place of
-websocket-client, has what is in its private modules only, and gives what a program puts into them
-its effect.
+are websocket-client's settings. names/ installs our package websocket/ in place of
+websocket-client, contains what only its private modules have, and makes what a program sets in them
+take effect.
 
 The names of websocket-client are those of ``__all__``. The package reactor has them as well, and
-looks them up here when one is asked for.
+looks them up here on demand.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..exceptions import (
     WebSocketProxyException,
     WebSocketTimeoutException,
 )
-from ..tracing import trace  # which writes a str to their log
+from ..tracing import trace  # which writes a str to websocket-client's log
 from .abnf import continuous_frame, frame_buffer
 from .app.app import WebSocketApp, run_forever
 from .blocking.client import WebSocket, create_connection

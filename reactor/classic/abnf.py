@@ -1,17 +1,17 @@
 """frame_buffer and continuous_frame: how websocket-client's users read frames.
 
 What it is: the two helpers that put frames together, with websocket-client's names and
-attributes: :class:`frame_buffer` reads one frame after the other, :class:`continuous_frame` makes
-messages of them. The frame itself, and its constants, are frame.py's.
+attributes: :class:`frame_buffer` reads one frame after the other, :class:`continuous_frame` joins
+them into messages. The frame itself, and its constants, are in frame.py.
 
 What it must not know: sockets (bytes come from a function), connections, state.
 
-How it works. ``frame_buffer`` takes no byte off its source that does not belong to the frame, so
-that programs can select() on the socket: first two bytes, then the rest of the length, if there
-is any, then the payload. What has come is in its attributes, so that an interrupted call can be
-repeated. It judges a frame as soon as its header is there. Nearly every payload is a whole message
-that comes in one read, and is looked at then; any other is judged as it comes, with a
-MessageAssembler of protocols/messages.py whose messages nobody takes.
+How it works. ``frame_buffer`` reads no byte that does not belong to the frame, so that programs can
+select() on the socket: first two bytes, then the rest of the length, if there is any, then the
+payload. The bytes received are in its attributes, so that an interrupted call can be repeated. It
+checks a frame as soon as its header is complete. Nearly every payload is a whole message that
+arrives in one read, and is checked then; any other is checked as it arrives, with a
+MessageAssembler of protocols/messages.py whose messages are not used.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = ["continuous_frame", "frame_buffer"]
 #: The largest single read of a payload, in bytes.
 MAX_READ = 65536
 
-#: What recv_strict() asks for at once: what a record of TLS holds (RFC 8446 section 5.1).
+#: The amount that recv_strict() reads at once: the size of a TLS record (RFC 8446 section 5.1).
 MAX_RECORD = 16384
 
 #: Bytes that are inflated at a time.
 MAX_INFLATED = 1024 * 1024
 
-#: The least length that is to be encoded with these seven bits (RFC 6455 section 5.2).
+#: The smallest length that these seven bits may stand for (RFC 6455 section 5.2).
 SHORTEST = {126: 126, 127: 65536}
 
 DEFAULT_LIMITS = MessageLimits()
@@ -54,23 +54,23 @@ DEFAULT_LIMITS = MessageLimits()
 
 
 class frame_buffer:  # noqa: N801 - websocket-client's name
-    """Reads one frame after the other, and goes on where it was interrupted.
+    """Reads one frame after the other, and resumes where it was interrupted.
 
-    Parameters:
-        recv_fn: a function that is given a number of bytes, and returns at least one and, by
-            right, at most that many. What it raises (a time-out) leaves what has come already
-            where it is, and the next call goes on from there.
-        skip_utf8_validation: do not look whether text is UTF-8.
+    Args:
+        recv_fn: a function that is passed a number of bytes, and returns at least one and should
+            return at most that many. If it raises (a time-out), the bytes received so far stay
+            where they are, and the next call resumes from there.
+        skip_utf8_validation: do not check whether text is UTF-8.
         limits: the size of messages, and the number of their fragments.
-        compression: inflates compressed messages, where permessage-deflate was agreed.
+        compression: inflates compressed messages, if permessage-deflate was negotiated.
 
     Attributes:
-        header: of the frame that is being read: fin, the three reserved bits, the opcode, the
-            mask bit, and the seven bits of the length; None before it has come.
-        length, mask_value: likewise; None before they have come.
+        header: of the current frame: fin, the three reserved bits, the opcode, the mask bit, and
+            the seven bits of the length; None before it has been received.
+        length, mask_value: likewise; None before they have been received.
         recv_buffer: list of the bytes that were read and not used yet.
-        lenient: take masked frames (RFC 6455 section 5.1: "A server MUST NOT mask any frames") and
-            lengths that are not in their shortest form (5.2). It is True at first.
+        lenient: accept masked frames (RFC 6455 section 5.1: "A server MUST NOT mask any frames")
+            and lengths that are not in their shortest form (5.2). It is True at first.
         lock: held while a frame is read.
     """
 
@@ -89,29 +89,29 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self.lenient = True
         self.compression = compression
         self._limits = limits
-        # The longest frame that is surely within the limits.
+        # The largest length of a frame that is certainly within the limits.
         self._longest = limits.max_message_size if limits.max_fragments else 0
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that came, as at the beginning of a connection."""
+        """Forget all received bytes, as at the beginning of a connection."""
         self.recv_buffer = []
-        # Checks text and sizes as the bytes come in. What it collects is thrown away.
+        # Checks text and sizes as the bytes arrive. The messages that it collects are dropped.
         self._checker = MessageAssembler(self._limits, not self.skip_utf8_validation)
         self.clear()
 
     def clear(self) -> None:
-        """Begin with a new frame; what is in ``recv_buffer`` stays."""
+        """Begin a new frame; ``recv_buffer`` keeps its content."""
         self.header: tuple[int, int, int, int, int, int, int] | None = None
         self.length: int | None = None
         self.mask_value: bytes | str | None = None
-        self._received = 0  # bytes of the payload that have come
-        self._payload: BytesIO | None = None  # what of it has come, unmasked and inflated
-        self._at_once = False  # whether the payload may be a whole message that comes in one read
-        self._checking = False  # whether the payload goes to the checker
+        self._received = 0  # bytes of the payload that have been received
+        self._payload: BytesIO | None = None  # the received part, unmasked and inflated
+        self._at_once = False  # whether the payload may be a whole message that arrives in one read
+        self._checking = False  # whether the payload is passed to the checker
 
     def needs_header(self) -> bool:
-        """Whether the first two bytes have not come yet."""
+        """Whether the first two bytes have not been received yet."""
         return self.header is None
 
     def recv_header(self) -> None:
@@ -136,7 +136,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         return self.length is None
 
     def recv_length(self) -> None:
-        """Read the rest of the length, if there is more than the seven bits of the header."""
+        """Read the rest of the length, if the length is longer than the header's seven bits."""
         if self.header is None:
             raise WebSocketProtocolException("Header not received")
         length = self.header[6]
@@ -145,7 +145,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self.length = length
 
     def needs_mask(self) -> bool:
-        """Whether it is not known yet with which key the frame is masked, or that it is not."""
+        """Whether it is not known yet if the frame is masked, and with which key."""
         return self.mask_value is None
 
     def recv_mask(self) -> None:
@@ -155,10 +155,12 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
     def recv_frame(self) -> ABNF:
         """Read a frame.
 
-        Raises WebSocketProtocolException for a frame that nobody may send,
-        WebSocketPayloadException as soon as a text cannot be UTF-8 any more,
-        WebSocketMessageTooBigException for a message beyond the limits,
-        WebSocketConnectionClosedException at the end, and what ``recv_fn`` raises.
+        Raises:
+            WebSocketProtocolException: no one may send this frame.
+            WebSocketPayloadException: a text cannot be UTF-8; raised as soon as that is clear.
+            WebSocketMessageTooBigException: the message exceeds the limits.
+            WebSocketConnectionClosedException: the connection has ended.
+            Exception: what ``recv_fn`` raises.
         """
         with self.lock:
             if self.header is None:
@@ -182,7 +184,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             return ABNF(fin, rsv1, rsv2, rsv3, opcode, has_mask, payload)
 
     def _begin(self) -> None:
-        """Check everything that can be said about a frame before its payload."""
+        """Check everything that can be checked before the payload of a frame."""
         assert self.header is not None
         assert self.length is not None
         fin, rsv1, rsv2, rsv3, opcode, has_mask, bits = self.header
@@ -198,7 +200,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         if bits >= 126:
             self._check_length(bits, length)
         if opcode >= OP_CLOSE or self._checker.in_progress is not (opcode == OP_CONT):
-            return  # a fragment out of order is a matter of continuous_frame
+            return  # continuous_frame deals with fragments out of order
         if fin and opcode != OP_CONT and not (rsv or has_mask) and 0 < length <= self._longest:
             self._at_once = True
         else:
@@ -215,9 +217,9 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         self._checker.begin_frame(opcode, length, compression)
 
     def _recv_at_once(self, opcode: int, length: int) -> bytes | None:
-        """Return the payload of a message that comes in one read and is right, as nearly all do.
+        """Return the payload of a message that arrives in one read and is valid, as most are.
 
-        Any other has to go the long way: what has come of it is put back, and None returned.
+        For any other message the received bytes are put back, and None is returned.
         """
         payload = self._recv_piece(length)
         if len(payload) == length and (
@@ -230,7 +232,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         return None
 
     def _recv_in_pieces(self, length: int, fin: bool) -> bytes:
-        """Return a payload that is checked while it comes."""
+        """Return a payload that is checked while it arrives."""
         while self._received < length:
             piece = self._recv_piece(length - self._received)
             if self.mask_value:
@@ -245,13 +247,13 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         return self._payload.getvalue()
 
     def _unmask(self, piece: bytes) -> bytes:
-        # The key is repeated over the whole payload: this piece may begin inside of it.
+        # The key is repeated over the whole payload: this piece may begin in the middle of it.
         key = check_mask(self.mask_value or "")
         shift = self._received & 3
         return apply_mask(piece, key[shift:] + key[:shift])
 
     def _take(self, piece: bytes, last: bool) -> None:
-        # Not a list, of which the whole is a copy: it may be large.
+        # Not a list, which would be copied to join it: the payload may be large.
         payload = self._payload = self._payload or BytesIO()
         checker = self._checker
         if not self._checking:
@@ -270,12 +272,14 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
             cannot_decode(payload.getvalue())
 
     def recv_strict(self, bufsize: int) -> bytes:
-        """Return exactly so many bytes; less when ``recv_fn`` returns something else than bytes.
+        """Return exactly *bufsize* bytes; fewer if ``recv_fn`` returns something other than bytes.
 
-        Raises ValueError when *bufsize* is not an int, and as :meth:`recv_frame` does.
+        Raises:
+            ValueError: *bufsize* is not an int.
+            WebSocketException: as for :meth:`recv_frame`.
         """
         if not isinstance(bufsize, int):
-            raise ValueError("bufsize must be an integer")  # noqa: TRY004 - as it is known
+            raise ValueError("bufsize must be an integer")  # noqa: TRY004 - as in websocket-client
         there = sum(map(len, self.recv_buffer)) if self.recv_buffer else 0
         while there < bufsize:
             missing = bufsize - there
@@ -301,7 +305,7 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
         return data
 
     def _recv_piece(self, most: int) -> bytes:
-        """Return at least one byte: of those that were read already, or of a new read."""
+        """Return at least one byte: one that was read already, or one of a new read."""
         if self.recv_buffer:
             there = b"".join(self.recv_buffer)
         else:
@@ -319,17 +323,17 @@ class frame_buffer:  # noqa: N801 - websocket-client's name
 
 
 class continuous_frame:  # noqa: N801 - websocket-client's name
-    """Makes messages of data frames (RFC 6455 section 5.4).
+    """Joins data frames into messages (RFC 6455 section 5.4).
 
     For each frame: ``validate``, ``add``, and if ``is_fire`` then ``extract``.
 
-    Parameters:
-        fire_cont_frame: every fragment is extracted by itself.
-        skip_utf8_validation: do not look whether a text message is UTF-8.
+    Args:
+        fire_cont_frame: every fragment is extracted separately.
+        skip_utf8_validation: do not check whether a text message is UTF-8.
 
     Attributes:
-        cont_data: opcode and data, a list of two, of what was added and not extracted; or None.
-        recving_frames: the opcode of the message of which more is to come; or None.
+        cont_data: a list of the opcode and the data added but not yet extracted; or None.
+        recving_frames: the opcode of the message that is not complete yet; or None.
     """
 
     def __init__(self, fire_cont_frame: bool, skip_utf8_validation: bool) -> None:
@@ -339,12 +343,16 @@ class continuous_frame:  # noqa: N801 - websocket-client's name
         self.recving_frames: int | None = None
 
     def validate(self, frame: ABNF) -> None:
-        """Raise WebSocketProtocolException("Illegal frame") if *frame* cannot come now."""
+        """Check that *frame* is in order.
+
+        Raises:
+            WebSocketProtocolException: "Illegal frame": it is not.
+        """
         if (frame.opcode == OP_CONT) is not (self.recving_frames is not None):
             raise WebSocketProtocolException("Illegal frame")
 
     def add(self, frame: ABNF) -> None:
-        """Take a frame that was validated."""
+        """Add a frame that was validated."""
         data = to_bytes(frame.data)
         if frame.opcode != OP_CONT:
             self.recving_frames = frame.opcode
@@ -358,7 +366,7 @@ class continuous_frame:  # noqa: N801 - websocket-client's name
             self.recving_frames = None
 
     def is_fire(self, frame: ABNF) -> bool | int:
-        """Whether there is something to extract after *frame* was added."""
+        """Whether there is something to extract after *frame* has been added."""
         return frame.fin or self.fire_cont_frame
 
     def extract(self, frame: ABNF) -> tuple[int, ABNF]:
@@ -366,7 +374,8 @@ class continuous_frame:  # noqa: N801 - websocket-client's name
 
         With ``fire_cont_frame``, opcode and data are those of the fragment.
 
-        Raises WebSocketPayloadException for a text that is not UTF-8.
+        Raises:
+            WebSocketPayloadException: a text is not UTF-8.
         """
         if self.cont_data is None:
             raise WebSocketProtocolException("No continuation data available")

@@ -1,15 +1,15 @@
 """Cookies that servers set in the opening handshake, as websocket-client keeps them.
 
-What it is: a jar for the cookies with a Domain attribute, and the one that the whole process
+What it is: a jar for the cookies with a Domain attribute, and the jar that the whole process
 shares.
 
 What it must not know: connections.
 
-How it works. Domains are kept in lower case with a dot in front, and hold for the host of that
-name and for all below it. A cookie goes where its Path and Secure attributes say, until Max-Age
-or Expires (RFC 6265 section 5). Several cookies in one header, which only websocket-client
-knows, share its attributes. Set-Cookie is taken apart here, in time that grows with its length:
-the parser of ``http.cookies`` takes a second and more for some values.
+How it works. Domains are kept in lower case with a dot in front, and apply to the host of that
+name and to all below it. A cookie is sent where its Path and Secure attributes allow it, until
+Max-Age or Expires (RFC 6265 section 5). Several cookies in one header, which only websocket-client
+supports, share its attributes. Set-Cookie is parsed here, in time that grows with its length: the
+parser of ``http.cookies`` takes a second and more for some values.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from math import inf
 
 __all__ = ["CookieJar", "SimpleCookieJar"]
 
-#: What a browser keeps at least (RFC 6265 section 6.1), and we at most.
+#: The least that a browser should keep (RFC 6265 section 6.1), and the most that we keep.
 MAX_COOKIE_SIZE = 4096
-MAX_COOKIES = 50  # of one domain
+MAX_COOKIES = 50  # per domain
 MAX_ALL_COOKIES = 3000
 
-#: Cookies and attributes of one header, of which each takes its time.
+#: Cookies and attributes in one header; each takes time.
 MAX_PARTS = 100
 
-#: Seconds that a cookie lives at most (RFC 6265bis section 5.5).
+#: The longest lifetime of a cookie, in seconds (RFC 6265bis section 5.5).
 MAX_AGE = 400 * 86400
 
 ATTRIBUTES = frozenset(
@@ -63,19 +63,19 @@ class SimpleCookieJar:
     """Cookies by domain.
 
     Attributes:
-        jar: from domain, such as ".example.org", to a SimpleCookie. In it, a cookie stands under
-            its name; one with a path of its own under the name and the path.
+        jar: maps a domain, such as ".example.org", to a SimpleCookie. In it, the key of a cookie is
+            its name; for a cookie with its own path, the name and the path.
     """
 
     def __init__(self) -> None:
         self.jar: dict[str, SimpleCookie] = {}
 
     def add(self, set_cookie: str | None, host: str | None = None) -> None:
-        """Keep the cookies of a Set-Cookie header, besides those of the same domain.
+        """Keep the cookies of a Set-Cookie header, in addition to others of the same domain.
 
-        Parameters:
-            set_cookie: the value of the header. Without a Domain attribute nothing is kept, nor
-                of more than 4096 characters or 100 parts. Of one domain, the newest 50 are kept.
+        Args:
+            set_cookie: the value of the header. It is ignored without a Domain attribute, or if it
+                has more than 4096 characters or 100 parts. The newest 50 of a domain are kept.
             host: the server that sent it. A domain that it does not belong to is ignored
                 (RFC 6455 section 4.1 with RFC 6265 section 5.3): one server must not set the
                 cookies of another. None: any domain.
@@ -85,7 +85,7 @@ class SimpleCookieJar:
             self._keep(domain, self.jar.get(domain, {}), cookies)
 
     def set(self, set_cookie: str | None) -> None:
-        """Keep the cookies of a Set-Cookie header in place of those of the same domain."""
+        """Keep the cookies of a Set-Cookie header, and drop others of the same domain."""
         domain, cookies = _parse(set_cookie)
         if domain:
             self._keep(domain, {}, cookies)
@@ -93,10 +93,10 @@ class SimpleCookieJar:
     def get(self, host: str | None, path: str | None = None, secure: bool = True) -> str:
         """Return the value of the Cookie header for a request; "" for none.
 
-        Parameters:
+        Args:
             host: the server.
-            path: that of the resource; None: also cookies for other paths.
-            secure: whether the connection is over TLS; only then cookies that are Secure.
+            path: the path of the resource; None: also cookies for other paths.
+            secure: whether the connection is over TLS; Secure cookies are sent only then.
         """
         if not host:
             return ""
@@ -109,7 +109,7 @@ class SimpleCookieJar:
             if (secure or not cookie["secure"])
             and (path is None or _is_within(path, cookie["path"]))
             and getattr(cookie, "expires_at", inf) > now
-            # A quoted value may hold anything: a line end would break every later request.
+            # A quoted value may contain anything: a line end would break every later request.
             and cookie.value.isprintable()
         ]
         # Longer paths come first (RFC 6265 section 5.4).
@@ -122,7 +122,7 @@ class SimpleCookieJar:
         for cookie in cookies:
             path = cookie["path"]
             key = cookie.key if path in ("", "/") else f"{cookie.key};{path}"
-            kept.pop(key, None)  # the newest is the last
+            kept.pop(key, None)  # the newest comes last
             if cookie.expires_at > now:
                 kept[key] = cookie
         for key in list(kept)[:-MAX_COOKIES]:
@@ -136,9 +136,9 @@ class SimpleCookieJar:
 
 
 def _parse(set_cookie: str | None) -> tuple[str, list[_Cookie]]:
-    """Return the domain of a Set-Cookie header, "" where it has none, and its cookies.
+    """Return the domain of a Set-Cookie header, "" if it has none, and its cookies.
 
-    What cannot be understood is ignored, as RFC 6265 section 5.2 says.
+    Parts that cannot be parsed are ignored, as RFC 6265 section 5.2 says.
     """
     if not set_cookie or len(set_cookie) > MAX_COOKIE_SIZE or set_cookie.count(";") > MAX_PARTS:
         return "", []
@@ -158,7 +158,7 @@ def _parse(set_cookie: str | None) -> tuple[str, list[_Cookie]]:
         cookie = _Cookie()
         try:
             cookie.set(name, _unquoted(value), value)
-        except CookieError:  # no name for a cookie
+        except CookieError:  # not a valid name
             continue
         cookie["domain"], cookie["secure"] = domain, "secure" in attributes
         cookie["path"] = attributes.get("path", "")
@@ -177,17 +177,17 @@ def _expiry(attributes: dict[str, str]) -> float:
     """Return when cookies with these attributes expire, in seconds since 1970."""
     now = time.time()
     max_age = attributes.get("max-age", "")
-    if re.fullmatch(r"-?[0-9]+", max_age):  # it comes before Expires: RFC 6265 section 5.3
+    if re.fullmatch(r"-?[0-9]+", max_age):  # it takes precedence over Expires: RFC 6265 section 5.3
         return now + min(int(max_age), MAX_AGE) if not max_age.startswith("-") else 0.0
     try:
         date = parsedate_tz(attributes.get("expires", ""))
         return inf if date is None else mktime_tz(date)
     except (ValueError, OverflowError, IndexError, TypeError):
-        return inf  # no such day
+        return inf  # there is no such day
 
 
 def _is_within(path: str, of_cookie: str) -> bool:
-    """RFC 6265 section 5.1.4. A cookie without a path is for all of them."""
+    """RFC 6265 section 5.1.4. A cookie without a path applies to all paths."""
     if not of_cookie.startswith("/"):
         return True
     return path.startswith(of_cookie) and (
@@ -196,9 +196,9 @@ def _is_within(path: str, of_cookie: str) -> bool:
 
 
 def _covers(domain: str, host: str) -> bool:
-    """RFC 6265 section 5.1.3: the same, or a parent domain; of an address, only itself.
+    """RFC 6265 section 5.1.3: the same, or a parent domain; an address covers only itself.
 
-    A domain of one label ("com") is nobody's parent: every site would be in it.
+    A domain of one label ("com") is never a parent: every site would be in it.
     """
     host = host.lower()
     if host == domain[1:]:

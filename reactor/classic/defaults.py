@@ -1,9 +1,9 @@
-"""What websocket-client keeps once for the whole process: defaults.
+"""The defaults that websocket-client keeps once for the whole process.
 
 What it is: the default time-out, the default reconnect interval, the default socket options, and
 :class:`sock_opt`, in which a WebSocket keeps its own.
 
-What it must not know: who uses them.
+What it must not know: which code uses them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ __all__ = [
 ]
 
 
-# Under the names that websocket-client has for them.
+# Under the names that websocket-client uses.
 _default_timeout: float | None = None
 RECONNECT: float | Backoff = 0
 
 
 def setdefaulttimeout(timeout: float | None) -> None:
-    """Set the time-out of connections that are given none.
+    """Set the time-out of connections that do not set their own.
 
-    Parameters:
+    Args:
         timeout: seconds; None for no limit.
 
-    Raises ValueError for a negative number, TypeError for what is no number.
+    Raises:
+        ValueError: the number is negative.
+        TypeError: it is not a number.
     """
     global _default_timeout
     check_timeout(timeout)
@@ -42,14 +44,14 @@ def setdefaulttimeout(timeout: float | None) -> None:
 
 
 def getdefaulttimeout() -> float | None:
-    """Return the time-out of connections that are given none, in seconds; None for no limit."""
+    """Return the default time-out of connections, in seconds; None for no limit."""
     return _default_timeout
 
 
 def set_reconnect(reconnectInterval: float | Backoff) -> None:  # noqa: N803 - the name in use
-    """Set what ``run_forever`` does after a loss when it is given no ``reconnect``.
+    """Set what ``run_forever`` does after a loss if it is not given ``reconnect``.
 
-    Parameters:
+    Args:
         reconnectInterval: seconds between attempts, 0 for none, or a Backoff.
     """
     global RECONNECT
@@ -57,12 +59,17 @@ def set_reconnect(reconnectInterval: float | Backoff) -> None:  # noqa: N803 - t
 
 
 def get_reconnect() -> float | Backoff:
-    """Return what :func:`set_reconnect` was given, else 0."""
+    """Return what :func:`set_reconnect` was given, or 0."""
     return RECONNECT
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Raise ValueError or TypeError for a time-out that cannot be one."""
+    """Check a time-out.
+
+    Raises:
+        ValueError: the number is negative.
+        TypeError: it is neither None nor a number.
+    """
     try:
         if timeout is None or timeout >= 0:
             return
@@ -74,11 +81,10 @@ def check_timeout(timeout: float | None) -> None:
 class sock_opt:  # noqa: N801 - websocket-client's name
     """Options for the socket of a connection.
 
-    Parameters, which are attributes too:
+    Attributes:
+        timeout: the time-out of the connection, in seconds, or None.
         sockopt: arguments of setsockopt() calls; None for [].
         sslopt: options for TLS; None for {}.
-
-    ``timeout`` is that of the connection, in seconds, or None.
     """
 
     def __init__(self, sockopt: Any, sslopt: dict[str, Any] | None) -> None:

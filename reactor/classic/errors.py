@@ -1,15 +1,17 @@
-"""The boundary of exceptions: what websocket-client's users get in the place of ours.
+"""The boundary of exceptions: our exceptions become those that websocket-client's users expect.
 
 What it is: :func:`public`, through which every exception of connecting and of a connection passes
-on its way into a program; and :func:`of_socket`, the same for what a socket raises by itself.
+on its way into a program; and :func:`of_socket`, the same for exceptions that a socket itself
+raises.
 
-What it must not know: who is told, and how.
+What it must not know: where the exceptions go, and how.
 
-How it works. websocket-client raises what the operating system and ``ssl`` raise as it is, and
-programs look at the very type: ``type(e) is ConnectionRefusedError``. Our exceptions name the
-connection, and have that one as their cause; so it is taken out again, and ours becomes the cause
-and a note of it. Where websocket-client has an exception of its own, with few words, that one is
-made; what we know besides stands behind its words, or in the note.
+How it works. websocket-client passes on the exceptions of the operating system and of ``ssl``
+unchanged, and programs check for the exact type: ``type(e) is ConnectionRefusedError``. Our
+exceptions name the connection, and have that exception as their cause; so the cause is extracted
+again, and ours becomes its cause and a note. Where websocket-client has its own exception, with a
+short text, that exception is created; anything else that we know follows its text, or is in the
+note.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ from .socks_errors import as_of_socks
 
 __all__ = ["CLOSED", "TIMED_OUT", "boundary", "of_socket", "public"]
 
-# websocket-client's words.
+# The texts of websocket-client.
 CLOSED = "socket is already closed."
 TIMED_OUT = "Connection timed out"
 
-#: What it says of a head that is none, before our own words.
+#: Its text for an invalid head, which comes before ours.
 HEAD_FAULTS = (
     ("header line ", "Invalid header: "),
     ("malformed HTTP status line", "Invalid status line: "),
@@ -52,8 +54,8 @@ HEAD_FAULTS = (
 
 _OF_FILES = (FileNotFoundError, ssl.SSLError, ValueError)
 
-#: What it says of an option for TLS: how our own text begins, what OpenSSL has raised, its words.
-#: What else was raised there, it lets through.
+#: Its text for a TLS option: the beginning of our text, the exception of OpenSSL, its text.
+#: It passes on other exceptions of these options unchanged.
 OPTION_FAULTS: tuple[tuple[str, Any, str], ...] = (
     ("sslopt['ciphers']", ssl.SSLError, "SSL cipher configuration failed"),
     ("sslopt['ecdh_curve']", ValueError, "SSL ECDH curve configuration failed"),
@@ -61,10 +63,10 @@ OPTION_FAULTS: tuple[tuple[str, Any, str], ...] = (
     ("WEBSOCKET_CLIENT_CA_BUNDLE=", _OF_FILES, "SSL CA certificate loading failed"),
     ("certfile ", _OF_FILES, "SSL client certificate loading failed"),
 )
-#: The last one, where the certificate is that of ``cert_chain``.
+#: Its text for the last of these, if the certificate is that of ``cert_chain``.
 OF_CHAIN = "SSL client certificate configuration failed"
 
-#: Options that contradict each other: our text, and its words.
+#: Options that contradict each other: our text, and that of websocket-client.
 CONTRADICTION = "sslopt: check_hostname=True needs a verified certificate"
 CONTRADICTS = (
     "SSL certificate verification configuration failed: "
@@ -73,11 +75,11 @@ CONTRADICTS = (
 
 
 def public(exc: Exception, sslopt: Mapping[str, Any] | None = None) -> Exception:
-    """Return what to give to a program for an exception; often the same one.
+    """Return the exception that a program gets for *exc*; often the same one.
 
     Args:
-        exc: what was raised.
-        sslopt: the options for TLS that were in use.
+        exc: the exception that was raised.
+        sslopt: the TLS options that were in use.
     """
     if isinstance(exc, WebSocketTLSOptionException):
         known: Exception | None = _option(exc, dict(sslopt or {}))
@@ -93,7 +95,7 @@ def public(exc: Exception, sslopt: Mapping[str, Any] | None = None) -> Exception
 
 @contextmanager
 def boundary(sslopt: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """What is raised in the block leaves it as :func:`public` says."""
+    """Exceptions that leave the block are changed by :func:`public`."""
     try:
         yield
     except WebSocketException as exc:
@@ -104,12 +106,12 @@ def boundary(sslopt: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 
 def of_socket(exc: OSError) -> WebSocketException | None:
-    """Return the exception of ours for what a socket has raised; None: let that one pass."""
+    """Return our exception for one that a socket has raised; None: pass that one on."""
     if isinstance(exc, TimeoutError):
         return WebSocketTimeoutException(TIMED_OUT)
     if isinstance(exc, ssl.SSLError):
         text = str(exc.args[0]) if exc.args else ""
-        # From a wrapper around OpenSSL that is not the standard library's.
+        # From a wrapper around OpenSSL other than the standard library's.
         return WebSocketTimeoutException(text) if "timed out" in text else None
     return WebSocketConnectionClosedException(CLOSED) if exc.errno == errno.EBADF else None
 
@@ -133,14 +135,14 @@ def _proxy(exc: Exception) -> Exception:
     cause = exc.__cause__
     if not isinstance(cause, WebSocketException):
         return exc
-    # An HTTP proxy is a host like any other, as long as it has not been reached.
+    # An HTTP proxy counts as an ordinary host until it has been reached.
     if text.startswith("cannot reach the proxy "):
         return public(cause)
     return WebSocketProxyException(str(public(cause)))
 
 
 def _timeout(exc: Exception) -> Exception:
-    """Before there is a connection, a time-out is the system's."""
+    """Before there is a connection, a time-out is the operating system's exception."""
     text = str(exc)
     if "the proxy socks" in text:
         return as_of_socks(exc)
@@ -178,20 +180,20 @@ def _lost(exc: Exception) -> Exception:
 
 
 def _innermost(exc: Exception) -> Exception:
-    """Return a copy of what the system, or ``ssl``, has raised in the beginning."""
+    """Return a copy of the first exception in the chain, that of the system or of ``ssl``."""
     cause = exc
     while isinstance(cause.__cause__, Exception):
         cause = cause.__cause__
     if cause is not exc:
         try:
             return copy.copy(cause)
-        except Exception:  # noqa: BLE001 - of a class that cannot be made from its ``args``
+        except Exception:  # noqa: BLE001 - its class cannot be created from its ``args``
             return OSError(getattr(cause, "errno", None), str(cause))
-    # Ours, and of nobody else: as what the system would have said.
+    # Ours, without a cause: return what the system would have raised.
     return OSError(exc.errno, exc.strerror) if isinstance(exc, OSError) else exc
 
 
-#: What is made of which exception; the first that fits.
+#: The functions for each class of exceptions; the first that matches is used.
 MAKERS: tuple[tuple[type[Exception], Callable[[Exception], Exception]], ...] = (
     (WebSocketBadStatusException, lambda exc: exc),
     (WebSocketHandshakeException, _handshake),

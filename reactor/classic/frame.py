@@ -70,7 +70,7 @@ STATUS_TRY_AGAIN_LATER = CloseCode.TRY_AGAIN_LATER
 STATUS_BAD_GATEWAY = CloseCode.BAD_GATEWAY
 STATUS_TLS_HANDSHAKE_ERROR = CloseCode.TLS_HANDSHAKE
 
-#: What may be in a close frame, besides 3000 to 4999 (RFC 6455 section 7.4).
+#: The codes allowed in a close frame, besides 3000 to 4999 (RFC 6455 section 7.4).
 VALID_CLOSE_STATUS = (
     STATUS_NORMAL,
     STATUS_GOING_AWAY,
@@ -89,7 +89,7 @@ VALID_CLOSE_STATUS = (
 #: The first four bits of nearly every frame: the last of its message, no extension.
 WHOLE = (1, 0, 0, 0)
 
-#: Bytes of a wrong text that an error message shows.
+#: The number of bytes of a wrong text that an error message shows.
 SHOWN = 64
 
 Payload = str | bytes | bytearray | memoryview
@@ -101,7 +101,7 @@ def _mask_key(_length: int) -> bytes:
 
 
 def to_bytes(data: Any) -> bytes:
-    """Return a payload as bytes: text in UTF-8, whatever the opcode."""
+    """Return a payload as bytes: text as UTF-8, whatever the opcode."""
     if isinstance(data, str):
         return data.encode()
     if isinstance(data, (bytes, bytearray, memoryview)):
@@ -112,15 +112,14 @@ def to_bytes(data: Any) -> bytes:
 class ABNF:
     """One frame (RFC 6455 section 5.2).
 
-    Parameters, which are attributes too:
+    Attributes:
         fin: 1 for the last (or only) frame of a message, else 0.
         rsv1, rsv2, rsv3: the reserved bits, 0 or 1.
         opcode: one of the constants below.
         mask_value: 1 for a frame that is masked when it is sent, as a client's must be.
-        data: str or bytes; None means none.
-
-    ``get_mask_key`` is the function that :meth:`format` asks for a masking key, with the length
-    as its parameter. It returns that many bytes, or characters up to U+00FF.
+        data: str or bytes; None means no data.
+        get_mask_key: the function that :meth:`format` calls for a masking key, with the length
+            as its argument. It returns that many bytes, or characters up to U+00FF.
     """
 
     OPCODE_CONT = OP_CONT
@@ -130,7 +129,7 @@ class ABNF:
     OPCODE_PING = OP_PING
     OPCODE_PONG = OP_PONG
 
-    #: All opcodes that there are.
+    #: All opcodes.
     OPCODES = (OPCODE_CONT, OPCODE_TEXT, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG)
 
     #: Names of the opcodes.
@@ -143,7 +142,7 @@ class ABNF:
         OPCODE_PONG: "pong",
     }
 
-    #: Payloads of these lengths need a longer form of the length than shorter ones do.
+    #: From these lengths on, the length of a payload is written in a longer form.
     LENGTH_7 = 0x7E
     LENGTH_16 = 1 << 16
     LENGTH_63 = 1 << 63
@@ -168,12 +167,13 @@ class ABNF:
         self.get_mask_key: MaskKey = _mask_key
 
     def validate(self, skip_utf8_validation: bool = False) -> None:
-        """Check a frame that came.
+        """Check a frame that was received.
 
-        Parameters:
-            skip_utf8_validation: do not look whether the reason of a close frame is UTF-8.
+        Args:
+            skip_utf8_validation: do not check whether the reason of a close frame is UTF-8.
 
-        Raises WebSocketProtocolException for what RFC 6455 does not let anybody send.
+        Raises:
+            WebSocketProtocolException: RFC 6455 allows no one to send this frame.
         """
         data = to_bytes(self.data)
         rsv = bool(self.rsv1 or self.rsv2 or self.rsv3)
@@ -190,10 +190,10 @@ class ABNF:
     def create_frame(data: Payload | None, opcode: int, fin: int = 1) -> ABNF:
         """Return a frame to be sent by a client.
 
-        Parameters:
+        Args:
             data: the payload. A str is sent as UTF-8, whatever the opcode.
             opcode: what the frame is.
-            fin: 0 when fragments of the same message follow.
+            fin: 0 if fragments of the same message follow.
         """
         if isinstance(data, str):
             data = data.encode()
@@ -202,8 +202,10 @@ class ABNF:
     def format(self) -> bytes:
         """Return the frame as it is sent, masked with a new key if ``mask_value`` is 1.
 
-        Raises ValueError for bits that are neither 0 nor 1, an unknown opcode and a key that is
-        not four bytes, TypeError for data that is neither str nor bytes.
+        Raises:
+            ValueError: a bit is neither 0 nor 1, the opcode is unknown, or the key is not four
+                bytes.
+            TypeError: the data is neither str nor bytes.
         """
         bits = fin, rsv1, rsv2, rsv3 = self.fin, self.rsv1, self.rsv2, self.rsv3
         if bits != WHOLE and not all(bit in (0, 1) for bit in bits):
@@ -220,7 +222,7 @@ class ABNF:
         return serialize(self.opcode, data, mask, bool(fin), rsv1 << 2 | rsv2 << 1 | rsv3)
 
     def _get_masked(self, mask_key: str | bytes) -> bytes:
-        """Return a masking key, and the payload masked with it, as they follow one another."""
+        """Return a masking key, followed by the payload masked with it."""
         return check_mask(mask_key) + self.mask(mask_key, self.data)
 
     @staticmethod
@@ -233,7 +235,7 @@ class ABNF:
 
 
 def check_frame(fin: bool, rsv: bool, opcode: int, length: int) -> None:
-    """Check what a header says (RFC 6455 sections 5.2 and 5.5), in websocket-client's words."""
+    """Check a header (RFC 6455 sections 5.2 and 5.5), with websocket-client's messages."""
     if rsv:
         raise WebSocketProtocolException("rsv is not implemented, yet")
     if opcode not in ABNF.OPCODES:
@@ -269,7 +271,7 @@ def check_close(payload: bytes, skip_utf8_validation: bool) -> None:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether these bytes are a whole text."""
+    """Whether these bytes are a complete text."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -278,4 +280,5 @@ def is_utf8(data: bytes) -> bool:
 
 
 def cannot_decode(data: bytes) -> NoReturn:
+    """Raise WebSocketPayloadException for a text that is not UTF-8."""
     raise WebSocketPayloadException(f"cannot decode: {quoted(data, SHOWN)}") from None

@@ -38,13 +38,13 @@ __all__ = [
     "tls_options",
 ]
 
-#: Bytes of a message, and of what waits to be sent to a server that does not read:
+#: The largest message, and the most that is queued for a server that does not read, in bytes:
 #: websocket-client has no limit, and its users have large messages.
 MAX_MESSAGE_SIZE = 256 * 1024 * 1024
 
 
 def parse_url(url: str) -> WebSocketURL:
-    """Parse a URL; see there. What urllib.parse refuses is refused in its words."""
+    """Parse a URL; see there. For URLs that urllib.parse refuses, the message is urllib's."""
     try:
         return _parse_url(url)
     except ValueError as exc:
@@ -54,7 +54,7 @@ def parse_url(url: str) -> WebSocketURL:
 
 def _refuse_as_urllib(text: str, reason: ValueError) -> None:
     try:
-        urlsplit(text).port  # noqa: B018 - which may be none
+        urlsplit(text).port  # noqa: B018 - it raises ValueError if it is not a port
     except ValueError as exc:
         if hasattr(exc, "add_note"):  # since Python 3.11
             exc.add_note(str(reason))
@@ -62,24 +62,26 @@ def _refuse_as_urllib(text: str, reason: ValueError) -> None:
 
 
 def proxy_variable(secure: bool) -> str:
-    """Return what the environment says of the proxy; "" for nothing. As websocket-client reads it.
+    """Return the proxy of the environment, "" for none, read as websocket-client reads it.
 
     Args:
         secure: whether it is for wss.
     """
     name = "https_proxy" if secure else "http_proxy"
     value = os.environ.get(name)
-    # In a CGI program, HTTP_PROXY is what a client has sent as a header (CVE-2016-1000110).
+    # In a CGI program, HTTP_PROXY is a header that a client has sent (CVE-2016-1000110).
     if value is None and (secure or "REQUEST_METHOD" not in os.environ):
         value = os.environ.get(name.upper())
     return (value or "").replace(" ", "")
 
 
 def check_proxy(url: Any, host: str | None, port: int | str | None) -> None:
-    """Raise for a proxy that there cannot be, when it is to be used.
+    """Check a proxy that is to be used.
 
-    Raises WebSocketProxyException for a host without a port, and ValueError, in the words of
-    urllib.parse, for a variable of the environment whose port is none.
+    Raises:
+        WebSocketProxyException: there is a host without a port.
+        ValueError: the port in an environment variable is not a port; the message is that of
+            urllib.parse.
     """
     if host and not port:
         raise WebSocketProxyException("Cannot use port 0 when proxy_host specified")
@@ -88,7 +90,7 @@ def check_proxy(url: Any, host: str | None, port: int | str | None) -> None:
 
 
 def _heeds_environment(secure: bool) -> bool:
-    """Whether a proxy of the environment counts: websocket-client finds none without a scheme."""
+    """Whether a proxy of the environment applies: websocket-client ignores one without a scheme."""
     value = proxy_variable(secure)
     return not value or "//" in value
 
@@ -104,22 +106,24 @@ def proxy_options(
 ) -> dict[str, Any]:
     """Return the options ``proxy``, ``no_proxy`` and ``proxy_timeout``.
 
-    Parameters:
-        host, port: of the proxy; without a host, the environment decides.
+    Args:
+        host, port: the proxy's; without a host, the environment decides.
         auth: user and password.
         kind: http (also for None), https, socks4, socks4a, socks5 or socks5h.
         no_proxy: hosts that are reached directly.
         timeout: seconds for the proxy.
-        url: that is connected to, a str; something else where it is not known yet.
+        url: the URL to connect to, a str; anything else if it is not known yet.
 
-    Raises WebSocketProxyException for another kind, ValueError for a port that is none.
+    Raises:
+        WebSocketProxyException: the kind is another one.
+        ValueError: the port is not a port.
     """
     options: dict[str, Any] = {"no_proxy": no_proxy or None, "proxy_timeout": timeout}
     if not host:
         if isinstance(url, str) and not _heeds_environment(parse_url(url).secure):
             options["proxy"] = None
         return options
-    options["no_proxy"] = no_proxy or no_proxy_of(os.environ)  # for a proxy of one's own too
+    options["no_proxy"] = no_proxy or no_proxy_of(os.environ)  # for the caller's own proxy, too
     kind = kind or "http"
     if kind not in KINDS:
         text = f"Only http, socks4, socks5 proxy protocols are supported, not {kind!r}"
@@ -139,9 +143,9 @@ def proxy_options(
 
 
 def tls_options(sslopt: Any) -> Mapping[str, Any] | None:
-    """Return *sslopt* without what websocket-client does not look at; the log says so (DEBUG).
+    """Return *sslopt* without the keys that websocket-client ignores; the log names them (DEBUG).
 
-    These are keys that nobody here knows, and the key of a certificate that is not there.
+    These are unknown keys, and the key of a certificate that is not given.
     """
     if not sslopt:
         return None
@@ -151,17 +155,17 @@ def tls_options(sslopt: Any) -> Mapping[str, Any] | None:
         unknown.append("keyfile")
     if not unknown:
         return given
-    debug(f"sslopt: nobody needs {', '.join(map(repr, unknown))}: ignored")
+    debug(f"sslopt: these keys are not used: {', '.join(map(repr, unknown))}")
     return {key: value for key, value in given.items() if str(key) not in unknown}
 
 
 def text_as_utf8(text: Any) -> Any:
-    """Return what goes out in UTF-8, as websocket-client sends it, when it is sent as latin-1."""
+    """Return text so that encoding it as latin-1 gives UTF-8, which websocket-client sends."""
     return text.encode().decode("latin-1") if isinstance(text, str) else text
 
 
 def header_as_utf8(header: Any) -> Any:
-    """Return the headers of a program with their values as :func:`text_as_utf8` says."""
+    """Return the headers of a program with their values changed by :func:`text_as_utf8`."""
     if isinstance(header, Mapping):
         return {name: text_as_utf8(value) for name, value in header.items()}
     if isinstance(header, (list, tuple)):
@@ -174,30 +178,31 @@ def header_as_utf8(header: Any) -> Any:
 
 @calls_user_code
 def _current_header(app: Any) -> Any:
-    """What the app's ``header`` says at this moment: programs change it between attempts."""
+    """The app's ``header`` at this moment: programs change it between attempts."""
     return header_as_utf8(app.header() if callable(app.header) else app.header)
 
 
 def _header_of_attempt(app: Any, proxy_host: str | None, proxy_port: int | str | None) -> Any:
-    """The same, or what :func:`check_proxy` raises: that is an error of the attempt."""
+    """The same; or raise what :func:`check_proxy` raises: that is an error of the attempt."""
     check_proxy(app.url, proxy_host, proxy_port)
     return _current_header(app)
 
 
 @calls_user_code
 def _current_cookie(app: Any) -> Any:
-    """Likewise its ``cookie``."""
+    """The same for its ``cookie``."""
     return text_as_utf8(app.cookie() if callable(app.cookie) else app.cookie)
 
 
 def app_options(app: Any, **given: Any) -> ClientOptions:
     """Return the options of a WebSocketApp's run.
 
-    Parameters:
-        app: the WebSocketApp, for what its constructor got.
-        given: the parameters of its run_forever().
+    Args:
+        app: the WebSocketApp, for the arguments of its constructor.
+        given: the arguments of its run_forever().
 
-    Raises as :func:`proxy_options` and ClientOptions do.
+    Raises:
+        ValueError, TypeError, WebSocketException: as for :func:`proxy_options` and ClientOptions.
     """
     for name in ("url", "header", "cookie"):
         check_called(name, getattr(app, name))
@@ -219,7 +224,7 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
         sock=app.prepared_socket,
         plain_sock=app.plain_socket,
         mask_key=app.get_mask_key,
-        # A socket that was handed in serves one connection.
+        # A given socket serves one connection.
         reconnect=None if app.prepared_socket is not None else reconnect,
         ping_interval=interval or None,
         ping_timeout=given["ping_timeout"],

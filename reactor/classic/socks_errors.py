@@ -1,12 +1,13 @@
-"""What goes wrong with a SOCKS proxy, for programs that catch python-socks' own exceptions.
+"""Errors of a SOCKS proxy, for programs that catch python-socks' own exceptions.
 
 What it is: :func:`as_of_socks`.
 
-What it must not know: who spoke to the proxy.
+What it must not know: which code spoke to the proxy.
 
-How it works. websocket-client lets through what python-socks raises, which is none of its own
-exceptions. Ours is both: one of ours, and of python-socks' class of that meaning. Who catches the
-latter has imported python-socks; where nobody has, there is nothing to add.
+How it works. websocket-client passes on the exceptions of python-socks, which are not of its own
+tree. Our exception is both: one of ours, and an instance of python-socks' class with that meaning.
+A program that catches the latter has imported python-socks; if it is not imported, there is nothing
+to add.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["as_of_socks"]
 
 
 def as_of_socks(exc: Exception) -> Exception:
-    """Return an exception of ours as one that is of python-socks' class as well."""
+    """Return an exception of ours as one that is also an instance of python-socks' class."""
     package = sys.modules.get("python_socks")
     if isinstance(exc, WebSocketProxyConnectException):
         name = "ProxyConnectionError"
@@ -44,7 +45,7 @@ def as_of_socks(exc: Exception) -> Exception:
 @lru_cache(maxsize=16)
 def _both(ours: type[Exception], theirs: type[Exception]) -> type[Exception]:
     def reduce(exc: Exception) -> tuple[Any, ...]:
-        # A pickle has our class: this one is made here, and is found under no name.
+        # A pickle contains our class: this one is created here, and has no importable name.
         reduced: Any = ours.__reduce__(exc)
         make, (_, *arguments), state = reduced
         return make, (ours, *arguments), state

@@ -1,13 +1,13 @@
-"""The log that websocket-client's users know: the logger "websocket", and its trace.
+"""The log of websocket-client: the logger "websocket", and its trace.
 
 What it is: the functions that switch the trace on and off, and those that write. The trace
-shows heads and frames as they cross the wire, passwords and all.
+shows heads and frames as they cross the wire, passwords included.
 
 What it must not know: what is written.
 
-How it works. What a trace shows has come from the server: it is escaped, and long lines are cut.
-All goes to the logger named "websocket", which by default has a handler that does
-nothing. Whoever has something costly to say asks :func:`isEnabledForTrace` first.
+How it works. The trace shows data from the server: it is escaped, and long lines are cut.
+Everything goes to the logger named "websocket", which by default has a handler that does nothing.
+Code that needs time to compose a line asks :func:`isEnabledForTrace` first.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ __all__ = [
 _logger = logger = logging.getLogger("websocket")
 logger.addHandler(logging.NullHandler())
 
-#: Characters of a line of the trace.
+#: The largest number of characters in a line of the trace.
 LONGEST = 1 << 20
 
-_LINE = re.compile(r"(?:[^\r\n]|\r(?!\n))+")  # without its end
+_LINE = re.compile(r"(?:[^\r\n]|\r(?!\n))+")  # without the line end
 
 RULE = "-----------------------"
 
-# What enableTrace() has done, under the names that websocket-client has for it.
+# The state that enableTrace() sets, under the names that websocket-client uses.
 #: Whether the trace is on.
 _traceEnabled = False  # noqa: N816
 #: The handler that was added; None while the trace is off.
 _trace_handler: logging.Handler | None = None
 #: The logger's level without the trace.
 _default_level = logging.NOTSET
-_FIRST_LEVEL = _logger.getEffectiveLevel()  # when this was imported, as there
+_FIRST_LEVEL = _logger.getEffectiveLevel()  # at import, as in websocket-client
 
 
 def enableTrace(  # noqa: N802 - websocket-client's name
@@ -56,19 +56,20 @@ def enableTrace(  # noqa: N802 - websocket-client's name
 ) -> None:
     """Switch the trace on or off, for the whole process.
 
-    Parameters:
-        traceable: True for on. Once more replaces handler and level.
+    Args:
+        traceable: True for on. A further call replaces the handler and the level.
         handler: where the lines go; default: to stderr.
         level: the level of the logger while the trace is on, by name or number.
 
-    Raises ValueError for a level that does not exist.
+    Raises:
+        ValueError: the level does not exist.
     """
     global _traceEnabled, _trace_handler, _default_level
     if _trace_handler is not None:
         _logger.removeHandler(_trace_handler)
         _logger.setLevel(_default_level)
         _trace_handler = None
-    elif not traceable:  # a common first line of programs; websocket-client sets a level there
+    elif not traceable:  # programs often begin with this; websocket-client sets a level there
         _logger.setLevel(_FIRST_LEVEL)
     _traceEnabled = False
     if traceable:
@@ -81,7 +82,7 @@ def enableTrace(  # noqa: N802 - websocket-client's name
 
 
 def forget() -> None:
-    """Begin anew: what the logger is like now is what it is like without the trace."""
+    """Start afresh: the current state of the logger is its state without the trace."""
     global _traceEnabled, _trace_handler
     _traceEnabled = False
     _trace_handler = None

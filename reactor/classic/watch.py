@@ -2,7 +2,7 @@
 
 What it is: a HandshakeWatch (client/options.py) for both classic faces.
 
-What it must not know: who connects.
+What it must not know: which face connects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["ClassicWatch", "text_of"]
 
 
 def text_of(octets: bytes) -> str:
-    """Return what stands in a head: UTF-8, as websocket-client reads it, or else latin-1."""
+    """Return the text of a head: decoded as UTF-8, as websocket-client does, or else latin-1."""
     try:
         return octets.decode()
     except UnicodeDecodeError:
@@ -29,7 +29,7 @@ class ClassicWatch(HandshakeWatch):
     """What websocket-client does beside the opening handshake: the trace, and the cookie jar."""
 
     def cookie(self, url: WebSocketURL) -> str | None:
-        """Return what the jar of the process has for a URL."""
+        """Return the value of the process's cookie jar for a URL."""
         return CookieJar.get(url.host, url.resource.partition("?")[0], url.secure)
 
     def request_sent(self, head: bytes) -> None:
@@ -41,13 +41,13 @@ class ClassicWatch(HandshakeWatch):
         """Trace a response, and keep its cookies."""
         if isEnabledForTrace():
             trace("--- response header ---")
-            for line in head.split(b"\n")[:-2]:  # the last one is empty
+            for line in head.split(b"\n")[:-2]:  # the last line is empty
                 trace(text_of(line.removesuffix(b"\r")))
             trace("-----------------------")
         for value in response.headers.get_all("Set-Cookie"):
             CookieJar.add(value, url.host)
 
     def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
-        """Warn, and go on: websocket-client speaks TLS to no proxy, whatever its URL says."""
+        """Warn, and go on: websocket-client never uses TLS to a proxy, whatever its URL is."""
         warning(f"{error}; plain HTTP is spoken to it, as if its URL began with http://")
         return True

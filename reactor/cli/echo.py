@@ -15,6 +15,7 @@ class Echo(WebSocketProtocol):
     """Sends every message back."""
 
     def on_message(self, message: str | bytes) -> None:
+        """See WebSocketProtocol."""
         self.send(message)
 
 

@@ -4,8 +4,8 @@ A client subscribes with ``{"op": "subscribe", "channel": "trades", "symbol": "A
 symbol may be left out (it is DEMO then), and gets
 ``{"symbol": "ABC", "price": 101.5, "size": 3, "id": 17, "time": 1700000000.123}`` several
 times a second, ``time`` being when it was sent (seconds since 1970). Some subscribers are
-dropped on purpose, half of them with a close frame (1012) and half without a word, so that
-clients can show how they come back.
+dropped on purpose, half of them with a close frame (1012) and half without one, so that
+clients can show how they reconnect.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Subscriber(WebSocketProtocol):
         self.trades = 0
 
     def on_message(self, message: str | bytes) -> None:
+        """See WebSocketProtocol."""
         try:
             request = json.loads(message)
             if not isinstance(request, dict):
@@ -67,6 +68,7 @@ class Subscriber(WebSocketProtocol):
         self.feed.add(self)
 
     def on_close(self, code: int, reason: str) -> None:
+        """See WebSocketProtocol."""
         self.feed.remove(self)
 
     def trade(self, now: float) -> None:
@@ -82,10 +84,10 @@ class Subscriber(WebSocketProtocol):
 class Feed:
     """Sends trades to all subscribers in turn, and drops some of them.
 
-    Parameters:
-        loop: where it lives.
-        rate: trades a second for each subscriber.
-        drops: the share of subscribers that is dropped every second (0.002: two of a thousand).
+    Args:
+        loop: the Reactor on which it runs.
+        rate: trades per second for each subscriber.
+        drops: the share of subscribers that is dropped every second (0.002: two in a thousand).
     """
 
     def __init__(self, loop: Reactor, rate: float, drops: float) -> None:
@@ -93,10 +95,10 @@ class Feed:
         self._rate = rate
         self._drops = drops
         self._subscribers: list[Subscriber] = []
-        self._places: dict[Subscriber, int] = {}  # where each of them stands in the list
-        self._next = 0  # whose turn it is
-        self._owed = 0.0  # trades that should have been sent, and parts of one
-        self._doomed = 0.0  # subscribers that should have been dropped, and parts of one
+        self._places: dict[Subscriber, int] = {}  # the index of each in the list
+        self._next = 0  # the index of the next one
+        self._owed = 0.0  # trades that are due; may be fractional
+        self._doomed = 0.0  # subscribers that are due to be dropped; may be fractional
         self._last = loop.time()
         loop.call_later(BATCH, self._batch)
 
@@ -107,7 +109,7 @@ class Feed:
             self._subscribers.append(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Send no more trades to *subscriber*."""
+        """Stop sending trades to *subscriber*."""
         place = self._places.pop(subscriber, None)
         if place is not None:
             last = self._subscribers.pop()
@@ -120,7 +122,7 @@ class Feed:
         now = self._loop.time()
         elapsed, self._last = now - self._last, now
         count = len(self._subscribers)
-        # Never more than two rounds at once: after a stall, what was missed is left out.
+        # At most two rounds at once: after a stall, missed trades are skipped.
         self._owed = min(self._owed + elapsed * self._rate * count, 2.0 * count)
         self._doomed = min(self._doomed + elapsed * self._drops * count, float(count))
         wall = time.time()

@@ -1,4 +1,4 @@
-"""The command line's entry: which commands there are.
+"""The entry point of the command line, and the list of commands.
 
 Each command is a module with ``add_arguments(parser)`` and ``run(arguments) -> int``.
 """
@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import dump, echo, feed, run
+from . import collect, dump, echo, exchange, feed, run
 from .arguments import Parser, version
 
 __all__ = ["main"]
 
-COMMANDS = {"dump": dump, "echo": echo, "feed": feed, "run": run}
+COMMANDS = {
+    "collect": collect,
+    "dump": dump,
+    "echo": echo,
+    "exchange": exchange,
+    "feed": feed,
+    "run": run,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

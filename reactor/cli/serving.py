@@ -1,4 +1,4 @@
-"""What the servers of the command line have in common."""
+"""The common part of the servers of the command line."""
 
 from __future__ import annotations
 

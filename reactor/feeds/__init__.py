@@ -7,6 +7,36 @@ The public names; docs/feeds.md tells what they do.
 
 from __future__ import annotations
 
+from .consumers import Subscription
+from .events import (
+    Ended,
+    Gap,
+    Refused,
+    Subscribed,
+    TopicState,
+    Unsubscribed,
+    Update,
+)
+from .feed import Feed
+from .heartbeat import Heartbeat
+from .link import Link
+from .mailbox import Mailbox
 from .pace import Pace
+from .stats import FeedStats
 
-__all__ = ["Pace"]
+__all__ = [
+    "Ended",
+    "Feed",
+    "FeedStats",
+    "Gap",
+    "Heartbeat",
+    "Link",
+    "Mailbox",
+    "Pace",
+    "Refused",
+    "Subscribed",
+    "Subscription",
+    "TopicState",
+    "Unsubscribed",
+    "Update",
+]

@@ -1,1 +1,1 @@
-"""A reactor inside of somebody else's event loop."""
+"""A reactor inside another event loop."""

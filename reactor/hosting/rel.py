@@ -1,14 +1,14 @@
-"""Hosting: a reactor inside of somebody else's dispatcher (the ``rel`` package, pyevent).
+"""Hosting: a reactor inside a foreign dispatcher (the ``rel`` package, pyevent).
 
-What it is: :func:`host`, which gives the reactor that lives in a foreign dispatcher.
+What it is: :func:`host`, which returns the reactor that lives in a foreign dispatcher.
 
 What it must not know: apps and connections.
 
-How it works. A reactor is one descriptor that is readable when a turn would find events, and one
-point in time when a timer is due. The dispatcher is asked for both, ``read`` and ``timeout``,
-and whenever it calls back, one turn is run. What is asked of the reactor between turns (a new
-connection, a message sent by a callback of the dispatcher) comes here as ``on_wanted``: then the
-descriptor is made readable.
+How it works. To its host, a reactor is one descriptor that is readable when a turn would find
+events, and one point in time when a timer is due. The dispatcher watches both, by ``read`` and
+``timeout``, and whenever it calls back, one turn is run. Work that is requested between turns (a
+new connection, a message sent by a callback of the dispatcher) is announced by ``on_wanted``: then
+the descriptor is made readable.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from ..reactor import Reactor
 
 __all__ = ["host"]
 
-#: Where a dispatcher keeps its reactor: both are freed together.
+#: The attribute in which a dispatcher keeps its reactor: both are freed together.
 ATTRIBUTE = "_hosted_reactor"
 
 
 def host(dispatcher: Any) -> Reactor:
     """Return the reactor that lives in *dispatcher*; always the same one for the same object.
 
-    Parameters:
+    Args:
         dispatcher: has ``read(sock, callback)``, ``signal(signum, callback)`` and ``abort``, and
-            by right ``timeout(seconds, callback)``; without, a thread keeps the time.
+            should have ``timeout(seconds, callback)``; otherwise a thread keeps the time.
 
-    Raises TypeError naming the method that is missing.
+    Raises:
+        TypeError: a method is missing; the message names it.
     """
     for name in ("read", "signal", "abort"):
         if not callable(getattr(dispatcher, name, None)):
@@ -45,7 +46,7 @@ def host(dispatcher: Any) -> Reactor:
         try:
             dispatcher.signal(2, dispatcher.abort)
         except ValueError:
-            pass  # Python has signals handled on its main thread only: go on without
+            pass  # Python handles signals on its main thread only: go on without
     return reactor
 
 
@@ -62,9 +63,9 @@ class _Host(Resident):
         self._loop = reactor.loop
         self._dispatcher = dispatcher
         self._watched = False  # the dispatcher was given our descriptor, and not told to drop it
-        self._event: Any = None  # what it gave us for that
+        self._event: Any = None  # what its read() returned for it
         self._alarm: float | None = None  # when the dispatcher will call us
-        self._bell: threading.Timer | None = None  # in place of a dispatcher without timers
+        self._bell: threading.Timer | None = None  # for a dispatcher without timers
 
     def start(self) -> None:
         """From now on the dispatcher runs a turn whenever one is wanted."""
@@ -77,7 +78,7 @@ class _Host(Resident):
         self._stop_bell()
 
     def _on_wanted(self) -> None:
-        """Something was asked for between two turns: have the dispatcher run one. Any thread."""
+        """There is work that was requested between two turns: have a turn run. Any thread."""
         if threading.get_ident() == self._loop.thread_id and not self._is_watched():
             self._watched = True
             self._event = self._dispatcher.read(self._reactor, self._run_turn)
@@ -92,23 +93,23 @@ class _Host(Resident):
         try:
             self._loop.run_once(0)
         except BaseException:
-            # KeyboardInterrupt or SystemExit: the rest is for the next turn.
+            # KeyboardInterrupt or SystemExit: the next turn does the rest.
             self._loop.wakeup.send()
             raise
         if not self._loop._busy():
-            self._watched = False  # the dispatcher may end when nobody waits for anything
+            self._watched = False  # the dispatcher may end when nothing is left to wait for
             self._stop_bell()
             return False
         self._set_alarm()
         return True
 
     def _set_alarm(self) -> None:
-        """Have the dispatcher call when the next timer is due, unless it will be earlier."""
+        """Have the dispatcher call when the next timer is due, unless it will call earlier."""
         timeout = self._loop.next_timeout()
         if timeout is None:
             return
         now = self._loop.time()
-        # One that is past was forgotten by the dispatcher, as by rel.init().
+        # The dispatcher has forgotten an alarm that is past: rel.init() does so.
         if self._alarm is None or self._alarm < now or now + timeout < self._alarm:
             self._alarm = due = now + timeout
             if callable(getattr(self._dispatcher, "timeout", None)):
@@ -117,7 +118,7 @@ class _Host(Resident):
                 self._ring_in(timeout, due)
 
     def _ring_in(self, timeout: float, due: float) -> None:
-        """The same for a dispatcher that has no timers: a thread sleeps in its place."""
+        """The same for a dispatcher that has no timers: a thread sleeps instead."""
         self._stop_bell()
         self._bell = threading.Timer(timeout, self._on_alarm, (due,))
         self._bell.daemon = True
@@ -129,6 +130,6 @@ class _Host(Resident):
             self._bell = None
 
     def _on_alarm(self, due: float) -> None:
-        if self._alarm == due:  # else an earlier one has taken its place
+        if self._alarm == due:  # otherwise an earlier alarm has replaced it
             self._alarm = None
             self._loop.wakeup.send()

@@ -1,15 +1,15 @@
-"""The verbs of a dispatcher: what websocket-client asks of the object given as ``dispatcher=``.
+"""The verbs of a dispatcher: what websocket-client calls on the object passed as ``dispatcher=``.
 
 What it is: ``signal``, ``abort``, ``read``, ``write``, ``timeout``, ``buffwrite`` and
-``dispatch``, on an event loop, with the meaning that the ``rel`` package gave them. A Reactor
+``dispatch``, on an event loop, with the meaning that they have in the ``rel`` package. A Reactor
 passes them on to an object of this class, so it can be given to websocket-client's own
 WebSocketApp, and drives it.
 
 What it must not know: WebSocket.
 
-How it works. The users of these verbs close their sockets without a word. So for each descriptor
-the socket is kept that it belonged to, and a descriptor whose socket was closed is forgotten: when
-somebody wants to watch another one of the same number, and before every turn.
+How it works. The users of these verbs close their sockets without notice. So the socket of each
+descriptor is kept, and a descriptor whose socket was closed is forgotten: when another socket with
+the same number is about to be watched, and before every turn.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..transports.tls.nested import is_tls
 
 __all__ = ["VERBS", "Verbs"]
 
-#: Bytes given to a socket at a time.
+#: Bytes passed to a socket at a time.
 CHUNK = 65536
 
 #: The methods of Verbs. ``signal`` is the event loop's own.
@@ -36,18 +36,23 @@ class Verbs:
     """The verbs of a dispatcher, on an event loop.
 
     Args:
-        loop: the event loop. All of this belongs to its thread, but ``buffwrite`` and ``abort``.
+        loop: the event loop. All of this belongs to its thread, except ``buffwrite`` and ``abort``.
     """
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
-        self._sockets: dict[int, Any] = {}  # descriptor -> whose it was when it was given to us
-        self._writes: dict[int, _BufferedWrite] = {}  # descriptor -> what is left to be written
+        self._sockets: dict[int, Any] = {}  # descriptor -> its socket when it was given to us
+        self._writes: dict[int, _BufferedWrite] = {}  # descriptor -> what is still to be written
 
     def read(self, sock: Any, callback: Callable[..., object], *args: Any) -> None:
         """Call ``callback(*args)`` whenever *sock* is readable, until it returns a false value.
 
-        *sock* is a socket, or anything with ``fileno()``. Raises OSError for a closed one.
+        Args:
+            sock: a socket, or any object with ``fileno()``.
+            callback: what to call, with *args*.
+
+        Raises:
+            OSError: *sock* is closed.
         """
         fd = self._take(sock)
         self._loop.add_reader(fd, self._on_readable, sock, fd, callback, args)
@@ -65,7 +70,7 @@ class Verbs:
     def _on_readable(
         self, sock: Any, fd: int, callback: Callable[..., object], args: tuple[Any, ...]
     ) -> None:
-        again: object = True  # after an exception as well: it is logged, and concerns one message
+        again: object = True  # after an exception, too: it is logged, and affects only one message
         try:
             again = callback(*args)
             # OpenSSL may hold bytes that the poller does not see.
@@ -106,16 +111,16 @@ class Verbs:
         send: Callable[[Any, Any], int],
         on_disconnect: Callable[[Exception], object],
     ) -> None:
-        """Send *data* with ``send(sock, data)``: now what goes out now, the rest when it can.
+        """Send *data* with ``send(sock, data)``: now as much as possible, the rest later.
 
-        Never waits, whatever the mode of the socket is. Any thread: websocket-client sends its
+        It never waits, whatever the mode of the socket is. Any thread: websocket-client sends its
         pings from another one.
 
-        Parameters:
+        Args:
             sock: the socket.
             data: what to send.
             send: returns how many bytes it has sent.
-            on_disconnect: called with the exception when *send* raises one.
+            on_disconnect: called with the exception if *send* raises one.
         """
         if threading.get_ident() != self._loop.thread_id:
             self._loop.call_soon_threadsafe(self.buffwrite, sock, data, send, on_disconnect)
@@ -138,17 +143,17 @@ class Verbs:
         return False
 
     def dispatch(self) -> None:
-        """Run until :meth:`abort`, the loop's ``stop()``, or until nothing is left to wait for."""
+        """Run until :meth:`abort`, the loop's ``stop()``, or until there is nothing to wait for."""
         self._loop.run_until_idle()
 
     def abort(self) -> None:
         """End :meth:`dispatch`, or run_forever. Any thread."""
         self._loop.stop()
 
-    # -- sockets that are closed without a word --------------------------------------------
+    # -- sockets that are closed without notice --------------------------------------------
 
     def _take(self, sock: Any) -> int:
-        """Return the descriptor of *sock*, and remember whose it is."""
+        """Return the descriptor of *sock*, and remember its socket."""
         fd: int = sock.fileno()
         self._forget_closed(fd)
         if not self._sockets:
@@ -158,7 +163,7 @@ class Verbs:
         return fd
 
     def _forget_closed(self, fd: int) -> None:
-        """Forget the socket that had this descriptor, if it was closed."""
+        """Forget the socket of this descriptor, if it was closed."""
         owner = self._sockets.get(fd)
         if owner is not None and not _is_open(owner, fd):
             self._loop.poller.remove(fd)
@@ -173,12 +178,12 @@ class Verbs:
 def _is_open(sock: Any, fd: int) -> bool:
     try:
         return bool(0 <= fd == sock.fileno())
-    except ValueError:  # of a closed file, or a closed epoll object
+    except ValueError:  # raised by a closed file, or a closed epoll object
         return False
 
 
 class _BufferedWrite:
-    """What is left to be written to one socket."""
+    """The data that is still to be written to one socket."""
 
     def __init__(
         self,
@@ -194,13 +199,13 @@ class _BufferedWrite:
 
     @calls_user_code
     def go_on(self) -> bool:
-        """Send what goes out; return whether that was all, or the end of the connection."""
+        """Send what can be sent; return whether this is finished, or the connection has ended."""
         while self.data:
             try:
                 sent = self._send_at_once(bytes(self.data[:CHUNK]))
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return False
-            except Exception as exc:  # noqa: BLE001 - handed to whoever is concerned
+            except Exception as exc:  # noqa: BLE001 - handed to on_disconnect
                 self.data.clear()
                 self._on_disconnect(exc)
                 return True
@@ -213,7 +218,7 @@ class _BufferedWrite:
     def _send_at_once(self, data: bytes) -> int:
         sock = self._sock
         timeout = sock.gettimeout()
-        sock.settimeout(0)  # websocket-client's sockets wait, and so would the whole loop
+        sock.settimeout(0)  # websocket-client's sockets block, which would stop the whole loop
         try:
             return self._send(sock, data)
         finally:

@@ -1,8 +1,8 @@
-"""A call on a helper thread, and its answer on the loop's: what ``run_in_thread`` does.
+"""A call on a helper thread, with its answer on the loop's thread: ``run_in_thread``.
 
 What it is: :func:`run_in_thread`.
 
-What it must not know: what is called, and for whom.
+What it must not know: what is called, and why.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ def run_in_thread(
 ) -> None:
     """Call ``function(*args)`` on a helper thread, then ``then(result, error)`` on the loop's.
 
+    Any thread may call this.
+
     Args:
-        loop: the event loop. Any thread may ask.
+        loop: the event loop.
         function, args: what to call.
-        then: gets the result and None, or None and what was raised.
+        then: gets the result and None, or None and the exception.
 
     Raises:
-        TypeError: The function is none, or an ``async def``.
-        RuntimeError: The loop is closed.
+        TypeError: *function* cannot be called, or is an ``async def``.
+        RuntimeError: the loop is closed.
     """
     if not callable(function):
         raise TypeError(f"run_in_thread() takes a function, not {function!r}")

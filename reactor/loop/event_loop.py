@@ -6,28 +6,28 @@ What it must not know: transports, WebSocket, what a callback does.
 
 One turn (:meth:`EventLoop.run_once`):
 
-1. **poll**: wait for descriptors, at most until the next timer is due; not at all when calls
-   are queued. The time is read once afterwards and cached for the turn.
+1. **poll**: wait for descriptors, at most until the next timer is due; do not wait when calls are
+   queued. The time is read once afterwards and cached for the turn.
 2. **I/O**: call the handler of every ready descriptor. A handler is looked up at the moment
    it is called, and events of a descriptor that was removed since the poll are dropped.
-3. **timers**: collect all that are due, then run them. A timer that a timer arms is never
-   run in the turn that armed it, so a chain of zero delays cannot starve I/O.
-4. **calls**: run those that were queued when this phase began.
+3. **timers**: collect all timers that are due, then run them. A timer that is armed by a timer
+   never runs in the same turn, so a chain of zero delays cannot starve I/O.
+4. **calls**: run the calls that were queued when this phase began.
 
-After each callback, whatever it left in ``dirty`` is flushed: several writes to one transport
-by one callback leave the process together.
+After each callback, the transports that it left in ``dirty`` are flushed: several writes to one
+transport by one callback leave the process together.
 
-An exception of a callback is logged and stays with that callback. KeyboardInterrupt and
-SystemExit leave the loop, which can be run again.
+An exception of a callback is logged, and affects nothing else. KeyboardInterrupt and SystemExit
+leave the loop, which can be run again.
 
 Threads: ``call_soon_threadsafe`` and ``stop`` may be called from any thread, and from signal
 handlers; everything else belongs to the thread that runs the loop (in debug mode this is
-checked). They reach the loop through a deque and one byte on a socket pair (wakeup.py).
+checked). These two reach the loop through a deque and one byte on a socket pair (wakeup.py).
 
 Hosts: another event loop can run the turns of this one. It watches ``fileno()``, comes back
-after ``next_timeout()`` seconds at the latest, and then calls ``run_once(0)``. What is asked for
-between two turns may be due earlier than the host was told, so it sets ``on_wanted``:
-:meth:`EventLoop._want` is the one place that calls it. No turn looks at it.
+after ``next_timeout()`` seconds at the latest, and then calls ``run_once(0)``. Work that is
+requested between two turns may be due earlier than the host was told, so the host sets
+``on_wanted``: :meth:`EventLoop._want` is the one place that calls it. A turn does not look at it.
 
 What lives on the loop (``residents``) is told when the loop or its process ends: lifetime.py.
 """
@@ -64,25 +64,25 @@ MAX_SLEEP = 86400.0
 class EventLoop(Lifetime):
     """One thread's event loop.
 
-    Parameters:
+    Args:
         selector: an object with the interface of ``selectors.BaseSelector``; default: the
             best that selectors2 finds on this platform.
-        clock: where time comes from; default: the monotonic clock. Never jumps back.
+        clock: the source of time; default: the monotonic clock. It never goes back.
         debug: check that methods are called on the loop's thread; default: whether the
             environment variable REACTOR_DEBUG is set and not empty.
-        slow_callback: seconds that a callback or a handler may take; what takes longer is named in
-            the log, with its duration. None: 0.1 in debug mode, else no limit.
+        slow_callback: seconds that a callback or a handler may take; one that takes longer is named
+            in the log, with its duration. None: 0.1 in debug mode, otherwise no limit.
 
     Attributes:
-        owner: the object that has this loop, a Reactor, for what lives here and is shown it; or
-            None. The loop itself asks nothing of it.
+        owner: the object that owns this loop, a Reactor, for the objects that live on the loop; or
+            None. The loop itself does not use it.
         on_wanted: for a host (see the module): called without arguments when the loop wants a
-            turn earlier than ``next_timeout()`` said, because of something that was asked for
+            turn earlier than ``next_timeout()`` said, because of something that was requested
             between two turns. None, the default: there is no host. May be called from any thread,
             and more than once before the next turn; it must not run the loop itself.
     """
 
-    # What every message looks at; the rest is in the dict.
+    # What every message uses; the rest is in the dict.
     __slots__ = (
         "_before_turn",
         "_calls",
@@ -99,7 +99,7 @@ class EventLoop(Lifetime):
         "wheel",
     )
 
-    #: Where the frames of its connections are shown: set by reactor.trace().
+    #: Where the frames of the loop's connections are shown: set by reactor.trace().
     _trace: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -117,7 +117,7 @@ class EventLoop(Lifetime):
         slow_callback: float | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
-        #: Where time comes from.
+        #: The source of time.
         self.clock: Clock = MonotonicClock() if clock is None else clock
         #: Returns the time of the loop's clock, in seconds, read now.
         self.time: Callable[[], float] = self.clock.now
@@ -127,30 +127,30 @@ class EventLoop(Lifetime):
         self.poller = make_poller(selector)
         #: Transports that have something to write, flushed after the running callback.
         self.dirty: list[Flushable] = []
-        #: Transports that are on their way out, with nobody else to look after them.
+        #: Transports that are closing, with nothing else to look after them.
         self.lingering: set[Abortable] = set()
         self.owner: Any = None
-        #: What is told of the end of the loop, and of its process.
+        #: What is told of the end of the loop and of its process.
         self.residents: list[Resident] = []
         self.on_wanted: Callable[[], object] | None = None
-        # Set where there are sockets that may be closed without a word (hosting/verbs.py): called
-        # at the beginning of every turn, and with a descriptor that is about to be watched.
+        # Set if there are sockets that may be closed without notice (hosting/verbs.py): called at
+        # the beginning of every turn, and with a descriptor that is about to be watched.
         self._before_turn: Callable[[], object] | None = None
         self._before_watching: Callable[[int], object] | None = None
-        #: Runs what computes for long, of many connections at once.
+        #: Runs the expensive steps of many connections.
         self.share = TurnShare()
-        #: How many answers of helper threads are waited for.
+        #: How many answers of helper threads the loop waits for.
         self.awaited = 0
-        #: The thread that runs the loop; before the first run, the one that made it.
+        #: The thread that runs the loop; before the first run, the thread that created it.
         self.thread_id = threading.get_ident()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        #: Timers that are due and have not run: more than none between turns only when
+        #: Timers that are due and have not run. The queue is empty between turns, unless
         #: KeyboardInterrupt or SystemExit has left the loop.
         self._due: deque[Timer] = deque()
         self._turns = 0
-        #: Whether run_once or run_forever is going on.
+        #: Whether run_once or run_forever is running.
         self.running = False
-        self._stopping = False  # stop() was called and not yet obeyed
+        self._stopping = False  # stop() was called, and the loop has not stopped yet
         self._interrupted = False  # Ctrl-C waits for the end of the turn: see interrupts.py
         self._closed = False
         self._forked = False  # this is a child's copy of its parent's loop
@@ -158,7 +158,7 @@ class EventLoop(Lifetime):
         self.poller.add_reader(self.wakeup.reader, self.wakeup.drain)
         self._interrupts = Interrupts(self)  # and other signals
         take_note(self)
-        #: Names what is slow; None: nobody does.
+        #: Logs slow callbacks; None: off.
         self.slow: SlowCallbacks | None = None
         if slow_callback is None and self.debug:
             slow_callback = SLOW_CALLBACK
@@ -170,7 +170,8 @@ class EventLoop(Lifetime):
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         """Call ``callback(*args)`` whenever *fd* is readable; replaces an earlier reader.
 
-        Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
+        Raises:
+            OSError: the kernel cannot watch *fd* (a regular file, a closed one).
         """
         self._check_thread()
         if self._before_watching is not None:
@@ -180,7 +181,8 @@ class EventLoop(Lifetime):
     def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         """Call ``callback(*args)`` whenever *fd* is writable; replaces an earlier writer.
 
-        Raises OSError when the kernel cannot watch *fd* (a regular file, a closed one).
+        Raises:
+            OSError: the kernel cannot watch *fd* (a regular file, a closed one).
         """
         self._check_thread()
         if self._before_watching is not None:
@@ -188,7 +190,7 @@ class EventLoop(Lifetime):
         self.poller.add_writer(fd, partial(callback, *args) if args else callback)
 
     def remove_reader(self, fd: int) -> bool:
-        """Stop watching *fd* for reading; returns whether it was watched.
+        """Stop watching *fd* for reading; return whether it was watched.
 
         A descriptor must be removed before it is closed.
         """
@@ -196,7 +198,7 @@ class EventLoop(Lifetime):
         return self.poller.remove_reader(fd)
 
     def remove_writer(self, fd: int) -> bool:
-        """Stop watching *fd* for writing; returns whether it was watched."""
+        """Stop watching *fd* for writing; return whether it was watched."""
         self._check_thread()
         return self.poller.remove_writer(fd)
 
@@ -205,7 +207,8 @@ class EventLoop(Lifetime):
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` after *delay* seconds; never earlier.
 
-        Returns the timer, which has ``cancel()``.
+        Returns:
+            The timer, which has ``cancel()``.
         """
         if self.debug:
             self._check_thread()
@@ -217,7 +220,8 @@ class EventLoop(Lifetime):
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` when the loop's clock shows *when*; never earlier.
 
-        Returns the timer, which has ``cancel()``.
+        Returns:
+            The timer, which has ``cancel()``.
         """
         if self.debug:
             self._check_thread()
@@ -229,7 +233,7 @@ class EventLoop(Lifetime):
     # -- calls ---------------------------------------------------------------------------
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
-        """Call ``callback(*args)`` in the next batch of calls, in the order of asking."""
+        """Call ``callback(*args)`` in the next batch of calls. Calls keep their order."""
         if self.debug:
             self._check_thread()
         self._calls.append((callback, args))
@@ -239,7 +243,8 @@ class EventLoop(Lifetime):
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
         """The same from any thread, or from a signal handler; wakes the loop.
 
-        Raises RuntimeError when the loop is closed.
+        Raises:
+            RuntimeError: the loop is closed.
         """
         if self._closed:
             self._refuse()
@@ -249,19 +254,19 @@ class EventLoop(Lifetime):
         self._wake_up()
 
     def _wake_up(self) -> None:
-        """End the wait that is going on, or the next one. Any thread."""
+        """End the current wait, or the next one. Any thread."""
         self.wakeup.send()
         self._want()
 
     @calls_user_code
     def _want(self) -> None:
-        """Something is to be done that a host does not know of: tell it. Any thread."""
+        """Tell the host that there is work it does not know of. Any thread."""
         on_wanted = self.on_wanted
         if on_wanted is not None and not self.running:
             on_wanted()
 
     def _want_by(self, timer: Timer) -> None:
-        """The same, if *timer* is the next one, or the host has missed the one before."""
+        """The same, if *timer* is the next one, or if the host has missed the one before."""
         tick = self.wheel.next_expiry()
         if tick is not None and (timer.when <= tick or tick / 1000 <= self.time()):
             self._want()
@@ -271,16 +276,18 @@ class EventLoop(Lifetime):
     def run_forever(self) -> None:
         """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
 
-        May be called again afterwards: everything registered is still there. Raises
-        RuntimeError when the loop is running already, or closed.
+        May be called again afterwards: everything that was registered is still there.
+
+        Raises:
+            RuntimeError: the loop is already running, or closed.
         """
         self._run(self._run_turns, None)
 
     def run_until_idle(self) -> None:
-        """The same, but return as well when nothing is left to wait for.
+        """The same, but also return when there is nothing left to wait for.
 
-        That is: no descriptor is watched, no timer is armed, no call is queued, no answer of a
-        helper thread is waited for.
+        That is: no descriptor is watched, no timer is armed, no call is queued, and no helper
+        thread has still to answer.
         """
         self._run(self._run_turns, self._busy)
 
@@ -291,9 +298,9 @@ class EventLoop(Lifetime):
             self._calls
             or self._due
             or self.poller.writers
-            or len(self.poller.readers) > 1  # one is our own
+            or len(self.poller.readers) > 1  # one is the loop's own
             or self.awaited
-            or len(self.wheel)  # next_expiry() may be that of a timer that was cancelled
+            or len(self.wheel)  # next_expiry() may be that of a cancelled timer
         )
 
     @calls_user_code
@@ -306,25 +313,27 @@ class EventLoop(Lifetime):
             self._stopping = False
 
     def run_once(self, timeout: float | None = None) -> None:
-        """Run one turn, waiting at most *timeout* seconds for something to happen.
+        """Run one turn.
 
-        None: no limit; 0 or less: do not wait.
+        Args:
+            timeout: the longest wait for something to happen, in seconds. None: no limit; 0 or
+                less: do not wait.
         """
         self._run(self._turn, timeout)
 
     def stop(self) -> None:
-        """End :meth:`run_forever` after the running turn. Any thread, any callback.
+        """End :meth:`run_forever` after the current turn. Any thread, any callback.
 
-        Called while the loop does not run, it ends the next run before its first turn.
+        If the loop is not running, the next run ends before its first turn.
         """
         self._stopping = True
         self._wake_up()
 
     def next_timeout(self) -> float | None:
-        """Seconds until the loop has something to do by itself; None: until an event.
+        """Return the seconds until the loop has something to do by itself; None: until an event.
 
-        For another loop that hosts this one: see the module. To be asked, not to be overridden:
-        the turn itself does not always ask.
+        For another loop that hosts this one: see the module. It is not to be overridden: the turn
+        itself does not always call it.
         """
         if self._calls or self._due or self.dirty:
             return 0.0
@@ -334,10 +343,11 @@ class EventLoop(Lifetime):
         return min(max(0.0, tick / 1000 - self.time()), MAX_SLEEP)
 
     def fileno(self) -> int:
-        """The descriptor that is readable when a turn would find events.
+        """Return the descriptor that is readable when a turn would find events.
 
-        Raises ValueError, which says so, for a selector that has none (those of poll() and
-        select(): the kernel keeps nothing for them between two calls).
+        Raises:
+            ValueError: the selector has none (those of poll() and select(): the kernel keeps
+                nothing for them between two calls).
         """
         return self.poller.fileno()
 
@@ -361,7 +371,7 @@ class EventLoop(Lifetime):
             self._raise_interrupt()
 
     def _sleep(self, limit: float | None) -> float | None:
-        """How long this turn may wait for events; None: until there is one."""
+        """Return how long this turn may wait for events; None: until there is one."""
         timeout = self.next_timeout()
         if limit is None:
             return 0.0 if self._stopping else timeout
@@ -385,7 +395,7 @@ class EventLoop(Lifetime):
                         handler()
                         while dirty:
                             dirty.pop().flush()
-                    except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
+                    except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
                         self.report(exc, handler)
                         self._flush()
                     if stale and fd in stale:
@@ -397,7 +407,7 @@ class EventLoop(Lifetime):
                         handler()
                         while dirty:
                             dirty.pop().flush()
-                    except Exception as exc:  # noqa: BLE001 - one handler's trouble is its own
+                    except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
                         self.report(exc, handler)
                         self._flush()
 
@@ -407,7 +417,7 @@ class EventLoop(Lifetime):
             timer = due.popleft()
             try:
                 timer.fire()
-            except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
+            except Exception as exc:  # noqa: BLE001 - it must not affect other callbacks
                 self.report(exc, timer)
             if self.dirty:
                 self._flush()
@@ -419,7 +429,7 @@ class EventLoop(Lifetime):
             callback, args = calls.popleft()
             try:
                 callback(*args)
-            except Exception as exc:  # noqa: BLE001 - one callback's trouble is its own
+            except Exception as exc:  # noqa: BLE001 - it must not affect other callbacks
                 self.report(exc, callback)
             if self.dirty:
                 self._flush()
@@ -436,7 +446,7 @@ class EventLoop(Lifetime):
             transport = dirty.pop()
             try:
                 transport.flush()
-            except Exception as exc:  # noqa: BLE001 - one transport's trouble is its own
+            except Exception as exc:  # noqa: BLE001 - it must not affect other transports
                 self.report(exc, transport)
 
     def report(self, exc: BaseException, source: object) -> None:
@@ -447,14 +457,14 @@ class EventLoop(Lifetime):
 
     @property
     def turns(self) -> int:
-        """How many turns there have been, with this one."""
+        """The number of turns so far, including the current one."""
         return self._turns
 
     def stats(self) -> LoopStats:
         """Return a snapshot of what the loop holds."""
         return LoopStats(
             turns=self._turns,
-            readers=len(self.poller.readers) - (not self._closed),  # without the own wake-up
+            readers=len(self.poller.readers) - (not self._closed),  # without the loop's wake-up
             writers=len(self.poller.writers),
             timers=len(self.wheel) + sum(timer.active for timer in self._due),
             calls=len(self._calls),

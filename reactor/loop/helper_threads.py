@@ -1,20 +1,20 @@
 """Helper threads: for functions that can only block.
 
-What it is: :class:`HelperThreads`, and the two of them that there are: ``helpers`` for what users
-hand to ``in_thread``, and ``look_ups`` for names. So neither can hold up the other.
+What it is: :class:`HelperThreads`, and its two instances: ``helpers`` for the functions that users
+pass to ``in_thread``, and ``look_ups`` for names. So neither can hold up the other.
 
 What it must not know: event loops, coroutines, what the functions do.
 
 How it works. A call waits in a queue until it has a place and a thread. Threads are started when
-there is work, and end when there is none left. A function cannot be interrupted: who gives up
-can only stop listening. So a call that nobody waits for and that has not begun is dropped, while
-one that has begun goes on.
+there is work, and end when there is none left. A function cannot be interrupted: a caller that
+gives up can only stop listening. So a call that nobody waits for is dropped if it has not begun;
+otherwise it goes on.
 
-For names that is not enough. A DNS server that does not answer keeps a thread for half a minute,
+For names this is not enough. A DNS server that does not answer blocks a thread for half a minute,
 and a name that does resolve must not wait for that. So a look-up holds a place only while it is
-fresh, for the *patience*; then the next one begins beside it, up to the *ceiling* of threads. The
-thread that will run that next call is started when the call is queued, and sleeps until there is
-a place.
+fresh, for the *patience*; then the next look-up begins beside it, up to the *ceiling* of threads.
+The thread that will run that next call is started when the call is queued, and sleeps until there
+is a place.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Answer = Callable[[Any, BaseException | None], object]
 
 
 class _Call:
-    """One call, and who wants to know what comes of it.
+    """One call, and the requests that wait for its result.
 
     Attributes:
-        request: that of the first who asked.
+        request: the first request.
         answers: what to call with the result, by the id of each request that waits for it.
         began: when its function was called, by time.monotonic().
-        elder: a call with the same key that was given up before this one was made.
+        elder: a call with the same key that had been given up when this one was made.
     """
 
     __slots__ = ("answers", "began", "elder", "request")
@@ -58,11 +58,11 @@ class _Call:
 class HelperThreads:
     """Threads for functions that can only block. All methods may be called on any thread.
 
-    Parameters:
+    Args:
         limit: how many calls have a place at a time.
-        name: of the threads.
+        name: the name of the threads.
         patience: how long a call holds its place, in seconds; inf: until its function returns.
-        ceiling: how many threads there may be; default *limit*.
+        ceiling: the greatest number of threads; default *limit*.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class HelperThreads:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: in a forked child, where none of the threads is."""
+        """Start afresh: in a forked child, which has none of the threads."""
         self._made_by = threading.Lock
         self._lock = threading.Condition()
         self._queue: OrderedDict[_Call, None] = OrderedDict()
@@ -88,21 +88,23 @@ class HelperThreads:
         self._shared: dict[Hashable, _Call] = {}  # the latest call of each key
         self._wanted: dict[int, _Call] = {}  # by the id of each request that waits
         self._threads = 0
-        self._sleeping = False  # whether one of them waits for a place
+        self._sleeping = False  # whether one of the threads waits for a place
 
     @property
     def full(self) -> bool:
-        """Whether all threads that there may be are at calls that have not ended."""
+        """Whether there are as many threads as are allowed, and all of them are busy."""
         return len(self._running) >= self._ceiling
 
     def submit(self, request: InThread, answer: Answer) -> None:
         """Have the request served; *answer* is called on a helper thread.
 
-        Requests with the same key that are in flight together share a call. Raises RuntimeError
-        when that takes a thread and there is none to be had.
+        Requests with the same key that are in flight together share a call.
+
+        Raises:
+            RuntimeError: a new thread is needed and cannot be had.
         """
         if self._made_by is not threading.Lock and not self._threads:
-            self.reset()  # eventlet or gevent has replaced threads, which this lock would block
+            self.reset()  # eventlet or gevent has replaced threads; this lock would block them
         with self._lock:
             call = self._shared.get(request.key)
             if call is None or not self._may_be_joined(call):
@@ -111,7 +113,7 @@ class HelperThreads:
             self._wanted[id(request)] = call
 
     def abandon(self, request: InThread) -> None:
-        """Nobody waits for this request any more; what is not begun yet will not be."""
+        """Nobody waits for this request any more. If its call has not begun, it never will."""
         with self._lock:
             call = self._wanted.pop(id(request), None)
             if call is None:
@@ -124,10 +126,10 @@ class HelperThreads:
                     self._lock.notify_all()
 
     def _may_be_joined(self, call: _Call) -> bool:
-        """Whether who asks for the same thing now is to wait for this call.
+        """Whether a new request for the same thing may wait for this call.
 
-        Not if all others have given it up: it may never end, though the same question would be
-        answered today. But no more than one such call is left behind for a key.
+        Not if all others have given it up: it may never end, although a new call might succeed. But
+        at most one such call is left behind for each key.
         """
         return (
             bool(call.answers)
@@ -143,7 +145,7 @@ class HelperThreads:
             )
         call = _Call(request, elder)
         if elder is not None:
-            elder.elder = None  # or they would hang on each other for ever
+            elder.elder = None  # otherwise they would form an endless chain
         self._queue[call] = None
         try:
             self._provide_thread()
@@ -168,7 +170,7 @@ class HelperThreads:
         return [call for call in self._running if self._is_fresh(call, moment)]
 
     def _time_to_a_place(self) -> float:
-        """Return for how many seconds there is no place; 0: there is one."""
+        """Return the seconds until a place is free; 0: there is one now."""
         moment = time.monotonic()
         held = self._held(moment)
         if len(held) < self._limit:
@@ -200,7 +202,7 @@ class HelperThreads:
             result, error = None, None
             try:
                 result = call.request.function(*call.request.args)
-            except BaseException as exc:  # noqa: BLE001 - handed to whoever asked
+            except BaseException as exc:  # noqa: BLE001 - handed to the requests
                 error = exc
             with self._lock:
                 del self._running[call]
@@ -209,11 +211,11 @@ class HelperThreads:
                     del self._wanted[request]
             shared = len(call.answers) > 1
             for answer in call.answers.values():
-                # Each its own exception: a traceback grows wherever one is raised.
+                # Each gets its own exception: a traceback grows wherever an exception is raised.
                 answer(result, _copied(error) if shared else error)
 
     def _next(self) -> _Call | None:
-        """Return the call that this thread is to make; None: it is to end."""
+        """Return the call that this thread is to make; None: the thread is to end."""
         with self._lock:
             while self._queue and (pause := self._time_to_a_place()) and not self._sleeping:
                 self._sleeping = True
@@ -239,11 +241,11 @@ def _copied(error: BaseException | None) -> BaseException | None:
         return error
 
 
-#: For the functions of users.
+#: For the functions that users pass.
 helpers = HelperThreads()
 
-#: For names: most answers of the DNS come within the patience. The ceiling bounds what names
-#: that are never answered can cost.
+#: For names: most DNS answers arrive within the patience. The ceiling bounds the cost of names that
+#: are never answered.
 look_ups = HelperThreads(name="reactor-helper-names", patience=0.25, ceiling=256)
 
 if hasattr(os, "register_at_fork"):

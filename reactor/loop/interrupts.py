@@ -1,37 +1,38 @@
 """Signals and the event loop; above all Ctrl-C: KeyboardInterrupt where it does no harm.
 
-What it is: :class:`Interrupts`, which a loop begins before its turns and ends behind them.
-Meanwhile Ctrl-C raises KeyboardInterrupt at once only where user code runs, so that a handler that
-hangs can be interrupted. In the library's own code, where it could tear a connection's state
-apart, it waits for the end of the turn. A second one before that is raised wherever it comes.
+What it is: :class:`Interrupts`, which a loop begins before its turns and ends after them. Meanwhile
+Ctrl-C raises KeyboardInterrupt at once only where user code runs, so that a handler that hangs can
+be interrupted. In the library's own code it is deferred to the end of the turn. A second Ctrl-C
+before that is raised at once, wherever the program is.
 
 What it must not know: what a turn does.
 
-How it works. Python calls the handler of a signal on the main thread, between two instructions
-of whatever runs there, and passes that frame. So the handler can tell where the program is:
+How it works. Python calls the handler of a signal on the main thread, between two instructions of
+the code that runs there, and passes that code's frame. So the handler can tell where the program
+is:
 
 - In the library's own code KeyboardInterrupt would tear a connection's state apart. It is deferred:
-  the turn goes on to its end, and there it is raised.
+  the turn runs to its end, and KeyboardInterrupt is raised there.
 - In user code it is raised at once, so that a handler that hangs can be interrupted.
 
-The innermost frame of ours decides which of the two it is. Functions that call user code have a
-mark on their code object (base/marks.py). If the innermost frame of ours has the mark, and is not
-itself the one that runs, then what runs is user code.
+The innermost frame of the library decides which of the two it is. Functions that call user code
+have a mark on their code object (base/marks.py). If the innermost frame of the library has the
+mark, and is not the running frame itself, then user code is running.
 
 What does not work:
 
 - A function in C leaves no frame. Where the compiled twin calls a handler, the innermost frame of
-  ours is that of the function that called the twin; so this one has the mark as well.
+  the library is that of the function that called the twin; so this function has the mark as well.
 - A standard library function that a marked function calls would be taken for user code. So marked
   functions call nothing but user code and the library's own functions.
-- A loop on another thread, or in a sub-interpreter, goes without all this: Python has signals
-  handled on the main thread of the main interpreter only. Which one that is must be tried out:
-  ``threading`` takes the thread that has imported it first for the main one.
+- A loop on another thread, or in a sub-interpreter, has none of this: Python handles signals on the
+  main thread of the main interpreter only. The only way to find that thread is to try:
+  ``threading`` takes the thread that first imported it for the main thread.
 """
 
 from __future__ import annotations
 
-# Not the module "signal": its functions wrap those of C, for the sake of enums, and make them ten
+# Not the module "signal": it wraps these functions of C to return enums, which makes them ten
 # times as expensive. Two of them are called around each run_once().
 from _signal import (  # type: ignore[import-not-found]
     SIGINT,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Interruptible(Protocol):
-        """What is needed of the event loop."""
+        """What an Interrupts needs of the event loop."""
 
         _interrupted: bool
 
@@ -64,23 +65,23 @@ __all__ = ["Interrupts"]
 class Interrupts:
     """Ctrl-C while one loop runs. See the module.
 
-    Parameters:
-        loop: its attribute ``_interrupted`` is set where a KeyboardInterrupt is to be raised at
-            the end of the turn, and its method ``_wake_up`` called, so that this end comes.
+    Args:
+        loop: the event loop. Its attribute ``_interrupted`` is set if KeyboardInterrupt is to be
+            raised at the end of the turn, and ``_wake_up`` is called, so that the turn ends soon.
     """
 
     __slots__ = ("_borrowed", "_loop", "_replaced", "_watched")
 
     def __init__(self, loop: Interruptible) -> None:
         self._loop = loop
-        self._replaced: Any = None  # the handler of SIGINT in whose place ours is
-        self._borrowed: int | None = None  # the wake-up descriptor in whose place ours is
-        self._watched: dict[int, Any] = {}  # signal number -> the handler that was there before
+        self._replaced: Any = None  # the handler of SIGINT that ours replaces
+        self._borrowed: int | None = None  # the wake-up descriptor that ours replaces
+        self._watched: dict[int, Any] = {}  # signal number -> the handler before watch()
 
     def begin(self) -> None:
-        """The loop begins to run. A handler of SIGINT that is the user's stays where it is."""
+        """The loop begins to run. If the user has set a handler of SIGINT, it stays."""
         handler = getsignal(SIGINT)
-        # That of another loop: one of its callbacks runs this one.
+        # The handler of another loop: one of its callbacks runs this loop.
         ours = type(getattr(handler, "__self__", None)) is Interrupts
         if handler is default_int_handler or ours:
             try:
@@ -90,9 +91,9 @@ class Interrupts:
                 pass  # not the main thread of the main interpreter
 
     def borrow_wakeup(self, fd: int) -> None:
-        """Have Python write a byte to *fd* whenever a signal comes, until the loop stops running.
+        """Have Python write a byte to *fd* on every signal, until the loop stops running.
 
-        So a loop that waits without end notices a signal that came just before it began to wait.
+        So a loop that waits without a limit notices a signal that arrived just before the wait.
         """
         try:
             self._borrowed = set_wakeup_fd(fd, warn_on_full_buffer=False)
@@ -100,12 +101,12 @@ class Interrupts:
             pass  # as above
 
     def end(self) -> None:
-        """The loop has stopped running: all is as it was before."""
+        """The loop has stopped running: restore what was there before."""
         if self._borrowed is not None:
             set_wakeup_fd(self._borrowed)
             self._borrowed = None
         if self._replaced is not None:
-            if self.installed:  # else a callback has put another one in its place, which stays
+            if self.installed:  # otherwise a callback has installed another handler, which stays
                 signal(SIGINT, self._replaced)
             self._replaced = None
 
@@ -115,9 +116,14 @@ class Interrupts:
         return bool(getsignal(SIGINT) == self.on_signal)
 
     def watch(self, signum: int, callback: Callable[[], object] | None) -> None:
-        """Have the loop call *callback* when the process gets a signal; None: no longer.
+        """Have the loop call *callback* when the process gets a signal.
 
-        Raises ValueError on another thread than the main one.
+        Args:
+            signum: the signal's number.
+            callback: what to call; None restores the handler that was there before.
+
+        Raises:
+            ValueError: this is not the main thread.
         """
         if callback is None:
             if signum in self._watched:
@@ -129,20 +135,20 @@ class Interrupts:
             try:
                 loop.call_soon_threadsafe(callback)
             except RuntimeError:
-                pass  # it was closed by another thread, which cannot take this handler away
+                pass  # another thread has closed the loop, and cannot remove this handler
 
         ours = signum == SIGINT and self.installed
         previous = signal(signum, handle)
-        # What is to come back is not what is there only for as long as the loop runs.
+        # The handler to restore later is not the one that is there only while the loop runs.
         self._watched.setdefault(signum, default_int_handler if ours else previous)
 
     def forget_all(self) -> None:
-        """Put the handlers back that were there before :meth:`watch`."""
+        """Restore the handlers that were there before :meth:`watch`."""
         for signum in list(self._watched):
             self.watch(signum, None)
 
     def on_signal(self, _signum: int, frame: FrameType | None) -> None:
-        """Ctrl-C has come."""
+        """The user has pressed Ctrl-C."""
         loop = self._loop
         if loop._interrupted or _in_user_code(frame):
             loop._interrupted = False

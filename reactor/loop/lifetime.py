@@ -1,7 +1,7 @@
-"""The process and its event loops: what becomes of them when it ends, and when it forks.
+"""The lifetime of event loops: runs, close(), the end of the process, and forks.
 
-What it is: the list of the loops that there are; two hooks that Python calls: at the end of the
-interpreter, and in a forked child; and the outer half of a loop, :class:`Lifetime`: how its runs
+What it is: the list of the loops that exist; two hooks that Python calls, at the end of the
+interpreter and in a forked child; and the outer half of a loop, :class:`Lifetime`: how its runs
 begin and end, signals, and how the loop itself ends: by ``close()``, with its process, or as a copy
 in a child.
 
@@ -10,16 +10,17 @@ What it must not know: turns, connections.
 How it works. Loops are held weakly: the list keeps none of them alive. What lives on a loop (the
 connections of a Reactor, say) is told of all this through one interface: residents.py.
 
-*The end.* Threads that are no daemons have ended by then, and daemons still run. Where one of
-these runs a loop, what the program's last lines have handed over to it (``send``, ``close``) would
-be lost with it. So the hook asks each loop whether anything has still to leave, and lets it go on
-until nothing has. A loop that nobody runs any more is given turns for what other threads have
-handed over. All together have :data:`LAST_MOMENT`, whatever their handlers and peers do.
+*The end.* At that time, threads that are not daemons have ended, and daemon threads still run. If
+a daemon thread runs a loop, the data that the program's last lines have handed over to the loop
+(``send``, ``close``) would be lost with it. So the hook asks each loop whether anything is still to
+be sent, and lets it go on until nothing is. A loop that no thread runs any more is given turns for
+what other threads have handed over. All loops together have :data:`LAST_MOMENT`, whatever their
+handlers and peers do.
 
 *A fork.* The child has copies of all objects, and shares the kernel's part of them with its
 parent: the sockets, and the set of descriptors that epoll watches. Whatever a child did with its
-copy of a loop, the parent would feel. So each loop is told, before anything else runs in the
-child, that it is a copy; it lets go of what it has for itself, and refuses its use.
+copy of a loop would affect the parent. So each loop is told, before anything else runs in the
+child, that it is a copy; it releases what belongs to the copy alone, and refuses to be used.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ __all__ = ["Lifetime", "take_note"]
 #: Seconds that all loops together have at the end of the interpreter.
 LAST_MOMENT = 1.0
 
-#: Seconds after which a loop that had still something to send is asked again.
+#: Seconds after which a loop that still had something to send is asked again.
 PAUSE = 0.01
 
 
 class Lifetime:
     """How an event loop is run, and how it ends.
 
-    The base class of EventLoop, whose attributes these are.
+    The base class of EventLoop, which defines these attributes.
     """
 
     debug: bool
@@ -88,7 +89,7 @@ class Lifetime:
 
     @calls_user_code
     def _run(self, work: Callable[..., object], *args: Any) -> None:
-        """Call *work*, which runs turns: the one way into them."""
+        """Call *work*, which runs turns. All runs go through here."""
         if self.running:
             raise RuntimeError("the event loop is running already")
         if self._closed:
@@ -102,7 +103,7 @@ class Lifetime:
             self.running = False
             self._interrupts.end()
         if self._interrupted:
-            self._raise_interrupt()  # one that came after the last turn had looked
+            self._raise_interrupt()  # one that arrived after the last turn had checked
 
     def _raise_interrupt(self) -> None:
         if self._interrupted:
@@ -131,11 +132,12 @@ class Lifetime:
     def signal(self, signum: int, callback: Callable[..., object] | None, *args: Any) -> None:
         """Call ``callback(*args)`` on the loop when the process gets a signal.
 
-        Parameters:
+        Args:
             signum: the signal's number.
             callback: what to call; None restores the handler that was there before.
 
-        Main thread only (ValueError otherwise: Python handles signals there).
+        Raises:
+            ValueError: this is not the main thread, the only one on which Python handles signals.
         """
         self.check_process()
         self._interrupts.watch(signum, None if callback is None else partial(callback, *args))
@@ -143,7 +145,11 @@ class Lifetime:
     # -- close() ---------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End what lives on the loop, and release everything. Idempotent; not while it runs."""
+        """End what lives on the loop, and release everything. Idempotent; not while it runs.
+
+        Raises:
+            RuntimeError: the loop is running.
+        """
         self._check_idle()
         if self._forked:
             self._let_go()
@@ -152,7 +158,7 @@ class Lifetime:
 
     def _close(self) -> None:
         try:
-            with ExitStack() as ends:  # each of these, whatever another one raises
+            with ExitStack() as ends:  # each of these runs, whatever another one raises
                 ends.callback(self._abort_lingering)
                 for resident in self.residents:
                     ends.callback(resident.end)
@@ -172,19 +178,23 @@ class Lifetime:
     # -- the end of the process --------------------------------------------------------------
 
     def unsent(self) -> bool:
-        """Whether something has still to leave, or a close that was asked for is not through."""
+        """Whether something is still to be sent, or a requested close is not complete."""
         return any(each.unsent for each in self.lingering) or any(
             each.unsent() for each in self.residents
         )
 
     def handed_over(self) -> bool:
-        """Whether other threads have sent or closed something that the loop has not looked at."""
+        """Whether other threads have sent or closed something that is not processed yet."""
         return any(each.handed_over() for each in self.residents)
 
     # -- a forked child ----------------------------------------------------------------------
 
     def check_process(self) -> None:
-        """Raise WebSocketForkException in a child that was forked from the loop's process."""
+        """Check that this is not a forked child.
+
+        Raises:
+            WebSocketForkException: this process was forked from the loop's process.
+        """
         if self._forked:
             raise WebSocketForkException
 
@@ -193,25 +203,25 @@ class Lifetime:
         raise RuntimeError("the event loop is closed")
 
     def forked(self) -> None:
-        """This is a child's copy of the loop: forget everything, and touch nothing of the parent's.
+        """This is a copy in a forked child: forget everything; leave the parent's sockets alone.
 
-        Called before anything else runs there; even by a handler that has forked, in the middle of
-        a turn, which ends with an error.
+        Called before anything else runs in the child; even if a handler has forked, in the middle
+        of a turn, which then ends with an error.
         """
         if self._closed:
             return
         self._forked = self._closed = True
-        self.debug = True  # every call is checked from now on, and refused
+        self.debug = True  # from now on every call is checked, and refused
         self.running = False
         self._interrupted = True
         self._interrupts.forget_all()
         self._interrupts.end()
         self.wakeup.close()
-        self.poller.close()  # closes a descriptor; what the kernel watches is as it was
+        self.poller.close()  # closes a descriptor; what the kernel watches stays the same
         self.dirty.clear()
         self._due.clear()
         self.wheel = TimerWheel(self.wheel.now)
-        # A turn that runs its calls has counted them.
+        # A turn that is running its calls has counted them.
         for place in range(len(self._calls)):
             self._calls[place] = (_nothing, ())
         for resident in self.residents:
@@ -227,15 +237,15 @@ class Lifetime:
 
 
 def _nothing() -> None:
-    """What is left of a call in a forked child."""
+    """A queued call is replaced by this in a forked child."""
 
 
-# By id(): to list the values of a dict is one step, in which no other thread can come between.
+# By id(): listing the values of a dict is one step, which no other thread can interrupt.
 _loops: WeakValueDictionary[int, Lifetime] = WeakValueDictionary()
 
 
 def take_note(loop: Lifetime) -> None:
-    """There is a new event loop in this process."""
+    """Remember a new event loop of this process."""
     _loops[id(loop)] = loop
 
 
@@ -249,18 +259,18 @@ def _living() -> list[Lifetime]:
 def _at_exit() -> None:
     until = monotonic() + LAST_MOMENT
     try:
-        # First those that nobody runs: one that hangs would take all of the time.
+        # First the loops that no thread runs: a thread that hangs would take all of the time.
         for loop in sorted(_living(), key=lambda loop: loop.running):
             if not loop.running:
                 _run(loop, until)
             elif loop.thread_id != get_ident():
                 _wait_for(loop, until)
     except (KeyboardInterrupt, SystemExit):
-        pass  # whoever does not want to wait; or one of the last handlers
+        pass  # the user does not want to wait; or one of the last handlers raised it
 
 
 def _wait_for(loop: Lifetime, until: float) -> None:
-    """Wait for a loop that another thread runs."""
+    """Wait for a loop that runs on another thread."""
     done = threading.Event()
 
     def look() -> None:
@@ -271,18 +281,18 @@ def _wait_for(loop: Lifetime, until: float) -> None:
         try:
             loop.call_soon_threadsafe(look)
         except RuntimeError:
-            return  # it was closed this moment
+            return  # it has just been closed
         done.wait(PAUSE)
 
 
 def _run(loop: Lifetime, until: float) -> None:
-    """Run a loop that nobody runs, if something has still to leave."""
+    """Run a loop that no thread runs, if something is still to be sent."""
     wanted = loop.handed_over() or loop.unsent()
     while wanted and monotonic() < until:
         try:
             loop.run_once(PAUSE)
         except RuntimeError:
-            return  # it is closed, or somebody runs it after all
+            return  # it is closed, or a thread runs it after all
         wanted = loop.unsent()
 
 
@@ -296,7 +306,7 @@ def _after_fork() -> None:
     _loops.clear()
     for loop in loops:
         loop.forked()
-    # A child of multiprocessing ends without a call of what atexit has; this it does call.
+    # A child of multiprocessing ends without calling atexit's functions; but it calls this one.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
         register(_at_exit)

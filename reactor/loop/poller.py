@@ -5,24 +5,24 @@ What it is: a map ``fd -> handler`` for reading and one for writing, over a sele
 
 What it must not know: timers, calls, transports, WebSocket.
 
-How it works. ``add_reader`` and ``add_writer`` change the maps and tell the kernel;
-``poll`` asks the kernel and answers ``(fd, mask)`` pairs, which the event loop resolves
-through ``readers`` and ``writers`` itself. That a handler is looked up at the moment it is
-called, not when the events were taken, is one half of the defence against a reused fd; the
-other half is ``stale``: an fd that was removed since the last ``poll`` stays in that set
-until the next one, and events taken earlier must not reach whoever owns that number now.
+How it works. ``add_reader`` and ``add_writer`` change the maps and tell the kernel; ``poll`` asks
+the kernel and returns ``(fd, mask)`` pairs. The event loop looks up their handlers itself, in
+``readers`` and ``writers``. A reused fd must not reach the wrong handler; there are two defences. A
+handler is looked up at the moment it is called, not when the events were collected. And an fd that
+was removed since the last ``poll`` stays in the set ``stale`` until the next one: events that were
+collected earlier must not reach the new owner of that number.
 
-An fd must be removed *before* it is closed. Closed first, epoll forgets it silently and the
-next socket with that number inherits the handler; or, while a duplicate of it is open, epoll
+An fd must be removed *before* it is closed. If it is closed first, epoll forgets it silently and
+the next socket with that number inherits the handler; or, while a duplicate of it is open, epoll
 reports it for ever.
 
-``EpollPoller`` goes straight to the epoll object inside ``selectors2.EpollSelector``: its
-own ``select()`` costs half as much again per ready fd, ``modify()`` is DEL + ADD, and
+``EpollPoller`` goes straight to the epoll object inside ``selectors2.EpollSelector``: the
+selector's own ``select()`` costs half as much again per ready fd, ``modify()`` is DEL + ADD, and
 ``register()`` leaves its key behind when the kernel refuses. ``SelectorPoller`` drives any
 object with the interface of ``selectors.BaseSelector``, and guards against the same faults.
 
-eventlet and gevent take what blocks out of ``select``, before this module is imported or at any
-time after: so what there is, is looked up when it is needed.
+eventlet and gevent remove the functions that block from ``select``, before this module is imported
+or at any later time: so these functions are looked up when they are needed.
 """
 
 from __future__ import annotations
@@ -64,29 +64,38 @@ Handler = Callable[[], object]
 EVENT_READ: int = selectors2.EVENT_READ
 EVENT_WRITE: int = selectors2.EVENT_WRITE
 
-#: poll() counts milliseconds in a C int, so it takes 24 days. Who waits longer than this, in
-#: seconds, waits without a limit.
+#: poll() counts milliseconds in a C int, which is enough for 24 days. A longer wait, in seconds,
+#: has no limit.
 LONGEST_TIMEOUT = 2_000_000.0
 
 
 class Selector(Protocol):
-    """What is used of a selector: a part of the interface of ``selectors.BaseSelector``."""
+    """The part of the interface of ``selectors.BaseSelector`` that is used here."""
 
-    def register(self, fileobj: int, events: int, data: Any = None) -> Any: ...
-    def unregister(self, fileobj: int) -> Any: ...
-    def select(self, timeout: float | None = None) -> list[tuple[Any, int]]: ...
-    def get_map(self) -> Any: ...
-    def close(self) -> None: ...
+    def register(self, fileobj: int, events: int, data: Any = None) -> Any:
+        """Begin to watch a descriptor."""
+
+    def unregister(self, fileobj: int) -> Any:
+        """Stop watching a descriptor."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[Any, int]]:
+        """Return pairs of a key and its events."""
+
+    def get_map(self) -> Any:
+        """Return the keys by descriptor."""
+
+    def close(self) -> None:
+        """Release the kernel's object."""
 
 
 class Poller:
-    """The maps, and what every poller shares. Subclasses talk to the kernel."""
+    """The maps, and what all pollers share. Subclasses talk to the kernel."""
 
     __slots__ = ("read_mask", "readers", "stale", "write_mask", "writers")
 
     def __init__(self, read_mask: int, write_mask: int) -> None:
         #: ``mask & read_mask`` is true when the reader of an fd must run, likewise for writers.
-        #: Both are true for errors and hang-ups, so that whoever is there finds out.
+        #: Both are true for errors and hang-ups, so that either handler finds out.
         self.read_mask = read_mask
         self.write_mask = write_mask
         self.readers: dict[int, Handler] = {}
@@ -96,7 +105,8 @@ class Poller:
     def add_reader(self, fd: int, handler: Handler) -> None:
         """Have *handler* called whenever *fd* is readable. Replaces an earlier reader.
 
-        Raises OSError (EBADF, EPERM, ...) when the kernel refuses; nothing is changed then.
+        Raises:
+            OSError: the kernel refuses (EBADF, EPERM, ...); nothing is changed then.
         """
         if fd not in self.readers:
             had_writer = fd in self.writers
@@ -111,21 +121,21 @@ class Poller:
         self.writers[fd] = handler
 
     def remove_reader(self, fd: int) -> bool:
-        """Stop watching *fd* for reading. Returns whether it was watched."""
+        """Stop watching *fd* for reading; return whether it was watched."""
         if self.readers.pop(fd, None) is None:
             return False
         self._forget(fd, EVENT_WRITE if fd in self.writers else 0)
         return True
 
     def remove_writer(self, fd: int) -> bool:
-        """Stop watching *fd* for writing. Returns whether it was watched."""
+        """Stop watching *fd* for writing; return whether it was watched."""
         if self.writers.pop(fd, None) is None:
             return False
         self._forget(fd, EVENT_READ if fd in self.readers else 0)
         return True
 
     def remove(self, fd: int) -> None:
-        """Stop watching *fd* at all. Must come before the fd is closed."""
+        """Stop watching *fd* altogether. This must be done before the fd is closed."""
         reader = self.readers.pop(fd, None)
         writer = self.writers.pop(fd, None)
         if reader is not None or writer is not None:
@@ -142,10 +152,16 @@ class Poller:
             self._unwatch(fd)
 
     def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:
-        """Wait up to *timeout* seconds (None: until something happens) for events.
+        """Wait for events.
 
-        Returns pairs ``(fd, mask)``. Never returns early for lack of precision: a timeout is
-        rounded up to what the kernel offers.
+        It never returns early for lack of precision: a timeout is rounded up to what the kernel
+        offers.
+
+        Args:
+            timeout: seconds; None: until something happens.
+
+        Returns:
+            Pairs ``(fd, mask)``.
         """
         raise NotImplementedError
 
@@ -165,7 +181,7 @@ class Poller:
         raise NotImplementedError
 
 
-#: How far the system's select() can count (POSIX, sys/select.h); on Windows it has another limit.
+#: The limit of the system's select() (POSIX, sys/select.h); on Windows it is a different one.
 FD_SETSIZE = 1024 if os.name == "posix" else sys.maxsize
 
 
@@ -182,6 +198,7 @@ class EpollPoller(Poller):
         self._poll = selector._epoll.poll
 
     def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:
+        """See Poller."""
         if self.stale:
             self.stale.clear()
         # A negative timeout means "no timeout". epoll_wait() counts in milliseconds;
@@ -190,9 +207,11 @@ class EpollPoller(Poller):
         return events
 
     def fileno(self) -> int:
+        """See Poller."""
         return int(self._epoll.fileno())
 
     def close(self) -> None:
+        """See Poller."""
         super().close()
         self._selector.close()
 
@@ -205,7 +224,7 @@ class EpollPoller(Poller):
         if known:
             self._epoll.modify(fd, mask)
         elif fd < 0:
-            raise bad_descriptor()  # the fileno() of a closed socket; epoll has a ValueError
+            raise bad_descriptor()  # fileno() of a closed socket; epoll would raise a ValueError
         else:
             self._epoll.register(fd, mask)
 
@@ -213,13 +232,13 @@ class EpollPoller(Poller):
         try:
             self._epoll.unregister(fd)
         except OSError:
-            # The fd was closed too early, and the kernel has forgotten it by itself. There is
-            # nothing left to undo.
+            # The fd was closed too early, and the kernel has already forgotten it. Nothing is left
+            # to be undone.
             pass
 
 
 class SelectorPoller(Poller):
-    """Any selector: of ``selectors2``, of ``selectors``, or of the user's own making."""
+    """Any selector: of ``selectors2``, of ``selectors``, or a user's own."""
 
     __slots__ = ("_selector",)
 
@@ -228,11 +247,13 @@ class SelectorPoller(Poller):
         self._selector = selector
 
     def poll(self, timeout: float | None) -> Iterable[tuple[int, int]]:
+        """See Poller."""
         if self.stale:
             self.stale.clear()
         return [(key.fd, events) for key, events in self._selector.select(timeout)]
 
     def fileno(self) -> int:
+        """See Poller."""
         fileno = getattr(self._selector, "fileno", None)
         if fileno is None:
             name = type(self._selector).__name__
@@ -240,18 +261,19 @@ class SelectorPoller(Poller):
         return int(fileno())
 
     def close(self) -> None:
+        """See Poller."""
         super().close()
         self._selector.close()
 
     def _watch(self, fd: int, events: int, known: bool) -> None:
         if known:
-            # Not modify(): selectors2's drops the registration when it fails half-way.
+            # Not modify(): that of selectors2 drops the registration when it fails half-way.
             self._unwatch(fd)
         else:
             _check_watchable(fd)
-            limited = isbuiltin(select.select)  # as that of eventlet and gevent is not
+            limited = isbuiltin(select.select)  # the select of eventlet or gevent is not
             if limited and fd >= FD_SETSIZE and type(self._selector).__name__ == "SelectSelector":
-                # It would be an error of every poll() from now on.
+                # Otherwise every poll() would fail from now on.
                 raise OSError(errno.EINVAL, f"select() cannot watch {fd}, only up to {FD_SETSIZE}")
         try:
             self._selector.register(fd, events)
@@ -264,7 +286,7 @@ class SelectorPoller(Poller):
             raise
 
     def _interest(self, fd: int) -> int:
-        """Who is there, as the maps say."""
+        """Return the events that the maps ask for."""
         reads = EVENT_READ if fd in self.readers else 0
         return reads | (EVENT_WRITE if fd in self.writers else 0)
 
@@ -281,10 +303,10 @@ def bad_descriptor() -> OSError:
 
 
 def _check_watchable(fd: int) -> None:
-    """Raise the OSError that epoll has for closed descriptors and for files on a disk.
+    """Raise the OSError that epoll raises for closed descriptors and for files on a disk.
 
-    poll() and select() take both: the former with an event that never ends or, in the case of
-    select(), an error for all descriptors together; the latter as always ready.
+    poll() and select() accept both. For a closed descriptor, poll() reports an event that never
+    ends, and select() fails for all descriptors together; a file on a disk is always ready.
     """
     if fd < 0:
         raise bad_descriptor()
@@ -310,12 +332,12 @@ def best_selector() -> Selector:
         try:
             return selector_class()
         except (AttributeError, OSError):
-            pass  # taken out of ``select`` since, or not in this kernel
+            pass  # removed from ``select`` since then, or not supported by this kernel
     return last()
 
 
 def selector_classes() -> list[Callable[[], Selector]]:
-    """The selector classes that this platform offers, of selectors2 and in its order."""
+    """Return the classes of selectors2 that this platform offers, in the order of selectors2."""
     names = ("EpollSelector", "KqueueSelector", "DevpollSelector", "PollSelector", "SelectSelector")
     return [getattr(selectors2, name) for name in names if hasattr(selectors2, name)]
 
@@ -323,12 +345,15 @@ def selector_classes() -> list[Callable[[], Selector]]:
 def wait_for(reads: Iterable[int], writes: Iterable[int], timeout: float | None) -> set[int]:
     """Block the calling thread until one of a few descriptors is ready; for blocking callers.
 
-    Parameters:
+    Args:
         reads, writes: descriptors to wait for.
         timeout: seconds, None for no limit.
 
-    Returns the descriptors that are ready; an empty set when the time ran out first. Raises
-    OSError for a descriptor that cannot be waited for (a regular file, a closed one).
+    Returns:
+        The descriptors that are ready; an empty set if the time ran out first.
+
+    Raises:
+        OSError: a descriptor cannot be waited for (a regular file, a closed one).
     """
     if timeout is not None and timeout > LONGEST_TIMEOUT:
         timeout = None
@@ -337,11 +362,11 @@ def wait_for(reads: Iterable[int], writes: Iterable[int], timeout: float | None)
         interest[fd] = interest.get(fd, 0) | EVENT_READ
     for fd in writes:
         interest[fd] = interest.get(fd, 0) | EVENT_WRITE
-    if not interest:  # for which SelectSelector does not wait
+    if not interest:  # SelectSelector would not wait
         select.select([], [], [], timeout)
         return set()
-    # poll() has no limit on descriptor numbers, as select() has, and no object in the kernel
-    # that must be released, as epoll has.
+    # poll() has no limit on descriptor numbers, unlike select(), and no object in the kernel that
+    # must be released, unlike epoll.
     selector_class = selectors2.SelectSelector
     if hasattr(select, "poll"):
         selector_class = getattr(selectors2, "PollSelector", selector_class)

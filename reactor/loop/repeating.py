@@ -1,12 +1,12 @@
-"""A timer that repeats itself: what ``call_every`` returns.
+"""A timer that repeats: what ``call_every`` returns.
 
 What it is: :class:`RepeatingTimer`.
 
 What it must not know: what is called.
 
-How it works. It arms a timer of the loop for the next call before each call, so that an exception
-of the callback does not end it, and the callback may cancel it. Calls keep the rhythm of the first
-one; those that a slow loop has missed are left out.
+How it works. Before each call, it arms a timer of the loop for the next one. So an exception of the
+callback does not end it, and the callback may cancel it. Calls keep the rhythm of the first one;
+calls that a slow loop has missed are skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["RepeatingTimer"]
 
 
 class Loop(Protocol):
-    """What the event loop is asked for."""
+    """What a RepeatingTimer needs of the event loop."""
 
     time: Callable[[], float]
 
@@ -32,7 +32,7 @@ class Loop(Protocol):
 
 
 class RepeatingTimer(Timer):
-    """Calls ``callback(*args)`` again and again, until it is cancelled. The loop's thread only.
+    """Calls ``callback(*args)`` again and again until it is cancelled. The loop's thread only.
 
     Args:
         loop: the event loop.
@@ -75,7 +75,7 @@ class RepeatingTimer(Timer):
         return self._current is not None
 
     def cancel(self) -> None:
-        """Call no more, and let go of the callback. May be called again, and by the callback."""
+        """Stop calling, and release the callback. Idempotent; the callback may call it, too."""
         if self._current is not None:
             self._current.cancel()
             self._current = None
@@ -84,7 +84,7 @@ class RepeatingTimer(Timer):
 
     @calls_user_code
     def fire(self) -> None:
-        """Call it once, if it was not cancelled."""
+        """Call the callback once, unless cancelled."""
         callback, args = self.callback, self.args
         if callback is None:
             return

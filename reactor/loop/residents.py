@@ -1,8 +1,8 @@
-"""What lives on an event loop, and what the loop knows of it.
+"""What lives on an event loop, as the loop sees it.
 
 What it is: three interfaces. A :class:`Resident` is told when the loop or its process ends, an
-:class:`Abortable` lingers there with nobody else to look after it, and a :class:`Flushable` has
-something to write.
+:class:`Abortable` lingers on the loop with nothing else to look after it, and a :class:`Flushable`
+has something to write.
 
 What it must not know: who implements them.
 """
@@ -15,36 +15,42 @@ __all__ = ["Abortable", "Flushable", "Resident"]
 
 
 class Flushable(Protocol):
-    """What may stand in ``EventLoop.dirty``."""
+    """What may be in ``EventLoop.dirty``."""
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        """Write what can be written."""
 
 
 class Abortable(Protocol):
-    """What may stand in ``EventLoop.lingering``."""
+    """What may be in ``EventLoop.lingering``."""
 
     @property
-    def unsent(self) -> bool: ...
-    def abort(self) -> None: ...
-    def let_go(self) -> None: ...
+    def unsent(self) -> bool:
+        """Whether something is still to be sent."""
+
+    def abort(self) -> None:
+        """End it at once."""
+
+    def let_go(self) -> None:
+        """In a forked child: close the child's copy of the socket."""
 
 
 class Resident:
-    """What lives on a loop and is told of its end. Each of these methods may be overridden."""
+    """Something that lives on a loop and is told of its end. Each method may be overridden."""
 
     def unsent(self) -> bool:
-        """Whether something has still to leave, or a close that was asked for is not through."""
+        """Whether something is still to be sent, or a requested close is not complete."""
         return False
 
     def handed_over(self) -> bool:
-        """Whether other threads have sent or closed something that was not looked at yet."""
+        """Whether other threads have sent or closed something that is not processed yet."""
         return False
 
     def end(self) -> None:
         """The loop is about to be closed. Turns can still be run."""
 
     def forked(self) -> None:
-        """This is a child's copy: forget everything, and touch nothing of the parent's."""
+        """This is a copy in a forked child: forget everything; leave the parent's sockets alone."""
 
     def let_go(self) -> None:
-        """This copy was closed: close the child's copies of the sockets. The parent's go on."""
+        """This copy was closed: close the child's copies of the sockets. The parent's stay open."""

@@ -1,13 +1,13 @@
-"""A share of each turn: expensive steps of many connections, a bounded amount at a time.
+"""A share of each turn: the expensive steps of many connections, a bounded amount at a time.
 
-What it is: a queue of steps that compute for long, such as those of a TLS handshake, which costs
-a hundred times as much as a message. Hundreds of them can become ready at once.
+What it is: a queue of steps that compute for a long time, such as those of a TLS handshake, which
+costs a hundred times as much as a message. Hundreds of them can become ready at once.
 
-What it must not know: what the steps do; the event loop, but for its turns.
+What it must not know: what the steps do; the event loop, except for its turns.
 
-How it works. A step runs at once as long as this turn's share is not used up. Otherwise it waits
-in line, and the line moves on in the next turn's calls. What is measured is CPU time of the thread.
-What has not begun waits behind what has: the peer of a handshake that goes on has a clock, too.
+How it works. A step runs at once if this turn's share is not used up. Otherwise it waits in line,
+and the line moves on in the next turn's calls. The share is measured as CPU time of the thread. The
+first step of a handshake waits behind the later steps of others: their peers have timeouts, too.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from typing import Any, Protocol
 
 __all__ = ["TurnShare"]
 
-#: Seconds of a turn that are for expensive steps. The last one may take longer.
+#: Seconds of a turn that are for expensive steps. The last step may overrun it.
 SHARE = 0.01
 
 CPU_TIME: Callable[[], float] = getattr(time, "thread_time", time.perf_counter)
 
 
 class Loop(Protocol):
-    """What the event loop is asked for."""
+    """What a TurnShare needs of the event loop."""
 
     @property
     def turns(self) -> int:
-        """The number of this turn."""
+        """The number of the current turn."""
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Call in the next batch of calls."""
 
 
 class TurnShare:
-    """Runs expensive steps in the order in which they were asked for. See the module.
+    """Runs expensive steps in the order of the requests. See the module.
 
-    Parameters:
-        clock: returns the time that this thread has computed, in seconds.
+    Args:
+        clock: returns the CPU time of this thread, in seconds.
     """
 
     __slots__ = ("_beginning", "_clock", "_going_on", "_spent", "_spent_in")
@@ -48,16 +48,18 @@ class TurnShare:
     def __init__(self, clock: Callable[[], float] = CPU_TIME) -> None:
         self._clock = clock
         self._spent = 0.0
-        self._spent_in = -1  # the turn
-        # What waits; the one that runs stays in front until it is done.
+        self._spent_in = -1  # the turn in which _spent was used
+        # The steps that wait; the one that runs stays in front until it is done.
         self._going_on: deque[Callable[[], object]] = deque()
         self._beginning: deque[Callable[[], object]] = deque()
 
     def run(self, loop: Loop, step: Callable[[], object], begins: bool = False) -> None:
-        """Call *step*, now or in one of the next turns of *loop*, which is always the same.
+        """Call *step*, now or in one of the next turns.
 
-        Parameters:
-            begins: whether it is the first step of many: then it waits behind those that are not.
+        Args:
+            loop: the event loop; always the same one.
+            step: what to call.
+            begins: whether it is the first step of many; then it waits behind later steps.
         """
         idle = not (self._going_on or self._beginning)
         if idle and self._has_time(loop):

@@ -1,13 +1,12 @@
-"""Slow callbacks: what holds the loop for too long is named, in debug mode.
+"""Slow callbacks: in debug mode, callbacks that hold up the loop for too long are logged.
 
 What it is: :class:`SlowCallbacks`, which times callbacks and the handlers of protocol objects.
 
-What it must not know: what they do.
+What it must not know: what the callbacks do.
 
-How it works. Nothing of this is in the loop's way where it is off. Where it is on, the loop's
-methods that take callbacks, and the handlers of each object, are replaced on the objects themselves
-by ones that time what they call. What contains a slow call that was named already is not named
-again.
+How it works. While it is off, it costs nothing. While it is on, the loop's methods that take
+callbacks, and the handlers of each object, are replaced on the objects themselves by functions that
+time the calls. A slow call that contains another one that was logged already is not logged again.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ __all__ = ["SLOW_CALLBACK", "SlowCallbacks"]
 
 logger = logging.getLogger("reactor.loop")
 
-#: Seconds that a callback may take in debug mode, if nothing else is said.
+#: Seconds that a callback may take in debug mode, by default.
 SLOW_CALLBACK = 0.1
 
 
 class SlowCallbacks:
-    """Names what takes longer than *limit* seconds of the loop's clock.
+    """Logs callbacks that take longer than *limit* seconds of the loop's clock.
 
     Args:
         loop: the event loop, whose methods are replaced.
@@ -41,7 +40,7 @@ class SlowCallbacks:
     def __init__(self, loop: EventLoop, limit: float) -> None:
         self.limit = limit
         self._time = loop.time
-        self._named_at = -1.0  # when a slow call ended that was named
+        self._named_at = -1.0  # when the last slow call that was logged ended
         for name, position in (
             ("call_soon", 0),
             ("call_soon_threadsafe", 0),
@@ -70,7 +69,7 @@ class SlowCallbacks:
         return self.timed(callback, lambda: f"the callback {callback!r}")
 
     def timed(self, callback: Callable[..., Any], name: Callable[[], str]) -> Callable[..., Any]:
-        """Return a function that calls *callback*, and names it where that was slow."""
+        """Return a function that calls *callback*, and logs it if it was slow."""
 
         @calls_user_code
         def call(*args: Any) -> Any:
@@ -90,7 +89,7 @@ class SlowCallbacks:
         return call
 
     def watch(self, handlers: object, names: Iterable[str]) -> None:
-        """Time the handlers of an object from now on, which are called by these names."""
+        """From now on, time the handlers of an object; *names* are their names."""
         for name in names:
             bound = getattr(handlers, name)
             if not hasattr(bound, "is_timed"):

@@ -1,8 +1,8 @@
-"""What an event loop says of itself.
+"""What an event loop reports about itself.
 
 What it is: :class:`LoopStats`.
 
-What it must not know: how it is counted.
+What it must not know: how the numbers are counted.
 """
 
 from __future__ import annotations

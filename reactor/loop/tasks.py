@@ -1,20 +1,18 @@
 """Coroutines without asyncio: a trampoline with two drivers.
 
 What it is: a handful of awaitable steps, and two ways to drive a coroutine that awaits only
-those: :class:`Task` on an event loop, and :func:`run_blocking` in the calling thread. The
-connect pipeline and the server's handshake are written once, in straight lines, and run on
-both.
+these: :class:`Task` on an event loop, and :func:`run_blocking` in the calling thread. The connect
+pipeline and the server's handshake are written once, as straight code, and run on both.
 
 What it must not know: what the coroutines do.
 
 How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are four requests: wait for file
-descriptors or a point in time, wait for the time to compute for long, call a function on a helper
-thread (helper_threads.py), and tell the time. What wraps the coroutine of somebody else is in
-within.py.
+sends back the result or throws the exception. There are four requests: wait for file descriptors
+or a point in time, wait for a turn to compute something expensive, call a function on a helper
+thread (helper_threads.py), and tell the time. The wrapper for a user's coroutine is in within.py.
 
-Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step it waits in. Whatever
-it holds must be released in ``finally`` or ``except BaseException``.
+Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step in which it waits. The
+coroutine must release what it holds in ``finally`` or ``except BaseException``.
 """
 
 from __future__ import annotations
@@ -40,11 +38,11 @@ T = TypeVar("T")
 
 
 class Guard(Protocol):
-    """What ends a wait that has become pointless, whatever is waited for. On an event loop only.
+    """Ends a wait that has become pointless, whatever it waits for. On an event loop only.
 
     Attributes:
         fd: the descriptor that is watched; ``look`` is called when it is readable.
-        over: set by ``look`` to end the wait at once, which has no result then.
+        over: ``look`` sets it to end the wait at once; the wait then has no result.
     """
 
     fd: int
@@ -55,11 +53,11 @@ class Guard(Protocol):
         """Whether to watch the descriptor."""
 
     def look(self) -> None:
-        """See what has happened."""
+        """Find out what has happened."""
 
 
 class Wait(NamedTuple):
-    """Request: until one of the descriptors is ready, or *until* (clock time) has come."""
+    """Request: wait until one of the descriptors is ready, or until the clock shows *until*."""
 
     reads: Sequence[int]
     writes: Sequence[int]
@@ -68,7 +66,7 @@ class Wait(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """Request: until the loop has time for an expensive step (share.py), or *until* has come."""
+    """Request: wait until the loop has time for an expensive step (share.py), or until *until*."""
 
     until: float | None
     begins: bool = False
@@ -86,12 +84,12 @@ class InThread(NamedTuple):
 
 
 class Now(NamedTuple):
-    """Request: the driver's clock."""
+    """Request: the time of the driver's clock."""
 
 
 Request = Wait | Turn | InThread | Now
 
-_NOW = Now()  # one serves for all
+_NOW = Now()  # one instance is enough
 _START = Now()  # what a task waits for before its first step
 
 
@@ -101,11 +99,12 @@ def wait(
 ) -> Generator[Request, Any, set[int]]:
     """Wait for descriptors.
 
-    Parameters:
+    Args:
         reads, writes: descriptors of which one must become readable, or writable.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
 
-    Returns the descriptors that are ready; an empty set when *until* came first.
+    Returns:
+        The descriptors that are ready; an empty set if *until* came first.
     """
     ready: set[int] = yield Wait(reads, writes, until)
     return ready
@@ -113,15 +112,16 @@ def wait(
 
 @coroutine
 def my_turn(until: float | None = None, begins: bool = False) -> Generator[Request, Any, bool]:
-    """Wait until there is time to compute for a millisecond or so, up to the next step.
+    """Wait until there is time to compute for about a millisecond, up to the next step.
 
-    A loop that has many coroutines do so shares them out among its turns: see share.py.
+    A loop with many such coroutines spreads them over its turns: see share.py.
 
-    Parameters:
+    Args:
         until: point in time (seconds of the driver's clock) at which to give up, or None.
-        begins: whether the caller only begins; then those go first who have begun.
+        begins: whether this is the caller's first step; then later steps of others go first.
 
-    Returns whether there is; False when *until* came first.
+    Returns:
+        True; False if *until* came first.
     """
     granted = yield Turn(until, begins)
     return bool(granted)
@@ -151,14 +151,18 @@ def in_thread(
 ) -> Generator[Request, Any, T]:
     """Call a function that blocks, on a helper thread.
 
-    Parameters:
-        function, args: what to call. It goes on, unheard, when the caller gives up.
+    Args:
+        function, args: what to call. If the caller gives up, the call goes on without a listener.
         until: point in time (seconds of the driver's clock) at which to give up, or None.
         key: calls with the same key that are in flight at the same time share one result.
-        threads: whose thread; default those for the functions of users.
+        threads: the threads to use; default: those for the functions that users pass.
 
-    Returns what the function returns, raises what it raises, and
-    WebSocketTimeoutException at *until*.
+    Returns:
+        What the function returns.
+
+    Raises:
+        WebSocketTimeoutException: *until* has passed.
+        Exception: what the function raises.
     """
     result: T = yield InThread(function, args, until, key, threads)
     return result
@@ -167,13 +171,13 @@ def in_thread(
 class Task(Generic[T]):
     """Drives one coroutine on an event loop.
 
-    Parameters:
+    Args:
         loop: the event loop. All of this runs on its thread.
         coroutine: what to run; its first step runs in the loop's next batch of calls.
         on_done: called once with ``(result, None)`` or ``(None, exception)``; not called
             after :meth:`cancel`.
-        soon: False: the first step runs when :meth:`start` is called, by somebody whom the loop
-            has called; he need not wait for a turn.
+        soon: False: the first step runs when :meth:`start` is called. For a caller that the loop
+            has called, and that need not wait for the next turn.
     """
 
     __slots__ = ("_coroutine", "_loop", "_on_done", "_timer", "_until", "_waiting_for")
@@ -190,11 +194,11 @@ class Task(Generic[T]):
         self._coroutine = coroutine
         # None once the task is done or cancelled.
         self._on_done: Callable[[T | None, Exception | None], object] | None = on_done
-        # Kept from one request to the next: most coroutines have one deadline for all.
+        # Kept from one request to the next: most coroutines have one deadline for all requests.
         self._timer: Timer | None = None
-        self._until: float | None = None  # what the timer stands for
-        # The request that is being served: answers to an earlier one come too late. None while
-        # the coroutine runs.
+        self._until: float | None = None  # when the timer is due
+        # The request that is being served: answers to earlier ones are too late. None while the
+        # coroutine runs.
         self._waiting_for: Request | None = _START
         if soon:
             loop.call_soon(self.start)
@@ -205,7 +209,7 @@ class Task(Generic[T]):
         return self._on_done is None
 
     def cancel(self) -> None:
-        """Stop the coroutine where it waits. Idempotent; no callback follows."""
+        """Stop the coroutine at the step in which it waits. Idempotent; no callback follows."""
         if self._on_done is None:
             return
         self._on_done = None
@@ -215,7 +219,7 @@ class Task(Generic[T]):
         self._set_timer(None)
         if not runs:
             self._coroutine.close()
-        # Otherwise the coroutine itself has called, however indirectly, and _step closes it.
+        # Otherwise the coroutine itself has called this, maybe indirectly, and _step closes it.
 
     def start(self) -> None:
         """Run the first step, unless the task was cancelled."""
@@ -230,7 +234,7 @@ class Task(Generic[T]):
             except StopIteration as stop:
                 result, error = stop.value, None
                 break
-            except Exception as exc:  # noqa: BLE001 - handed to whoever waits for the result
+            except Exception as exc:  # noqa: BLE001 - handed to on_done
                 result, error = None, exc
                 break
             except BaseException:
@@ -258,12 +262,12 @@ class Task(Generic[T]):
                 resume, value = self._coroutine.throw, exc
                 continue
             return
-        # Not above: StopIteration would be the context of all that the callback raises.
+        # Not above: StopIteration would become the context of what the callback raises.
         self._finish(result, error)
 
     def _serve(self, request: Wait | InThread) -> None:
         self._waiting_for = request
-        loop = self._loop  # not its poller: see hosting/verbs.py on sockets closed without a word
+        loop = self._loop  # not its poller: hosting/verbs.py, on sockets closed without notice
         if request.guard is not None and request.guard.watching:
             loop.add_reader(request.guard.fd, self._look, request.guard)
         if isinstance(request, Wait):
@@ -341,7 +345,7 @@ class Task(Generic[T]):
         try:
             self._loop.call_soon_threadsafe(self._thread_done, request, result, exc)
         except RuntimeError:
-            pass  # the loop was closed meanwhile: nobody is waiting any more
+            pass  # the loop has been closed: nobody is waiting any more
 
     def _thread_done(self, request: InThread, result: Any, exc: BaseException | None) -> None:
         if self._waiting_for is not request:
@@ -362,11 +366,15 @@ class Task(Generic[T]):
 def run_blocking(coroutine: Coroutine[Request, Any, T], clock: Clock | None = None) -> T:
     """Drive a coroutine in the calling thread, which blocks meanwhile.
 
-    Parameters:
+    Args:
         coroutine: what to run.
-        clock: whose time the coroutine sees; default the monotonic clock.
+        clock: the clock that the coroutine sees; default: the monotonic clock.
 
-    Returns its result; raises what it raises.
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        Exception: what the coroutine raises.
     """
     if clock is None:
         clock = MonotonicClock()

@@ -2,7 +2,7 @@
 
 What it is: :class:`Wakeup`, the way into the event loop from other threads and signal handlers.
 
-What it must not know: who waits, and why somebody is woken.
+What it must not know: which loop waits, and why it is woken.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Wakeup:
         self._closed = False
 
     def send(self) -> None:
-        """End the wait that is going on, or the next one. Any thread."""
+        """End the current wait, or the next one. Any thread."""
         try:
             self._sender.send(b"\0")
         except BlockingIOError:
@@ -41,14 +41,14 @@ class Wakeup:
                 raise
 
     def drain(self) -> None:
-        """Take what was sent: called by the poller's owner when ``reader`` is readable."""
+        """Read the bytes that were sent: called when ``reader`` is readable."""
         try:
             self._receiver.recv(4096)
         except BlockingIOError:
             pass
 
     def close(self) -> None:
-        """Close both ends. From now on ``send`` does nothing."""
+        """Close both ends. After that, ``send`` does nothing."""
         self._closed = True
         self._receiver.close()
         self._sender.close()

@@ -1,9 +1,9 @@
-"""The coroutine of somebody else: under a deadline, and given up when nobody wants its result.
+"""A user's coroutine: under a deadline, and closed when its result is no longer wanted.
 
 What it is: :func:`within`, through which the steps of such a coroutine pass on their way to the
 driver (tasks.py).
 
-What it must not know: what the coroutine does, and for whom.
+What it must not know: what the coroutine does, and why.
 """
 
 from __future__ import annotations
@@ -25,16 +25,21 @@ T = TypeVar("T")
 def within(
     until: float, awaitable: Awaitable[T], guard: Guard | None = None
 ) -> Generator[Request, Any, T]:
-    """Await something of somebody else, who may know of no deadline, under one.
+    """Await a user's awaitable, which may have no deadline, under one.
 
-    Parameters:
+    Args:
         until: point in time (seconds of the driver's clock) at which it is closed.
         awaitable: a coroutine, for example.
-        guard: asked before every wait, and during all of it; it is closed when that says so.
+        guard: asked before and during every wait; if its ``over`` is set, the awaitable is closed.
 
-    Returns its result, raises what it raises, WebSocketTimeoutException at *until*, and what the
-    guard says. Where it awaits what is no step of tasks.py (a future of asyncio, say), TypeError
-    is raised there.
+    Returns:
+        What the awaitable returns.
+
+    Raises:
+        WebSocketTimeoutException: *until* has passed.
+        Exception: what the awaitable raises, or ``over`` of the guard. If the awaitable awaits
+            something that is not a step of tasks.py (a future of asyncio, say), TypeError is
+            raised at that place.
     """
     steps = _awaiting(awaitable)
     resume: Callable[[Any], Any] = steps.send
@@ -73,7 +78,7 @@ async def _awaiting(awaitable: Awaitable[T]) -> T:
 
 
 def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Request, Any, Any]:
-    """Have a request served that ends at *until*, if not before."""
+    """Have a request served that ends at *until* at the latest."""
     if isinstance(request, (Wait, InThread)):
         sooner = until if request.until is None else min(until, request.until)
         request = request._replace(until=sooner, guard=guard)

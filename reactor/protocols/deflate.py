@@ -25,23 +25,21 @@ cannot make a compressor with 8 bits, but one with 9 bits never refers back by m
 
 from __future__ import annotations
 
-import re
 import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..base.printable import printable, quoted
+from ..base.printable import quoted
 from ..exceptions import (
     WebSocketHandshakeException,
     WebSocketMessageTooBigException,
     WebSocketPayloadException,
 )
+from .http.extensions import build_element, parse_element
 
 __all__ = ["Agreement", "Compression", "Deflate", "accept_offers", "check_answer"]
-
-NAME: Final = "permessage-deflate"
 
 #: Bits of our own compressor's window, unless told otherwise.
 OWN_WINDOW_BITS: Final = 12
@@ -53,9 +51,6 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 #: The end of a message for which zlib has put out nothing since the last flush: the first byte of
 #: an empty block, whose other four are left out (section 7.2.3.6).
 _EMPTY: Final = b"\x00"
-
-#: A backslash in a quoted value, and the character that it escapes (RFC 9110 section 5.6.4).
-_ESCAPE: Final = re.compile(r"\\(.)")
 
 #: More bytes than the bits that zlib holds can yield: 32 symbols of at most 258 bytes.
 _LAST_SYMBOLS: Final = 16384
@@ -136,7 +131,7 @@ class Deflate:
     def offer(self) -> str:
         """Return a client's offer, a value for Sec-WebSocket-Extensions (section 5)."""
         bits = self.client_max_window_bits
-        return _element(
+        return build_element(
             self.server_no_context_takeover,
             self.client_no_context_takeover,
             self.server_max_window_bits,
@@ -180,58 +175,6 @@ class Agreement:
 # --- Negotiation
 
 
-def _element(
-    server_no_context_takeover: bool,
-    client_no_context_takeover: bool,
-    server_max_window_bits: int | None,
-    client_max_window_bits: int | bool | None,
-) -> str:
-    parts = [NAME]
-    if server_no_context_takeover:
-        parts.append("server_no_context_takeover")
-    if client_no_context_takeover:
-        parts.append("client_no_context_takeover")
-    if server_max_window_bits is not None:
-        parts.append(f"server_max_window_bits={server_max_window_bits}")
-    if client_max_window_bits is True:
-        parts.append("client_max_window_bits")
-    elif client_max_window_bits:
-        parts.append(f"client_max_window_bits={client_max_window_bits}")
-    return "; ".join(parts)
-
-
-def _parse(element: str) -> dict[str, int | bool] | None:
-    """Return the parameters in an element of Sec-WebSocket-Extensions; None: another extension.
-
-    Raises:
-        ValueError: section 7.1 says that such an element "MUST" be declined.
-    """
-    name, *parts = (part.strip() for part in element.split(";"))
-    if name.lower() != NAME:
-        return None
-    parameters: dict[str, int | bool] = {}
-    for part in parts:
-        parameter, equals, text = (piece.strip() for piece in part.partition("="))
-        if parameter in parameters:
-            raise ValueError(f"{printable(parameter)} comes twice")
-        if len(text) >= 2 and text[0] == text[-1] == '"':
-            text = _ESCAPE.sub(r"\1", text[1:-1])
-        if parameter in ("server_no_context_takeover", "client_no_context_takeover"):
-            if equals:
-                raise ValueError(f"{parameter} has the value {quoted(text)}")
-            parameters[parameter] = True
-        elif parameter in ("server_max_window_bits", "client_max_window_bits"):
-            if not equals:
-                parameters[parameter] = True
-            elif text in ("8", "9", "10", "11", "12", "13", "14", "15"):
-                parameters[parameter] = int(text)
-            else:
-                raise ValueError(f"{parameter} is {quoted(text)}, not 8 to 15")
-        else:
-            raise ValueError(f"unknown parameter {quoted(parameter)}")
-    return parameters
-
-
 def _smaller(*bits: int | bool | None) -> int:
     """Return the smallest of the numbers, at most 15."""
     return min([MAX_WINDOW_BITS, *(n for n in bits if n is not None and n is not True)])
@@ -256,7 +199,7 @@ def accept_offers(
     """
     for offer in offers:
         try:
-            asked = _parse(offer)
+            asked = parse_element(offer)
         except ValueError:
             continue  # 7.1: "MUST decline"
         if asked is None or asked.get("server_max_window_bits") is True:
@@ -271,7 +214,7 @@ def accept_offers(
         client_bits = MAX_WINDOW_BITS
         if "client_max_window_bits" in asked:  # 7.1.2.2: only then may there be a limit
             client_bits = _smaller(config.client_max_window_bits, asked["client_max_window_bits"])
-        answer = _element(
+        answer = build_element(
             server_forgets,
             client_forgets,
             # 7.1.2.1: the answer accepts a demand by repeating it, even for 15 bits
@@ -303,7 +246,7 @@ def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None
     agreement = None
     for element in extensions:
         try:
-            answer = _parse(element)
+            answer = parse_element(element)
             if answer is None:
                 continue
             if agreement is not None:

@@ -3,15 +3,15 @@
 What it is: the handlers, with defaults that do nothing, and the verbs (``send``, ``close``,
 ...), which go to the connection that owns the object.
 
-What it must not know: how a connection does what it is asked for.
+What it must not know: how a connection carries out a request.
 
 The handlers of one connection are called in this order, all on the loop's thread:
 
     on_open [on_message | on_data | on_ping | on_pong]* [on_retry]? [on_error]? on_close
 
-``on_close`` comes exactly once for every ``on_open``, and once for every attempt that never
-got that far (then without ``on_open``). After a reconnect the same object sees the same
-sequence again, with ``on_reconnect`` in the place of ``on_open``.
+``on_close`` is called exactly once for every ``on_open``, and once for every attempt that failed
+before it (then without ``on_open``). After a reconnect the same object sees the same sequence
+again, with ``on_reconnect`` instead of ``on_open``.
 
 An exception that a handler raises is logged with its traceback and given to ``on_error``; it
 ends neither the connection nor the loop.
@@ -91,11 +91,11 @@ class Connection(Protocol):
 
 
 class _NotConnectedException(WebSocketStateException, AttributeError):
-    """An attribute is not there without a connection; so ``hasattr`` and ``inspect`` know it."""
+    """An attribute needs a connection. An AttributeError, too: for ``hasattr`` and ``inspect``."""
 
 
 class _NoConnection:
-    """Stands in for the connection until there is one."""
+    """Stands in for the connection as long as there is none."""
 
     state = State.CLOSED
 
@@ -106,12 +106,12 @@ class _NoConnection:
 
 
 class WebSocketProtocol:
-    """One WebSocket, as its user sees it. Subclass it and override the handlers you need."""
+    """One WebSocket, from its user's point of view. Subclass it and override handlers."""
 
     #: Set by the connection that owns this object.
     _connection: Connection = cast("Connection", _NoConnection())
 
-    #: Where its frames are shown: set by reactor.trace().
+    #: Where the frames are shown: set by reactor.trace().
     _trace: Any = None
 
     #: Set by the dispatcher when a handler raises.
@@ -120,16 +120,16 @@ class WebSocketProtocol:
     # -- handlers ------------------------------------------------------------------------
 
     def on_open(self) -> None:
-        """The connection is open: messages may be sent."""
+        """The connection is open: messages can be sent."""
 
     def on_reconnect(self) -> None:
-        """The connection is open again, after a drop. Default: :meth:`on_open`."""
+        """The connection is open again, after it was lost. Default: :meth:`on_open`."""
         self.on_open()
 
     def on_message(self, message: str | bytes) -> None:
-        """A message came: str for text, bytes for binary.
+        """A message was received: str for text, bytes for binary.
 
-        Default: :meth:`on_text` or :meth:`on_binary`. Override either this one or those.
+        Default: call :meth:`on_text` or :meth:`on_binary`. Override either this method or those.
         """
         if isinstance(message, str):
             self.on_text(message)
@@ -137,38 +137,39 @@ class WebSocketProtocol:
             self.on_binary(message)
 
     def on_text(self, text: str) -> None:
-        """A text message came, where :meth:`on_message` is not overridden."""
+        """A text message was received, if :meth:`on_message` is not overridden."""
 
     def on_binary(self, data: bytes) -> None:
-        """A binary message came, where :meth:`on_message` is not overridden."""
+        """A binary message was received, if :meth:`on_message` is not overridden."""
 
     def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
-        """Data came that is not a message; only with the options that ask for it.
+        """Data that is not a message was received; only with the options that ask for it.
 
-        With ``fragments=True``: a fragment of a message that came in several frames, str in a
+        With ``fragments=True``: a fragment of a message that consists of several frames, str in a
         text message and bytes in a binary one; with ``fragment_size``, also a part of a frame
-        that is longer than this. With ``decode_text=False``: a whole text
-        message, as bytes.
+        that is longer than this. With ``decode_text=False``: a whole text message, as bytes.
 
-        Parameters:
-            data: what came.
-            opcode: that of the frame: 1 text, 2 binary, 0 a further fragment.
+        Args:
+            data: the data.
+            opcode: the opcode of the frame: 1 text, 2 binary, 0 a further fragment.
             fin: whether the message ends here.
         """
 
     def on_ping(self, payload: bytes) -> None:
-        """A ping came. The pong is on its way already."""
+        """A ping was received. The pong is already on its way."""
 
     def on_pong(self, payload: bytes) -> None:
-        """A pong came."""
+        """A pong was received."""
 
     def on_writable(self) -> None:
-        """The write queue, which had passed its high mark, is below its low mark again."""
+        """The write queue has passed its high mark, and is now below its low mark again."""
 
     def on_error(self, error: Exception) -> None:
         """Something went wrong: the connection failed, or a handler raised.
 
-        A member of the tree of :class:`reactor.WebSocketException`, or what a handler raised.
+        Args:
+            error: a member of the tree of :class:`reactor.WebSocketException`, or the exception
+                that a handler raised.
         """
 
     def on_retry(self, attempt: int, delay: float, error: Exception | None) -> float | bool | None:
@@ -180,22 +181,22 @@ class WebSocketProtocol:
         Args:
             attempt: the number of the attempt that is planned, 1 for the first one after a stable
                 connection (see ``Backoff.reset_after``).
-            delay: seconds until then.
-            error: what ended the connection or the last attempt, or None.
+            delay: seconds until that attempt.
+            error: the exception that ended the connection or the last attempt, or None.
 
         Returns:
-            None: as planned (default). A number: so many seconds instead, 0 or more. False: give
-            up; ``on_close`` follows, and :attr:`ending` says that it was final.
+            None: go on as planned (default). A number: wait so many seconds instead, 0 or more.
+            False: give up; ``on_close`` follows, and ``ending.final`` is True.
         """
         return None
 
     def on_close(self, code: int, reason: str) -> None:
-        """The connection, or an attempt, is over. :attr:`ending` says more about it.
+        """The connection, or an attempt, has ended. :attr:`ending` has the details.
 
-        Parameters:
-            code: the peer's close code; 1005 if its close frame had none, 1006 if there was
-                no close frame (RFC 6455 section 7.1.5); our own, if the peer broke the rules.
-            reason: the reason that came with it.
+        Args:
+            code: the peer's close code; 1005 if its close frame had none, 1006 if there was no
+                close frame (RFC 6455 section 7.1.5); our own, if the peer violated the protocol.
+            reason: the reason that was sent with the code.
         """
 
     # -- verbs ---------------------------------------------------------------------------
@@ -206,19 +207,22 @@ class WebSocketProtocol:
     ) -> int:
         """Send a message: text for str, binary for bytes, bytearray and memoryview.
 
-        What does not go out at once is queued. May be called from any thread.
+        What cannot be sent at once is queued. May be called from any thread.
 
-        Parameters:
+        Args:
             message: the message.
-            compress: whether to compress it; None: if it is long enough (see Deflate). Without
-                effect where compression was not agreed.
+            compress: whether to compress it; None: if it is long enough (see Deflate). It has no
+                effect if compression was not negotiated.
 
-        Returns the number of bytes on the wire (as they would be without compression, where the
-        message has to wait). Raises TypeError for another type of message,
-        WebSocketStateException before the connection is open,
-        WebSocketConnectionClosedException once it is closing or closed, and
-        WebSocketQueueFullException when the write queue has reached its limit, unless the
-        option ``on_overflow`` says something else.
+        Returns:
+            The number of bytes on the wire (without compression, if the message has to wait).
+
+        Raises:
+            TypeError: the message has another type.
+            WebSocketStateException: the connection is not open yet.
+            WebSocketConnectionClosedException: the connection is closing or closed.
+            WebSocketQueueFullException: the write queue has reached its limit, unless the option
+                ``on_overflow`` says otherwise.
         """
         return self._connection.send(message, compress)
 
@@ -227,17 +231,19 @@ class WebSocketProtocol:
     ) -> None:
         """Send a message piece by piece; it need never be whole in memory. Any thread.
 
-        The next fragment is asked for when the write queue has room, on the loop's thread.
-        Messages that are sent meanwhile follow behind; pings do not wait. When the iterable
-        raises, ``on_error`` hears of it and the connection is closed with 1011: the message
-        cannot be ended. ``close`` does not wait for the rest.
+        The next fragment is taken when the write queue has room, on the loop's thread. Messages
+        that are sent meanwhile follow after the last fragment; pings do not wait. If the iterable
+        raises, ``on_error`` gets the exception and the connection is closed with 1011: the message
+        cannot be completed. ``close`` does not wait for the rest.
 
-        Parameters:
+        Args:
             fragments: yields str for a text message, or bytes for a binary one; if it yields
                 nothing, an empty text message is sent.
-            compress: whether to compress the message, where that was agreed; None: yes.
+            compress: whether to compress the message, if that was negotiated; None: yes.
 
-        Raises as :meth:`send` does, and TypeError for what cannot be iterated.
+        Raises:
+            TypeError: *fragments* cannot be iterated.
+            WebSocketException: as for :meth:`send`.
         """
         self._connection.send_fragments(fragments, compress)
 
@@ -249,23 +255,25 @@ class WebSocketProtocol:
     ) -> None:
         """Send the next fragment of a message; the first one begins it. Any thread.
 
-        Messages that are sent before the last fragment follow behind it; pings do not wait.
+        Messages that are sent before the last fragment follow after it; pings do not wait.
 
-        Parameters:
+        Args:
             data: str in a text message, bytes in a binary one.
             fin: whether the message ends here; an empty last fragment is fine.
-            compress: with the first fragment: whether to compress the message; None: where
-                that was agreed.
+            compress: with the first fragment: whether to compress the message; None: if that was
+                negotiated.
 
-        Raises as :meth:`send` does; TypeError for a fragment of the wrong type; and
-        WebSocketStateException while fragments of :meth:`send_fragments` are on their way.
+        Raises:
+            TypeError: the fragment has the wrong type.
+            WebSocketStateException: fragments of :meth:`send_fragments` are on their way.
+            WebSocketException: as for :meth:`send`.
         """
         self._connection.send_fragment(data, fin, compress)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send one frame with an opcode of your choice; for fragments and experiments.
 
-        Parameters:
+        Args:
             opcode: 0 to 15 (RFC 6455 section 5.2).
             payload: the application data.
             fin: whether this is the last fragment of its message.
@@ -288,44 +296,45 @@ class WebSocketProtocol:
         No attempt follows, whatever the option ``reconnect`` says; see :meth:`reconnect` for that.
 
         Returns at once; ``on_close`` follows when the peer has answered, or after the close
-        timeout. Messages that come after the call are dropped. Does nothing when the
-        connection is closed already.
+        timeout. Messages received after the call are dropped. Does nothing if the connection is
+        already closed.
 
-        Parameters:
+        Args:
             code: 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 section 7.4).
             reason: at most 123 bytes of UTF-8.
             timeout: seconds that the peer has to answer; default: the option close_timeout.
 
-        Raises ValueError for another code or a longer reason.
+        Raises:
+            ValueError: the code is another one, or the reason is too long.
         """
         self._connection.close(code, reason, timeout)
 
     def abort(self) -> None:
         """End the connection without a closing handshake, for good. Any thread.
 
-        ``on_close`` follows; no attempt does. See :meth:`reconnect` to open it anew.
+        ``on_close`` follows; no attempt does. See :meth:`reconnect` to open it again.
         """
         self._connection.abort()
 
     def reconnect(self, delay: float | None = None, reason: str = "") -> None:
-        """Drop this connection, or attempt, and open it anew. Client only; any thread.
+        """Drop this connection, or attempt, and open it again. Client only; any thread.
 
         Returns at once. ``on_retry``, ``on_close`` (code 1006, and the reason) and, when it is open
-        again, ``on_reconnect`` follow. The server is sent a close frame (1001), whose answer is not
-        waited for. While the connection waits for its next attempt, the wait is changed. In the
-        ``on_close`` of a connection that has ended without a reconnect policy, it is opened anew.
+        again, ``on_reconnect`` follow. The server is sent a close frame (1001); its answer is not
+        waited for. If the connection is waiting for its next attempt, the wait is changed. In the
+        ``on_close`` of a connection that has ended without a reconnect policy, it is opened again.
 
         Args:
-            delay: seconds to wait before; None (default): as the reconnect policy says, and at
-                once where there is none. While it waits, None changes nothing.
+            delay: seconds to wait before that; None (default): as the reconnect policy says, or at
+                once if there is none. During a wait, None changes nothing.
             reason: for the close frame and for ``on_close``; at most 123 bytes of UTF-8.
 
         Raises:
-            WebSocketConnectionClosedException: It was ended for good, by :meth:`close` or
-                :meth:`abort`.
-            WebSocketStateException: It is a server's connection, or one on a given ``sock``: there
-                is no way to open it anew.
-            ValueError: The delay is negative or infinite, or the reason too long.
+            WebSocketConnectionClosedException: the connection was ended for good, by :meth:`close`
+                or :meth:`abort`.
+            WebSocketStateException: it is a server's connection, or one on a given ``sock``: it
+                cannot be opened again.
+            ValueError: the delay is negative or infinite, or the reason is too long.
         """
         self._connection.reconnect(delay, reason)
 
@@ -337,25 +346,26 @@ class WebSocketProtocol:
     ) -> None:
         """Call ``function(*args)``, which may block, on a helper thread. Returns at once.
 
-        At most 32 such calls of the process run at a time; further ones wait. Any thread may ask.
+        At most 32 such calls of the process run at a time; further ones wait. Any thread may call
+        this.
 
         Args:
             function: what to call; further arguments are passed to it.
             then: called on the loop's thread with two arguments: the result and None, or None and
-                the exception that the function has raised; also when the connection has ended
-                meanwhile. What it raises goes to ``on_error``. None: the result is dropped, and an
-                exception goes to ``on_error``.
+                the exception that the function has raised; also if the connection has ended
+                meanwhile. If it raises, ``on_error`` gets the exception. None: the result is
+                dropped, and ``on_error`` gets an exception of the function.
 
         Raises:
-            TypeError: The function is none, or an ``async def``.
-            RuntimeError: The reactor is closed.
+            TypeError: *function* cannot be called, or is an ``async def``.
+            RuntimeError: the reactor is closed.
         """
         self._connection.run_in_thread(function, args, then)
 
     def pause_reading(self) -> None:
-        """Read no more from the socket, so that the peer is held back by TCP.
+        """Stop reading from the socket, so that TCP holds the peer back.
 
-        Messages that were read already are still delivered. The loop's thread only.
+        Messages that have already been read are still delivered. The loop's thread only.
         """
         self._connection.pause_reading()
 
@@ -363,7 +373,7 @@ class WebSocketProtocol:
         """Undo :meth:`pause_reading`. The loop's thread only."""
         self._connection.resume_reading()
 
-    # -- what there is to know -----------------------------------------------------------
+    # -- information ---------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -382,22 +392,22 @@ class WebSocketProtocol:
 
     @property
     def compression(self) -> Agreement | None:
-        """What was agreed on compression; None: there is none."""
+        """The negotiated compression, or None."""
         return self._connection.compression
 
     @property
     def request(self) -> Request | None:
-        """Server side: the upgrade request. Parsed anew each time: keep it if you need it often."""
+        """Server side: the upgrade request. It is parsed on each access: keep what you reuse."""
         return self._connection.request
 
     @property
     def response(self) -> Response | None:
-        """Client side: the server's answer to the upgrade request. Parsed anew each time."""
+        """Client side: the server's answer to the upgrade request. It is parsed on each access."""
         return self._connection.response
 
     @property
     def buffered_amount(self) -> int:
-        """Bytes that were sent and have not left the process."""
+        """The number of bytes that were passed to ``send`` and have not left the process."""
         return self._connection.buffered_amount
 
     @property
@@ -407,12 +417,12 @@ class WebSocketProtocol:
 
     @property
     def loop(self) -> Reactor:
-        """The Reactor that the connection lives on."""
+        """The Reactor on which the connection lives."""
         return cast("Reactor", self._connection.loop.owner)
 
     @property
     def ending(self) -> Ending | None:
-        """How the connection, or the latest attempt, ended, and what comes next; for ``on_close``.
+        """How the connection, or the latest attempt, ended, and what follows; for ``on_close``.
 
         None while it is open, and before the first attempt has ended. See :class:`reactor.Ending`.
         """
@@ -420,7 +430,7 @@ class WebSocketProtocol:
 
     @property
     def last_activity(self) -> float:
-        """When bytes last came, pongs included: seconds of the loop's clock (``loop.time()``)."""
+        """When bytes were last received, pongs too: seconds of the clock ``loop.time()``."""
         return self._connection.last_activity
 
     @property
@@ -429,5 +439,5 @@ class WebSocketProtocol:
         return self._connection.sock
 
 
-# Many a program keeps its Reactor in ``self.loop`` by itself.
+# Many programs keep their Reactor in ``self.loop`` themselves.
 refuse_assignments(WebSocketProtocol, but="loop")

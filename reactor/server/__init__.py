@@ -1,1 +1,1 @@
-"""Connections that come in: listening sockets, and who is let in."""
+"""The server: listening sockets, and the clients that they accept."""

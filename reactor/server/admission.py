@@ -1,7 +1,7 @@
-"""Who is let in: what the options of a server say about a client's request.
+"""Admission: how the options of a server decide about a client's request.
 
-What it is: the checks of an opening handshake that depend on them: origin, subprotocol, further
-headers.
+What it is: the checks of an opening handshake that depend on the options: origin, subprotocol,
+further headers.
 
 What it must not know: sockets, time, how the answer gets to the client.
 """
@@ -19,10 +19,13 @@ __all__ = ["check_origin", "choose_subprotocol", "further_headers"]
 
 
 def check_origin(options: ServerOptions, request: Request) -> None:
-    """Raise RejectedUpgrade (403) when the client's origin is not allowed.
+    """Check that the client's origin is allowed.
 
-    RFC 6455 sections 4.2.2 (item 4) and 10.2: what keeps the scripts of other sites from using
+    RFC 6455 sections 4.2.2 (item 4) and 10.2: this keeps the scripts of other sites from using
     the cookies of a browser's user.
+
+    Raises:
+        RejectedUpgrade: it is not allowed (status 403).
     """
     if options.allowed_origins is None:
         return
@@ -46,8 +49,10 @@ def choose_subprotocol(
 ) -> str | None:
     """Return the subprotocol of the connection, or None (RFC 6455 section 4.2.2, item 5).
 
-    Raises ValueError when the user's function names one that was not offered, which the client
-    would have to refuse, and whatever that function raises.
+    Raises:
+        ValueError: the user's function chose a name that was not offered; the client would have to
+            refuse it.
+        Exception: what the user's function raises.
     """
     choice = options.subprotocols
     if not callable(choice):
@@ -62,6 +67,6 @@ def choose_subprotocol(
 
 @calls_user_code
 def further_headers(options: ServerOptions, request: Request) -> list[tuple[str, str]]:
-    """Return the user's headers for the answer that accepts."""
+    """Return the user's headers for the answer that accepts the client."""
     source = options.response_headers
     return normalize_headers(source(request) if callable(source) else source)

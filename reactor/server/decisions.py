@@ -1,6 +1,6 @@
 """What ``process_request`` may decide about a client's request.
 
-What it is: the answers that it can give: HTTPResponse, Accept, or None.
+What it is: the answers that it can return: HTTPResponse, Accept, or None.
 
 What it must not know: sockets, time, how the answer gets to the client.
 """
@@ -28,18 +28,20 @@ _CHANGEABLE = frozenset(option.name for option in fields(ConnectionOptions))
 
 @dataclass(frozen=True)
 class HTTPResponse:
-    """An answer that ``process_request`` gives in place of a WebSocket; the connection ends.
+    """An answer that ``process_request`` returns instead of a WebSocket; the connection ends.
 
-    Parameters:
+    Args:
         status: 200 to 599.
         headers: further headers: a dict, a list of pairs or of "Name: value" lines.
-            Content-Length is set from the body; Content-Type is text/plain where none is given.
-            Errors (400 to 599) have Date and ``X-Content-Type-Options: nosniff``, if not given.
-        body: bytes, or str, which is sent as UTF-8. There is none for 204 and 304, nor for a
-            HEAD request.
+            Content-Length is set from the body; Content-Type is text/plain if none is given.
+            Errors (400 to 599) get Date and ``X-Content-Type-Options: nosniff``, if not given.
+        body: bytes, or str, which is sent as UTF-8. It is not sent with 204 and 304, nor in answer
+            to a HEAD request.
 
-    Raises ValueError or TypeError for what cannot be sent. One object may answer any number of
-    requests.
+    One object may answer any number of requests.
+
+    Raises:
+        ValueError, TypeError: a value cannot be sent.
     """
 
     status: int
@@ -52,13 +54,14 @@ class HTTPResponse:
             if not isinstance(value, kind):
                 raise TypeError(f"{name} must not be {type(value).__name__}: {value!r}")
         object.__setattr__(self, "headers", normalize_headers(self.headers))
-        self.to_bytes()  # what cannot be sent is an error here
+        self.to_bytes()  # raises if something cannot be sent
 
     def to_bytes(self, method: str = "GET", further: Sequence[tuple[str, str]] = ()) -> bytes:
         """Return the whole answer to a request with this method.
 
-        Parameters:
-            further: headers that it has unless it has some of the same name.
+        Args:
+            method: the method of the request.
+            further: headers to add, unless the answer has headers of the same name.
         """
         headers = normalize_headers(self.headers)
         names = {name.lower() for name, _ in headers}
@@ -71,18 +74,21 @@ class HTTPResponse:
 
 
 class Accept:
-    """What ``process_request`` returns to take a client, and to say how.
+    """Returned by ``process_request`` to accept a client, and to say how.
 
-    Parameters:
+    Args:
         protocol: a function without parameters (a class, a ``functools.partial``) that returns
             the protocol object for this client, called once the connection is open; or such an
-            object. None: what ``listen`` was given.
+            object. None: the factory that ``listen`` was given.
         headers: further headers of the answer, Set-Cookie for example.
-        options: those of :class:`ConnectionOptions` that differ for this client, by name:
+        options: the options of :class:`ConnectionOptions` that differ for this client, by name:
             ``max_message_size=1 << 20``.
 
-    Raises TypeError for another name, or when *protocol* is neither. The client is still
-    checked: an upgrade in good form, of an origin that is allowed.
+    The client is still checked: the upgrade must be valid, and the origin allowed.
+
+    Raises:
+        TypeError: there is no such option, or *protocol* is neither a function nor a protocol
+            object.
     """
 
     __slots__ = ("headers", "options", "protocol")

@@ -1,4 +1,4 @@
-"""The server: listening sockets, and the connections that come in.
+"""The server: listening sockets, and the connections that they accept.
 
 What it is: the server's side of RFC 6455 section 4.2, on the same loop, session and
 connection as the client's.
@@ -9,10 +9,10 @@ How it works. A :class:`Listener` accepts in bounded batches and starts a task f
 which does TLS and the upgrade under one deadline (pipeline.py); a :class:`ServerConnection` takes
 over from there. When the process has no descriptors left, or ``max_connections`` is reached,
 accepting pauses until a socket is closed (or, for the descriptors, for a moment): the backlog
-waits in the kernel, and nobody is refused for it. A client is counted until its socket is closed,
-which may be later than the end of its connection, or than a refusal. Who connects and says nothing,
-or waits for an async ``process_request``, cannot hold up others: past ``max_handshakes`` of these,
-the oldest goes.
+waits in the kernel, and no client is refused because of it. A client is counted until its socket is
+closed, which may be later than the end of its connection, or than a refusal. Clients that connect
+and send nothing, or wait for an async ``process_request``, cannot hold up others: when there are
+more of them than ``max_handshakes``, the oldest is dropped.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ..timers import Timer
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar  # every type checker knows it: nothing is installed
+    from typing_extensions import TypeVar  # type checkers know it: it need not be installed
 
     P = TypeVar("P", bound=WebSocketProtocol, default=WebSocketProtocol)
 else:
@@ -57,10 +57,10 @@ __all__ = ["Listener", "ServerConnection"]
 
 logger = logging.getLogger("reactor.server")
 
-#: Connections accepted in one turn: enough for a storm, few enough for everybody else.
+#: Connections accepted in one turn: enough for a storm, few enough not to hold up the others.
 ACCEPTS_PER_TURN = 64
 
-#: Seconds to wait when the process has no descriptors left.
+#: Seconds to wait if the process has no descriptors left.
 EXHAUSTED_PAUSE = 0.5
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -70,11 +70,11 @@ TOO_MANY = HTTPResponse(429, body="too many connections from your address\n")
 
 
 class _NoPortError(ValueError, AttributeError):
-    """A unix socket has no port; so ``hasattr`` and ``inspect`` know it."""
+    """A unix socket has no port. An AttributeError, too, for ``hasattr`` and ``inspect``."""
 
 
 class _Handshake:
-    """A client whose opening handshake is going on."""
+    """A client whose opening handshake is in progress."""
 
     __slots__ = ("address", "sock", "task")
 
@@ -107,22 +107,22 @@ class ServerConnection(Connection):
     @property
     def url(self) -> str:
         """The target of the client's request."""
-        # No space is before it but that behind the method (RFC 9112 section 3).
+        # The first space is the one after the method (RFC 9112 section 3).
         return self._head.split(b" ", 2)[1].decode("ascii")
 
     @property
     def request(self) -> Request:
         """The client's request."""
-        # Parsed when somebody asks: a parsed head takes twice to ten times its bytes.
+        # Parsed on demand: a parsed head takes two to ten times the memory of its bytes.
         return parse_again("request", self._head)
 
     @property
     def address(self) -> str | None:
-        """The client's IP address (its network, for IPv6), where connections are counted."""
+        """The client's IP address (for IPv6, its network), if connections are counted by it."""
         return self._address
 
     def open(self, upgraded: Upgraded) -> None:
-        """The upgrade is done."""
+        """The upgrade is complete."""
         self.subprotocol = upgraded.subprotocol
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s is open", printable(self.url))
@@ -139,25 +139,25 @@ class ServerConnection(Connection):
             self._listener.connection_over(self)
 
     def _when_closed(self) -> Callable[[], object]:
-        return partial(self._listener.leave, self._address)  # which keeps nothing else alive
+        return partial(self._listener.leave, self._address)  # it keeps nothing else alive
 
 
 class Listener(Generic[P]):
-    """One listening socket. Made and started by ``Reactor.listen``.
+    """One listening socket. Created and started by ``Reactor.listen``.
 
     Generic in the class of its protocol objects: ``Listener[Chat]``.
 
-    Parameters:
+    Args:
         loop: the event loop; everything here belongs to its thread.
         registry: where connections are listed, see Connection.
         listeners: where this object is listed while it accepts.
         sock: bound and listening, non-blocking.
-        factory: returns a protocol object for each connection that is open.
+        factory: returns a protocol object for each open connection.
         options: see ServerOptions.
-        unlink: called when the socket is closed: removes the path of a unix socket.
+        unlink: called when the socket is closed; removes the path of a unix socket.
 
     Attributes:
-        connections: those that are open.
+        connections: the open ones.
     """
 
     def __init__(
@@ -172,15 +172,15 @@ class Listener(Generic[P]):
     ) -> None:
         self._unlink = unlink
         self.sock = sock
-        self._address = sock.getsockname()  # while it is open: the property may be asked later
+        self._address = sock.getsockname()  # now, while it is open: ``address`` may be read later
         self.registry = registry
         self.options = options
         self.connections: set[ServerConnection] = set()
         self._loop = loop
         self._factory = factory
-        # In the order in which they came.
+        # In the order of their arrival.
         self._handshakes: dict[_Handshake, None] = {}
-        # Sockets of clients that are not closed: all, and by IP address where that is limited.
+        # Clients whose sockets are not closed: all, and by IP address if that is limited.
         self._held = 0
         self._addresses: dict[str, int] = {}
         self._pause: Timer | None = None
@@ -188,29 +188,33 @@ class Listener(Generic[P]):
         self._listeners = listeners
 
     def start(self) -> None:
-        """Accept clients from now on, and be listed."""
+        """Accept clients from now on, and enter this object in the list of listeners."""
         self._loop.add_reader(self.sock.fileno(), self._accept)
         self._listeners.add(self)
 
     @property
     def address(self) -> Any:
-        """What the socket is bound to: ``(host, port, ...)``, or a path."""
+        """The address of the socket: ``(host, port, ...)``, or a path."""
         return self._address
 
     @property
     def port(self) -> int:
-        """The port that the socket is bound to. ValueError for a unix socket."""
+        """The port of the socket.
+
+        Raises:
+            ValueError: it is a unix socket.
+        """
         if isinstance(self.address, tuple):
             return int(self.address[1])
         raise _NoPortError(f"the unix socket {self.address!r} has no port")
 
     @property
     def protocols(self) -> list[P]:
-        """The protocol objects of the connections that are there; for ``broadcast``.
+        """The protocol objects of the open connections; for ``broadcast``.
 
-        Where ``process_request`` has chosen other ones (Accept), they are what that says.
+        If ``process_request`` has chosen other protocol objects (Accept), the list contains those.
         """
-        # list() copies at one stroke: any thread may ask.
+        # list() copies in one step: any thread may call this.
         return [cast("P", connection.protocol) for connection in list(self.connections)]
 
     # -- accepting -----------------------------------------------------------------------
@@ -232,7 +236,7 @@ class Listener(Generic[P]):
             except OSError as exc:
                 if exc.errno not in EXHAUSTED:
                     raise
-                # The kernel would report the backlog again and again: look away for a while.
+                # The kernel would report the backlog again and again: stop watching for a while.
                 logger.error("cannot accept a connection: %s", exc)
                 self._loop.remove_reader(self.sock.fileno())
                 self._pause = self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
@@ -256,7 +260,7 @@ class Listener(Generic[P]):
             address = None
         elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
             if there >= 2 * limit:
-                sock.close()  # to tell it once more would be what it wants
+                sock.close()  # it has been told; a further answer would only help it
                 return
             refusal = TOO_MANY
         self._enter(address)
@@ -268,7 +272,7 @@ class Listener(Generic[P]):
             lambda upgraded, error: self._upgraded(upgraded, error, address),
         )
         if self._too_many_handshakes:
-            # Not now: the task has not begun, and the request may be there already.
+            # Not now: the task has not begun, and the request may have arrived already.
             self._loop.call_soon(self._drop_oldest)
 
     @property
@@ -294,7 +298,7 @@ class Listener(Generic[P]):
         return upgraded
 
     def _forget(self, handshake: _Handshake) -> None:
-        """An opening handshake has ended, however. Idempotent."""
+        """An opening handshake has ended, in whatever way. Idempotent."""
         if handshake in self._handshakes:
             del self._handshakes[handshake]
             self.leave(handshake.address)
@@ -302,7 +306,7 @@ class Listener(Generic[P]):
     def _drop(self, handshake: _Handshake) -> None:
         """End an opening handshake."""
         handshake.task.cancel()
-        handshake.sock.close()  # where the task had not begun; with TLS it is another's by now
+        handshake.sock.close()  # if the task had not begun; with TLS, the SSLSocket owns it by now
         self._forget(handshake)
 
     @calls_user_code
@@ -332,7 +336,7 @@ class Listener(Generic[P]):
         connection.open(upgraded)
 
     def connection_over(self, connection: ServerConnection) -> None:
-        """One of the connections has ended; its socket may linger."""
+        """One of the connections has ended; its socket may linger on."""
         self.connections.discard(connection)
 
     # -- counting ------------------------------------------------------------------------
@@ -343,7 +347,7 @@ class Listener(Generic[P]):
             self._addresses[address] = self._addresses.get(address, 0) + 1
 
     def leave(self, address: str | None) -> None:
-        """The socket of a client is closed: there is room again."""
+        """The socket of a client is closed: there is room for another one."""
         self._held -= 1
         if address is not None:
             self._addresses[address] -= 1
@@ -355,7 +359,7 @@ class Listener(Generic[P]):
     # -- ending --------------------------------------------------------------------------
 
     def stop_accepting(self) -> None:
-        """Close the listening socket, and drop clients whose handshake is not done."""
+        """Close the listening socket, and drop clients whose handshake is in progress."""
         if self._closed:
             return
         self._closed = True
@@ -370,7 +374,7 @@ class Listener(Generic[P]):
             self._drop(handshake)
 
     def let_go(self) -> None:
-        """In a forked child: close its copies of the sockets. The path is the parent's."""
+        """In a forked child: close its copies of the sockets. The path belongs to the parent."""
         self._closed = True
         self.sock.close()
         for handshake in list(self._handshakes):
@@ -385,7 +389,7 @@ class Listener(Generic[P]):
 
 
 def _apologize(sock: socket.socket) -> None:
-    """Close an upgraded connection that nobody will serve, with 1011 (internal error)."""
+    """Close an upgraded connection that cannot be served, with 1011 (internal error)."""
     try:
         sock.send(serialize(OP_CLOSE, check_close(CloseCode.INTERNAL_ERROR), None))
     except OSError:
@@ -394,7 +398,7 @@ def _apologize(sock: socket.socket) -> None:
 
 
 def _network(address: str) -> str:
-    """Return what connections are counted by: one IPv6 client has a whole /64 (RFC 6177)."""
+    """Return the key for counting connections: one IPv6 client has a whole /64 (RFC 6177)."""
     if ":" not in address:
         return address
     ip = IPv6Address(address.partition("%")[0])

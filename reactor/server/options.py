@@ -1,6 +1,6 @@
 """The options of ``listen``.
 
-What it is: a frozen dataclass, which adds to those of every connection what is needed to take one.
+What it is: a frozen dataclass: the options of every connection, and those for accepting one.
 
 What it must not know: how a client's request is answered.
 """
@@ -28,45 +28,45 @@ _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*|null")  # RFC 6454 s
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions(ConnectionOptions):
-    """What ``Reactor.listen`` takes. See also :class:`ConnectionOptions`.
+    """The options of ``Reactor.listen``. See also :class:`ConnectionOptions`.
 
-    A function of the user that raises costs one client its connection: it is logged, and the
-    client gets status 500.
+    If a function of the user raises, one client loses its connection: the exception is logged, and
+    the client gets status 500.
 
-    Parameters:
+    Args:
         ssl: an ``ssl.SSLContext`` for the server's side, or None: no TLS. With ``verify_mode =
             ssl.CERT_REQUIRED`` clients need a certificate; see ``protocol.sock.getpeercert()``.
         process_request: a function ``(request, sock)`` that is called with every complete head
-            of a request, before it is looked at: also for what asks for no WebSocket, such as a
-            health check. ``request`` has ``method``, ``target`` and ``headers``; ``sock`` is the
-            socket, for ``getpeername()`` and ``getpeercert()``. Returns None: go on; an
-            HTTPResponse: that is the answer, and the end; or an Accept: go on, with this
+            of a request, before it is checked: also for requests that do not ask for a WebSocket,
+            such as a health check. ``request`` has ``method``, ``target`` and ``headers``; ``sock``
+            is the socket, for ``getpeername()`` and ``getpeercert()``. It returns None: go on; an
+            HTTPResponse: send this answer, and end the connection; or an Accept: go on, with this
             protocol object, these headers, these options for this client.
             It runs on the loop, so it must not block. It may be an ``async def`` that awaits
             the steps of ``reactor.tasks``: ``await in_thread(look_up, token)``; the client waits
             for at most ``handshake_timeout``.
-        origins: the origins whose scripts may connect (RFC 6455 section 10.2), others get
+        origins: the origins whose scripts may connect (RFC 6455 section 10.2); others get
             status 403: strings such as "https://app.example", compared without regard to case
             and to a default port (RFC 6454 sections 4 and 5); regular expressions
             (``re.compile``), which must match the whole origin, in lower case; None stands for
             clients that send no Origin, which browsers always do. Default: any origin, or none.
-        subprotocols: names that the server speaks, in order of preference; the first that the
-            client offers is chosen. Or a function ``(request, offered)`` that returns one of the
-            names in ``offered``, or None. Where nothing is chosen the connection opens without a
-            subprotocol; whether to stay is up to the client, and to the protocol object.
+        subprotocols: the names that the server supports, in order of preference; the first one
+            that the client offers is chosen. Or a function ``(request, offered)`` that returns one
+            of the names in ``offered``, or None. If none is chosen, the connection opens without a
+            subprotocol; the client, or the protocol object, may then close it.
         response_headers: further headers of the answer that accepts: a dict, a list of pairs or
-            of "Name: value" lines, or a function ``(request)`` that returns one.
+            of "Name: value" lines, or a function ``(request)`` that returns one of these.
         handshake_timeout: seconds that a client has from TCP connection to upgrade.
-        max_handshakes: clients whose opening handshake may be going on: those that have not sent
-            their request, and those that wait for ``process_request``. When there is one more,
-            the one that has taken longest is dropped. None: no limit.
+        max_handshakes: the largest number of opening handshakes in progress: clients that have not
+            sent their request, and clients that wait for ``process_request``. When there is one
+            more, the oldest is dropped. None: no limit.
         max_connections: connections beyond this number wait in the backlog; None: no limit. A
             connection counts from the TCP connection until its socket is closed.
         max_connections_per_address: connections from one IP address, counted likewise; further
             ones get status 429, and beyond twice the number no answer. None: no limit. Clients
             behind one proxy share its address.
-        backlog: connections that the kernel may hold for us.
-        reuse_port: let other processes listen on the same port; the kernel shares out the
+        backlog: the number of connections that the kernel may queue for us.
+        reuse_port: let other processes listen on the same port; the kernel distributes the
             clients among them (SO_REUSEPORT).
         unix_mode: permissions of a unix socket, such as 0o660; None: as the umask says.
     """
@@ -108,7 +108,7 @@ class ServerOptions(ConnectionOptions):
             check_subprotocols(self.subprotocols)
         if not callable(self.response_headers):
             headers = normalize_headers(self.response_headers)
-            build_response("", headers=headers)  # what it would refuse is an error of the call
+            build_response("", headers=headers)  # it raises here what it would raise later
             object.__setattr__(self, "response_headers", headers)
         _ = self.allowed_origins
 
@@ -116,7 +116,7 @@ class ServerOptions(ConnectionOptions):
     def allowed_origins(
         self,
     ) -> tuple[frozenset[str | None], tuple[re.Pattern[str], ...]] | None:
-        """The origins that are named, plain, and the patterns; None: all are allowed."""
+        """The allowed origins, as strings and as patterns; None: all are allowed."""
         if self.origins is None:
             return None
         if isinstance(self.origins, str) or not isinstance(self.origins, Collection):
@@ -138,9 +138,9 @@ class ServerOptions(ConnectionOptions):
 
     @cached_property
     def changed(self) -> Callable[..., ServerOptions]:
-        """A function that returns these options, but for those that it is given by name.
+        """A function that returns a copy of these options, changed by the keyword arguments.
 
-        The same object for the same ones, as long as there are not too many.
+        It returns the same object for the same arguments, as long as there are not too many.
         """
         return lru_cache(64)(partial(replace, self))
 

@@ -1,9 +1,9 @@
 """The server's side of the opening handshake: TLS, request, checks, answer; one coroutine.
 
-What it is: RFC 6455 section 4.2 on an accepted socket, under one deadline. It reads from top to
-bottom what happens to a client until its connection is open, or refused.
+What it is: RFC 6455 section 4.2 on an accepted socket, under one deadline. Read from top to
+bottom, it tells what happens to a client until its connection is open, or refused.
 
-What it must not know: who listens, what protocol objects do.
+What it must not know: the listener; what protocol objects do.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ __all__ = ["Upgraded", "accept_upgrade"]
 
 logger = logging.getLogger("reactor.server")
 
-CLIENT = "the client"  # what exceptions call it
+CLIENT = "the client"  # the name of the peer in exceptions
 
-#: Bytes that a client may send before its upgrade is answered. RFC 6455 section 4.1 has it wait;
-#: one that does not is heard later, but can leave unnoticed once it has sent more than this.
+#: Bytes that a client may send before its upgrade is answered. RFC 6455 section 4.1 has it wait. If
+#: it sends more, the rest is read later, and we do not notice in the meantime if it leaves.
 EARLY = 65536
 
-#: Seconds for which a client that was refused is heard, so that it can read why.
+#: Seconds for which we read from a client that was refused, so that it can read the reason.
 FAREWELL = 1.0
 
 
 class Upgraded(NamedTuple):
-    """A client whose opening handshake is done.
+    """A client whose opening handshake is complete.
 
     Attributes:
         sock: an ``ssl.SSLSocket`` with TLS.
-        head: the client's request, as it came.
-        leftover: the bytes that came behind it.
-        protocol: what process_request has chosen, see Accept; None: what ``listen`` was given.
-        options: those of this client.
-        subprotocol: the one that was chosen, or None.
-        agreement: what was settled on compression, or None.
+        head: the client's request, as received.
+        leftover: the bytes received after it.
+        protocol: what process_request has chosen, see Accept; None: the factory of ``listen``.
+        options: the options for this client.
+        subprotocol: the chosen one, or None.
+        agreement: the negotiated compression, or None.
     """
 
     sock: socket.socket
@@ -78,11 +78,11 @@ class ClientLeft(WebSocketHandshakeException):
 class Waiting:
     """A client that waits for the answer to its request: a guard (see tasks.py).
 
-    That it leaves ends the wait. What it sends meanwhile is kept.
+    If the client leaves, the wait ends. The bytes that it sends meanwhile are kept.
 
-    Parameters:
-        sock: the client's; an ``ssl.SSLSocket`` with TLS.
-        received: what has come behind the request.
+    Args:
+        sock: the client's socket; an ``ssl.SSLSocket`` with TLS.
+        received: the bytes received after the request.
     """
 
     __slots__ = ("_sock", "fd", "over", "received")
@@ -95,11 +95,11 @@ class Waiting:
 
     @property
     def watching(self) -> bool:
-        """Whether the client is still listened to."""
+        """Whether to go on reading from the client."""
         return self.over is None and len(self.received) < EARLY
 
     def look(self) -> None:
-        """Read what there is."""
+        """Read what has been received."""
         try:
             while self.watching:
                 data = self._sock.recv(EARLY)
@@ -117,14 +117,17 @@ async def accept_upgrade(
 ) -> Upgraded | None:
     """Do TLS and the upgrade on an accepted socket.
 
-    Parameters:
+    Args:
         sock: non-blocking; it is closed unless it is returned.
         options: see ServerOptions.
-        refusal: an answer that is already certain, whatever the request.
+        refusal: an answer that is already certain, whatever the request is.
 
-    Returns None when the client has got another answer, as it was meant to. Raises an exception
-    of the tree when the client has left (also while process_request is awaited, which is closed
-    then), was too slow or was rejected.
+    Returns:
+        The client; None if it was sent another answer, as process_request decided.
+
+    Raises:
+        WebSocketException: the client has left (also while process_request is awaited, which is
+            then closed), was too slow or was rejected.
     """
     until = await now() + options.handshake_timeout
     method = "GET"
@@ -155,7 +158,7 @@ async def accept_upgrade(
 async def _read_request(
     sock: socket.socket, options: ServerOptions, until: float
 ) -> tuple[Request, HeadParser[Request]]:
-    """Return the head of the request, and the parser that has its bytes and those behind it."""
+    """Return the head of the request, and the parser that has its bytes and those after it."""
     parser = HeadParser("request", options.head_limits)
     data = await read_some(sock, until, CLIENT)
     while True:
@@ -174,9 +177,12 @@ async def _judge(
     options: ServerOptions,
     until: float,
 ) -> HTTPResponse | tuple[Upgraded, bytes]:
-    """Return what is to become of a request: an answer, or an upgrade with its answer.
+    """Decide about a request: return an answer, or an upgrade with its answer.
 
-    Raises RejectedUpgrade. What the functions of the user raise is logged, and 500 to the client.
+    An exception of the user's functions is logged, and the client gets status 500.
+
+    Raises:
+        RejectedUpgrade: the request is rejected.
     """
     try:
         client = Waiting(sock, parser.leftover)
@@ -198,7 +204,7 @@ async def _judge(
     except WebSocketTimeoutException as exc:
         logger.warning("process_request for %s: %s", printable(request.target), exc)
         return HTTPResponse(503, None, "timed out\n")
-    except Exception as exc:  # of the functions of the user, or of what they gave
+    except Exception as exc:  # from the user's functions, or because of what they returned
         target = printable(request.target)
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
@@ -225,7 +231,11 @@ async def _ask(
     options: ServerOptions,
     until: float,
 ) -> HTTPResponse | Accept:
-    """Return what process_request says. Raises ClientLeft when nobody waits for it any more."""
+    """Return the decision of process_request.
+
+    Raises:
+        ClientLeft: the client no longer waits for it.
+    """
     hook = options.process_request
     if hook is None:
         return _AS_EVER
@@ -244,21 +254,21 @@ async def _ask(
 async def _answer(sock: socket.socket, response: HTTPResponse, method: str, until: float) -> None:
     """Send an answer that ends the connection, and let the client read it.
 
-    Closing a socket with unread bytes in it resets the connection, which can destroy the
-    answer on its way: so shut the write side and read until the client has closed.
+    Closing a socket that has unread bytes resets the connection, which can destroy the answer on
+    its way: so the write side is shut down, and we read until the client has closed.
     """
     further = []
     if response.status >= 400:
-        # RFC 9110 section 6.6.1; and a browser must not take what we quote of it for a page.
+        # RFC 9110 section 6.6.1; and a browser must not take text that we quote for a page.
         further = [("Date", formatdate(usegmt=True)), ("X-Content-Type-Options", "nosniff")]
     try:
         await write_all(sock, response.to_bytes(method, further), until, CLIENT)
         until = min(until, await now() + FAREWELL)
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)
-        # One read a turn, as for everybody else: this client may never stop.
+        # One read per turn, as for all connections: this client may never stop.
         while await wait(reads=[sock.fileno()], until=until):
             if not await read_some(sock, until, CLIENT):
                 break
     except (WebSocketException, OSError):
-        pass  # the client has gone; why it was refused is logged
+        pass  # the client has gone; the reason for its refusal is logged

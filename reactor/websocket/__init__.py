@@ -1,14 +1,15 @@
-"""websocket-client's package, made of ours.
+"""websocket-client's package, built from ours.
 
 What it is: the names that ``import websocket`` gives, and its private modules, which programs
-import all the same. ``reactor.install_as_websocket()`` puts it in the place of ``websocket``;
-``python -m reactor.websocket SCRIPT`` runs a script so.
+import nevertheless. ``reactor.install_as_websocket()`` installs it as ``websocket``;
+``python -m reactor.websocket SCRIPT`` runs a script with it.
 
 What it must not know: what the names do.
 
-How it works. Each module has the names that websocket-client's has; they come from where we have
-them. What a program sets in one of the private modules takes effect (classic/names/patching.py).
-What is ours alone (``websocket.Reactor``) is found too, but not by ``from websocket import *``.
+How it works. Each module has the names of websocket-client's module; they are imported from our
+modules. If a program sets a name in one of the private modules, that takes effect
+(classic/names/patching.py). Names that only we have (``websocket.Reactor``) are found too, but not
+by ``from websocket import *``.
 """
 
 # ruff: noqa: F401, F403
@@ -26,7 +27,7 @@ from ._exceptions import *
 from ._logging import *
 from ._socket import *
 
-#: The release of websocket-client that this stands for.
+#: The release of websocket-client that this package replaces.
 __version__ = "1.9.2"
 
 

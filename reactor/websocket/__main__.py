@@ -12,14 +12,14 @@ import sys
 
 from reactor import install_as_websocket
 
-#: Where processes that multiprocessing spawns find ``websocket``: they are given ``sys.path``.
+#: Where processes spawned by multiprocessing find ``websocket``: they are given ``sys.path``.
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_path")
 
 USAGE = "usage: python -m reactor.websocket SCRIPT [ARGUMENTS] | -m MODULE [ARGUMENTS]"
 
 
 def main() -> int:
-    """Run what the command line says."""
+    """Run the script or module of the command line."""
     arguments = sys.argv[1:]
     if arguments[:1] in ([], ["-h"], ["--help"]) or arguments == ["-m"]:
         print(USAGE, file=sys.stdout if arguments[:1] in (["-h"], ["--help"]) else sys.stderr)

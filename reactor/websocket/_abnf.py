@@ -1,4 +1,4 @@
-"""websocket-client's ``_abnf``: frames, and what reads them."""
+"""websocket-client's ``_abnf``: frames, and their reader."""
 
 # ruff: noqa: F401
 
@@ -60,7 +60,7 @@ native_byteorder = sys.byteorder
 
 
 def _mask(mask_value: array.array[int], data_value: array.array[int]) -> bytes:
-    """Return data with a mask of four bytes on it (RFC 6455 section 5.3)."""
+    """Return data masked with four bytes (RFC 6455 section 5.3)."""
     return frame.ABNF.mask(bytes(mask_value), bytes(data_value))
 
 

@@ -43,7 +43,7 @@ def _normalize_close_reason(reason: str | bytes | None) -> bytes:
 
 
 def _without_point_in_time(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """A program's ``send`` or ``recv`` takes two parameters; ours may be given a third."""
+    """Adapt a program's ``send`` or ``recv`` of two parameters; ours may be passed a third."""
     return lambda sock, data, until=None: function(sock, data)
 
 

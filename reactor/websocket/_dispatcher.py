@@ -1,4 +1,4 @@
-"""websocket-client's ``_dispatcher``: its loops, for programs that derive from them."""
+"""websocket-client's ``_dispatcher``: its loops, for programs that subclass them."""
 
 # ruff: noqa: F401
 

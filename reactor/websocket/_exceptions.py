@@ -1,7 +1,8 @@
-"""websocket-client's ``_exceptions``: those of ours that it has.
+"""websocket-client's ``_exceptions``: our exceptions that it also has.
 
-How it works. Once this stands in websocket-client's place, they are shown as its own: tracebacks,
-logs and pickles name ``websocket._exceptions``, and each package reads what the other has pickled.
+How it works. When this module is installed in place of websocket-client, they appear as its own:
+tracebacks, logs and pickles name ``websocket._exceptions``, and each package can read the pickles
+of the other.
 """
 
 # ruff: noqa: F401
@@ -9,7 +10,7 @@ logs and pickles name ``websocket._exceptions``, and each package reads what the
 import copyreg as _copyreg
 from functools import wraps as _wraps
 from inspect import unwrap as _unwrap
-from typing import Any, Optional  # two leaks of its, in "from websocket import *" as well
+from typing import Any, Optional  # two names that it leaks, in "from websocket import *" as well
 
 from reactor.exceptions import (
     WebSocketAddressException,
@@ -33,12 +34,12 @@ _KINDS = (
     WebSocketTimeoutException,
 )
 
-_reduce = _unwrap(WebSocketException.__reduce__)  # importlib.reload() finds the other one there
+_reduce = _unwrap(WebSocketException.__reduce__)  # importlib.reload() finds our replacement there
 
 
 @_wraps(_reduce)
 def _reduce_for_both(exc: WebSocketException) -> tuple[Any, ...]:
-    """Pickle what websocket-client has, too, without a name that it has not."""
+    """Pickle exceptions that websocket-client also has, using only names that it has."""
     if type(exc) not in _KINDS:
         reduced: tuple[Any, ...] = _reduce(exc)
         return reduced

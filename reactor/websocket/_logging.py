@@ -34,7 +34,7 @@ __all__ = [
     "warning",
 ]
 
-if "__state__" in globals():  # importlib.reload() has the trace begin anew
+if "__state__" in globals():  # importlib.reload() starts the trace afresh
     _home.forget()
 
 follow(

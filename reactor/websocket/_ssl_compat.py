@@ -1,4 +1,4 @@
-"""websocket-client's ``_ssl_compat``: Python's ssl, which is always there for us."""
+"""websocket-client's ``_ssl_compat``: Python's ssl, which we always have."""
 
 from __future__ import annotations
 

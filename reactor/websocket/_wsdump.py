@@ -1,4 +1,4 @@
-"""websocket-client's ``_wsdump``: the command of that name, which is ours here."""
+"""websocket-client's ``_wsdump``: our command of that name."""
 
 from __future__ import annotations
 

@@ -31,26 +31,26 @@ TITLES = {
 DOCUMENT = """\
 # Conformance
 
-The [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite) tries RFC 6455 and RFC 7692 case by case: what is sent
-back, whether a fault of the peer is noticed, when, and with which close code. It is run here over every face of the package:
+The [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite) tests RFC 6455 and RFC 7692 case by case: what is sent back, whether
+a violation by the peer is noticed, when, and with which close code. It is run here on every face of the package:
 
 - *native*: `Reactor.connect` with a `WebSocketProtocol`,
 - *app*: `WebSocketApp`,
 - *blocking*: `create_connection` and `WebSocket`,
 - *server*: `Reactor.listen`.
 
-Each face is a small echo program ([faces.py](../tests/autobahn/faces.py)) in a process of its own, with
-`compression=Deflate(threshold=0)`: what it offers and agrees to is the default, but short messages are compressed, too. The clients offer
-`client_no_context_takeover` as well in 13.2, 13.5, 13.6 and 13.7, where the suite does not agree to compression without it. The suite is run
-by the package [kosoku](https://pypi.org/project/kosoku/), which has the original case files.
+Each face is a small echo program ([faces.py](../tests/autobahn/faces.py)) in its own process, with `compression=Deflate(threshold=0)`: its
+offers and answers are the default ones, but short messages are compressed, too. In 13.2, 13.5, 13.6 and 13.7 the clients also offer
+`client_no_context_takeover`, without which the suite does not agree to compression. The suite is run by the package
+[kosoku](https://pypi.org/project/kosoku/), which has the original case files.
 
     make autobahn                                             # everything; this document
     python -m tests.autobahn --faces native --cases '6.*'     # a part of it, the table on the terminal
     python -m pytest tests/autobahn                           # the fast part, as one of the tests
 
-A case is a miss when its verdict is not OK, even if the suite calls it a pass (NON-STRICT, UNIMPLEMENTED), or when the closing
-handshake was not the one that the case asks for ("wrong close"). INFORMATIONAL is no miss in {informational}: the suite
-has no better verdict for them, because the RFC leaves open what should happen.
+A case is a miss when its verdict is not OK, even if the suite calls it a pass (NON-STRICT, UNIMPLEMENTED), or when the closing handshake was not
+the one that the case asks for ("wrong close"). INFORMATIONAL is not a miss in {informational}: the suite has no better verdict for
+them, because the RFC leaves open what should happen.
 
 ## Result
 

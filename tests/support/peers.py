@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from reactor.testing import Head, Script, ScriptedPeer, Talk, faults
 from reactor.testing import http_response as http
-from reactor.testing.peer import accept_for
+from reactor.testing.peer import PATIENCE, accept_for
 
 from .websocket_frames import TEXT, build_frame
 
 __all__ = [
+    "PATIENCE",
     "Head",
     "Script",
     "ScriptedPeer",

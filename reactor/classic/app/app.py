@@ -1,15 +1,16 @@
 """WebSocketApp: the long-lived face of websocket-client, on the reactor.
 
-What it is: the class with the callbacks, and ``run_forever`` in its three forms: on a reactor
-of its own, on a shared one, and hosted by somebody else's dispatcher (``rel``).
+What it is: the class with the callbacks, and ``run_forever`` in its three forms: on its own
+reactor, on a shared one, and hosted by a foreign dispatcher (``rel``).
 
 What it must not know: sockets, frames, timers; a ClientConnection does the work.
 
-How it works. ``run_forever`` makes a Run (run.py), whose connection calls the callbacks. A
-callback is what the user has assigned, or else a method of a subclass; callbacks.py knows how each
-is called.
+How it works. ``run_forever`` creates a Run (run.py), whose connection calls the callbacks. A
+callback is a function that the user has assigned, or else a method of a subclass; callbacks.py
+knows how to call each of them.
 
-While connected, ``app.sock`` is an AppSocket (sock.py), which has what programs look at.
+While connected, ``app.sock`` is an AppSocket (sock.py), with the attributes that programs
+use.
 """
 
 from __future__ import annotations
@@ -37,21 +38,21 @@ from .steps import SteppedRun, is_wanted, make_loop, run_in_steps, stands_for
 
 __all__ = ["AppSocket", "WebSocketApp", "run_forever"]
 
-#: What WebSocketApp.close() takes.
+#: The parameters of WebSocketApp.close().
 CLOSE_PARAMETERS = frozenset({"status", "reason", "timeout"})
 
 
 class WebSocketApp:
     """A connection with callbacks. See websocket-client's documentation, and docs/migrating.md.
 
-    Parameters:
+    Args:
         url: ws:// or wss://, or a function that returns it, called before every attempt.
         header: list of "Name: value", dict, or a function that returns one of them.
         on_open(app), on_reconnect(app): the connection is open, or open again. Without
             on_reconnect, on_open is called again.
         on_message(app, message): str for text, bytes for binary.
         on_error(app, exception).
-        on_close(app, code, reason): both None where there was no close frame.
+        on_close(app, code, reason): both None if there was no close frame.
         on_ping(app, payload), on_pong(app, payload).
         on_cont_message(app, data, fin): a further fragment of a message in several frames.
         keep_running: accepted without effect, as in websocket-client.
@@ -60,16 +61,16 @@ class WebSocketApp:
         subprotocols: list of names to offer.
         on_data(app, data, opcode, fin): called before on_message and on_cont_message.
         socket: a connected socket to use instead of connecting; for wss:// it speaks TLS already.
-        compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: not.
-        plain_socket: True: for wss:// too, ``socket`` speaks no TLS; something behind it does.
-        lenient: False: not even what harms nobody is let through; see ClientOptions.
+        compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: no offer.
+        plain_socket: True: even for wss://, ``socket`` speaks no TLS; something behind it does.
+        lenient: False: not even harmless violations are accepted; see ClientOptions.
 
-    All callbacks may be assigned later, or be methods of a subclass, which get no ``app``. One
-    that takes fewer parameters (``def on_close(app)``) is given those that it takes.
+    All callbacks may be assigned later, or be methods of a subclass, which get no ``app``. A
+    callback that takes fewer parameters (``def on_close(app)``) is given those that it takes.
     """
 
-    #: Whether on_error hears of it when the server closes the connection, as in
-    #: websocket-client 1.9. Set it to False on a class or an object to hear of errors only.
+    #: Whether on_error is called when the server closes the connection, as in websocket-client
+    #: 1.9. If False, on a class or an object, on_error is called for errors only.
     error_on_close = True
 
     on_open: Any = None
@@ -118,7 +119,7 @@ class WebSocketApp:
             "on_cont_message": on_cont_message,
             "on_data": on_data,
         }
-        # Only what was given: a method of a subclass stays visible otherwise.
+        # Only what was given: otherwise a method of a subclass would be hidden.
         self.__dict__.update({name: call for name, call in given.items() if call is not None})
         self.get_mask_key = get_mask_key
         self.subprotocols = subprotocols
@@ -127,12 +128,12 @@ class WebSocketApp:
         self.compression = compression
         self.lenient = lenient
         self.sock: Any = None
-        self.last_ping_tm = 0.0  # wall clock, as programs print it
+        self.last_ping_tm = 0.0  # wall clock, because programs print it
         self.last_pong_tm = 0.0
         self.ping_interval = 0.0
         self.ping_timeout: float | None = None
         self.ping_payload: str | bytes = ""
-        self.ping_thread = None  # there is none, nor an event to stop it; programs ask
+        self.ping_thread = None  # never used, and no event to stop it; programs read it
         self.stop_ping = None
         self.has_errored = False
         self.last_close_frame: Any = None
@@ -153,18 +154,20 @@ class WebSocketApp:
 
     @property
     def has_done_teardown(self) -> bool:
-        """Whether a run has come to its end."""
+        """Whether a run has ended."""
         return self._current_run is not None and self._current_run.over
 
     def send(self, data: str | bytes, opcode: int = OP_TEXT) -> None:
         """Send a message. Any thread.
 
-        Parameters:
+        Args:
             data: str (sent as UTF-8) or bytes.
-            opcode: of the frame; text by default, whatever the type of *data* is.
+            opcode: the opcode of the frame; text by default, whatever the type of *data* is.
 
-        Raises WebSocketConnectionClosedException, ValueError for an opcode that does not exist,
-        TypeError for other data.
+        Raises:
+            WebSocketConnectionClosedException: the connection is not open.
+            ValueError: the opcode does not exist.
+            TypeError: the data has another type.
         """
         sock = self.sock  # another thread may set it to None
         if not sock or sock.send(data, opcode) == 0:
@@ -181,13 +184,14 @@ class WebSocketApp:
     def close(self, **kwargs: Any) -> None:
         """Close the connection and end the run. Any thread; returns at once.
 
-        Parameters:
+        Args:
             status: the close code, default 1000.
             reason: str or bytes.
             timeout: seconds that the server has to answer, default 3; None: no limit.
 
-        Raises ValueError for a code or a reason that may not be sent, TypeError for another
-        parameter.
+        Raises:
+            ValueError: the code or the reason may not be sent.
+            TypeError: there is no such parameter.
         """
         run, sock = self._current_run, self.sock
         if run is not None and not run.over:
@@ -195,13 +199,13 @@ class WebSocketApp:
                 raise TypeError(f"WebSocket.close() got an unexpected keyword argument {name!r}")
             run.close(**kwargs)
             self.sock = None
-        elif sock:  # a program has put it there
+        elif sock:  # set by the program
             sock.close(**kwargs)
             self.last_close_frame = getattr(sock, "close_frame", None) or self.last_close_frame
             self.sock = None
 
     def ready(self) -> bool | None:
-        """Whether the connection is open; None when there is none."""
+        """Whether the connection is open; None if there is none."""
         return self.sock and self.sock.connected  # type: ignore[no-any-return]
 
     # -- running -------------------------------------------------------------------------
@@ -227,16 +231,22 @@ class WebSocketApp:
         proxy_type: str | None = None,
         reconnect: Any = None,
     ) -> bool:
-        """Connect, and call back until the connection is over.
+        """Connect, and call the callbacks until the connection has ended.
 
-        Parameters are those of websocket-client, and:
-            reconnect: seconds between attempts, or a Backoff; None: as set_reconnect() said.
-            dispatcher: a Reactor: run on that one, and return at once. Another object with
+        The arguments are those of websocket-client, and these:
+
+        Args:
+            reconnect: seconds between attempts, or a Backoff; None: as set by set_reconnect().
+            dispatcher: a Reactor: run on it, and return at once. Another object with
                 ``read``, ``timeout``, ``signal`` and ``abort`` (the ``rel`` package): the same.
 
-        Returns whether there was an error; False at once with a dispatcher. Raises ValueError
-        for a URL that cannot be used, WebSocketException for options that cannot, or when the
-        app is running already. KeyboardInterrupt and SystemExit pass through.
+        Returns:
+            Whether there was an error; False at once with a dispatcher.
+
+        Raises:
+            ValueError: the URL cannot be used.
+            WebSocketException: the options cannot be used, or the app is already running.
+            KeyboardInterrupt, SystemExit: they pass through.
         """
         _check_pings(ping_interval, ping_timeout)
         running = self._current_run is not None and not self._current_run.ending
@@ -284,21 +294,22 @@ class WebSocketApp:
         is_ssl: bool = False,
         handleDisconnect: Callable[..., Any] | None = None,  # noqa: N803 - the name in use
     ) -> Any:
-        """Return the loop that websocket-client would read in, or a Reactor as it is.
+        """Return the loop in which websocket-client would read, or a Reactor as it is.
 
-        Called by run_forever() with what it was given. Subclasses may return a loop of their
-        own, which is run then; for the one from here it is known that a reactor does the same.
+        Called by run_forever() with its arguments. Subclasses may return their own loop, which is
+        then used; the loop returned here is known to do what a reactor does.
 
-        Parameters:
+        Args:
+            ping_timeout: see run_forever().
+            dispatcher: see run_forever().
             is_ssl: whether the URL is wss://.
-            handleDisconnect: to be called, with an exception or without, when the connection is
-                lost.
+            handleDisconnect: called, with an exception or without, when the connection is lost.
         """
         if dispatcher and isinstance(dispatcher, Reactor):
             return dispatcher
         return make_loop(self, ping_timeout, dispatcher, is_ssl, handleDisconnect)
 
-    # What subclasses override: to send something else than pings, by a thread (pings.py).
+    # Subclasses override it to send something other than pings, from a thread (pings.py).
     _send_ping = send_pings
     _start_ping_thread = start_pings
     _stop_ping_thread = stop_pings
@@ -310,17 +321,17 @@ class WebSocketApp:
         return list(self._parse_close_frame(close_frame) if self.on_close else (None, None))
 
     def _parse_close_frame(self, close_frame: ABNF | None) -> tuple[int | None, str | None]:
-        """Return the code and the reason in a close frame, each None where there is none."""
+        """Return the code and the reason in a close frame, each None if there is none."""
         data = to_bytes(close_frame.data) if close_frame else b""
         if len(data) < 2:
             return None, None
         return int.from_bytes(data[:2], "big"), data[2:].decode(errors="replace") or None
 
-    # Subclasses override it, to see all events.
+    # Subclasses override it to see all events.
     _callback = call_back
 
 
-# What follows is not in the class, whose names belong to those who derive from it.
+# These functions are not in the class, whose names belong to its subclasses.
 
 
 def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
@@ -333,8 +344,8 @@ def _start(app: WebSocketApp, options: ClientOptions, dispatcher: Any) -> bool:
         and earlier.loop.running
         and earlier.loop.thread_id == threading.get_ident()
     ):
-        # Called by a callback, on_close for example: the run_forever() that is going on goes on
-        # with the new connection, and no stack grows.
+        # Called by a callback, on_close for example: the run_forever() that is already running
+        # goes on with the new connection, and the stack does not grow.
         loop = earlier
     else:
         return _run_alone(app, options)
@@ -365,7 +376,7 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
         try:
             loop.run_forever()
         except BaseException as exc:
-            latest = app._current_run  # a callback may have begun another one on this loop
+            latest = app._current_run  # a callback may have started another run on this loop
             (latest if latest is not None and latest.loop is loop else run).interrupt(exc)
             raise
     return app.has_errored
@@ -383,13 +394,17 @@ def _check_pings(interval: float, timeout: float | None) -> None:
 
 
 def run_forever(*apps: WebSocketApp, **kwargs: Any) -> bool:
-    """Run several apps on one thread until all of them are over.
+    """Run several apps on one thread until all of them have ended.
 
-    Parameters:
+    Args:
         apps: the apps.
-        kwargs: those of WebSocketApp.run_forever, but dispatcher; for all of them.
+        kwargs: those of WebSocketApp.run_forever, except dispatcher; they apply to all apps.
 
-    Returns whether one of them had an error. Raises as WebSocketApp.run_forever does.
+    Returns:
+        Whether one of them had an error.
+
+    Raises:
+        WebSocketException: as for WebSocketApp.run_forever, which lists further exceptions.
     """
     with Reactor() as loop:
 

@@ -1,15 +1,15 @@
-"""Calling the callbacks of an app, in the way in which each wants to be called.
+"""Calling the callbacks of an app, each with the arguments that it takes.
 
-What it is: :func:`call`, and what it finds out once for each callback; and :func:`call_back`,
-which is the ``_callback`` of every app whose class has no other one.
+What it is: :func:`call`, which inspects each callback once; and :func:`call_back`, which is the
+``_callback`` of every app whose class does not define its own.
 
 What it must not know: what the callbacks are for.
 
-How it works. A callback that the user has assigned is given the app first, whatever it is; a
-method of a subclass is not, unless it has websocket-client's parameters. One that takes fewer
-parameters than there are, such as ``def on_close(app)``, gets those that it takes: programs have
-them from releases that gave less. What a callback takes is asked of its signature when it is
-called for the first time, and kept with the app.
+How it works. A callback that the user has assigned gets the app as its first argument, whatever it
+is; a method of a subclass does not, unless it has websocket-client's parameters. A callback that
+takes fewer parameters than there are, such as ``def on_close(app)``, gets those that it takes:
+some programs were written for releases that passed fewer. The signature of a callback is inspected
+at its first call, and the result is kept with the app.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Fit(NamedTuple):
     """How a callback is to be called.
 
     Attributes:
-        own: it is a method of a subclass, which need not be given the app.
-        least, most: how many positional parameters it must be given, and can be given.
+        own: it is a method of a subclass, which need not get the app.
+        least, most: how many positional arguments it must be given, and can be given.
     """
 
     own: bool
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
 
 @calls_user_code
 def call(app: WebSocketApp, callback: Callable[..., Any], *args: Any) -> None:
-    """Call a callback with *args*, and with the app before them where it wants that."""
+    """Call a callback with *args*, and with the app before them if it takes the app."""
     try:
         own, least, most = app._fits[callback]
     except (KeyError, TypeError):  # its first call; or it has no hash
@@ -59,9 +59,10 @@ def call(app: WebSocketApp, callback: Callable[..., Any], *args: Any) -> None:
 
 
 def call_back(app: Any, callback: Any, *args: Any) -> None:
-    """Call one of the callbacks. What it raises is logged and given to on_error.
+    """Call one of the callbacks. An exception is logged and passed to on_error.
 
-    What on_error raises then is raised; what on_error raises by itself is only logged.
+    If on_error then raises, that exception is raised; an exception of on_error itself is only
+    logged.
     """
     if not callback:
         return
@@ -75,7 +76,7 @@ def call_back(app: Any, callback: Any, *args: Any) -> None:
 
 
 def sees_all(app: Any) -> bool:
-    """Whether the app has another ``_callback``: it is called for what has no callback, too."""
+    """Whether the app overrides ``_callback``: it is then called for events without a callback."""
     return getattr(app._callback, "__func__", None) is not call_back
 
 
@@ -94,11 +95,11 @@ def _fit(app: WebSocketApp, callback: Callable[..., Any]) -> Fit:
 
 
 def _parameters(callback: Callable[..., Any]) -> tuple[int, float]:
-    """Return how many positional parameters a callback must be given, and can be given."""
+    """Return how many positional arguments a callback must be given, and can be given."""
     try:
-        # Of the function that is called, and not of one that a decorator has around.
+        # The signature of the function that is called, not of one that a decorator wraps.
         parameters = inspect.signature(callback, follow_wrapped=False).parameters.values()
-    except (TypeError, ValueError):  # written in C, and tells nothing
+    except (TypeError, ValueError):  # written in C, without a signature
         return 0, inf
     by_position = [
         parameter

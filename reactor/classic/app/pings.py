@@ -1,8 +1,8 @@
-"""Pings from a thread, for a subclass of WebSocketApp that has a ``_send_ping`` of its own.
+"""Pings from a thread, for a subclass of WebSocketApp that has its own ``_send_ping``.
 
-What it is: what websocket-client does for every app: a thread that runs ``app._send_ping()``. Ours
-needs none, since pings are timers of the reactor. But programs override that method, to send a
-message of their protocol in place of a ping, and then it is run as there.
+What it is: what websocket-client does for every app: a thread that runs ``app._send_ping()``. Our
+apps do not need it, since pings are timers of the reactor. But programs override that method, to
+send a message of their protocol instead of a ping; then it is run as in websocket-client.
 
 What it must not know: the connection.
 """
@@ -19,7 +19,7 @@ __all__ = ["has_own_pings", "send_pings", "start_pings", "stop_pings"]
 
 
 def send_pings(app: Any) -> None:
-    """Send a ping every interval until the connection is over, as websocket-client does."""
+    """Send a ping every interval until the connection has ended, as websocket-client does."""
     stop = app.stop_ping
     while stop is not None and not stop.wait(app.ping_interval) and app.keep_running:
         if app.sock:
@@ -27,12 +27,12 @@ def send_pings(app: Any) -> None:
             try:
                 debug("Sending ping")
                 app.sock.ping(app.ping_payload)
-            except Exception as exc:  # noqa: BLE001 - of what is in the place of a socket
+            except Exception as exc:  # noqa: BLE001 - the socket may be any object
                 debug(f"Failed to send ping: {exc}")
 
 
 def has_own_pings(app: Any) -> bool:
-    """Whether the app has another ``_send_ping`` than WebSocketApp's, which is send_pings()."""
+    """Whether the app overrides ``_send_ping`` of WebSocketApp, which is send_pings()."""
     return getattr(app._send_ping, "__func__", None) is not send_pings
 
 
@@ -45,7 +45,7 @@ def start_pings(app: Any) -> None:
 
 
 def stop_pings(app: Any) -> None:
-    """Tell that thread to end. It is not waited for: it may be in the middle of anything."""
+    """Tell that thread to end. Do not wait for it: it may be in the middle of anything."""
     if app.stop_ping is not None:
         app.stop_ping.set()
     app.last_ping_tm = app.last_pong_tm = 0.0

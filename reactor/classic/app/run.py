@@ -1,15 +1,16 @@
 """One run of a WebSocketApp: from run_forever() to the last on_close.
 
-What it is: the connection of an app, and what turns its handlers into the app's callbacks.
+What it is: the connection of an app, and the object that turns its handlers into the app's
+callbacks.
 
 What it must not know: what the callbacks do; who runs the loop.
 
-How it works. A :class:`Run` makes the connection and decides when it is over: when the connection
-will not come back and on_close has been called, or when somebody has closed it between two
-attempts. :class:`Bridge` is the connection's protocol object.
+How it works. A :class:`Run` creates the connection and decides when the run is over: when there is
+no further attempt and on_close has been called, or when the app was closed between two attempts.
+:class:`Bridge` is the connection's protocol object.
 
-A run that is over tells ``when_over``, unless the app has gone on with another run on the same
-loop meanwhile, as it does when a callback calls run_forever() again.
+A run that is over calls ``when_over``, unless the app has meanwhile started another run on the same
+loop, which happens when a callback calls run_forever() again.
 """
 
 from __future__ import annotations
@@ -46,28 +47,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "describe_close"]
 
-#: What close(timeout=None) means: a year.
+#: The meaning of close(timeout=None): a year.
 NO_LIMIT = 365 * 86400.0
 
 
 class Run:
     """One run of an app. See the module.
 
-    Parameters:
+    Args:
         app: the app.
         loop: the reactor to run on.
-        options: of the connection.
-        when_over: called without parameters when the run is over; or None.
+        options: the options of the connection.
+        when_over: called without arguments when the run is over; or None.
 
     Attributes:
-        ending: somebody has asked for the end, or it has come.
+        ending: the end was requested, or has come.
         over: on_close has been called for the last time, or is being called.
         own_pings: a thread runs the app's ``_send_ping``; the connection itself does not ping.
         silent: on_close gets no code.
         sees_all: the app's ``_callback`` is called for events without a callback, too.
 
-    Raises ValueError for a URL that cannot be used, TypeError for what is none, RuntimeError
-    when the loop is closed.
+    Raises:
+        ValueError: the URL cannot be used.
+        TypeError: the URL is not a str.
+        RuntimeError: the loop is closed.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class Run:
         self.own_pings = bool(app.ping_interval) and has_own_pings(app)
         self.silent = False
         self.sees_all = sees_all(app)
-        self.errors = ErrorLog(logger)  # of the callbacks
+        self.errors = ErrorLog(logger)  # the errors of the callbacks
         app.last_close_frame = None
         self.connection = AppConnection(
             loop.loop, loop.connections, self._url, Bridge(self), options, loop.gate
@@ -97,7 +100,7 @@ class Run:
         app.sock = AppSocket(self.connection)
 
     def start(self) -> None:
-        """Connect, with the loop's next batch of calls."""
+        """Connect, in the loop's next batch of calls."""
         self.connection.start()
 
     @calls_user_code
@@ -106,7 +109,7 @@ class Run:
         url = self.app.url
         return url() if callable(url) else url
 
-    # -- asked to end --------------------------------------------------------------------
+    # -- requests to end -----------------------------------------------------------------
 
     def close(
         self,
@@ -114,7 +117,7 @@ class Run:
         reason: str | bytes | None = "",
         timeout: float | None = 3,
     ) -> None:
-        """Close the connection, and do not come back. Any thread."""
+        """Close the connection, and do not reconnect. Any thread."""
         if self.over:
             return
         text = reason if isinstance(reason, str) else bytes(reason or b"").decode()
@@ -123,7 +126,7 @@ class Run:
             self.ending = True
             self.loop.call_soon_threadsafe(self._closed_by_us)
         except RuntimeError:
-            pass  # the loop has come to its end, and was closed, in this very moment
+            pass  # the loop has just ended, and was closed
 
     def leave(self) -> None:
         """keep_running was set to False: the same, but on_close gets no code. Any thread."""
@@ -131,7 +134,7 @@ class Run:
         self.close()
 
     def _closed_by_us(self) -> None:
-        # Behind the on_close of an attempt that was going on: that is in the queue already.
+        # After the on_close of an attempt in progress: that is in the queue already.
         self.loop.call_soon(self._end_between_attempts)
 
     def _end_between_attempts(self) -> None:
@@ -140,7 +143,7 @@ class Run:
             self._finish()
 
     def fail(self, exc: Exception) -> None:
-        """on_error has raised: the documented way for a callback to end the run."""
+        """on_error has raised: this is the documented way for a callback to end the run."""
         if not self.over:
             self.report(exc)
             error(f"{printable(str(exc))} - goodbye")
@@ -149,9 +152,9 @@ class Run:
             self._closed_by_us()
 
     def interrupt(self, exc: BaseException) -> None:
-        """KeyboardInterrupt or SystemExit is about to leave the loop: say goodbye, once.
+        """KeyboardInterrupt or SystemExit is about to leave the loop: close, once.
 
-        The close frame leaves now; whether anybody waits for the answer is up to the loop's owner.
+        The close frame is sent now; whether to wait for the answer is up to the loop's owner.
         """
         if not self.over:
             self.connection.close()
@@ -165,16 +168,16 @@ class Run:
     # -- telling the app -----------------------------------------------------------------
 
     def report(self, exc: BaseException) -> None:
-        """Tell on_error of something that no callback has raised."""
+        """Report to on_error something that was not raised by a callback."""
         self.app.has_errored = True
         self.app._callback(self.app.on_error, exc)
 
     def close_with(self, code: int | None, reason: str | None, *, last: bool) -> None:
-        """The connection, or an attempt, has ended: tell on_close.
+        """The connection, or an attempt, has ended: call on_close.
 
-        Parameters:
-            code, reason: of the server's close frame; None: there was none.
-            last: the connection will not come back.
+        Args:
+            code, reason: from the server's close frame; None: there was none.
+            last: there is no further attempt.
         """
         app = self.app
         if app._current_run is self:
@@ -183,7 +186,7 @@ class Run:
             self.over = self.ending = True
         try:
             app._callback(app.on_close, *((None, None) if self.silent else (code, reason)))
-        except Exception as exc:  # noqa: BLE001 - on_error has raised it, for on_close
+        except Exception as exc:  # noqa: BLE001 - raised by on_error, for on_close
             if last:
                 error(f"error from callback {app.on_error}: {printable(str(exc))}")
             else:
@@ -200,7 +203,7 @@ class Run:
         self.over = self.ending = True
         newer = self.app._current_run
         if newer is not self and newer is not None and newer.loop is self.loop and not newer.over:
-            return  # the loop goes on with that one
+            return  # the loop goes on with the new run
         if self.when_over is not None:
             self.when_over()
 
@@ -208,19 +211,19 @@ class Run:
 class Bridge(WebSocketProtocol):
     """From the handlers of a connection to the callbacks of an app.
 
-    Parameters:
-        run: whose connection it is.
+    Args:
+        run: the run to which the connection belongs.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.app = run.app
-        self.session: WebSocketSession | None = None  # of this attempt, once it is open
+        self.session: WebSocketSession | None = None  # the session of this attempt, once open
 
     def _call(self, callback: Any, *args: Any) -> None:
         try:
             self.app._callback(callback, *args)
-        except Exception as exc:  # noqa: BLE001 - on_error has raised it
+        except Exception as exc:  # noqa: BLE001 - raised by on_error
             self.run.fail(exc)
         except BaseException as exc:
             self.run.interrupt(exc)
@@ -291,14 +294,14 @@ class Bridge(WebSocketProtocol):
         self._forget_pings()
         session, self.session = self.session, None
         told: Sequence[Any] = (None, None)
-        # Not the code of our own complaint about the server, nor one that stands for none.
+        # Not the code of our own complaint about the server, nor one that stands for no code.
         if session is not None and session.received_close is not None:
             text = reason or None
             status = None if code == CloseCode.NO_STATUS else code
             app.last_close_frame = frame = _close_frame(session.received_close)
             if session.closed_by_peer:
                 self._closed_by_server(describe_close(status, text))
-                run.silent = False  # keep_running = False in on_error comes too late for that
+                run.silent = False  # keep_running = False in on_error is too late for that
             else:
                 log_close_status(code)
             told = app._get_close_args(frame)
@@ -332,8 +335,8 @@ def _close_frame(close: Close) -> ABNF:
 class AppConnection(ClientConnection):
     """A connection that keeps an app's time stamps, and writes the trace.
 
-    ``drop``, ``lose`` and ``vanish`` are what the user can do to the socket alone: the connection
-    ends as by the server, and comes back if there is a reconnect policy. Any thread.
+    ``drop``, ``lose`` and ``vanish`` act on the socket alone: the connection ends as if the server
+    had ended it, and another attempt follows if there is a reconnect policy. Any thread.
     """
 
     __slots__ = ("app",)
@@ -341,7 +344,7 @@ class AppConnection(ClientConnection):
     app: WebSocketApp
 
     def forked(self) -> None:
-        """See Connection. The app can be run in the child, anew."""
+        """See Connection. The app can be run again in the child."""
         super().forked()
         run = self.app._current_run
         if isinstance(run, Run) and run.connection is self:
@@ -353,17 +356,17 @@ class AppConnection(ClientConnection):
         return super()._new_session(agreement, TracingSession if isEnabledForTrace() else kind)
 
     def drop(self, code: int, reason: str, timeout: float | None) -> None:
-        """End it with a closing handshake. Raises as close() does."""
+        """End the connection with a closing handshake. It raises what close() raises."""
         check_close(code, reason)
         self._on_loop(self._drop, code, reason, timeout)
 
     def _drop(self, code: int, reason: str, timeout: float | None) -> None:
         self._ending = False  # there may be a next connection to send on
         if self.phase is Phase.ATTACHED:
-            Connection._close(self, code, reason, timeout)  # not ours, which gives up
+            Connection._close(self, code, reason, timeout)  # not our own, which gives up
 
     def lose(self) -> None:
-        """End it at once, without a word."""
+        """End the connection at once, without a close frame."""
         self._on_loop(self._lose)
 
     def _lose(self) -> None:
@@ -372,15 +375,15 @@ class AppConnection(ClientConnection):
             self.stream.abort()  # connection_lost() follows
 
     def vanish(self) -> None:
-        """The same; where pongs are awaited, on_error hears that one is overdue.
+        """The same; if pongs are expected, on_error reports that one is overdue.
 
-        So websocket-client finds out that its socket was closed under it.
+        This is how websocket-client notices that its socket was closed from outside.
         """
         self._on_loop(self._vanish)
 
     def _vanish(self) -> None:
         if self.options.ping_interval and self.options.ping_timeout:
-            self._loop.call_soon(self._overdue)  # before connection_lost() comes
+            self._loop.call_soon(self._overdue)  # before connection_lost() is called
         self._lose()
 
     def _overdue(self) -> None:
@@ -388,7 +391,7 @@ class AppConnection(ClientConnection):
             self._dead()
 
     def _next_delay(self, error: Exception | None) -> float | None:
-        # A number of seconds is what it is, whatever the server asks for (Retry-After).
+        # A fixed number of seconds is kept, whatever the server asks for (Retry-After).
         fixed = not isinstance(self.options.reconnect, Backoff)
         return super()._next_delay(None if fixed else error)
 

@@ -4,8 +4,8 @@ What it is: the part of websocket-client's WebSocket that makes sense on a react
 
 What it must not know: the app.
 
-How it works. It stands for the connection, not for the app: what ends it here is followed by the
-next attempt, if there is a reconnect policy, as what the server does is.
+How it works. It represents the connection, not the app: if the connection is ended here, the next
+attempt follows if there is a reconnect policy, as after an end by the server.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AppSocket"]
 
-#: Not open yet, or not any more; or the loop was closed by its thread in this very moment.
+#: Not open yet, or no longer; or its thread has just closed the loop.
 REFUSALS = (WebSocketConnectionClosedException, WebSocketStateException, RuntimeError)
 
 
 class AppSocket:
-    """What ``app.sock`` is: the part of WebSocket that makes sense on a reactor.
+    """The class of ``app.sock``: the part of WebSocket that makes sense on a reactor.
 
-    Parameters:
-        connection: what it stands for.
+    Args:
+        connection: the connection that it represents.
     """
 
     def __init__(self, connection: AppConnection) -> None:
@@ -68,7 +68,7 @@ class AppSocket:
 
     @property
     def close_frame(self) -> ABNF | None:
-        """The server's close frame, once it has come; or None."""
+        """The server's close frame, once it has been received; or None."""
         connection = self._connection
         if connection.response is None:
             return None
@@ -79,7 +79,7 @@ class AppSocket:
 
     @property
     def sock_opt(self) -> sock_opt:
-        """Socket options and time-out: what there is to look at, without effect."""
+        """Socket options and time-out, for reading only: changes have no effect."""
         if self._sock_opt is None:
             options = self._connection.options
             self._sock_opt = sock_opt(list(options.sockopt), dict(options.sslopt or {}))
@@ -87,7 +87,7 @@ class AppSocket:
 
     @property
     def subprotocol(self) -> str | None:
-        """What the server chose, or None."""
+        """The subprotocol that the server chose, or None."""
         return self._connection.subprotocol
 
     @property
@@ -117,12 +117,17 @@ class AppSocket:
     def send(self, payload: Any, opcode: int = OP_TEXT) -> int:
         """Send a message. Any thread.
 
-        Parameters:
+        Args:
             payload: str (sent as UTF-8) or bytes.
             opcode: one of ABNF.OPCODES.
 
-        Returns the bytes on the wire. Raises WebSocketConnectionClosedException when the
-        connection is not open, ValueError for another opcode, TypeError for other data.
+        Returns:
+            The number of bytes on the wire.
+
+        Raises:
+            WebSocketConnectionClosedException: the connection is not open.
+            ValueError: the opcode is another one.
+            TypeError: the data has another type.
         """
         if opcode not in (OP_TEXT, OP_BINARY):
             return self.send_frame(ABNF.create_frame(payload, opcode))
@@ -132,7 +137,7 @@ class AppSocket:
             raise _refusal(exc) from None
 
     def send_frame(self, frame: ABNF) -> int:
-        """Send one frame, a fragment for example; as :meth:`send`."""
+        """Send one frame, a fragment for example; otherwise like :meth:`send`."""
         if frame.opcode not in ABNF.OPCODES:
             raise ValueError("Invalid OPCODE")
         payload = to_bytes(frame.data)
@@ -168,7 +173,7 @@ class AppSocket:
     ) -> None:
         """Close the connection; a run with reconnect goes on. Any thread; returns at once.
 
-        Parameters: those of WebSocketApp.close(), which ends the run as well.
+        The arguments are those of WebSocketApp.close(), which also ends the run.
         """
         text = reason if isinstance(reason, str) else bytes(reason).decode()
         self._connection.drop(status, text, timeout)
@@ -178,11 +183,11 @@ class AppSocket:
         self.close(status, reason)
 
     def abort(self) -> None:
-        """End the connection without a closing handshake: it is lost. Any thread."""
+        """End the connection without a closing handshake: it counts as lost. Any thread."""
         self._connection.lose()
 
     def shutdown(self) -> None:
-        """The same as :meth:`abort`; with a ping_timeout, on_error hears of an overdue pong."""
+        """The same as :meth:`abort`; with a ping_timeout, on_error reports an overdue pong."""
         self._connection.vanish()
 
     def settimeout(self, timeout: float | None) -> None:
@@ -190,7 +195,7 @@ class AppSocket:
         self.sock_opt.timeout = timeout
 
     def gettimeout(self) -> float | None:
-        """Return what :meth:`settimeout` was given, else None."""
+        """Return what :meth:`settimeout` was given, or None."""
         return None if self._sock_opt is None else self._sock_opt.timeout
 
     timeout = property(gettimeout, settimeout)
@@ -200,14 +205,18 @@ class AppSocket:
         return hasattr(self.sock, "getpeercert")
 
     def fileno(self) -> int:
-        """The socket's descriptor; WebSocketException when there is none."""
+        """The socket's descriptor.
+
+        Raises:
+            WebSocketException: there is none.
+        """
         if self.sock is None:
             raise WebSocketException("Connection not established")
         return int(self.sock.fileno())
 
 
 def _refusal(exc: Exception) -> Exception:
-    """Return what websocket-client raises, which does not know why there is no connection."""
+    """Return what websocket-client raises: it does not know why there is no connection."""
     if isinstance(exc, (WebSocketForkException, WebSocketConnectionLostException)):
         return exc
     return WebSocketConnectionClosedException(CLOSED)

@@ -1,14 +1,14 @@
-"""run_forever() as a loop around a WebSocket, for programs that have replaced a part of that.
+"""run_forever() as a loop around a WebSocket, for programs that have replaced a part of it.
 
 What it is: :func:`run_in_steps`, the way in which websocket-client runs a WebSocketApp: a
 WebSocket that blocks, and a dispatcher that waits for its socket.
 
 What it must not know: the loop of a reactor.
 
-How it works. As a rule an app is a connection on the reactor. But tests of programs put a class of
-their own in the place of the WebSocket that websocket-client makes, or of its methods, or of a step
-of connecting (blocking/steps.py), or have ``create_dispatcher`` return a loop. So when one of these
-is not ours, the app is run with them, in the calling thread.
+How it works. Usually an app is a connection on the reactor. But the tests of some programs replace
+the WebSocket class that websocket-client uses, or its methods, or a step of connecting
+(blocking/steps.py), or have ``create_dispatcher`` return a loop. So if one of these is not ours,
+the app is run with it, in the calling thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["is_wanted", "make_loop", "run_in_steps", "stands_for"]
 
 _OWN = WebSocket
 
-#: What programs replace in the class itself.
+#: The attributes that programs replace in the class itself.
 _METHODS = [
     (name, getattr(WebSocket, name))
     for name in (
@@ -52,7 +52,7 @@ _METHODS = [
     )
 ]
 
-#: websocket-client's loops, and what programs replace in them.
+#: websocket-client's loops, and the attributes that programs replace in them.
 _LOOPS = (Dispatcher, SSLDispatcher, WrappedDispatcher)
 _LOOP_METHODS = [
     (kind, name, value)
@@ -61,7 +61,7 @@ _LOOP_METHODS = [
     if callable(value)
 ]
 
-#: Seconds of one wait without a ping_timeout, as in websocket-client.
+#: Seconds of one wait if there is no ping_timeout, as in websocket-client.
 WAIT = 10
 
 
@@ -75,13 +75,13 @@ def make_loop(
     """Return the loop of websocket-client for these parameters of create_dispatcher()."""
     if dispatcher:
         if not all(hasattr(dispatcher, name) for name in ("signal", "abort")):
-            return dispatcher  # of no use, which hosting says by name
+            return dispatcher  # it cannot be used; hosting says what is missing
         return WrappedDispatcher(app, ping_timeout, dispatcher, when_lost)
     return (SSLDispatcher if secure else Dispatcher)(app, ping_timeout or WAIT)
 
 
 def is_wanted(loop: Any, dispatcher: Any) -> bool:
-    """Whether a program has put something of its own in a place that matters here.
+    """Whether a program has replaced something that matters here.
 
     Args:
         loop: what create_dispatcher() has returned.
@@ -98,13 +98,13 @@ def is_wanted(loop: Any, dispatcher: Any) -> bool:
 
 
 def _has_other_loops() -> bool:
-    """Whether a program has put a class of its own in the place of one of websocket-client's."""
+    """Whether a program has replaced one of websocket-client's loop classes."""
     now = (Dispatcher, SSLDispatcher, WrappedDispatcher)
     return any(kind is not original for kind, original in zip(now, _LOOPS, strict=True))
 
 
 def _is_foreign(loop: Any) -> bool:
-    """Whether this is a loop, and none of those that a reactor stands in for."""
+    """Whether this is a loop, but none of those that a reactor replaces."""
     if type(loop) in _LOOPS:
         return any(callable(vars(loop).get(name)) for _, name, _ in _LOOP_METHODS)
     if isinstance(loop, (DispatcherBase, WrappedDispatcher)):
@@ -113,7 +113,7 @@ def _is_foreign(loop: Any) -> bool:
 
 
 def stands_for(loop: Any) -> Any:
-    """Return the dispatcher behind a loop that is not wanted; None: a reactor of one's own."""
+    """Return the dispatcher behind a loop that is not wanted; None: use a new reactor."""
     if type(loop) in _LOOPS:
         return getattr(loop, "dispatcher", None)
     return loop
@@ -122,12 +122,13 @@ def stands_for(loop: Any) -> Any:
 def run_in_steps(
     app: Any, loop: Any, given: Mapping[str, Any], *, custom: bool, secure: bool
 ) -> bool:
-    """Run an app until it is over; return whether there was an error.
+    """Run an app to its end; return whether there was an error.
 
-    Parameters:
+    Args:
+        app: the app.
         loop: what create_dispatcher() has returned.
         given: the parameters of run_forever().
-        custom: run_forever() was given a dispatcher: return when that has been told what to do.
+        custom: run_forever() was given a dispatcher: return as soon as it is set up.
         secure: whether the URL is wss://.
     """
     run = app._current_run = SteppedRun(app, given, custom)
@@ -140,11 +141,9 @@ def run_in_steps(
 
 
 class SteppedRun:
-    """One run of an app; to the app it looks as a Run does.
+    """One run of an app; for the app it looks like a Run.
 
-    Parameters: see :func:`run_in_steps`.
-
-    Attributes: see Run.
+    The arguments are those of :func:`run_in_steps`, the attributes those of Run.
     """
 
     loop = connection = when_over = None
@@ -153,13 +152,13 @@ class SteppedRun:
     def __init__(self, app: Any, given: Mapping[str, Any], custom: bool) -> None:
         self.app = app
         self.ending = self.over = False
-        self.errors = ErrorLog(logger)  # of the callbacks
+        self.errors = ErrorLog(logger)  # the errors of the callbacks
         self._given = given
         self._custom = custom
         self._dispatcher: Any = None
 
     def go(self, dispatcher: Any) -> bool:
-        """Connect, and have the dispatcher read, until the connection does not come back."""
+        """Connect, and have the dispatcher read, until there is no further attempt."""
         self._dispatcher = dispatcher
         self.attempt()
         if not self._custom:
@@ -196,7 +195,7 @@ class SteppedRun:
             self.closed(exc)
 
     def _writer(self) -> Any:
-        """Return the loop if it has a way of its own to write."""
+        """Return the loop if it has its own way to write."""
         plain = getattr(type(self._dispatcher), "send", None) is DispatcherBase.send
         return None if plain else self._dispatcher
 
@@ -253,7 +252,11 @@ class SteppedRun:
             app._callback(app.on_message, data)
 
     def check(self) -> bool:
-        """Raise WebSocketTimeoutException when the answer to a ping is overdue."""
+        """Check whether the answer to a ping is overdue.
+
+        Raises:
+            WebSocketTimeoutException: it is.
+        """
         app, patience = self.app, self._given["ping_timeout"]
         pinged = app.last_ping_tm
         if patience and pinged and app.last_pong_tm < pinged < time.time() - patience:
@@ -263,7 +266,7 @@ class SteppedRun:
     def closed(self, reason: Any = "closed unexpectedly") -> bool:
         """The connection has ended: tell the app; return whether there was an error.
 
-        Parameters:
+        Args:
             reason: an exception, its text, or the server's close frame.
         """
         app = self.app
@@ -289,7 +292,7 @@ class SteppedRun:
         return False
 
     def close(self, **kwargs: Any) -> None:
-        """Close the connection, and do not come back."""
+        """Close the connection, and do not reconnect."""
         app, sock = self.app, self.app.sock
         self.ending = True
         if sock:
@@ -301,13 +304,13 @@ class SteppedRun:
         self.ending = True
 
     def interrupt(self, exc: BaseException) -> None:
-        """KeyboardInterrupt or SystemExit is about to leave whatever runs the dispatcher."""
+        """KeyboardInterrupt or SystemExit is about to leave the code that runs the dispatcher."""
         if not self.over:
             self.app._callback(self.app.on_error, exc)
             self.finish()
 
     def finish(self, frame: Any = None) -> None:
-        """Tell on_close, once."""
+        """Call on_close, once."""
         if self.over:
             return
         self.over = self.ending = True

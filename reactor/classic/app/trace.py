@@ -1,9 +1,8 @@
 """The trace of frames, for a WebSocketApp: what enableTrace() shows of a connection.
 
-What it is: a session that writes down every frame that crosses the wire: see
-connection/tracing.py.
+What it is: a session that logs every frame that crosses the wire: see connection/tracing.py.
 
-What it must not know: whether anybody wants to see that.
+What it must not know: whether the trace is on.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class TraceTap(Tap):
 
 
 class TracingSession(connection_tracing.TracingSession):
-    """A session that is shown there. Parameters: see WebSocketSession."""
+    """A session whose frames are logged. The arguments are those of WebSocketSession."""
 
     __slots__ = ()
 

@@ -1,19 +1,19 @@
 """WebSocket and create_connection: the blocking face of websocket-client.
 
-What it is: a connection that is driven by whoever calls it, in the caller's thread.
+What it is: a connection that is driven by its caller, in the caller's thread.
 
-What it must not know: the event loop. There is no reader thread, and no reactor in hiding.
+What it must not know: the event loop. There is no reader thread, and no hidden reactor.
 
-How it works. Every method goes the way that it goes in websocket-client, because programs
-override them: ``recv`` calls ``recv_data``, that ``recv_data_frame``, that ``recv_frame``; and
-what goes out, close frames and pongs as well, passes ``send`` and ``send_frame``. The session
-(protocols/session.py) says in which state the connection is and what is due in the closing
-handshake; the frames are read by a ``frame_buffer``, no byte earlier than needed.
+How it works. The methods call one another as in websocket-client, because programs override them:
+``recv`` calls ``recv_data``, which calls ``recv_data_frame``, which calls ``recv_frame``; and
+everything that is sent, including close frames and pongs, passes through ``send`` and
+``send_frame``. The session (protocols/session.py) knows the state of the connection and what is due
+in the closing handshake; the frames are read by a ``frame_buffer``, no byte earlier than needed.
 
-Threads. One may send while another one receives: ``lock`` is held while a frame is written,
+Threads. One thread may send while another one receives: ``lock`` is held while a frame is written,
 ``readlock`` while one is read. ``close``, ``abort`` and ``shutdown`` may be called by any thread;
-they shut the connection down first, which wakes the thread that reads, and close the descriptor
-when it has let go of it.
+they first shut the connection down, which wakes the thread that reads, and close the descriptor
+when that thread has released it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ W = TypeVar("W", bound="WebSocket")
 
 
 class WebSocket(ClientSocket):
-    """A WebSocket connection for callers that wait.
+    """A WebSocket connection for callers that block.
 
         >>> ws = WebSocket()
         >>> ws.connect("ws://localhost:8765/")
@@ -65,28 +65,28 @@ class WebSocket(ClientSocket):
 
     It can be used in a ``with`` block, which closes it.
 
-    Parameters:
+    Args:
         get_mask_key: see :meth:`set_mask_key`.
         sockopt: arguments of setsockopt() calls, a list of tuples.
         sslopt: options for TLS, a dict; see ``transports/tls/contexts.py``.
-        fire_cont_frame: every fragment of a message is returned by itself.
+        fire_cont_frame: every fragment of a message is returned separately.
         enable_multithread: whether several threads use the connection.
-        skip_utf8_validation: do not look whether text is UTF-8, until somebody decodes it.
-        dispatcher: an object whose ``send(sock, data)`` writes in our place.
+        skip_utf8_validation: do not check whether text is UTF-8, until it is decoded.
+        dispatcher: an object whose ``send(sock, data)`` does the writing.
         max_message_size: bytes of a message; a larger one ends the connection with 1009. A
-            compressed text of more than 64 MiB counts what its str takes in memory.
+            compressed text of more than 64 MiB counts by the memory that its str takes.
         max_fragments: frames of a message; likewise.
 
     Attributes:
         sock: the socket, or None. Setting it attaches a socket of your own.
         connected: whether messages can be sent.
         handshake_response: the server's answer, with status, headers, subprotocol; or None.
-        close_frame: the server's close frame, an ABNF, once it has come; or None.
+        close_frame: the server's close frame, an ABNF, once it has been received; or None.
         sock_opt: socket options and time-out.
-        frame_buffer, cont_frame: what reads frames, and what makes messages of them.
+        frame_buffer, cont_frame: read frames, and join them into messages.
         lock, readlock: held while a frame is written, or read.
 
-    Another keyword argument is ignored; the log says so on level DEBUG.
+    Other keyword arguments are ignored; the log mentions them on level DEBUG.
     """
 
     def __init__(
@@ -113,19 +113,19 @@ class WebSocket(ClientSocket):
             MessageLimits(max_message_size, max_fragments),
         )
         self.cont_frame = continuous_frame(fire_cont_frame, skip_utf8_validation)
-        self._decoder = codecs.getincrementaldecoder("utf-8")()  # of what recv() returns
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # for what recv() returns
         self._text = False  # whether the fragments that recv() returns are text
-        self._known: frozenset[str] = frozenset()  # options that the constructor has seen
+        self._known: frozenset[str] = frozenset()  # options that the constructor has checked
         self._max_message_size = max_message_size
         super().__init__(sock_opt(sockopt, sslopt), dispatcher, threads=enable_multithread)
 
-    # -- what is known about the connection ----------------------------------------------
+    # -- information about the connection ------------------------------------------------
 
     def set_mask_key(self, func: Callable[[int], str | bytes] | None) -> None:
-        """Set the function that masking keys come from.
+        """Set the function that returns masking keys.
 
-        Parameters:
-            func: is given the number 4, and returns that many bytes (or characters up to
+        Args:
+            func: is passed the number 4, and returns that many bytes (or characters up to
                 U+00FF). None: unpredictable keys, as RFC 6455 section 5.3 demands.
         """
         self.get_mask_key = func
@@ -153,35 +153,39 @@ class WebSocket(ClientSocket):
     def connect(self, url: str, **options: Any) -> None:
         """Connect, and do the opening handshake.
 
-        Parameters:
+        Args:
             url: ws:// or wss://.
             header: list of "Name: value" lines, or a dict (None as a value: left out), or a
                 function that returns one of them.
             cookie: value of the Cookie header.
-            origin: value of the Origin header; default: the server's own.
-            connection: a whole line in place of "Connection: Upgrade".
+            origin: value of the Origin header; default: the server's own origin.
+            connection: a whole line instead of "Connection: Upgrade".
             suppress_origin, suppress_host: send no such header.
             host: value of the Host header.
-            timeout: as for :meth:`settimeout`; here it is the budget for all of it.
+            timeout: as for :meth:`settimeout`; here it is the time for the whole call.
             http_proxy_host, http_proxy_port, http_proxy_auth (user and password),
             http_no_proxy (list of hosts), http_proxy_timeout, proxy_type ("http", "https",
             "socks4", "socks4a", "socks5", "socks5h"): a proxy. Without a host the environment
             decides.
             redirect_limit: how many redirects are followed, default 3.
             compression: "deflate" or a Deflate offers permessage-deflate (RFC 7692), and
-                compresses what :meth:`send` sends, if the server agrees; None: not.
-            lenient: False: what a server must not do ends the connection, even if it harms
-                nobody; see ClientOptions.
+                compresses what :meth:`send` sends, if the server agrees; None: no compression.
+            lenient: False: any violation by the server ends the connection, even a harmless one;
+                see ClientOptions.
             subprotocols: list of names to offer. The server may choose none.
-            socket: a connected stream socket; then nothing is resolved, no proxy used, no TLS
-                begun. Without a time-out of ours, its own holds. For wss:// it must speak TLS
-                already, unless plain_socket is True.
+            socket: a connected stream socket; then no name is resolved, no proxy used, and no TLS
+                started. If no time-out is set here, the socket's own applies. For wss:// it must
+                already speak TLS, unless plain_socket is True.
 
-        Raises ValueError for a URL or an option that cannot be used; what the system or ``ssl``
-        raises when there is no connection, such as ConnectionRefusedError or
-        ``ssl.SSLCertVerificationError``; and members of the exception tree for the rest. With a
-        time-out of 0: WebSocketTimeoutException. Nothing is left open then. Another keyword
-        argument is ignored; the log says so on level DEBUG.
+        Other keyword arguments are ignored; the log mentions them on level DEBUG. After an
+        exception nothing is left open.
+
+        Raises:
+            ValueError: the URL or an option cannot be used.
+            OSError: the exception of the system or of ``ssl`` if there is no connection, such as
+                ConnectionRefusedError or ``ssl.SSLCertVerificationError``.
+            WebSocketTimeoutException: the time-out is 0.
+            WebSocketException: everything else, as a member of the exception tree.
         """
         note_unknown(set(options) - self._known, "WebSocket.connect()")
         if "timeout" in options:
@@ -213,16 +217,19 @@ class WebSocket(ClientSocket):
     def send(self, payload: Any, opcode: int = ABNF.OPCODE_TEXT) -> int:
         """Send a message in one frame.
 
-        Parameters:
+        Args:
             payload: a str is sent as UTF-8, whatever the opcode; or bytes.
             opcode: ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY, ...
 
-        Returns the number of bytes on the wire, header and mask included. Raises as
-        :meth:`send_frame` does.
+        Returns:
+            The number of bytes on the wire, header and mask included.
+
+        Raises:
+            WebSocketException: as for :meth:`send_frame`.
         """
         frame = ABNF.create_frame(payload, opcode)
         if self._compression is not None and OP_CONT < opcode < OP_CLOSE:
-            with self.lock:  # messages go out in the order in which they were compressed
+            with self.lock:  # messages are sent in the order in which they were compressed
                 self._compress(frame, self._compression)
                 try:
                     return self.send_frame(frame)
@@ -251,12 +258,16 @@ class WebSocket(ClientSocket):
     def send_frame(self, frame: ABNF) -> int:
         """Send a frame, for example a fragment of a message.
 
-        Returns the number of bytes on the wire. Raises
-        WebSocketConnectionClosedException("socket is already closed.") when the connection is
-        closed or closing, ValueError and TypeError for a frame that cannot be, and
-        WebSocketTimeoutException when the server does not read. If none of the frame went out by
-        then, it is as if it had not been sent; otherwise the message of the exception says so,
-        and the rest goes out before the next frame.
+        Returns:
+            The number of bytes on the wire.
+
+        Raises:
+            WebSocketConnectionClosedException: "socket is already closed.": the connection is
+                closed or closing.
+            ValueError, TypeError: the frame is not valid.
+            WebSocketTimeoutException: the server does not read. If no byte of the frame has been
+                sent by then, it is as if the call had not been made; otherwise the message of the
+                exception says so, and the rest is sent before the next frame.
         """
         if self.get_mask_key:
             frame.get_mask_key = self.get_mask_key
@@ -271,11 +282,11 @@ class WebSocket(ClientSocket):
         return len(data)
 
     def ping(self, payload: str | bytes = "") -> None:
-        """Send a ping with at most 125 bytes. Raises as :meth:`send_frame` does."""
+        """Send a ping with at most 125 bytes. It raises what :meth:`send_frame` raises."""
         self.send(payload.encode() if isinstance(payload, str) else payload, ABNF.OPCODE_PING)
 
     def pong(self, payload: str | bytes = "") -> None:
-        """Send a pong with at most 125 bytes. Raises as :meth:`send_frame` does."""
+        """Send a pong with at most 125 bytes. It raises what :meth:`send_frame` raises."""
         self.send(payload.encode() if isinstance(payload, str) else payload, ABNF.OPCODE_PONG)
 
     # -- receiving -----------------------------------------------------------------------
@@ -286,13 +297,16 @@ class WebSocket(ClientSocket):
         Pings are answered. A close frame is answered with the same code, and "" is returned;
         ``connected`` is False then. With ``fire_cont_frame``, fragments are returned.
 
-        Raises WebSocketTimeoutException when nothing came for the time-out;
-        WebSocketConnectionClosedException when the connection is closed, or ended without a
-        close frame; WebSocketProtocolException, WebSocketPayloadException or
-        WebSocketMessageTooBigException for what the server must not send, after telling it so
-        with the close code 1002, 1007 or 1009; UnicodeDecodeError for a text that nobody has
-        looked at (skip_utf8_validation); and what the system or ``ssl`` raises when the
-        connection broke, such as ConnectionResetError.
+        Raises:
+            WebSocketTimeoutException: nothing was received within the time-out.
+            WebSocketConnectionClosedException: the connection is closed, or has ended without a
+                close frame.
+            WebSocketProtocolException, WebSocketPayloadException, WebSocketMessageTooBigException:
+                the server has sent something that it must not send; it is told so with the close
+                code 1002, 1007 or 1009.
+            UnicodeDecodeError: a text was not checked (skip_utf8_validation) and is not UTF-8.
+            OSError: the exception of the system or of ``ssl`` if the connection broke, such as
+                ConnectionResetError.
         """
         with self.readlock:
             opcode, data = self.recv_data()
@@ -314,7 +328,7 @@ class WebSocket(ClientSocket):
                 raise
 
     def _check_memory(self, data: bytes) -> None:
-        """A text that nobody has looked at (skip_utf8_validation) may still be too large a str."""
+        """A text that was not checked (skip_utf8_validation) may still be too large as a str."""
         try:
             check_decoded_size(data, self._max_message_size)
         except WebSocketPeerException as exc:
@@ -324,10 +338,11 @@ class WebSocket(ClientSocket):
     def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
         """Wait for a message, and return its opcode and its data, always bytes.
 
-        Parameters:
-            control_frame: return pings and pongs as well. Close frames are always returned.
+        Args:
+            control_frame: return pings and pongs, too. Close frames are always returned.
 
-        Answers and raises as :meth:`recv` does.
+        Raises:
+            WebSocketException: as for :meth:`recv`, which also says what is answered.
         """
         opcode, frame = self.recv_data_frame(control_frame)
         return opcode, frame.data
@@ -335,10 +350,11 @@ class WebSocket(ClientSocket):
     def recv_data_frame(self, control_frame: bool = False) -> tuple[int, ABNF]:
         """Wait for a message, and return its opcode and its last frame, with all of its data.
 
-        Parameters:
-            control_frame: return pings and pongs as well. Close frames are always returned.
+        Args:
+            control_frame: return pings and pongs, too. Close frames are always returned.
 
-        Answers and raises as :meth:`recv` does.
+        Raises:
+            WebSocketException: as for :meth:`recv`, which also says what is answered.
         """
         with self.readlock:
             try:
@@ -351,7 +367,7 @@ class WebSocket(ClientSocket):
                 raise
 
     def _take(self, frame: ABNF, control_frame: bool) -> tuple[int, ABNF] | None:
-        """Do what a frame asks for; return what is to be returned, if anything."""
+        """Process a frame; return what the caller is to get, if anything."""
         if isEnabledForTrace():
             trace(f"++Rcv raw: {frame.format()!r}")
             trace(f"++Rcv decoded: {frame}")
@@ -373,7 +389,7 @@ class WebSocket(ClientSocket):
         return (frame.opcode, frame) if control_frame else None
 
     def _take_close(self, frame: ABNF) -> None:
-        frame.validate(skip_utf8_validation=True)  # an overridden recv_frame() may not have
+        frame.validate(skip_utf8_validation=True)  # an overridden recv_frame() may not do this
         self.close_frame = frame
         data = frame.data
         code = int.from_bytes(data[:2], "big") if data else CloseCode.NO_STATUS
@@ -386,7 +402,7 @@ class WebSocket(ClientSocket):
         self._decoder.reset()
 
     def _finish(self, last: Close | Failure) -> None:
-        """Answer the server's last word. Whether it can still hear us does not matter."""
+        """Answer the server's last frame. It does not matter whether the server still reads."""
         try:
             with self.lock:
                 self._session.end(last)
@@ -397,13 +413,14 @@ class WebSocket(ClientSocket):
     def recv_frame(self) -> ABNF:
         """Wait for a frame and return it as it is: nothing is answered, nothing reassembled.
 
-        Raises as :meth:`recv` does, but does not tell the server.
+        Raises:
+            WebSocketException: as for :meth:`recv`, but the server is not told.
         """
         with self.readlock:
             return self.frame_buffer.recv_frame()
 
     def __iter__(self) -> Iterator[str | bytes]:
-        """Iterate over messages, as :meth:`recv` returns and raises."""
+        """Iterate over messages, as returned by :meth:`recv`."""
         while True:
             yield self.recv()
 
@@ -411,20 +428,21 @@ class WebSocket(ClientSocket):
         return self.recv()
 
     def next(self) -> str | bytes:
-        """As :meth:`recv`."""
+        """The same as :meth:`recv`."""
         return self.__next__()
 
     # -- closing -------------------------------------------------------------------------
 
     def send_close(self, status: int = STATUS_NORMAL, reason: str | bytes = b"") -> None:
-        """Send a close frame, unless that was done. ``connected`` is False then.
+        """Send a close frame, unless one was sent already. Then ``connected`` is False.
 
-        Parameters:
+        Args:
             status: the close code; sent as it is.
             reason: str or bytes. It is cut to the 123 bytes that a close frame can hold.
 
-        Raises ValueError("code is invalid range") for a code outside of 0 to 65535, and as
-        :meth:`send_frame` does.
+        Raises:
+            ValueError: "code is invalid range": the code is not in 0 to 65535.
+            WebSocketException: as for :meth:`send_frame`.
         """
         content = close_content(status, reason)
         with self.lock:
@@ -440,17 +458,18 @@ class WebSocket(ClientSocket):
     ) -> None:
         """Close the connection, with the closing handshake of RFC 6455 section 7.
 
-        May be called on any thread. If another one waits in :meth:`recv`, that one receives the
-        server's answer.
+        May be called on any thread. If another thread waits in :meth:`recv`, that thread receives
+        the server's answer. After the call the connection is closed in any case.
 
-        Parameters:
+        Args:
             status: the close code; sent as it is.
             reason: str or bytes. It is cut to the 123 bytes that a close frame can hold.
-            timeout: seconds for all of it; then the connection is closed without an answer.
-                0: the answer is not waited for. None: any time.
+            timeout: seconds for the whole call; then the connection is closed without an answer.
+                0: do not wait for the answer. None: no limit.
 
-        Raises ValueError for a code outside of 0 to 65535 while the connection is open, and
-        nothing else: afterwards the connection is closed in any case.
+        Raises:
+            ValueError: the code is not in 0 to 65535, and the connection is open. Nothing else is
+                raised.
         """
         if not self.connected:
             self.shutdown()
@@ -467,13 +486,13 @@ class WebSocket(ClientSocket):
                 finally:
                     self._write_until = None
             self._await_close(until)
-        except Exception as exc:  # noqa: BLE001 - also of what only looks like a socket
+        except Exception as exc:  # noqa: BLE001 - the object may only look like a socket
             debug(f"the closing handshake failed: {exc}")
         finally:
             self.shutdown()
 
     def _await_close(self, until: float) -> None:
-        """Read until the server's close frame, unless another thread does."""
+        """Read until the server's close frame is received, unless another thread reads."""
         session = self._session
         while session.received_close is None and time.monotonic() < until:
             with held(self.readlock, until):
@@ -508,14 +527,15 @@ def create_connection(
 
         >>> ws = create_connection("ws://localhost:8765/", header=["User-Agent: MyProgram"])
 
-    Parameters:
+    Args:
         url: ws:// or wss://.
         timeout: as for WebSocket.settimeout(), and the budget for connecting; None: that of
             setdefaulttimeout().
-        class_: what to make; its constructor takes the options of WebSocket's.
+        class_: the class to use; its constructor takes the options of WebSocket's.
         options: those of the constructor of WebSocket, and of WebSocket.connect().
 
-    Raises as WebSocket.connect() does.
+    Raises:
+        WebSocketException: as for WebSocket.connect(), which lists further exceptions.
     """
     constructor = {
         "sockopt": options.pop("sockopt", []),
@@ -526,7 +546,7 @@ def create_connection(
     }
     websock: Any = class_(**constructor, **options)
     if isinstance(websock, WebSocket):
-        websock._known = frozenset(options)  # the constructor has said so, if need be
+        websock._known = frozenset(options)  # the constructor has already logged unknown ones
     websock.settimeout(timeout if timeout is not None else getdefaulttimeout())
     websock.connect(url, **options)
     made: WebSocket = websock

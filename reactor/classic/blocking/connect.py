@@ -1,4 +1,4 @@
-"""Connecting, for the blocking face: from its options to an upgraded socket.
+"""Connecting, for the blocking face: from the options to an upgraded socket.
 
 What it is: the names of the options, their translation, and the connect pipeline driven in the
 calling thread, with the trace and the cookies of websocket-client.
@@ -32,7 +32,7 @@ from ..watch import ClassicWatch, text_of
 
 __all__ = ["handshake_response", "headers_of", "note_unknown", "open_connection"]
 
-#: What WebSocket.connect() takes.
+#: The options of WebSocket.connect().
 CONNECT_OPTIONS = frozenset(
     {
         "compression",
@@ -58,7 +58,7 @@ CONNECT_OPTIONS = frozenset(
     }
 )
 
-#: What the constructor of WebSocket takes.
+#: The options of the constructor of WebSocket.
 CONSTRUCTOR_OPTIONS = frozenset(
     {
         "dispatcher",
@@ -77,10 +77,10 @@ CONSTRUCTOR_OPTIONS = frozenset(
 class handshake_response:  # noqa: N801 - websocket-client's name
     """The server's answer to the opening handshake.
 
-    Parameters, which are attributes too:
+    Attributes:
         status: the HTTP status (int).
         headers: dict with names in lower case.
-        subprotocol: what the server chose, or None.
+        subprotocol: the one that the server chose, or None.
     """
 
     def __init__(self, status: int, headers: dict[str, str], subprotocol: str | None) -> None:
@@ -90,13 +90,13 @@ class handshake_response:  # noqa: N801 - websocket-client's name
 
 
 def headers_of(response: Response) -> dict[str, str]:
-    """Return the headers of an answer as websocket-client has them."""
+    """Return the headers of an answer in the form that websocket-client uses."""
     values = response.headers.to_dict().items()
     return {name: text_of(value.encode("latin-1")) for name, value in values}
 
 
 def note_unknown(names: Iterable[str], where: str) -> None:
-    """Write to the log, where only those see it who look, which options nobody here knows."""
+    """Log options that do not exist, on a level that is off by default."""
     known = CONNECT_OPTIONS | CONSTRUCTOR_OPTIONS
     unknown = [f"{name!r}{did_you_mean(name, known)}" for name in sorted(set(names) - known)]
     if unknown:
@@ -106,13 +106,14 @@ def note_unknown(names: Iterable[str], where: str) -> None:
 def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
     """Connect in the calling thread.
 
-    Parameters:
+    Args:
         url: ws:// or wss://.
-        settings: socket and TLS options; ``timeout`` is the budget for all of it.
+        settings: socket and TLS options; ``timeout`` is the time for the whole call.
         given: the options of WebSocket.connect().
 
-    Raises as the connect pipeline does, by way of the boundary in errors.py. A time-out of 0
-    leaves no time to connect: WebSocketTimeoutException at once.
+    Raises:
+        WebSocketTimeoutException: the time-out is 0, which leaves no time to connect.
+        Exception: what the connect pipeline raises, by way of the boundary in errors.py.
     """
     timeout = settings.timeout
     check_timeout(timeout)

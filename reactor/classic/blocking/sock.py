@@ -1,14 +1,14 @@
-"""The socket of a blocking WebSocket: attached, written, read, and taken away by any thread.
+"""The socket of a blocking WebSocket: attached, written, read, and closed by any thread.
 
 What it is: the part of the blocking face that is below messages: the socket in a form that two
-threads may use, the session, frames that go out whole, and the end.
+threads may use, the session, frames that are sent whole, and the end.
 
 What it must not know: options, messages, what a frame means.
 
-How it works. ``sock`` is what users see; what is read and written is the same, or for TLS a
-TLSDuplex around it. An end by another thread has two steps: the connection is shut down, which
-wakes whoever waits for it, and when that one has let go of it the descriptor is closed, whose
-number may be another connection's a moment later.
+How it works. ``sock`` is what users see; reading and writing use the same object, or for TLS a
+TLSDuplex around it. If another thread ends the connection, there are two steps: the connection is
+shut down, which wakes the thread that waits for it, and when that thread has released the
+descriptor, it is closed; its number may belong to another connection a moment later.
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ from .socket_io import TLSDuplex, recv, send, shut_down
 
 __all__ = ["ClientSession", "ClientSocket", "NoLock", "close_content", "held", "log_close_status"]
 
-#: Seconds that shutdown() waits for a thread that reads to let go of the descriptor.
+#: Seconds that shutdown() waits for a thread that reads to release the descriptor.
 PATIENCE = 1.0
 
 
 @contextmanager
 def held(lock: Any, until: float) -> Iterator[None]:
-    """Hold a lock; WebSocketTimeoutException when it is not free before *until*."""
+    """Hold a lock.
+
+    Raises:
+        WebSocketTimeoutException: it is not free before *until*.
+    """
     remaining = -1 if until == inf else max(0.0, until - time.monotonic())
     if not lock.acquire(timeout=remaining):
         raise WebSocketTimeoutException(TIMED_OUT)
@@ -55,7 +59,7 @@ def held(lock: Any, until: float) -> Iterator[None]:
 
 
 def close_content(status: int, reason: str | bytes | None) -> bytes:
-    """Return the reason in bytes, cut at a character's end to what a close frame can hold."""
+    """Return the reason in bytes, cut at the end of a character to what a close frame can hold."""
     if not 0 <= status < 1 << 16:
         raise ValueError("code is invalid range")
     content = reason.encode() if isinstance(reason, str) else bytes(reason or b"")
@@ -64,7 +68,7 @@ def close_content(status: int, reason: str | bytes | None) -> bytes:
 
 
 def log_close_status(status: int) -> None:
-    """Log the code that the server has answered our close frame with, unless that is usual."""
+    """Log the code with which the server has answered our close frame, unless it is a usual one."""
     if 3000 <= status <= 4999:
         debug(f"close status: {status!r}")
     elif status not in (CloseCode.NORMAL, CloseCode.NO_STATUS):
@@ -72,7 +76,7 @@ def log_close_status(status: int) -> None:
 
 
 class NoLock:
-    """What takes the place of a lock with ``enable_multithread=False``."""
+    """Takes the place of a lock with ``enable_multithread=False``."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """There is nothing to wait for."""
@@ -89,7 +93,7 @@ class NoLock:
 
 
 class ClientSession(WebSocketSession):
-    """The session of a WebSocket. Its frames go out through the WebSocket's ``send``."""
+    """The session of a WebSocket. Its frames are sent with the WebSocket's ``send``."""
 
     __slots__ = ("_put_out",)
 
@@ -102,7 +106,7 @@ class ClientSession(WebSocketSession):
         return len(payload)
 
     def begin_close(self, status: int, reason: bytes) -> None:
-        """Send a close frame with this content, unless there was one."""
+        """Send a close frame with this content, unless one was sent already."""
         self._be_open()
         if self.sent_close is None:
             self._change(Input.SENT_CLOSE)
@@ -110,22 +114,22 @@ class ClientSession(WebSocketSession):
             self._write(OP_CLOSE, status.to_bytes(2, "big") + reason)
 
     def end(self, last: Close | Failure) -> None:
-        """Take the peer's last word, and answer it."""
+        """Process the peer's last frame, and answer it."""
         self._be_open()
         self._ended = True
         self.accept(last)
 
     def _be_open(self) -> None:
-        if self.state is State.CONNECTING:  # the user has set ``sock`` himself
+        if self.state is State.CONNECTING:  # the user has set ``sock``
             self.opened()
 
 
 class ClientSocket:
-    """What WebSocket has to do with its socket. See there for the public attributes.
+    """The part of WebSocket that deals with its socket. See there for the public attributes.
 
-    Parameters:
+    Args:
         settings: socket options and time-out.
-        dispatcher: an object whose ``send(sock, data)`` writes in our place; or None.
+        dispatcher: an object whose ``send(sock, data)`` does the writing; or None.
         threads: whether several threads use the connection.
     """
 
@@ -135,19 +139,19 @@ class ClientSocket:
         # Reentrant: a signal handler may close a connection that its own thread uses.
         self.lock: Any = threading.RLock() if threads else NoLock()
         self.readlock: Any = threading.RLock() if threads else NoLock()
-        self._ending = threading.RLock()  # held while the socket is taken away
-        # What counts for the closing handshake in place of the time-out; only set by whoever
-        # holds ``lock``, or ``readlock``.
+        self._ending = threading.RLock()  # held while the socket is removed
+        # The point in time that limits the closing handshake instead of the time-out; only set by
+        # a thread that holds ``lock``, or ``readlock``.
         self._write_until: float | None = None
         self._read_until: float | None = None
         self.sock = None
 
     def send(self, payload: Any, opcode: int) -> int:
-        """Send a frame. This is where those of the session go."""
+        """Send a frame. The frames of the session are sent here, too."""
         raise NotImplementedError
 
     def _forget_input(self) -> None:
-        """Forget what was read and not used: it is of an earlier connection."""
+        """Forget bytes that were read and not used: they belong to an earlier connection."""
         raise NotImplementedError
 
     # -- the socket, and the state of the connection -----------------------------------------
@@ -160,9 +164,9 @@ class ClientSocket:
     @sock.setter
     def sock(self, sock: Any) -> None:
         self._sock = sock
-        # What is read and written: the socket itself, or TLS in a form that is safe for threads.
+        # The object for reading and writing: the socket itself, or TLS made safe for threads.
         self._stream: Any = sock
-        # A class that a test puts in the place of SSLSocket has less than a socket.
+        # A class that a test substitutes for SSLSocket has fewer attributes than a socket.
         if is_tls(sock) and hasattr(sock, "gettimeout"):
             timeout = self.sock_opt.timeout
             self._stream = TLSDuplex(sock, sock.gettimeout() if timeout is None else timeout)
@@ -171,7 +175,7 @@ class ClientSocket:
         self._forget_input()
 
     def _new_session(self) -> ClientSession:
-        # Looked up when it is called: ``send`` may be replaced on the object.
+        # Looked up at each call: ``send`` may be replaced on the object.
         return ClientSession(lambda payload, opcode: self.send(payload, opcode))
 
     @property
@@ -187,7 +191,11 @@ class ClientSocket:
                 self._session.opened()
 
     def fileno(self) -> int:
-        """Return the socket's descriptor; WebSocketException when there is none."""
+        """Return the socket's descriptor.
+
+        Raises:
+            WebSocketException: there is none.
+        """
         if self.sock is None:
             raise WebSocketException("Connection not established")
         return int(self.sock.fileno())
@@ -203,11 +211,11 @@ class ClientSocket:
     def settimeout(self, timeout: float | None) -> None:
         """Set the time-out.
 
-        Parameters:
-            timeout: seconds that a call may wait without one byte coming or going; None: any
-                time. 0: never wait. A call whose time is up raises
-                WebSocketTimeoutException, never BlockingIOError, and can be repeated: what
-                has come of a frame is kept.
+        Args:
+            timeout: seconds that a call may wait without one byte being sent or received; None: no
+                limit. 0: never wait. A call that runs out of time raises
+                WebSocketTimeoutException, never BlockingIOError, and can be repeated: the
+                received part of a frame is kept.
         """
         check_timeout(timeout)
         self.sock_opt.timeout = timeout
@@ -219,7 +227,7 @@ class ClientSocket:
     # -- writing and reading -------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
-        """Write a frame, after the rest of the one before, if there is any."""
+        """Write a frame, after the rest of the previous one, if there is any."""
         with self.lock:
             if self._unsent:
                 self._flush()
@@ -264,12 +272,12 @@ class ClientSocket:
                 raise WebSocketConnectionClosedException("Connection is closed") from exc
             if not isinstance(exc, OSError):
                 self.shutdown()
-            raise  # a reset leaves the socket where it is: sending says what the system says
+            raise  # after a reset the socket stays: sending raises the system's exception
 
     # -- the end -------------------------------------------------------------------------
 
     def abort(self) -> None:
-        """End the connection at once, without a word. Any thread.
+        """End the connection at once, without a close frame. Any thread.
 
         A thread that waits in :meth:`recv` wakes up with WebSocketConnectionClosedException.
         """
@@ -277,7 +285,7 @@ class ClientSocket:
             shut_down(self.sock)
 
     def shutdown(self) -> None:
-        """Close the socket at once. Any thread; one that waits in :meth:`recv` wakes up."""
+        """Close the socket at once. Any thread; a thread that waits in :meth:`recv` wakes up."""
         with self._ending:
             sock, stream = self._sock, self._stream
             self._sock = self._stream = None
@@ -288,10 +296,10 @@ class ClientSocket:
         if isinstance(stream, TLSDuplex):
             stream.say_goodbye()
         shut_down(sock)
-        # The number of a descriptor that a thread still waits for must not become another's.
+        # A thread may still wait for the descriptor: its number must not go to another socket yet.
         free = self.readlock.acquire(timeout=PATIENCE)
         try:
-            if getattr(sock, "_closed", False) is not True:  # somebody else may have closed it
+            if getattr(sock, "_closed", False) is not True:  # it may have been closed elsewhere
                 sock.close()
         except OSError as exc:
             debug(f"the socket could not be closed: {exc}")

@@ -1,14 +1,14 @@
-"""Blocking sockets: reading and writing with a time-out, for callers that wait.
+"""Blocking sockets: reading and writing with a time-out, for callers that block.
 
 What it is: websocket-client's functions ``recv``, ``recv_line`` and ``send``, and
 :class:`TLSDuplex`, through which two threads may use one TLS connection.
 
 What it must not know: WebSocket; the event loop.
 
-How it works. A socket is used in the mode it is in: with a time-out, blocking without one, or
-non-blocking; ``gettimeout()`` says which. Where the call itself does not wait, as with TLS, the
-descriptor is waited for as long as that. What a socket raises is raised as it is, but for the few
-errors of errors.of_socket.
+How it works. A socket is used in the mode in which it is: with a time-out, blocking without one,
+or non-blocking; ``gettimeout()`` says which. Where the call itself does not wait, as with TLS, we
+wait for the descriptor for the same time. Exceptions of a socket are passed on as they are, except
+for the few of errors.of_socket.
 """
 
 from __future__ import annotations
@@ -34,25 +34,27 @@ from ..errors import CLOSED, TIMED_OUT, of_socket
 
 __all__ = ["TLSDuplex", "recv", "recv_line", "send", "shut_down"]
 
-#: Bytes of a write that has a point in time: a blocking socket that is writable has room for
-#: them, while for more it would wait until all of them are gone.
+#: Bytes of a write with a time limit: a writable blocking socket has room for that many. For more
+#: bytes, the call would wait until all of them are sent.
 LIMITED_WRITE = 1024
 
-#: Bytes of a line that recv_line() takes.
+#: The greatest length of a line that recv_line() accepts, in bytes.
 MAX_LINE = 65536
 
 
 def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
     """Return at least one and at most *bufsize* bytes.
 
-    Parameters:
+    Args:
         sock: a stream socket. Its own time-out says how long to wait.
         bufsize: the greatest number of bytes.
-        until: point in time (of time.monotonic()) that counts in place of the time-out.
+        until: point in time (of time.monotonic()) that applies instead of the time-out.
 
-    Raises WebSocketTimeoutException when nothing came in time, at once for a time-out of 0;
-    WebSocketConnectionClosedException at the end, and what the socket raises when the connection
-    broke: ConnectionResetError, BrokenPipeError, ``ssl.SSLError``.
+    Raises:
+        WebSocketTimeoutException: nothing was received in time; with a time-out of 0, at once.
+        WebSocketConnectionClosedException: the connection has ended.
+        OSError: the socket's exception if the connection broke: ConnectionResetError,
+            BrokenPipeError, ``ssl.SSLError``.
     """
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
@@ -81,9 +83,10 @@ def recv(sock: Any, bufsize: int, until: float | None = None) -> bytes:
 
 
 def recv_line(sock: Any) -> bytes:
-    """Return a line with its end, and read no byte behind it. Raises as :func:`recv` does.
+    """Return a line with its end, and read no byte after it.
 
-    Raises WebSocketException for a line longer than 64 KiB.
+    Raises:
+        WebSocketException: the line is longer than 64 KiB; and as for :func:`recv`.
     """
     line = bytearray()
     while not line.endswith(b"\n"):
@@ -94,21 +97,22 @@ def recv_line(sock: Any) -> bytes:
 
 
 def send(sock: Any, data: bytes | bytearray | memoryview | str, until: float | None = None) -> int:
-    """Send as much of *data* as goes; return how many bytes.
+    """Send as much of *data* as possible, at least one byte; return the number of bytes.
 
-    Parameters:
+    Args:
         sock: a stream socket. Its own time-out says how long to wait.
         data: a str is sent as UTF-8.
-        until: point in time (of time.monotonic()) that counts in place of the time-out.
+        until: point in time (of time.monotonic()) that applies instead of the time-out.
 
-    Raises as :func:`recv` does; at least one byte has gone out otherwise.
+    Raises:
+        WebSocketException: as for :func:`recv`.
     """
     if not sock:
         raise WebSocketConnectionClosedException(CLOSED)
     octets = data.encode() if isinstance(data, str) else data
     try:
         if until is not None and isinstance(sock, socket.socket):
-            # Not for TLS: OpenSSL wants a write that was interrupted repeated with the same bytes.
+            # Not for TLS: OpenSSL requires that an interrupted write is repeated unchanged.
             octets = octets[:LIMITED_WRITE]
             _wait(sock, True, until)
         while True:
@@ -135,10 +139,12 @@ def _would_block(exc: OSError) -> bool:
 
 
 def _wait(sock: Any, writing: bool, until: float | None) -> float:
-    """Wait for a socket; return until when: that is the point in time for the next wait, too.
+    """Wait for a socket; return the point in time that limits the next wait, too.
 
-    Without *until* the time-out of the socket counts. Raises WebSocketTimeoutException when the
-    socket is not ready in time.
+    Without *until*, the time-out of the socket applies.
+
+    Raises:
+        WebSocketTimeoutException: the socket is not ready in time.
     """
     if until is None:
         timeout = sock.gettimeout()
@@ -151,14 +157,14 @@ def _wait(sock: Any, writing: bool, until: float | None) -> float:
 
 
 def shut_down(sock: Any) -> None:
-    """End both directions of a connection, so that whoever waits for it wakes up; any thread.
+    """End both directions of a connection, which wakes any thread that waits for it; any thread.
 
-    The descriptor stays open. A connection that has ended already is left as it is.
+    The descriptor stays open. A connection that has already ended is left as it is.
     """
     try:
         if isinstance(sock, ssl.SSLSocket):
-            # Not its own shutdown(), which takes the TLS layer off: a thread that reads would
-            # be given the peer's next bytes as they are.
+            # Not the SSLSocket's own shutdown(), which removes the TLS layer: a thread that reads
+            # would get the peer's next bytes still encrypted.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         else:
             sock.shutdown(socket.SHUT_RDWR)
@@ -170,16 +176,16 @@ class TLSDuplex:
     """An ``ssl.SSLSocket``, or a NestedTLS, that one thread may read while another one writes.
 
     OpenSSL must not be called for one connection by two threads at a time. So there is a lock
-    around each call, and the socket is non-blocking: nobody waits while he holds it. It becomes
-    so when it is used through here for the first time: a program that has attached a socket may
+    around each call, and the socket is non-blocking: no thread waits while it holds the lock. The
+    socket becomes non-blocking at its first use here: a program that has attached a socket may
     still do the opening handshake on the socket itself.
 
-    Parameters:
+    Args:
         sock: the socket.
-        timeout: seconds, or None, that :meth:`gettimeout` answers.
+        timeout: seconds, or None; the value of :meth:`gettimeout`.
 
     Attributes:
-        recv, send: as those of the socket.
+        recv, send: like those of the socket.
     """
 
     __slots__ = ("_lock", "_timeout", "recv", "send", "sock")
@@ -197,7 +203,7 @@ class TLSDuplex:
 
     def _begin(self) -> None:
         own = self.sock.gettimeout()
-        if own != 0:  # as it is now
+        if own != 0:  # its current time-out
             self._timeout = own
             self.sock.setblocking(False)
         self.recv, self.send = self._recv, self._send
@@ -219,25 +225,25 @@ class TLSDuplex:
             return self.sock.send(data)
 
     def fileno(self) -> int:
-        """As that of the socket."""
+        """The same as for the socket."""
         return self.sock.fileno()
 
     def gettimeout(self) -> float | None:
         """Return how long to wait, in seconds; None for no limit."""
         own = self.sock.gettimeout()
-        if own != 0:  # somebody has set it at the socket itself
+        if own != 0:  # it was set on the socket itself
             self.settimeout(own)
         return self._timeout
 
     def settimeout(self, timeout: float | None) -> None:
-        """Set how long to wait. A non-blocking socket stays so."""
+        """Set how long to wait. A non-blocking socket stays non-blocking."""
         self._timeout = timeout
         self.sock.settimeout(timeout if self.recv == self._first_recv else 0)
 
     def say_goodbye(self) -> None:
-        """Send close_notify (RFC 8446 section 6.1), if that goes at once."""
+        """Send close_notify (RFC 8446 section 6.1), if that is possible at once."""
         with self._lock:
             try:
                 self.sock.unwrap()
             except (OSError, ValueError):
-                pass  # the peer is not through yet, or has gone
+                pass  # the peer has not finished yet, or has gone

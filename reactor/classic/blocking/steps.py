@@ -1,14 +1,14 @@
 """Connecting in websocket-client's two steps, for programs that have replaced one of them.
 
-What it is: :func:`open_connection`, what WebSocket.connect() opens a connection with.
+What it is: :func:`open_connection`, with which WebSocket.connect() opens a connection.
 
 What it must not know: what is done with the connection.
 
-How it works. As a rule the connect pipeline does all of it. websocket-client has two functions
+How it works. Usually the connect pipeline does all of it. websocket-client has two functions
 instead, ``connect`` and ``handshake``, which programs replace: in tests, to connect to nothing;
-at run time, to choose an address, or to change TLS. So when one of the functions that these two
-consist of is not the one that was here at first, both are called one after the other, and the
-program's own with them.
+at run time, to choose an address, or to change TLS. So if one of the functions that these two
+consist of is not the original one, both are called one after the other, and the program's own
+functions with them.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ _PARTS = [
 
 
 def is_replaced() -> bool:
-    """Whether a program has put a function of its own in the place of one of ours."""
+    """Whether a program has replaced one of our functions."""
     return (connect, handshake, proxy_info) != _OWN or any(
         space[name] is not original for space, name, original in _PARTS
     )
 
 
 def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
-    """Connect in the calling thread; see :func:`.client_connect.open_connection`."""
+    """Connect in the calling thread; see :func:`.connect.open_connection`."""
     if is_replaced():
         return open_in_steps(url, settings, given)
     return open_at_once(url, settings, given)
@@ -84,10 +84,12 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> U
 def open_in_steps(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upgraded:
     """Connect in the calling thread, step by step, and follow redirects.
 
-    Parameters: see :func:`.client_connect.open_connection`.
+    The arguments are those of :func:`.connect.open_connection`. After an exception no socket
+    is left open.
 
-    Raises what the steps raise, and WebSocketException for redirects that lead nowhere. No
-    socket is left open then.
+    Raises:
+        WebSocketException: a redirect leads nowhere.
+        Exception: what the steps raise.
     """
     options = dict(given)
     limit = options.pop("redirect_limit", 3)
@@ -121,14 +123,14 @@ def open_in_steps(url: str, settings: sock_opt, given: Mapping[str, Any]) -> Upg
         raise
     headers = response.headers if isinstance(response.headers, Mapping) else {}
     head = Response(response.status, "", Headers(headers.items()))
-    # Nobody asks an answer to WebSocket.connect() for its URL; the program's own is not parsed.
+    # The URL of an answer to WebSocket.connect() is not used; the program's own is not parsed.
     return Upgraded(sock, WebSocketURL("ws", "", 80, "/"), head, b"", response.subprotocol, b"")
 
 
 def _what_goes_along(
     before: str, target: str, settings: sock_opt, options: dict[str, Any]
 ) -> tuple[sock_opt, dict[str, Any]]:
-    """Return the options for the target of a redirect: to another origin go no secrets."""
+    """Return the options for the target of a redirect: secrets are not sent to another origin."""
     old, new = urlsplit(before), urlsplit(target)
     if (old.scheme, old.netloc) == (new.scheme, new.netloc):
         return settings, options

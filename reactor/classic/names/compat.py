@@ -1,13 +1,13 @@
-"""websocket-client's package in the place of the genuine one, and its private modules.
+"""Our package installed as ``websocket``, in place of websocket-client, and its private modules.
 
-What it is: :func:`install_as_websocket`, which has ``import websocket`` find ours, and
+What it is: :func:`install_as_websocket`, after which ``import websocket`` finds ours, and
 :func:`private_module`, for ``reactor._exceptions`` and the like.
 
-What it must not know: what the names do; that package (reactor/websocket) has them.
+What it must not know: what the names do; the package reactor/websocket has them.
 
 How it works. Our package becomes ``websocket`` the way any package does: a finder tells the import
 system that it is in our folder. So its modules have the names, specifications and files that
-importlib, inspect, pkgutil and pickle look for. Nobody pays for it who does not ask for it.
+importlib, inspect, pkgutil and pickle look for. Programs that do not use it do not pay for it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Finder(MetaPathFinder):
         if fullname != "websocket":
             return None
         spec = PathFinder.find_spec(fullname, list(sys.modules[_PACKAGE].__path__), target)
-        if spec is None:  # not the genuine one in its place, without a word
+        if spec is None:  # never fall back silently to the genuine package
             raise ModuleNotFoundError(
                 f"{_PACKAGE}.websocket is not there: a packager has to take all modules of "
                 f"{_PACKAGE} along",
@@ -62,12 +62,13 @@ class _Finder(MetaPathFinder):
 
 
 def private_module(name: str) -> ModuleType:
-    """Return one of websocket-client's private modules, made of our names.
+    """Return one of websocket-client's private modules, built from our names.
 
-    Parameters:
+    Args:
         name: for example ``_exceptions``.
 
-    Raises AttributeError for a name that is no such module.
+    Raises:
+        AttributeError: there is no such module.
     """
     if name not in PRIVATE_MODULES:
         raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
@@ -75,10 +76,10 @@ def private_module(name: str) -> ModuleType:
 
 
 def install_as_websocket() -> None:
-    """Have ``import websocket`` give our package of that name, in the whole process.
+    """Have ``import websocket`` import our package of that name, in the whole process.
 
-    To be called before any code that imports ``websocket``; what has imported websocket-client
-    already keeps it. Once more has no effect.
+    To be called before any code that imports ``websocket``; code that has already imported
+    websocket-client keeps it. A further call has no effect.
     """
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return

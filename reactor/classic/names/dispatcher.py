@@ -1,9 +1,9 @@
-"""The classes of websocket-client's ``_dispatcher``, for programs that derive from them.
+"""The classes of websocket-client's ``_dispatcher``, for programs that subclass them.
 
 What it is: the loop in which websocket-client's ``run_forever`` waits for its socket, as an
-object. Ours waits on the reactor, and makes none of these.
+object. Our run_forever waits on the reactor, and uses none of these.
 
-What it must not know: the app, but for ``keep_running`` and ``sock``.
+What it must not know: the app, except for ``keep_running`` and ``sock``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["Dispatcher", "DispatcherBase", "SSLDispatcher", "WrappedDispatcher"]
 
 
 class DispatcherBase:
-    """What they have in common.
+    """The common base class.
 
-    Parameters:
+    Args:
         app: the app that is served.
         ping_timeout: seconds of one wait, or None.
     """
@@ -44,7 +44,7 @@ class DispatcherBase:
         reconnector(reconnecting=True)
 
     def send(self, sock: Any, data: bytes | str) -> int:
-        """Send as much of *data* as goes; return how many bytes."""
+        """Send as much of *data* as possible; return the number of bytes."""
         return send(sock, data)
 
 
@@ -56,7 +56,7 @@ class Dispatcher(DispatcherBase):
     ) -> None:
         """Call *read_callback* when there is something to read, as long as it returns True.
 
-        *check_callback* is called after each wait. Ends when the app does.
+        *check_callback* is called after each wait. It ends when the app does.
         """
         app = self.app
         if app.sock is None or app.sock.sock is None:
@@ -72,7 +72,7 @@ class Dispatcher(DispatcherBase):
 
 
 class SSLDispatcher(Dispatcher):
-    """Waits for a socket with TLS, which may hold bytes that no wait sees."""
+    """Waits for a TLS socket, which may hold bytes that the kernel no longer has."""
 
     def _is_readable(self, sock: Any) -> bool:
         return bool(sock.pending()) or super()._is_readable(sock)
@@ -89,9 +89,9 @@ class SSLDispatcher(Dispatcher):
 
 
 class WrappedDispatcher:
-    """Hands over to a dispatcher of somebody else, ``rel`` for example.
+    """Passes everything on to a foreign dispatcher, ``rel`` for example.
 
-    Parameters:
+    Args:
         app, ping_timeout: see :class:`DispatcherBase`.
         dispatcher: has ``signal``, ``abort``, ``read``, ``timeout`` and ``buffwrite``.
         handleDisconnect: called by ``buffwrite`` when the connection is lost; or None.
@@ -111,7 +111,7 @@ class WrappedDispatcher:
         try:
             dispatcher.signal(2, dispatcher.abort)  # Ctrl-C
         except ValueError:
-            pass  # Python has signals handled on its main thread only: go on without
+            pass  # Python handles signals on its main thread only: go on without
 
     def read(
         self, sock: Any, read_callback: Callable[[], Any], check_callback: Callable[[], Any]

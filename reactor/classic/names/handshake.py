@@ -1,11 +1,11 @@
 """The functions of websocket-client's ``_handshake``: the opening handshake over a plain socket.
 
-What it is: what programs import, or put their own in the place of. They block.
+What it is: functions that programs import or replace. They block.
 
 What it must not know: how the socket was connected (http.py); redirects (blocking/steps.py).
 
-How it works. The request is that of protocols/http/handshake.py. The answer is judged as
-websocket-client judges it.
+How it works. The request is that of protocols/http/handshake.py. The answer is checked as
+websocket-client checks it.
 """
 
 from __future__ import annotations
@@ -49,13 +49,17 @@ def handshake(
 ) -> handshake_response:
     """Do the opening handshake.
 
-    Parameters:
-        sock: connected.
-        url, hostname, port, resource: where to.
+    Args:
+        sock: the connected socket.
+        url, hostname, port, resource: the target.
         options: those of WebSocket.connect().
 
-    Returns the server's answer, also when it is a redirect. Raises WebSocketException for an
-    answer that is none of a WebSocket server, WebSocketBadStatusException for another status.
+    Returns:
+        The server's answer, also if it is a redirect.
+
+    Raises:
+        WebSocketBadStatusException: the status is another one.
+        WebSocketException: this is not the answer of a WebSocket server.
     """
     lines, key = _get_handshake_headers(resource, url, hostname, port, options)
     head = "\r\n".join(lines)
@@ -72,14 +76,14 @@ def handshake(
 
 
 def _pack_hostname(hostname: str) -> str:
-    """Return a host as a URL has it: an IPv6 address in brackets."""
+    """Return a host as it is written in a URL: an IPv6 address in brackets."""
     return f"[{hostname}]" if ":" in hostname else hostname
 
 
 def _get_handshake_headers(
     resource: str, url: str, host: str, port: int, options: Mapping[str, Any]
 ) -> tuple[list[str], str]:
-    """Return the lines of the request, with the two empty ones at its end, and its key."""
+    """Return the lines of the request, with two empty ones at the end, and its key."""
     place = _pack_hostname(host) if port in (80, 443) else f"{_pack_hostname(host)}:{port}"
     origin = options.get("origin")
     if origin is None:
@@ -110,8 +114,9 @@ def _get_resp_headers(
 ) -> tuple[int, dict[str, str]]:
     """Read the server's answer; return its status and headers.
 
-    Raises WebSocketBadStatusException, with the body if its length is given, for a status that
-    is none of *success_statuses*.
+    Raises:
+        WebSocketBadStatusException: the status is not in *success_statuses*. It has the body, if
+            the length of the body is given.
     """
     status, headers, reason = read_headers(sock)
     if status in success_statuses:
@@ -127,7 +132,7 @@ def _get_resp_headers(
 
 
 def _read_body(sock: Any, length: str | None) -> bytes | None:
-    """Return the body of a refusal, or as much of it as is read of any."""
+    """Return the body of a refusal, up to the limit that applies to all of them."""
     if not length:
         return None
     try:
@@ -145,9 +150,10 @@ def _read_body(sock: Any, length: str | None) -> bytes | None:
 def _validate(
     headers: Mapping[str, str], key: str, subprotocols: Sequence[str] | None
 ) -> tuple[bool, str | None]:
-    """Judge the headers of an answer (RFC 6455 section 4.1).
+    """Check the headers of an answer (RFC 6455 section 4.1).
 
-    Returns whether they are right, and the subprotocol in lower case.
+    Returns:
+        Whether they are right, and the subprotocol in lower case.
     """
     for name, token in _HEADERS_TO_CHECK.items():
         if token not in tokens(headers.get(name, "").lower()):

@@ -1,14 +1,14 @@
 """The functions of websocket-client's ``_http``: from a URL to a connected socket, step by step.
 
-What it is: what programs import, or put their own in the place of. They block the thread that
-calls them, and return sockets that block.
+What it is: functions that programs import or replace. They block the thread that calls them, and
+return blocking sockets.
 
-What it must not know: the opening handshake (handshake.py); who connects (blocking/steps.py).
+What it must not know: the opening handshake (handshake.py); the caller (blocking/steps.py).
 
 How it works. The steps are those of the connect pipeline (client/pipeline.py), driven in the
-calling thread. Only heads are read here, byte by byte: a plain socket has no place for what was
-read and belongs to the next step. One step calls another by its name in this module, where a
-program may have put its own.
+calling thread. Only heads are read here, byte by byte: a plain socket cannot take back bytes that
+belong to the next step. One step calls another by its name in this module, where a program may
+have set its own function.
 """
 
 from __future__ import annotations
@@ -41,32 +41,33 @@ from .legacy import HAVE_PYTHON_SOCKS, ProxyError, get_proxy_info, parse_url
 
 __all__ = ["connect", "proxy_info", "read_headers"]
 
-#: What websocket-client speaks to proxies: TLS to none of them.
+#: The protocols that websocket-client speaks to proxies: TLS to none of them.
 PROXY_TYPES = ("http", "socks4", "socks4a", "socks5", "socks5h")
 
-#: Seconds for a SOCKS proxy where nothing is said, as in python-socks.
+#: The default time-out for a SOCKS proxy, in seconds, as in python-socks.
 PROXY_TIMEOUT = 60.0
 
-#: Bytes of a head.
+#: The greatest length of a head, in bytes.
 MAX_HEAD = 1 << 20
 
-#: What connect() returns: a socket, and host, port and resource of the URL.
+#: The result of connect(): a socket, and host, port and resource of the URL.
 Connected = tuple[Any, tuple[str, int, str]]
 
 
 class proxy_info:  # noqa: N801 - websocket-client's name
-    """Which proxy the options of WebSocket.connect() ask for.
+    """The proxy that the options of WebSocket.connect() ask for.
 
-    Parameters:
-        options: of them ``http_proxy_host``, ``http_proxy_port``, ``http_proxy_auth``,
-            ``http_no_proxy``, ``http_proxy_timeout`` and ``proxy_type`` count.
+    Args:
+        options: ``http_proxy_host``, ``http_proxy_port``, ``http_proxy_auth``,
+            ``http_no_proxy``, ``http_proxy_timeout`` and ``proxy_type`` are used.
 
     Attributes:
-        proxy_host, proxy_port, auth, no_proxy, proxy_timeout: as given; None, or 0 for the port,
-            without a host.
+        proxy_host, proxy_port, auth, no_proxy, proxy_timeout: as given; without a host: None, or 0
+            for the port.
         proxy_protocol: "http", "socks4", "socks4a", "socks5" or "socks5h".
 
-    Raises ProxyError for another ``proxy_type``.
+    Raises:
+        ProxyError: ``proxy_type`` is another one.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -84,13 +85,15 @@ class proxy_info:  # noqa: N801 - websocket-client's name
 def connect(url: str, options: Any, proxy: Any, socket: Any) -> Connected:
     """Connect to the host of a URL: resolve, dial, through a proxy or not, and TLS for wss.
 
-    Parameters:
+    Args:
         url: ws:// or wss://.
         options: a sock_opt: ``timeout`` (for each step), ``sockopt``, ``sslopt``.
         proxy: a :class:`proxy_info`.
         socket: a connected socket that is returned as it is; None: connect one.
 
-    Raises ValueError for a URL that cannot be used, and what the steps raise.
+    Raises:
+        ValueError: the URL cannot be used.
+        Exception: what the steps raise.
     """
     if proxy.proxy_host and not socket and proxy.proxy_protocol != "http":
         return _start_proxied_socket(url, options, proxy)
@@ -112,7 +115,7 @@ def connect(url: str, options: Any, proxy: Any, socket: Any) -> Connected:
 
 
 def _start_proxied_socket(url: str, options: Any, proxy: Any) -> Connected:
-    """As :func:`connect`, through a SOCKS proxy."""
+    """The same as :func:`connect`, through a SOCKS proxy."""
     if proxy.proxy_host and not proxy.proxy_port:
         raise WebSocketProxyException("Cannot use port 0 when proxy_host specified")
     if not HAVE_PYTHON_SOCKS:
@@ -137,10 +140,14 @@ def _start_proxied_socket(url: str, options: Any, proxy: Any) -> Connected:
 def _get_addrinfo_list(
     hostname: str, port: int, is_secure: bool, proxy: Any
 ) -> tuple[list[Any], bool, Any]:
-    """Return where to connect to.
+    """Return the addresses to connect to.
 
-    Returns what getaddrinfo() says of the host, or of the proxy to it; whether it is of a
-    proxy; and the credentials for that. Raises WebSocketAddressException.
+    Returns:
+        The result of getaddrinfo() for the host, or for the proxy that leads to it; whether it is
+        for a proxy; and the credentials for the proxy.
+
+    Raises:
+        WebSocketAddressException: the name cannot be resolved.
     """
     try:
         proxy_host, proxy_port, auth = get_proxy_info(
@@ -158,10 +165,10 @@ def _open_socket(
 ) -> Any:
     """Return a socket that is connected to the first of these addresses that answers.
 
-    Parameters:
-        addrinfo_list: of getaddrinfo().
+    Args:
+        addrinfo_list: the result of getaddrinfo().
         sockopt: arguments of setsockopt() calls.
-        timeout: seconds, or None; the socket has it afterwards.
+        timeout: seconds, or None; the socket keeps it.
     """
     addresses = [Address(entry[0], entry[4]) for entry in addrinfo_list]
     dialling = dial(
@@ -185,9 +192,12 @@ def _ssl_socket(sock: Any, user_sslopt: Mapping[str, Any], hostname: str) -> Any
 def _wrap_sni_socket(
     sock: Any, sslopt: Mapping[str, Any], hostname: str, check_hostname: bool
 ) -> Any:
-    """Return the socket with TLS on it. Raises ssl.SSLError; *sock* has the time-out that counts.
+    """Return the socket with TLS on it; ``check_hostname`` of *sslopt* applies.
 
-    ``check_hostname`` of *sslopt* counts.
+    The time-out that applies is that of *sock*.
+
+    Raises:
+        ssl.SSLError: the TLS handshake has failed.
     """
     with boundary(sslopt):
         context = make_context(tls_options(sslopt))
@@ -200,7 +210,7 @@ def _wrap_sni_socket(
 
 
 def _tunnel(sock: Any, host: str, port: int, auth: Any) -> Any:
-    """Have an HTTP proxy connect *sock* to a host (RFC 9110 section 9.3.6); return it."""
+    """Have an HTTP proxy connect *sock* to a host (RFC 9110 section 9.3.6); return *sock*."""
     debug("Connecting proxy...")
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     headers = [("Host", place)]
@@ -221,12 +231,14 @@ def _tunnel(sock: Any, host: str, port: int, auth: Any) -> Any:
 
 
 def read_headers(sock: Any) -> tuple[Any, dict[str, str], str | None]:
-    """Read the head of an HTTP response, and no byte behind it.
+    """Read the head of an HTTP response, and no byte after it.
 
-    Returns the status (None where there is no line), the headers (names in lower case; of
-    several of one name the last, but all cookies), and the reason phrase.
+    Returns:
+        The status (None if there is no line), the headers (names in lower case; the last of
+        several with one name, but all cookies), and the reason phrase.
 
-    Raises WebSocketException for what is no head, and as recv_line() does.
+    Raises:
+        WebSocketException: this is not a head; and as for recv_line().
     """
     status, reason, headers = None, None, dict[str, str]()
     size = 0

@@ -1,8 +1,8 @@
-"""Odds and ends of websocket-client's private modules that have no other home here.
+"""The small parts of websocket-client's private modules that have no other place here.
 
 What it is: small functions and constants under its names, for programs that import them.
 
-What it must not know: anything of ours but URLs and proxies.
+What it must not know: anything of ours except URLs and proxies.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 HAVE_SSL = True
 HAVE_PYTHON_SOCKS = True
 
-#: All that goes wrong with a proxy is one of ours.
+#: All errors of a proxy are of one class here.
 ProxyError = ProxyTimeoutError = ProxyConnectionError = WebSocketProxyException
 
 SUPPORTED_REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -76,14 +76,18 @@ def extract_error_code(exception: Exception) -> int | None:
 
 
 def parse_url(url: str) -> tuple[str, int, str, bool]:
-    """Return host, port, resource, and whether it is wss. ValueError for other URLs."""
+    """Return host, port, resource, and whether it is wss.
+
+    Raises:
+        ValueError: the URL cannot be used.
+    """
     parsed = _parse_url(url)
     return parsed.host, parsed.port, parsed.resource, parsed.secure
 
 
 def _is_no_proxy_host(hostname: str, no_proxy: Sequence[str] | None) -> bool:
     """Whether a host is reached without a proxy; None: as the environment says."""
-    proxy = "http://proxy"  # any: the question is whether it is passed by
+    proxy = "http://proxy"  # any URL: the question is whether the proxy is bypassed
     entries = list(no_proxy or no_proxy_of(os.environ))
     return choose_proxy(WebSocketURL("ws", hostname, 80, "/"), proxy, entries, {}) is None
 
@@ -122,10 +126,13 @@ def get_proxy_info(
     no_proxy: Sequence[str] | None = None,
     proxy_type: str = "http",
 ) -> tuple[str | None, int | None, tuple[str, str] | None]:
-    """Return host, port and credentials of the proxy for a host; (None, 0, None) for none.
+    """Return host, port and credentials of the proxy for a host; (None, 0, None) for no proxy.
 
-    The port is None where the environment does not say one. Raises WebSocketProxyException for a
-    *proxy_host* without a port, ValueError for a variable of the environment whose port is none.
+    The port is None if the environment does not contain one.
+
+    Raises:
+        WebSocketProxyException: *proxy_host* is given without a port.
+        ValueError: the port in an environment variable is not a port.
     """
     if _is_no_proxy_host(hostname, no_proxy):
         return None, 0, None

@@ -1,14 +1,14 @@
 """Private modules of websocket-client whose names can be replaced, as tests of programs do.
 
-What it is: :func:`follow`, which makes ``mock.patch("websocket._core.send")`` and
-``websocket._logging._logger = ...`` have the effect that they have there.
+What it is: :func:`follow`, which gives ``mock.patch("websocket._core.send")`` and
+``websocket._logging._logger = ...`` the effect that they have in websocket-client.
 
 What it must not know: what the names stand for.
 
 How it works. Our code looks a name up in a module of ours, its *home*, not in the module that
-shows it to programs. So a name that is set in the latter is set in its homes as well. State, which
-changes without anybody setting it there (whether the trace is on), is not kept in the module that
-shows it, but read from its home each time.
+shows it to programs. So when a name is set in the latter, it is set in its homes as well. State
+that changes by itself (whether the trace is on) is not kept in the module that shows it; it is read
+from its home each time.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any
 
 __all__ = ["follow"]
 
-#: From the function that a program has put in a name's place to what our code calls.
+#: Turns the function that a program has set into the function that our code calls.
 Adapter = Callable[[Any], Any]
 
 
 class _Follower(ModuleType):
-    """A module whose names, when they are set, are set in their homes as well."""
+    """A module whose names are also set in their homes."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         space = self.__dict__
-        if name.startswith("__"):  # of the import system
+        if name.startswith("__"):  # set by the import system
             super().__setattr__(name, value)
             return
         state = space["__state__"]
@@ -47,7 +47,7 @@ class _Follower(ModuleType):
         home = self.__dict__["__state__"].get(name)
         if home is None:
             super().__delattr__(name)
-        else:  # mock.patch deletes such a name, and sets it again when it is not there any more
+        else:  # mock.patch deletes such a name, and sets it again if it is then missing
             delattr(home, name)
 
     def __getattr__(self, name: str) -> Any:
@@ -66,15 +66,15 @@ def follow(
     state: Mapping[str, ModuleType] | None = None,
     adapters: Mapping[str, Adapter] | None = None,
 ) -> None:
-    """Set what programs set in a module in the modules where our code looks it up, too.
+    """Pass on what programs set in a module to the modules in which our code looks it up.
 
     To be called by the module itself.
 
-    Parameters:
+    Args:
         module: its ``__name__``.
-        homes: modules of ours; a name is set in those where it stands for the same thing.
+        homes: modules of ours; a name is set in those in which it has the same value.
         state: names that are not in the module but only in these homes.
-        adapters: for functions that are called otherwise by our code than by websocket-client's.
+        adapters: for functions that our code calls in another way than websocket-client's code.
     """
     shown = sys.modules[module]
     space = shown.__dict__

@@ -23,13 +23,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, wraps
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ...base.locks import ProcessLock
 from ...exceptions import WebSocketException, WebSocketTLSOptionException
 from ..dial.names import server_hostname
+from .identity import KEYLOG_VARIABLE, identity_of
 
 __all__ = [
     "for_another_host",
@@ -86,12 +86,10 @@ OTHER_KEYS = frozenset(
 )
 
 CA_BUNDLE_VARIABLE = "WEBSOCKET_CLIENT_CA_BUNDLE"
-KEYLOG_VARIABLE = "SSLKEYLOGFILE"
 #: The environment variables that act on a context; the last two are OpenSSL's own.
 VARIABLES = (CA_BUNDLE_VARIABLE, KEYLOG_VARIABLE, "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 _contexts: OrderedDict[Hashable, _SharedContext] = OrderedDict()
-_SECRET_KEY = os.urandom(16)
 _contexts_lock = ProcessLock(threading.RLock)  # reentrant: a password may be a user's function
 
 
@@ -138,7 +136,7 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
 
     options = {key: value for key, value in options.items() if key in CONTEXT_KEYS}
     variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
-    identity = _identity(options, variables)
+    identity = identity_of(options, variables)
     with _contexts_lock:
         shared = _contexts.get(identity)
         if shared is None or shared.changed:
@@ -247,71 +245,6 @@ def strictness(context: ssl.SSLContext) -> Hashable:
         # Certificates and CRLs can be added to a context, but not taken away.
         tuple(context.cert_store_stats().values()),
     )
-
-
-# --- the identity of a context ----------------------------------------------------------------
-
-
-class _ById:
-    """Stands for a value that can't be hashed, and keeps it alive, so that its id is not reused."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-def _identity(options: Mapping[str, Any], variables: Mapping[str, str]) -> Hashable:
-    """Return the value that distinguishes the context of these options from others."""
-    chain = options.get("cert_chain")
-    paths = [options.get(key) for key in ("ca_certs", "ca_cert_path", "certfile", "keyfile")]
-    paths += list(chain)[:2] if isinstance(chain, (list, tuple)) else []
-    paths += [value for name, value in variables.items() if name != KEYLOG_VARIABLE]
-    if isinstance(chain, (list, tuple)) and len(chain) == 3:
-        options = {**options, "cert_chain": (*chain[:2], _secret(chain[2]))}
-    if "password" in options:
-        options = {**options, "password": _secret(options["password"])}
-    return (
-        frozenset((key, _hashable(value)) for key, value in options.items()),
-        frozenset(variables.items()),
-        tuple(_file_stamp(path) for path in paths),
-    )
-
-
-def _hashable(value: object) -> Hashable:
-    if isinstance(value, (list, tuple)):
-        return tuple(map(_hashable, value))
-    if isinstance(value, bytearray):
-        return bytes(value)
-    try:
-        hash(value)
-    except TypeError:
-        return _ById(value)
-    return type(value), value  # the type, because b"" == "" warns under python -b
-
-
-def _secret(value: object) -> object:
-    """Return a substitute for a password, which must not be found in a dump of the memory."""
-    if isinstance(value, str):
-        value = value.encode(errors="surrogatepass")
-    if isinstance(value, (bytes, bytearray)):
-        return blake2b(value, key=_SECRET_KEY).digest()
-    return value  # a function that returns it
-
-
-def _file_stamp(path: Any) -> Hashable:
-    """Return a value that changes when the file is replaced; None if there is no file."""
-    try:
-        status = os.stat(path)
-    except (OSError, TypeError, ValueError):
-        return None  # _build_context reports it
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 # --- making a context -------------------------------------------------------------------------

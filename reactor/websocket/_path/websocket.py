@@ -1,8 +1,8 @@
-"""What ``import websocket`` finds first in a process that multiprocessing has spawned.
+"""The module that ``import websocket`` finds first in a process spawned by multiprocessing.
 
-Such a process has the ``sys.path`` of the one that ``python -m reactor.websocket`` has started, and
-nothing else of it. The import system gives what is in ``sys.modules`` when this module has run: our
-package.
+Such a process gets the ``sys.path`` of the process that ``python -m reactor.websocket`` has
+started, and nothing else of it. The import system returns what is in ``sys.modules`` after this
+module has run: our package.
 """
 
 import reactor

@@ -548,7 +548,7 @@ def test_a_key_of_sslopt_that_does_not_exist_is_mentioned_in_the_log(
 ) -> None:
     peer = clients.serve(echo)
     options = {"sslopt": {"verify_mode": 1, "ssl_context": 2, "keyfile": "of no certificate"}}
-    shown = "sslopt: nobody needs 'ssl_context', 'verify_mode', 'keyfile': ignored"
+    shown = "sslopt: these keys are not used: 'ssl_context', 'verify_mode', 'keyfile'"
     with caplog.at_level("DEBUG", "websocket"):
         clients.connect_to(peer.url, **options)
         assert caplog.messages == [shown]

@@ -1,0 +1,69 @@
+"""Consumers: who gets the updates of a topic.
+
+What it is: :class:`Subscription`, what ``subscribe`` returns, and the choice of what an update is
+given to.
+
+What it must not know: links, and what is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .events import Topic, Update
+
+if TYPE_CHECKING:
+    from .feed import Feed
+
+__all__ = ["Handler", "Subscription", "with_one", "without"]
+
+Handler = Callable[[Update], object]
+
+
+class Subscription:
+    """One consumer of a topic. Any number of them are one subscription at the service.
+
+    Attributes:
+        topic: which.
+        handler: what gets its updates; None: the feed's ``on_update``.
+        closed: whether it gets none any longer (bool).
+    """
+
+    __slots__ = ("closed", "feed", "handler", "topic")
+
+    def __init__(self, feed: Feed, topic: Topic, handler: Handler | None) -> None:
+        self.feed = feed
+        self.topic = topic
+        self.handler = handler
+        self.closed = False
+
+    def close(self) -> None:
+        """End it. The topic is wanted no longer when it was the last one. Any thread."""
+        self.feed.close_subscription(self)
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.topic!r}{', closed' if self.closed else ''}>"
+
+
+Consumers = Subscription | tuple[Subscription, ...] | None
+
+
+def each(consumers: Consumers) -> tuple[Subscription, ...]:
+    """Return consumers as a tuple."""
+    if consumers is None:
+        return ()
+    return consumers if isinstance(consumers, tuple) else (consumers,)
+
+
+def with_one(consumers: Consumers, one: Subscription) -> Consumers:
+    """Return consumers and one more."""
+    return one if consumers is None else (*each(consumers), one)
+
+
+def without(consumers: Consumers, one: Subscription) -> Consumers:
+    """Return consumers and one less."""
+    rest = tuple(other for other in each(consumers) if other is not one)
+    if not rest:
+        return None
+    return rest[0] if len(rest) == 1 else rest

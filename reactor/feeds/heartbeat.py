@@ -1,0 +1,112 @@
+"""The ping of a service that wants one of its own, as data.
+
+What it is: :class:`Heartbeat`, what to send and when, and :class:`Pulse`, one link's own.
+
+What it must not know: links, timers. The time is passed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..base.marks import calls_user_code
+from ..base.mistakes import check_called, check_number
+
+__all__ = ["Heartbeat", "Pulse"]
+
+Message = str | bytes
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The service's own ping.
+
+    Args:
+        message: what is sent: str or bytes, or a function without parameters that returns one.
+        every: seconds between two of them, and from the opening of a link to the first.
+        expect: is given each message that comes while an answer is owed, and returns whether it is
+            the answer; None: no answer is expected. ``parse`` sees the answer, too, but need not
+            know it.
+        timeout: seconds that the service has for its answer; then the link is replaced.
+
+    Raises:
+        ValueError: A value is outside its range; the message names it.
+        TypeError: It is of the wrong type.
+    """
+
+    message: Message | Callable[[], Message]
+    every: float = 20.0
+    expect: Callable[[Message], object] | None = None
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.message, (str, bytes)) and not callable(self.message):
+            raise TypeError(f"message must be str, bytes or a function, not {self.message!r}")
+        check_called("message", self.message)
+        if self.expect is not None and not callable(self.expect):
+            raise TypeError(f"expect must be a function or None, not {self.expect!r}")
+        check_called("expect", self.expect)
+        for name in ("every", "timeout"):
+            value = getattr(self, name)
+            check_number(name, value, "more than 0 seconds")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}")
+
+
+class Pulse:
+    """The heartbeat of one link, while it is open.
+
+    Args:
+        heartbeat: what is sent, and when.
+        now: when the link was opened, in seconds of the loop's clock.
+    """
+
+    __slots__ = ("_heartbeat", "_until", "next_at")
+
+    def __init__(self, heartbeat: Heartbeat, now: float) -> None:
+        self._heartbeat = heartbeat
+        self._until = math.inf  # when an answer is overdue; infinite: none is owed
+        #: When something is due next.
+        self.next_at = now + heartbeat.every
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether an answer is owed."""
+        return self._until < math.inf
+
+    @calls_user_code
+    def message(self) -> Message:
+        """Return what is to be sent."""
+        message = self._heartbeat.message
+        return message() if callable(message) else message
+
+    def sent(self, now: float) -> None:
+        """It has left, just now."""
+        if self._heartbeat.expect is not None:
+            self._until = now + self._heartbeat.timeout
+
+    def overdue(self, now: float) -> bool:
+        """Whether the answer has not come in time."""
+        return now >= self._until
+
+    def beat(self, now: float) -> bool:
+        """Whether the next one is to be sent now; if so, the one after it is planned."""
+        if now < self.next_at:
+            return False
+        self.next_at = now + self._heartbeat.every
+        return not self.awaiting
+
+    @calls_user_code
+    def answers(self, message: Message) -> bool:
+        """Whether a message is the answer that is owed; if so, none is owed any longer."""
+        expect = self._heartbeat.expect
+        if expect is None or not self.awaiting or not expect(message):
+            return False
+        self._until = math.inf
+        return True
+
+    def due(self) -> float:
+        """Return when something is to be done, in seconds of the loop's clock."""
+        return min(self.next_at, self._until)

@@ -1,0 +1,80 @@
+"""Figures of a feed: a snapshot. What it must not know: how they come about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .board import Board
+
+if TYPE_CHECKING:
+    from .link import Link
+
+__all__ = ["FeedStats", "count"]
+
+
+@dataclass(frozen=True)
+class FeedStats:
+    """A snapshot of a feed.
+
+    Attributes:
+        topics: how many topics are in each state, by its name (``stats.topics["LIVE"]``).
+        wanted: topics that somebody wants.
+        links, open_links: links that there are, and those of them that are open.
+        updates: updates that were delivered.
+        duplicates: updates that were dropped because they, or later ones, were delivered before.
+        unwanted: updates that were dropped because nobody wants their topics any longer.
+        strays: updates of topics that nobody has asked for.
+        gaps: gaps that were told, by reason.
+        asked: topics that were asked for, each time counted.
+        resubscribed: topics that were asked for again on a link that was not lost.
+        unanswered: topics that were not confirmed in time.
+        ignored: answers to what was not asked.
+        stale: topics that were found silent.
+        replaced: links that were replaced, make before break.
+        silent_links: links that were replaced because nothing came, or no answer to the heartbeat.
+    """
+
+    topics: Mapping[str, int] = field(default_factory=Counter)
+    wanted: int = 0
+    links: int = 0
+    open_links: int = 0
+    updates: int = 0
+    duplicates: int = 0
+    unwanted: int = 0
+    strays: int = 0
+    gaps: Mapping[str, int] = field(default_factory=Counter)
+    asked: int = 0
+    resubscribed: int = 0
+    unanswered: int = 0
+    ignored: int = 0
+    stale: int = 0
+    replaced: int = 0
+    silent_links: int = 0
+
+
+def count(board: Board, links: Collection[Link], updates: int) -> FeedStats:
+    """Return a snapshot. Looks at every topic."""
+    counts = board.counts
+    prefix = "gap "
+    same = ("duplicates", "unwanted", "strays", "asked", "resubscribed", "unanswered", "ignored")
+    return FeedStats(
+        topics=Counter(str(record.state) for record in list(board.topics.values())),
+        wanted=board.wanted,
+        links=len(links),
+        open_links=sum(link.is_open for link in links),
+        updates=updates + counts["updates"] + sum(link.updates for link in links),
+        gaps=Counter(
+            {
+                name.removeprefix(prefix): number
+                for name, number in counts.items()
+                if name.startswith(prefix)
+            }
+        ),
+        stale=counts["stale"],
+        replaced=counts["replaced"],
+        silent_links=counts["idle"] + counts["no heartbeat"],
+        **{name: counts[name] for name in same},
+    )

@@ -1,0 +1,147 @@
+"""A feed and a service over real connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reactor import Reactor
+from reactor.feeds import Feed, TopicState
+
+from ..support.driving import run_until
+from .service import Recorder, Service
+
+MakeFeed = Callable[..., Any]
+
+
+def test_topics_are_asked_for_confirmed_and_delivered(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    feed = make_feed()
+    got: list[Any] = []
+    feed.subscribe("A", got.append)
+    feed.subscribe("B")
+    assert feed.state("A") is TopicState.WANTED
+    run_until(loop, lambda: "live" in feed.names())
+    assert feed.names() == ["link_open", "subscribed", "subscribed", "live"]
+    assert [said for _, said in service.connections[0].received] == [
+        {"op": "subscribe", "args": ["A", "B"]}
+    ]
+    service.publish("A", "B")
+    run_until(loop, lambda: feed.of("update"))
+    assert [update.topic for update in got] == ["A"]
+    assert [topic for topic, _ in feed.of("update")] == ["B"]
+    assert feed.topics() == ["A", "B"]
+    assert feed.state("A") is TopicState.LIVE
+    assert "'A' is LIVE" in feed.explain("A")
+
+
+def test_topics_are_spread_over_links_in_messages_of_the_size_that_is_allowed(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    feed = make_feed(topics_per_link=5, topics_per_message=2)
+    feed.subscribe_many([f"T{number}" for number in range(12)])
+    run_until(loop, lambda: "live" in feed.names())
+    assert len(feed.links) == 3
+    assert sorted(len(each.subscribed) for each in service.connections) == [2, 5, 5]
+    for connection in service.connections:
+        assert all(len(said["args"]) <= 2 for _, said in connection.received)
+
+
+def test_a_lost_link_is_opened_again_and_what_may_be_missing_is_told(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    feed = make_feed()
+    feed.subscribe("A")
+    run_until(loop, lambda: "live" in feed.names())
+    service.publish("A", x=1)
+    run_until(loop, lambda: feed.of("update"))
+    service.connections[0].abort()
+    run_until(loop, lambda: feed.names().count("live") == 2)
+    (topic, gap), *rest = feed.of("gap")
+    assert (topic, gap.reason, gap.next, rest) == ("A", "reconnect", None, [])
+    assert gap.last.data["x"] == 1
+    assert len(feed.of("link_close")) == 1
+    assert feed.of("link_open")[0] is feed.of("link_open")[1]
+
+
+def test_unsubscribing_the_last_consumer_ends_the_topic(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    feed = make_feed()
+    one, other = feed.subscribe("A"), feed.subscribe("A")
+    run_until(loop, lambda: "live" in feed.names())
+    one.close()
+    assert feed.state("A") is TopicState.LIVE
+    other.close()
+    other.close()
+    assert feed.state("A") is TopicState.ENDING
+    run_until(loop, lambda: feed.state("A") is None)
+    assert service.connections[0].subscribed == []
+
+
+def test_close_ends_everything(loop: Reactor, service: Service, make_feed: MakeFeed) -> None:
+    feed = make_feed(topics_per_link=1)
+    feed.subscribe_many(["A", "B", "C"])
+    run_until(loop, lambda: "live" in feed.names())
+    feed.close()
+    feed.close()
+    run_until(loop, lambda: not service.connections)
+    assert feed.links == []
+    assert feed.topics() == []
+    with pytest.raises(Exception, match="closed"):
+        feed.subscribe("D")
+
+
+def test_a_final_refusal_is_told_once_and_survives_reconnects(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    service.refused["B"] = "no such thing"
+    feed = make_feed()
+    feed.subscribe_many(["A", "B"])
+    run_until(loop, lambda: "live" in feed.names())
+    assert feed.state("B") is TopicState.REFUSED
+    service.connections[0].abort()
+    run_until(loop, lambda: feed.names().count("live") == 2)
+    assert feed.of("refused") == [("B", "no such thing", True)]
+    assert feed.state("B") is TopicState.REFUSED
+    del service.refused["B"]
+    feed.subscribe("B")
+    run_until(loop, lambda: feed.state("B") is TopicState.LIVE)
+
+
+def test_a_feed_made_of_nothing_opens_nothing(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    feed: Recorder = make_feed()
+    for _ in range(5):
+        loop.run_once(0)
+    assert feed.links == []
+    assert service.attempts == []
+
+
+def test_a_service_without_unsubscriptions_is_asked_nothing(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    feed = make_feed(type("Plain", (Recorder,), {"unsubscribe_message": Feed.unsubscribe_message}))
+    feed.subscribe_many(["A", "B"])
+    run_until(loop, lambda: "live" in feed.names())
+    feed.unsubscribe("A")
+    for _ in range(5):
+        loop.run_once(0)
+    assert feed.state("A") is None
+    service.publish("A", "B")
+    run_until(loop, lambda: feed.of("update"))
+    assert [topic for topic, _ in feed.of("update")] == ["B"]
+
+
+def test_a_loop_may_be_closed_under_a_feed(caplog: pytest.LogCaptureFixture) -> None:
+    with Reactor() as loop:
+        service = Service(loop)
+        feed = Recorder(loop, service.url)
+        feed.subscribe("A")
+        run_until(loop, lambda: "live" in feed.names())
+    assert caplog.messages == []
+    assert feed.names()[-1] in ("link_close", "error")
