@@ -22,6 +22,7 @@ __all__ = [
     "add_tls_arguments",
     "at_least",
     "complain",
+    "duration",
     "file",
     "header",
     "port",
@@ -99,8 +100,9 @@ def at_least(least: float, expected: str, *, above: bool = False) -> Any:
     return number
 
 
-#: A number of seconds.
+#: A number of seconds, and one that is not 0.
 seconds = at_least(0.0, "0 or more seconds")
+duration = at_least(0.0, "more than 0 seconds", above=True)
 
 
 def share(text: str) -> float:

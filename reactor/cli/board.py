@@ -9,12 +9,15 @@ How it works. ``LineBoard`` prints a line every second, and below it what has fa
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from typing import Any
 
+from ..compiled.replace import compiled
+from .arguments import version
 from .monitor import Row
 
-__all__ = ["JSONBoard", "LineBoard", "TableBoard", "make_board"]
+__all__ = ["JSONBoard", "LineBoard", "TableBoard", "about_us", "facts", "make_board"]
 
 #: Causes that are shown at a time.
 MOST_CAUSES = 5
@@ -38,7 +41,7 @@ def make_board(as_json: bool) -> LineBoard:
 class LineBoard:
     """Prints lines: for pipes, and where rich is not installed."""
 
-    def begin(self, about: dict[str, object]) -> None:
+    def begin(self, about: dict[str, Any]) -> None:
         """Say what this program runs on, and what it may.
 
         Args:
@@ -117,7 +120,7 @@ class TableBoard(LineBoard):
 class JSONBoard(LineBoard):
     """Prints an object of JSON a line: of the type ``start``, ``second`` or ``summary``."""
 
-    def begin(self, about: dict[str, object]) -> None:
+    def begin(self, about: dict[str, Any]) -> None:
         """Say what this program runs on, and what it may."""
         _print_object("start", about)
 
@@ -137,14 +140,29 @@ def _print_object(kind: str, values: dict[str, Any]) -> None:
 # --- words --------------------------------------------------------------------------------------
 
 
-def describe(about: dict[str, object]) -> list[str]:
+def facts(descriptors: int | None) -> dict[str, Any]:
+    """Return what this program runs on, and how many descriptors it may open (None: any number)."""
+    return {
+        "version": version().partition(" ")[2],
+        "python": platform.python_version(),
+        "compiled": compiled,
+        "descriptors": descriptors,
+    }
+
+
+def about_us(descriptors: int | None) -> str:
+    """Return the same in a line."""
+    way = "compiled" if compiled else "pure Python"
+    limit = "any number of" if descriptors is None else descriptors
+    python = platform.python_version()
+    return f"{version()}, {way}, on Python {python}; it may have {limit} descriptors open"
+
+
+def describe(about: dict[str, Any]) -> list[str]:
     """Return what is known before the start, in lines."""
-    way = "compiled" if about["compiled"] else "pure Python"
-    limit = "any number of" if about["descriptors"] is None else about["descriptors"]
     plural = "" if about["count"] == 1 else "s"
-    us = f"reactor {about['version']}, {way}, on Python {about['python']}"
     return [
-        f"{us}; it may have {limit} descriptors open",
+        about_us(about["descriptors"]),
         f"{about['count']} subscription{plural} at {about['url']} for {about['duration']:g} s",
     ]
 

@@ -9,7 +9,6 @@ status is 0 only when every subscription got messages.
 from __future__ import annotations
 
 import argparse
-import platform
 import signal
 import subprocess
 import sys
@@ -18,22 +17,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..client.options import ClientOptions
-from ..compiled.replace import compiled
 from ..exceptions import WebSocketException
 from ..reactor import Reactor
 from ..timers import Backoff
 from .arguments import (
     add_tls_arguments,
-    at_least,
     complain,
+    duration,
     header,
     share,
     tls_options,
-    version,
     whole,
 )
 from .arguments import url as a_url
-from .board import LineBoard, make_board
+from .board import LineBoard, facts, make_board
 from .monitor import Monitor, Subscription
 from .serving import raise_descriptor_limit
 
@@ -49,12 +46,7 @@ LOOK = 0.1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
     parser.add_argument("-n", "--count", type=whole, default=1000, help="subscriptions")
-    parser.add_argument(
-        "--duration",
-        type=at_least(0.0, "more than 0 seconds", above=True),
-        default=10.0,
-        help="seconds",
-    )
+    parser.add_argument("--duration", type=duration, default=10.0, help="seconds")
     parser.add_argument("--url", type=a_url, help="a server of your own, instead of the feed")
     parser.add_argument(
         "--subscribe",
@@ -144,10 +136,7 @@ def _watch(
         monitor = Monitor(loop, arguments.count)
         board.begin(
             {
-                "version": version().partition(" ")[2],
-                "python": platform.python_version(),
-                "compiled": compiled,
-                "descriptors": limit,
+                **facts(limit),
                 "url": url,
                 "count": arguments.count,
                 "duration": arguments.duration,
