@@ -91,10 +91,20 @@ clean:
 	rm -rf tests/peers/node/node_modules fuzz/found fuzz/corpus
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Each stamp says what is installed in the virtual environment.
+# Each stamp says what is installed in the virtual environment. One whose Python does not run any
+# more (it was upgraded, or the folder was copied) is made anew.
+STALE := $(shell test ! -e $(VENV)/installed || $(BIN)/python -c '' 2>/dev/null || rm -f $(VENV)/installed*)
+
+# What pip prints is progress for who waits for the first time.
 $(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/compiled/*.pxd)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		found=$$($(PYTHON) --version 2>&1) || found='not there'; \
+		echo "reactor needs Python 3.10 or newer, and $(PYTHON) is $$found." >&2; \
+		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo "Making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing reactor in $(VENV), and compiling its parts in C: once, for a minute or so"
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

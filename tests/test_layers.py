@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"reactor", "registry", "signatures", "tasks", "compiled"},
-    {"hosting", "asyncio", "classic", "feeds", "tracing"},
+    {"hosting", "asyncio", "classic", "feeds", "testing", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
@@ -75,6 +75,7 @@ RESERVED = {
     "select": "reactor.loop.poller",
     "selectors": "reactor.loop.poller",
     "python_socks": "reactor.transports.proxy",
+    "pytest": "reactor.testing.plugin",
 }
 
 
@@ -337,6 +338,9 @@ def allowed(module: str, text: str) -> bool:
         ("reactor.server.listener", "from ..client.url import parse_url"),
         ("reactor.server.listener", "from ..reactor import Reactor"),
         ("reactor.reactor", "from . import __version__"),
+        ("reactor.testing.loop", "import pytest"),
+        ("reactor.testing.peer", "from ..cli.echo import Echo"),
+        ("reactor.client.connection", "from ..testing.peer import ScriptedPeer"),
     ],
 )
 def test_what_must_not_be_imported_is_noticed(module: str, text: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from ..base.printable import printable
 from ..feeds import Feed, Gap, Link, Pace, Refused, Subscribed, Unsubscribed, Update
 from ..reactor import Reactor
 from ..timers import Backoff
+from .arguments import duration, share, whole
+from .arguments import url as a_url
+from .board import about_us
+from .monitor import PATIENCE
 from .serving import raise_descriptor_limit
 
 __all__ = ["Collector", "add_arguments", "run"]
@@ -95,6 +100,8 @@ class Table:
         self._feed = feed
         self._begun = loop.time()
         self._before = 0
+        self._shown = ""  # the error that was shown last
+        self._progress = (0, loop.time())  # topics that have got updates, and since when
         self._timer = loop.call_later(1.0, self._tick)
         print("   time  links    live   asked  wanted   stale   updates/s    gaps  asked again")
 
@@ -110,6 +117,20 @@ class Table:
             f"  {stats.asked - stats.wanted:11d}",
             flush=True,
         )
+        if self._feed.last_error != self._shown:
+            self._shown = self._feed.last_error
+            print(f"{'':7}  {self._shown}", flush=True)
+
+    def end(self) -> None:
+        """Stop the loop, unless more topics still get their first update: on a busy machine."""
+        served, since = self._progress
+        now = self._loop.time()
+        if len(self._feed.served) != served:
+            served, since = self._progress = len(self._feed.served), now
+        if served < self._feed.stats().wanted and now - since < PATIENCE:
+            self._loop.call_later(0.1, self.end)
+        else:
+            self._loop.stop()
 
     def summary(self) -> bool:
         """Print what came of it; return whether every topic got updates."""
@@ -133,7 +154,11 @@ def _exchange(arguments: argparse.Namespace) -> Iterator[str]:
     command = [sys.executable, "-m", "reactor", "exchange", "--port", "0", "--exit-with-stdin"]
     command += [*DIFFICULTIES, "--rate", str(arguments.rate)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for this process
     ) as child:
         try:
             assert child.stdout is not None
@@ -152,19 +177,15 @@ def _exchange(arguments: argparse.Namespace) -> Iterator[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
-    parser.add_argument(
-        "-n", "--count", type=int, default=1000, help="topics (default %(default)s)"
-    )
-    parser.add_argument(
-        "--duration", type=float, default=10.0, help="seconds (default %(default)s)"
-    )
-    parser.add_argument("--rate", type=float, default=1.0, help="updates a second of each topic")
-    parser.add_argument("--url", help="an exchange that runs already")
+    parser.add_argument("-n", "--count", type=whole, default=1000, help="topics")
+    parser.add_argument("--duration", type=duration, default=10.0, help="seconds")
+    parser.add_argument("--rate", type=share, default=1.0, help="updates per second of each topic")
+    parser.add_argument("--url", type=a_url, help="an exchange that runs already")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See main.py."""
-    raise_descriptor_limit()
+    print(about_us(raise_descriptor_limit()), flush=True)
     if arguments.url:
         return _collect(arguments, arguments.url)
     with _exchange(arguments) as url:
@@ -176,8 +197,12 @@ def _collect(arguments: argparse.Namespace, url: str) -> int:
         feed = Collector(loop, url, reconnect=Backoff(first=0.5, cap=5.0))
         table = Table(loop, feed)
         feed.subscribe_many([f"T{number:05d}" for number in range(arguments.count)])
-        loop.call_later(arguments.duration, loop.stop)
-        loop.run_forever()
+        loop.signal(signal.SIGTERM, loop.stop)
+        loop.call_later(arguments.duration, table.end)
+        try:
+            loop.run_forever()
+        except KeyboardInterrupt:
+            pass  # the user wants to see the summary then
         complete = table.summary()
         feed.close()
     return 0 if complete else 1

@@ -1,6 +1,7 @@
 """A WebSocket server that streams made-up trades to its subscribers.
 
-A client subscribes with ``{"op": "subscribe", "channel": "trades", "symbol": "ABC"}`` and gets
+A client subscribes with ``{"op": "subscribe", "channel": "trades", "symbol": "ABC"}``, where the
+symbol may be left out (it is DEMO then), and gets
 ``{"symbol": "ABC", "price": 101.5, "size": 3, "id": 17, "time": 1700000000.123}`` several
 times a second, ``time`` being when it was sent (seconds since 1970). Some subscribers are
 dropped on purpose, half of them with a close frame (1012) and half without one, so that
@@ -19,6 +20,7 @@ from ..exceptions import CloseCode
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
+from .arguments import seconds, share
 from .serving import add_server_arguments, serve
 
 __all__ = ["Feed", "Subscriber", "add_arguments", "run"]
@@ -26,7 +28,11 @@ __all__ = ["Feed", "Subscriber", "add_arguments", "run"]
 #: Seconds between two batches of trades.
 BATCH = 0.02
 
-#: The number of characters of a symbol, which is sent with every trade.
+#: The channel that there is, and the symbol of who names none.
+CHANNEL = "trades"
+SYMBOL = "DEMO"
+
+#: Characters of a symbol, which goes out with every trade.
 LONGEST_SYMBOL = 64
 
 
@@ -43,13 +49,19 @@ class Subscriber(WebSocketProtocol):
         """See WebSocketProtocol."""
         try:
             request = json.loads(message)
-            if request["op"] != "subscribe":
-                raise ValueError(f"unknown op {quoted(request['op'])}")
-            symbol = str(request["symbol"])
+            if not isinstance(request, dict):
+                raise TypeError("a request is an object of JSON")
+            if request.get("op") != "subscribe":
+                raise ValueError(f"unknown op {quoted(request.get('op'))}")
+            if request.get("channel", CHANNEL) != CHANNEL:
+                raise ValueError(
+                    f"unknown channel {quoted(request['channel'])}: there is {CHANNEL}"
+                )
+            symbol = str(request.get("symbol", SYMBOL))
             if len(symbol) > LONGEST_SYMBOL:
                 raise ValueError(f"the symbol {quoted(symbol, LONGEST_SYMBOL)} is too long")
             self.symbol = symbol
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, TypeError, RecursionError) as exc:
             self.send(json.dumps({"error": str(exc)}))
             return
         self.send(json.dumps({"subscribed": self.symbol}))
@@ -135,18 +147,11 @@ class Feed:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
     add_server_arguments(parser, port=9002)
+    parser.add_argument("--rate", type=share, default=5.0, help="trades a second for each")
     parser.add_argument(
-        "--rate", type=float, default=5.0, help="trades per second for each (default %(default)s)"
+        "--drops", type=share, default=0.002, help="share of subscribers dropped every second"
     )
-    parser.add_argument(
-        "--drops",
-        type=float,
-        default=0.002,
-        help="share of subscribers dropped every second (default %(default)s)",
-    )
-    parser.add_argument(
-        "--ping-interval", type=float, default=5.0, help="seconds (default %(default)s)"
-    )
+    parser.add_argument("--ping-interval", type=seconds, default=5.0, help="seconds; 0: no pings")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,10 +5,10 @@ Each command is a module with ``add_arguments(parser)`` and ``run(arguments) -> 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from . import collect, dump, echo, exchange, feed, run
+from .arguments import Parser, version
 
 __all__ = ["main"]
 
@@ -28,13 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments; default: those of the process.
     """
-    parser = argparse.ArgumentParser(
-        prog="reactor", description="Any number of WebSockets on one thread."
-    )
+    parser = Parser(prog="reactor", description="Any number of WebSockets on one thread.")
+    parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         description = (module.__doc__ or "").partition("\n")[0]
-        module.add_arguments(commands.add_parser(name, help=description, description=description))
+        command = commands.add_parser(name, help=description, description=description)
+        module.add_arguments(command)
     arguments = parser.parse_args(argv)
     try:
         status: int = COMMANDS[arguments.command].run(arguments)

@@ -9,18 +9,26 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..exceptions import WebSocketTLSOptionException
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..transports.tls.contexts import make_server_context
+from .arguments import complain, file
+from .arguments import port as a_port
 
 __all__ = ["add_server_arguments", "raise_descriptor_limit", "serve"]
 
 
 def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
-    """Add the arguments that every server needs."""
-    parser.add_argument("--host", default="127.0.0.1", help="interface (default %(default)s)")
-    parser.add_argument("--port", type=int, default=port, help="0: any (default %(default)s)")
-    parser.add_argument("--certfile", help="PEM file with certificate and key: serve wss")
+    """Add what every server needs to know."""
+    parser.add_argument("--host", default="127.0.0.1", help="interface")
+    parser.add_argument("--port", type=a_port, default=port, help="0: any")
+    parser.add_argument(
+        "--certfile", type=file, help="PEM file with certificate and key: serve wss"
+    )
+    parser.add_argument(
+        "--keyfile", type=file, help="PEM file with the key, if that is another file"
+    )
     parser.add_argument(
         "--compression", choices=["deflate"], help="compress for clients that offer it"
     )
@@ -35,11 +43,16 @@ def serve(
     protocol: Callable[[], WebSocketProtocol],
     **options: Any,
 ) -> int:
-    """Listen, print the address, and run until SIGTERM, Ctrl-C or (with the flag) end of stdin."""
+    """Listen, say where, and run until SIGTERM, Ctrl-C or (if asked for) the end of stdin."""
+    if arguments.keyfile and not arguments.certfile:
+        return complain("argument --keyfile: needs --certfile")
     raise_descriptor_limit()
     options["compression"] = arguments.compression
-    if arguments.certfile:
-        options["ssl"] = make_server_context(arguments.certfile)
+    try:
+        if arguments.certfile:
+            options["ssl"] = make_server_context(arguments.certfile, arguments.keyfile)
+    except WebSocketTLSOptionException as exc:
+        return complain(f"argument --certfile: {exc}")
     try:
         listener = loop.listen(arguments.host, arguments.port, protocol, **options)
     except OSError as exc:
@@ -62,11 +75,19 @@ def _on_stdin(loop: Reactor) -> None:
         loop.stop()
 
 
-def raise_descriptor_limit() -> None:
-    """Raise this process's limit of file descriptors as far as the system allows."""
+def raise_descriptor_limit() -> int | None:
+    """Let this process have as many file descriptors as the system allows it.
+
+    Returns:
+        How many that are; None: nobody knows.
+    """
     try:
         import resource
     except ImportError:  # not on this platform
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):  # macOS: more than the kernel gives to a process
+        return soft
+    return None if hard == resource.RLIM_INFINITY else hard

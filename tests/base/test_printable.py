@@ -23,7 +23,8 @@ from reactor import (
 )
 from reactor.base.printable import printable, quoted
 from reactor.classic.app.app import WebSocketApp
-from reactor.cli.run import Monitor, Subscription
+from reactor.cli.board import LineBoard
+from reactor.cli.monitor import Monitor
 from reactor.client.options import ClientOptions
 from reactor.client.pipeline import connect
 from reactor.loop.tasks import run_blocking
@@ -437,12 +438,15 @@ def test_what_a_server_logs_of_a_request_that_it_takes(
 # --- the demo -------------------------------------------------------------------------------------
 
 
-def test_the_demo_shows_the_last_error_tamely(loop: Reactor, capsys: Any) -> None:
+def test_the_demo_shows_causes_tamely(loop: Reactor, capsys: Any) -> None:
     monitor = Monitor(loop, 1)
-    subscription = Subscription(monitor, "")
-    subscription.on_error(ValueError(f"{CLEAR_SCREEN}{LONG}"))
-    monitor.summary([subscription])
-    for line in capsys.readouterr().out.splitlines():
+    monitor.ended(f"ValueError: {CLEAR_SCREEN}{LONG}")
+    board = LineBoard()
+    board.show(monitor.row())
+    board.end(monitor.summary())
+    shown = capsys.readouterr().out
+    assert "ValueError" in shown
+    for line in shown.splitlines():
         assert_tame(line, 400)
 
 

@@ -1,8 +1,9 @@
-"""wsdump: the same flags and output as websocket-client's, several URLs, and a real terminal."""
+"""reactor dump: the flags and output of websocket-client's wsdump, pipes, and a real terminal."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pty
 import select
@@ -14,15 +15,20 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import reactor
 from reactor import Reactor, WebSocketProtocol
-from reactor.cli.dump import LONGEST, _unpack, main
+from reactor.cli.dump import main
 from reactor.cli.echo import Echo
+from reactor.cli.showing import LONGEST, unpack
+from reactor.testing import Talk, build_frame, faults
 
 from ..support.peers import Serve, answer
+from ..support.websocket_frames import PONG, TEXT
 
 
 @contextmanager
@@ -40,7 +46,7 @@ def server(protocol: Callable[[], WebSocketProtocol] = Echo) -> Iterator[str]:
 
 
 def dump(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    """Run wsdump with something on its standard input."""
+    """Run it with something on its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "reactor", "dump", *arguments],
         input=typed,
@@ -89,7 +95,7 @@ class Wild(WebSocketProtocol):
 
 
 def squeezed(data: bytes, kind: str) -> bytes:
-    """Return *data* compressed, as wsdump unpacks it."""
+    """Return *data* compressed, as dump unpacks it."""
     if kind == "gzip":
         return gzip.compress(data)
     squeezer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -101,7 +107,7 @@ def test_no_more_is_unpacked_than_is_shown(kind: str) -> None:
     bomb = squeezed(bytes(20_000_000), kind)
     tracemalloc.start()
     try:
-        text = _unpack(bomb)
+        text = unpack(bomb)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -114,7 +120,7 @@ def test_no_more_is_unpacked_than_is_shown(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["gzip", "zlib"])
 @pytest.mark.parametrize("text", ["", "a", "é" * LONGEST, "a" + "é" * LONGEST, "x" * LONGEST])
 def test_text_of_any_length_is_unpacked(text: str, kind: str) -> None:
-    shown = _unpack(squeezed(text.encode(), kind))
+    shown = unpack(squeezed(text.encode(), kind))
     assert shown.startswith(f"[{kind}] {text[:30_000]}")
     assert len(text.encode()) <= LONGEST or shown.endswith("... (and more)")
 
@@ -122,18 +128,14 @@ def test_text_of_any_length_is_unpacked(text: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["gzip", "zlib"])
 def test_what_cannot_be_unpacked_is_shown_as_it_is(kind: str) -> None:
     for data in (squeezed(b"x" * 1000, kind)[:-2], squeezed(b"\xff", kind), b"\x1f\x8b", b"\0"):
-        assert _unpack(data) == repr(data)
+        assert unpack(data) == repr(data)
 
 
 @pytest.mark.parametrize("raw", [["-r"], []])
 def test_what_comes_cannot_steer_the_terminal(raw: list[str]) -> None:
     with server(Wild) as url:
         result = dump(*raw, "-v", "--eof-wait", "20", url)
-    ours = ("\033[2K\033[E\033[34m< ", "\033[39m", "> ")
-    output = result.stdout
-    for text in ours if not raw else ():
-        output = output.replace(text, "")
-    lines = [line for line in output.splitlines() if line and not line.startswith("Press")]
+    lines = result.stdout.splitlines()
     assert lines == [
         r"text: a\x1b[2J\x9b1A\r\n\u202eb",
         f"text: {'x' * 65530}... (100006 characters)",
@@ -275,6 +277,7 @@ def test_in_a_terminal_it_has_a_prompt_and_ends_with_ctrl_c() -> None:
                 read_until(terminal, b"\x1b[34m< typed\x1b[39m\r\n> ")
                 child.send_signal(2)
                 assert child.wait(10) == 0
+                assert read_until(terminal, b"\n").lstrip(b"^C") == b"\r\n"
             finally:
                 child.kill()
                 os.close(terminal)
@@ -335,3 +338,134 @@ def test_a_proxy_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str]) ->
     message = capsys.readouterr().err
     assert "its scheme must be one of http, https, socks4" in message
     assert "Traceback" not in message
+
+
+# --- pipes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5])
+def test_what_is_piped_is_sent_and_answered_before_it_ends(serve: Serve, pause: float) -> None:
+    def script(talk: Talk) -> None:
+        """Take its time for the handshake, and for each answer."""
+        head = talk.head()
+        talk.pause(pause)
+        talk.send(head.response())
+        for _ in range(3):
+            frame = talk.frame()
+            talk.pause(pause)
+            talk.send(build_frame(TEXT, frame.payload.upper()))
+        talk.until_closed()
+
+    result = dump(serve(script).url, typed="a\nb\nc")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "A\nB\nC\n", "")
+
+
+def test_much_is_piped_in_order() -> None:
+    lines = [f"{number} {'x' * 1000}" for number in range(5000)]
+    with server() as url:
+        result = dump(url, typed="\n".join(lines))
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == lines
+
+
+def test_a_text_is_answered_though_there_is_no_input() -> None:
+    with server() as url:
+        result = dump(url, "-t", "hello")
+    assert (result.returncode, result.stdout) == (0, "hello\n")
+
+
+def test_a_stream_that_never_pauses_does_not_keep_it(serve: Serve) -> None:
+    def script(talk: Talk) -> None:
+        talk.upgrade()
+        while not talk.pause(0.01):
+            talk.send(build_frame(TEXT, b"tick") + build_frame(PONG, b"reactor dump: was that all"))
+
+    result = dump(serve(script).url, typed="subscribe\n")
+    assert result.returncode == 0
+    assert "tick" in result.stdout
+
+
+def test_a_server_that_answers_nothing_does_not_keep_it(serve: Serve) -> None:
+    result = dump(serve(faults.mute()).url, typed="anybody there\n")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_waiting_begins_when_it_is_open(serve: Serve) -> None:
+    def script(talk: Talk) -> None:
+        head = talk.head()
+        talk.pause(1.0)
+        talk.send(head.response())
+        talk.pause(0.7)
+        talk.send(build_frame(TEXT, b"late"))
+        talk.until_closed()
+
+    result = dump(serve(script).url, "--eof-wait", "1.2")
+    assert (result.returncode, result.stdout) == (0, "late\n")
+
+
+def test_who_was_never_connected_has_failed(serve: Serve) -> None:
+    result = dump(serve(faults.refuse(503)).url, typed="lost\n")
+    assert result.returncode == 1
+    assert "503" in result.stdout
+
+
+def test_nothing_that_is_for_terminals_goes_into_a_pipe() -> None:
+    with server(Speaker) as url:
+        result = dump(url)
+    assert "\033" not in result.stdout
+    assert result.stdout.splitlines()[0] == "text"
+
+
+def test_a_reader_that_leaves_ends_it() -> None:
+    with server(Speaker) as url:
+        command = f"{sys.executable} -m reactor dump {url} | head -1"
+        result = subprocess.run(
+            command, shell=True, capture_output=True, text=True, timeout=30, check=False
+        )
+    assert (result.stdout, result.stderr) == ("text\n", "")
+
+
+def test_json_has_an_object_on_each_line(serve: Serve) -> None:
+    with server(Speaker) as url:
+        result = dump("--json", url)
+    objects = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [each["type"] for each in objects] == [
+        "open",
+        "text",
+        "binary",
+        "binary",
+        "binary",
+        "ping",
+        "close",
+    ]
+    assert all(each["url"] == url and each["time"] > 0 for each in objects)
+    assert objects[1]["data"] == "text"
+    assert objects[2]["base64"] == "AP8="
+    assert objects[5]["data"] == "are you there"
+    assert (objects[6]["code"], objects[6]["reason"]) == (4000, "that was all")
+
+
+def test_json_tells_errors_and_stays_ascii(serve: Serve) -> None:
+    result = dump("--json", serve(faults.refuse(403, body="\x1b\u202e".encode())).url)
+    assert result.returncode == 1
+    assert result.stdout.isascii()
+    error, close = (json.loads(line) for line in result.stdout.splitlines())
+    assert (error["type"], error["error"]) == ("error", "WebSocketBadStatusException")
+    assert (close["type"], close["code"]) == ("close", None)
+
+
+def test_it_knows_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"reactor {reactor.__version__}\n"
+
+
+def test_there_is_no_script_named_wsdump() -> None:
+    scripts = {
+        script.name
+        for script in metadata.entry_points(group="console_scripts")
+        if script.value.startswith("reactor.")
+    }
+    assert {"reactor", "reactor-dump"} <= scripts
+    assert "wsdump" not in scripts

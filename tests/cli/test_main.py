@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from reactor import Reactor
+from reactor import Reactor, WebSocketProtocol, compiled
 from reactor.cli.main import main
+from reactor.cli.monitor import Monitor
+from reactor.testing import ManualReactor, closed_port
+from tests.support.certificates import Authority
 from tests.support.driving import run_until
 from tests.support.recorder import Recorder
+from tests.support.servers import serve_with_reactor
 
 
 @contextmanager
@@ -126,5 +135,199 @@ def test_the_demo_fails_when_a_subscription_gets_nothing() -> None:
         assert demo.returncode == 0
 
 
-def test_the_demo_refuses_a_count_that_is_none() -> None:
-    assert run_demo("--count", "0").returncode == 2
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--count", "0"], "must be a whole number of 1 or more, not '0'"),
+        (["run", "--count", "many"], "must be a whole number of 1 or more, not 'many'"),
+        (["run", "--count", "999999999"], "need 1000000063 descriptors"),
+        (["run", "--duration", "0"], "must be more than 0 seconds, not '0'"),
+        (["run", "--duration", "nan"], "must be more than 0 seconds, not 'nan'"),
+        (["run", "--url", "http://x"], "scheme http is invalid"),
+        (["run", "--url", "ws://"], "hostname is invalid"),
+        (["run", "--rate", "-1"], "must be a number of 0 or more"),
+        (["run", "--header", "no colon"], "is no 'Name: value'"),
+        (["collect", "--count", "0"], "must be a whole number of 1 or more"),
+        (["collect", "--duration", "0"], "must be more than 0 seconds"),
+        (["collect", "--url", "http://x"], "scheme http is invalid"),
+        (["run", "--subprotocol", "no token"], "no token"),
+        (["run", "--origin", "a\nb"], "Origin"),
+        (["run", "--cafile", "/does/not/exist"], "cannot be read: No such file"),
+        (["run", "--key", __file__], "keyfile, but no certfile"),
+        (["echo", "--port", "65536"], "must be a port from 0 to 65535, not '65536'"),
+        (["echo", "--port", "-1"], "must be a port from 0 to 65535"),
+        (["feed", "--port", "x"], "must be a port from 0 to 65535"),
+        (["feed", "--certfile", "/does/not/exist"], "cannot be read: No such file"),
+        (["echo", "--certfile", __file__], "argument --certfile"),
+        (["echo", "--keyfile", __file__], "needs --certfile"),
+        (["dump", "--eof-wait", "-1", "ws://x/"], "must be 0 or more seconds"),
+        (["dump", "http://x/"], "scheme http is invalid"),
+        (["dance"], "invalid choice"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_status_2(
+    arguments: list[str], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(arguments)
+    except SystemExit as exc:
+        status = int(exc.code or 0)
+    shown = capfd.readouterr()
+    assert (status, shown.out) == (2, "")
+    assert says in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_a_certificate_without_its_key_is_one_line_and_status_2(
+    tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(trustme.CA().cert_pem.bytes())
+    for arguments in (["echo", "--certfile"], ["run", "--cert"]):
+        assert main([*arguments, str(chain)]) == 2
+        error = capfd.readouterr().err
+        assert str(chain) in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "echo", "feed", "dump"])
+def test_help_shows_defaults(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert "(default: " in shown
+    assert not re.search(r"default: (None|False|\[|$)", shown)
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert re.fullmatch(r"reactor [0-9.]+\n", capsys.readouterr().out)
+
+
+def test_the_demo_says_what_it_runs_on_before_it_starts() -> None:
+    demo = run_demo("--count", "2", "--duration", "0.5", "--drops", "0")
+    first = demo.stdout.splitlines()[0]
+    way = "compiled" if compiled else "pure Python"
+    assert re.match(rf"reactor [0-9.]+, {way}, on Python 3\.[0-9.]+; it may have .* descr", first)
+
+
+class Closing(WebSocketProtocol):
+    def on_open(self) -> None:
+        self.close(4001, "go away")
+
+
+def test_the_demo_shows_why_connections_end_while_they_do() -> None:
+    with serve_with_reactor(Closing) as url:
+        demo = run_demo("--count", "2", "--duration", "1.5", "--url", url)
+    assert demo.returncode == 1
+    before_summary, _, summary = demo.stdout.partition("\nsubscriptions ")
+    assert " x  closed with 4001 go away" in before_summary
+    assert re.search(r"connections ended +[0-9]+ x  closed with 4001 go away", summary)
+
+
+def test_the_demo_shows_why_it_cannot_connect() -> None:
+    with closed_port() as url:
+        demo = run_demo("--count", "1", "--duration", "1.5", "--url", url)
+    assert demo.returncode == 1
+    assert "WebSocketConnectRefusedException: [Errno" in demo.stdout
+
+
+def test_the_demo_speaks_json() -> None:
+    demo = run_demo("--json", "--count", "3", "--duration", "1.5", "--drops", "0")
+    start, *seconds, summary = (json.loads(line) for line in demo.stdout.splitlines())
+    assert (start["type"], start["count"], start["compiled"]) == ("start", 3, compiled)
+    assert {each["type"] for each in seconds} == {"second"}
+    assert seconds[0]["open"] == 3
+    assert (summary["type"], summary["served"], summary["causes"]) == ("summary", 3, {})
+
+
+def test_the_demo_sends_headers_and_verifies_as_it_is_told(authority: Authority) -> None:
+    class Strict(WebSocketProtocol):
+        def on_open(self) -> None:
+            assert self.request is not None
+            self.send(f"{self.request.headers['token']} {self.request.headers['origin']}")
+
+    arguments = ["--count", "1", "--duration", "1", "--header", "Token: x", "--origin", "http://o"]
+    with serve_with_reactor(Strict, ssl=authority.server_context) as url:
+        arguments += ["--url", url.replace("127.0.0.1", "localhost")]
+        assert run_demo(*arguments).returncode == 1  # an authority that nobody knows
+        assert run_demo(*arguments, "--insecure").returncode == 0
+        assert run_demo(*arguments, "--cafile", str(authority.ca_file)).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["run", "collect"])
+def test_a_signal_ends_the_demo_with_its_summary(command: str, number: int) -> None:
+    arguments = [sys.executable, "-m", "reactor", command, "--count", "2", "--duration", "600"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            shown = [child.stdout.readline() for _ in range(4)]  # beyond the first second
+            child.send_signal(number)
+            rest = child.stdout.read()
+            child.wait(20)
+        finally:
+            child.kill()
+    assert re.search("2, of which [0-2] got (messages|updates)", rest), shown
+
+
+def test_in_a_terminal_the_table_stays_in_its_place() -> None:
+    terminal, child_side = pty.openpty()
+    command = [sys.executable, "-m", "reactor", "run", "-n", "2", "--duration", "2.5"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(
+        command, stdin=child_side, stdout=child_side, stderr=child_side, env=environment
+    ) as child:
+        os.close(child_side)
+        shown = b""
+        try:
+            while piece := os.read(terminal, 4096):
+                shown += piece
+        except OSError:
+            pass  # the child has ended
+        finally:
+            os.close(terminal)
+        assert child.wait(20) == 0, shown
+    assert b"\x1b[1A" in shown  # up again, to draw over what is there
+    assert re.search(rb"threads +1\r\n", shown)
+
+
+def test_connections_that_are_still_coming_up_are_waited_for() -> None:
+    clock = ManualReactor()
+    with clock as loop:
+        monitor = Monitor(loop, 2)
+        assert monitor.is_getting_on()
+        monitor.opened()
+        monitor.opened()
+        loop.advance(2.9)
+        monitor.message("x", first=True)
+        loop.advance(2.9)
+        assert monitor.is_getting_on()
+        loop.advance(0.2)
+        assert not monitor.is_getting_on()
+        monitor.message("x", first=True)
+        assert not monitor.is_getting_on()
+
+
+def test_what_differs_in_every_text_does_not_pile_up(loop: Reactor) -> None:
+    monitor = Monitor(loop, 1)
+    for number in range(1000):
+        monitor.ended(f"cause {number}\x1b")
+    row = monitor.row()
+    assert len(row.causes) == 101
+    assert row.causes[0] == ("other causes", 900)
+    assert all(cause.isprintable() for cause, _ in row.causes)
+
+
+def test_the_feed_answers_the_first_program_of_the_readme() -> None:
+    with server("feed", "--rate", "50", "--drops", "0") as url, Reactor() as loop:
+        client = loop.connect(url, Recorder)
+        run_until(loop, lambda: "open" in client.names)
+        client.send('{"op": "subscribe", "channel": "trades"}')
+        client.send('{"op": "subscribe", "channel": "weather"}')
+        run_until(loop, lambda: len(client.messages) >= 3)
+        answers = [json.loads(message) for message in client.messages]
+        assert answers[0] == {"subscribed": "DEMO"}
+        assert {"error": "unknown channel 'weather': there is trades"} in answers

@@ -8,7 +8,6 @@ Nothing happens but in :meth:`Scene.turn`, and no time passes but what that is t
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,10 +19,27 @@ from reactor.loop.tasks import wait
 from reactor.protocols.deflate import Agreement
 from reactor.protocols.http.headers import Headers
 from reactor.protocols.http.http11 import Response
+from reactor.testing import in_thread
 from reactor.timers import ManualClock
 
 from .recorder import Recorder
 from .websocket_frames import CLOSE, TEXT, Frame, build_frame, close_payload, read_frames
+
+__all__ = [
+    "FAULT",
+    "GOODBYE",
+    "START",
+    "Actor",
+    "Attempt",
+    "Peer",
+    "Scene",
+    "WatchedSocket",
+    "closes",
+    "echo",
+    "in_thread",
+    "text",
+    "watched_pair",
+]
 
 P = TypeVar("P", bound=WebSocketProtocol)
 
@@ -370,21 +386,3 @@ class Actor(Recorder):
 def echo(actor: Actor) -> None:
     """An action for on_message: send it back."""
     actor.send(actor.messages[-1])
-
-
-def in_thread(function: Callable[[], object]) -> None:
-    """Call *function* on another thread, wait for its end, and raise what it raised."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            function()
-        except BaseException as exc:
-            raised.append(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(10.0)
-    assert not thread.is_alive(), "the call blocks"
-    if raised:
-        raise raised[0]

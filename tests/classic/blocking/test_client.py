@@ -775,7 +775,7 @@ def test_a_socket_that_was_bound(clients: Clients) -> None:
 def test_one_of_a_pair(clients: Clients) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        peer = clients.serve()
+        peer = clients.serve(echo)
         talk = Talk(peer, theirs)
         script = Background(echo, talk)
         ws = clients.connect_to("ws://localhost/", socket=ours)

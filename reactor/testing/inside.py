@@ -1,0 +1,31 @@
+"""What the test kit uses of the event loop beyond its documented methods, in one place.
+
+What it is: functions on a Reactor. What it must not know: who uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..reactor import Reactor
+
+__all__ = ["has_events", "report_to", "take_stop"]
+
+
+def has_events(reactor: Reactor) -> bool:
+    """Tell whether a turn would find descriptors that are ready. Looks, and takes nothing away."""
+    return bool(list(reactor.loop.poller.poll(0)))
+
+
+def report_to(reactor: Reactor, report: Callable[[BaseException, object], None]) -> None:
+    """Have *report* called with what callbacks of the loop raise, instead of the log."""
+    reactor.loop.report = report  # type: ignore[method-assign, assignment]
+
+
+def take_stop(reactor: Reactor) -> bool:
+    """Tell whether ``stop()`` was called and not obeyed yet; it counts as obeyed afterwards."""
+    stopping = reactor.loop._stopping
+    reactor.loop._stopping = False
+    return stopping

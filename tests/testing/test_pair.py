@@ -1,0 +1,158 @@
+"""Two protocol objects that are connected within the process."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from reactor import Backoff, HTTPResponse, Reactor, State, WebSocketProtocol, broadcast
+from reactor.testing import ManualReactor, MemoryServer, Recorder, connect_pair, in_thread
+
+
+@pytest.fixture
+def loop() -> Iterator[ManualReactor]:
+    with ManualReactor() as manual:
+        yield manual
+
+
+class Echo(Recorder):
+    def on_message(self, message: str | bytes) -> None:
+        super().on_message(message)
+        self.send(message)
+
+
+def test_both_are_open_and_no_time_has_passed(loop: ManualReactor) -> None:
+    client, server = connect_pair(loop, Recorder, Recorder, url="ws://any.test/path?a=1")
+    assert (client.names, server.names) == (["open"], ["open"])
+    assert (client.state, server.state) == (State.OPEN, State.OPEN)
+    assert server.request.target == "/path?a=1"
+    assert loop.time() == 1000.0
+
+
+def test_messages_go_both_ways(loop: ManualReactor) -> None:
+    client, server = connect_pair(loop, Recorder, Echo)
+    client.send("text")
+    client.send(bytes(1_000_000))
+    loop.settle()
+    assert server.messages == client.messages == ["text", bytes(1_000_000)]
+    server.close(4000, "that was all")
+    loop.settle()
+    assert client.closes == server.closes == [(4000, "that was all")]
+
+
+def test_an_object_may_be_given_for_the_client(loop: ManualReactor) -> None:
+    mine = Recorder()
+    assert connect_pair(loop, mine).client is mine
+
+
+def test_options_of_both_sides_are_those_of_connect_and_listen(loop: ManualReactor) -> None:
+    client, server = connect_pair(
+        loop,
+        Recorder,
+        Recorder,
+        client_options={"subprotocols": ["a", "b"], "compression": "deflate"},
+        server_options={"subprotocols": ["b"], "compression": "deflate"},
+    )
+    assert client.subprotocol == server.subprotocol == "b"
+    assert client.compression is not None
+
+
+def test_a_pair_that_cannot_be_connected_is_an_error_with_its_cause(loop: ManualReactor) -> None:
+    refuse = {"process_request": lambda _request, _sock: HTTPResponse(403)}
+    with pytest.raises(ConnectionError, match="403") as caught:
+        connect_pair(loop, Recorder, server_options=refuse)
+    assert "403" in str(caught.value.__cause__)
+
+
+def test_pings_and_their_absence_are_a_matter_of_advance(loop: ManualReactor) -> None:
+    options = {"ping_interval": 20.0, "ping_timeout": 10.0}
+    quiet = {"ping_interval": None}
+    client, server = connect_pair(
+        loop, Recorder, Recorder, client_options=options, server_options=quiet
+    )
+    loop.advance(20.0)
+    assert "ping" in server.names
+    server.pause_reading()
+    loop.advance(60.0)
+    assert client.closes[0][0] == 1006
+
+
+def test_a_thread_may_send(loop: ManualReactor) -> None:
+    client, server = connect_pair(loop, Recorder, Recorder)
+    in_thread(lambda: client.send("from a thread"))
+    loop.settle()
+    assert server.messages == ["from a thread"]
+
+
+def test_what_another_thread_raises_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        in_thread(lambda: 1 / 0)
+    assert in_thread(threading.get_ident) != threading.get_ident()
+
+
+def test_a_server_of_many_can_broadcast(loop: ManualReactor) -> None:
+    with MemoryServer(loop, Recorder) as server:
+        clients = [server.connect(Recorder) for _ in range(3)]
+        broadcast(server.protocols, "to all")
+        loop.settle()
+        assert [client.messages for client in clients] == [["to all"]] * 3
+        in_thread(lambda: broadcast(server.protocols, "and again"))
+        loop.settle()
+        assert [client.messages[1:] for client in clients] == [["and again"]] * 3
+
+
+def test_a_client_reconnects_when_its_wait_is_over(loop: ManualReactor) -> None:
+    policy = Backoff(first=5.0, jitter=False)
+    with MemoryServer(loop, Recorder) as server:
+        client = server.connect(Recorder, reconnect=policy)
+        server.protocols[0].abort()
+        loop.advance(4.9)
+        assert client.names == ["open", "error", "close"]
+        loop.advance(0.2)
+        assert client.names[-1] == "reconnect"
+        assert len(server.protocols) == 2
+
+
+def test_a_server_that_is_closed_refuses(loop: ManualReactor) -> None:
+    server = MemoryServer(loop, Recorder)
+    server.close()
+    client = server.connect(Recorder)
+    assert client.closes[0][0] == 1006
+
+
+def test_it_works_on_a_reactor_with_real_time() -> None:
+    with Reactor() as loop:
+        client, server = connect_pair(loop, Recorder, Echo)
+        assert (client.state, server.state) == (State.OPEN, State.OPEN)
+
+
+def test_a_plain_protocol_object_serves_as_the_other_end(loop: ManualReactor) -> None:
+    client, server = connect_pair(loop, Recorder)
+    assert type(server) is WebSocketProtocol
+    server.send("hello")
+    loop.settle()
+    assert client.messages == ["hello"]
+
+
+def test_where_names_are_paths_the_folder_is_removed(
+    loop: ManualReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+
+    class Watched(tempfile.TemporaryDirectory):  # type: ignore[type-arg]
+        def __init__(self, **options: str) -> None:
+            super().__init__(**options)
+            folders.append(self.name)
+
+    monkeypatch.setattr("reactor.testing.pair.sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr("reactor.testing.pair.tempfile.TemporaryDirectory", Watched)
+    client = connect_pair(loop, Recorder, Echo).client
+    client.send("x")
+    loop.settle()
+    assert client.messages == ["x"]
+    assert [os.path.exists(folder) for folder in folders] == [False]
