@@ -345,7 +345,9 @@ class _Dump:
     def _unsent(self) -> int:
         """How many bytes wait to be sent, or for a connection."""
         waiting = max((sum(map(len, line.unsent)) for line in self._lines), default=0)
-        return waiting + max((each.buffered_amount for each in self._loop.connections), default=0)
+        return waiting + max(
+            (each.sender.buffered_amount for each in self._loop.connections), default=0
+        )
 
     # -- the end -------------------------------------------------------------------------
 
