@@ -14,6 +14,7 @@ import pytest
 
 import reactor
 from reactor import WebSocketException, WebSocketProtocol, exceptions
+from reactor.asyncio.exceptions import Close
 from reactor.transports.stream import describe_loss
 
 NAMES = [
@@ -49,6 +50,10 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     ),
     "WebSocketConnectionClosedException": ("gone", 1001, "restart"),
     "WebSocketConnectionLostException": ("lost", 104),
+    **{
+        name: (Close(1001, "restart"), Close(1000, ""), True)
+        for name in ("ConnectionClosed", "ConnectionClosedOK", "ConnectionClosedError")
+    },
     "HeadError": ("too large", 431),
     "RejectedUpgrade": ("no", 426, [("Upgrade", "websocket")]),
 }

@@ -293,7 +293,7 @@ def on_message(event):
 
 # It does not notice a connection that is open before it begins to wait for it; then it goes on
 # when this time is over.
-client = WebPubSubClient(WebPubSubClientCredential(sys.argv[1] + "/client/hubs/h"), start_timeout=1)
+client = WebPubSubClient(WebPubSubClientCredential(sys.argv[1] + "/client/hubs/h"), start_timeout=5)
 client.subscribe("group-message", on_message)
 client.subscribe("stopped", lambda: stopped.set())
 client.open()

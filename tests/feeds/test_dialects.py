@@ -20,7 +20,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.fixture
 def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Imports modules of the examples."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
+    # Not syspath_prepend(), which imports pkg_resources, of which a test dependency has its own.
+    monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
     yield import_module
     for name in ("services", "feed_kraken", "feed_graphql", "feed_binance"):
         sys.modules.pop(name, None)

@@ -349,10 +349,12 @@ class TestLateLoop:
         due = keepalive.start(now, spread)
         last_ping = None
         for late, activity, pong in steps:
-            if pong:
+            if pong:  # which is activity, too
                 keepalive.on_pong(now)
-            last_activity += (now - last_activity) * activity
-            now = due + late
+                last_activity = now
+            then, now = now, due + late
+            if activity:
+                last_activity = then + (now - then) * activity
             action, due = keepalive.on_timer(now, last_activity)
             if action is SUSPECT:
                 assert timeout is not None
