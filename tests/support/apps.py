@@ -94,6 +94,9 @@ class RecordedApp:
     def run(self, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
         """Run the app to its end; return the events."""
         self.result = self.app.run_forever(*args, **options)
+        pings = getattr(self.app, "ping_thread", None)
+        if pings is not None:
+            pings.join(5.0)  # it was told to end, and nobody has waited for that
         return self.events
 
     @property
