@@ -10,10 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ..base.printable import printable
@@ -24,7 +20,7 @@ from .arguments import duration, share, whole
 from .arguments import url as a_url
 from .board import about_us
 from .monitor import PATIENCE
-from .serving import raise_descriptor_limit
+from .serving import child_server, raise_descriptor_limit
 
 __all__ = ["Collector", "add_arguments", "run"]
 
@@ -148,33 +144,6 @@ class Table:
         return len(feed.served) == stats.wanted
 
 
-@contextmanager
-def _exchange(arguments: argparse.Namespace) -> Iterator[str]:
-    """Run the exchange in a child process; yield its URL."""
-    command = [sys.executable, "-m", "reactor", "exchange", "--port", "0", "--exit-with-stdin"]
-    command += [*DIFFICULTIES, "--rate", str(arguments.rate)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for this process
-    ) as child:
-        try:
-            assert child.stdout is not None
-            answer = child.stdout.readline()
-            if not answer.startswith("listening on "):
-                raise RuntimeError(f"the exchange did not start: {answer!r}")
-            yield answer.split()[-1]
-        finally:
-            assert child.stdin is not None
-            child.stdin.close()
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
     parser.add_argument("-n", "--count", type=whole, default=1000, help="topics")
@@ -188,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(about_us(raise_descriptor_limit()), flush=True)
     if arguments.url:
         return _collect(arguments, arguments.url)
-    with _exchange(arguments) as url:
+    with child_server("exchange", *DIFFICULTIES, "--rate", str(arguments.rate)) as url:
         return _collect(arguments, url)
 
 

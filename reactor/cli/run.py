@@ -10,10 +10,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ..client.options import ClientOptions
@@ -32,7 +28,7 @@ from .arguments import (
 from .arguments import url as a_url
 from .board import LineBoard, facts, make_board
 from .monitor import Monitor, Subscription
-from .serving import raise_descriptor_limit
+from .serving import child_server, raise_descriptor_limit
 
 __all__ = ["add_arguments", "run"]
 
@@ -92,36 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     board = make_board(arguments.json)
     if arguments.url:
         return _watch(arguments, arguments.url, options, board, limit)
-    with _feed_server(arguments) as url:
+    rates = ("--rate", str(arguments.rate), "--drops", str(arguments.drops))
+    with child_server("feed", *rates) as url:
         return _watch(arguments, url, options, board, limit)
-
-
-@contextmanager
-def _feed_server(arguments: argparse.Namespace) -> Iterator[str]:
-    """Run the feed server in a child process; yield its URL."""
-    command = [sys.executable, "-m", "reactor", "feed", "--port", "0", "--exit-with-stdin"]
-    command += ["--rate", str(arguments.rate), "--drops", str(arguments.drops)]
-    # Ctrl-C is for this process, which wants a summary of a feed that is still there.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        try:
-            assert child.stdout is not None
-            answer = child.stdout.readline()
-            if not answer.startswith("listening on "):
-                raise RuntimeError(f"the feed server did not start: {answer!r}")
-            yield answer.split()[-1]
-        finally:
-            assert child.stdin is not None
-            child.stdin.close()
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
 
 
 def _watch(

@@ -1,12 +1,14 @@
-"""The common part of the servers of the command line."""
+"""The common part of the servers of the command line, and of the commands that start one."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..exceptions import WebSocketTLSOptionException
@@ -16,7 +18,7 @@ from ..transports.tls.contexts import make_server_context
 from .arguments import complain, file
 from .arguments import port as a_port
 
-__all__ = ["add_server_arguments", "raise_descriptor_limit", "serve"]
+__all__ = ["add_server_arguments", "child_server", "raise_descriptor_limit", "serve"]
 
 
 def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
@@ -73,6 +75,43 @@ def serve(
 def _on_stdin(loop: Reactor) -> None:
     if not os.read(sys.stdin.fileno(), 4096):
         loop.stop()
+
+
+@contextmanager
+def child_server(command: str, *arguments: str) -> Iterator[str]:
+    """Run a server of the command line in a child process, on any port.
+
+    Args:
+        command: "feed" or "exchange".
+        arguments: its further arguments.
+
+    Yields:
+        Its URL.
+
+    Raises:
+        RuntimeError: the server did not start.
+    """
+    program = [sys.executable, "-m", "reactor", command, "--port", "0", "--exit-with-stdin"]
+    with subprocess.Popen(
+        [*program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for this process, which still needs the server then
+    ) as child:
+        try:
+            assert child.stdout is not None
+            answer = child.stdout.readline()
+            if not answer.startswith("listening on "):
+                raise RuntimeError(f"the {command} server did not start: {answer!r}")
+            yield answer.split()[-1]
+        finally:
+            assert child.stdin is not None
+            child.stdin.close()
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
 
 
 def raise_descriptor_limit() -> int | None:
