@@ -156,7 +156,6 @@ class Reactor(Opens):
 
     if not TYPE_CHECKING:  # see signatures.py
 
-        @calls_user_code
         @shows(ClientOptions)
         def connect(
             self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any

@@ -94,9 +94,7 @@ class Registry(Resident):
         """
         loop = self._loop
         try:
-            self._stop_listening()
-            for connection in list(self.connections):
-                connection.close(CloseCode.GOING_AWAY)
+            self.close_all()
             loop._flush()
             while (self.connections or loop.lingering) and not deadline.expired:
                 loop._turn(deadline.remaining())
@@ -105,6 +103,12 @@ class Registry(Resident):
                 self._abort_all()
             finally:
                 loop._abort_lingering()
+
+    def close_all(self) -> None:
+        """Accept no more, and begin to close every connection with 1001 (going away)."""
+        self._stop_listening()
+        for connection in list(self.connections):
+            connection.close(CloseCode.GOING_AWAY)
 
     def _stop_listening(self) -> None:
         for listener in list(self.listeners):

@@ -7,6 +7,7 @@ The public names; docs/feeds.md tells what they do.
 
 from __future__ import annotations
 
+from ..timers import Pace
 from .consumers import Subscription
 from .events import (
     Ended,
@@ -21,7 +22,6 @@ from .feed import Feed
 from .heartbeat import Heartbeat
 from .link import Link
 from .mailbox import Mailbox
-from .pace import Pace
 from .stats import FeedStats
 
 __all__ = [

@@ -23,27 +23,27 @@ FULL_JITTER = Backoff(first=1.0, cap=60.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The knobs of a feed; see Feed, where each of them is explained.
+    """The knobs of a feed; see Feed, where each of them is explained and has its default.
 
     Raises:
         ValueError: A value is outside its range; the message names it.
         TypeError: It is of the wrong type.
     """
 
-    topics_per_link: int | None = 50
-    topics_per_message: int | None = 10
-    max_links: int | None = None
-    message_pace: Pace | None = FIVE_A_SECOND
-    connect_pace: Pace | None = None
-    ack_timeout: float | None = 5.0
-    ask_again: Backoff = FULL_JITTER
-    stale_after: float | None = 30.0
-    on_stale_do: str = "resubscribe"
-    idle_after: float | None = 60.0
-    max_link_age: float | None = 23 * 3600.0
-    redundancy: int = 1
-    sequences: str = "contiguous"
-    heartbeat: Heartbeat | None = None
+    topics_per_link: int | None
+    topics_per_message: int | None
+    max_links: int | None
+    message_pace: Pace | None
+    connect_pace: Pace | None
+    ack_timeout: float | None
+    ask_again: Backoff
+    stale_after: float | None
+    on_stale_do: str
+    idle_after: float | None
+    max_link_age: float | None
+    redundancy: int
+    sequences: str
+    heartbeat: Heartbeat | None
 
     def __post_init__(self) -> None:
         for name in ("topics_per_link", "topics_per_message", "max_links"):

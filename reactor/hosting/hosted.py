@@ -21,7 +21,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ..exceptions import CloseCode
 from ..loop.residents import Resident
 from ..reactor import Reactor
 
@@ -178,10 +177,7 @@ class Farewell:
         reactor = self._reactor
         if self._timeout < 0:
             raise ValueError(f"timeout must be 0 or more seconds, not {self._timeout!r}")
-        for listener in list(reactor.listeners):
-            listener.stop_accepting()
-        for connection in list(reactor.connections):
-            connection.close(CloseCode.GOING_AWAY)
+        reactor._registry.close_all()
         self._before = self._host.after_turn
         self._host.after_turn = self._look
         reactor.call_later(self._timeout, self._give_up)

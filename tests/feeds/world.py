@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reactor.feeds.batch import Ask, Batch
 from reactor.feeds.board import Order
 from reactor.feeds.events import Gap, Update
+from reactor.feeds.feed import Feed
 from reactor.feeds.policy import Policy
 from reactor.feeds.reconciler import Reconciler
 from reactor.feeds.topic import Lane, Place
@@ -44,7 +45,8 @@ class World:
 
     def __init__(self, seed: int = 0, resumes: bool = False, **policy: Any) -> None:
         self.now = 1000.0
-        self.core = Reconciler(Policy(**policy), resumes, random.Random(seed).random)
+        knobs = replace(Policy.of(Feed), **policy)
+        self.core = Reconciler(knobs, resumes, random.Random(seed).random)
         self.connections: dict[Place, Connection] = {}
         self.places: list[Place] = []
         self.told: list[tuple[Any, ...]] = []

@@ -569,7 +569,6 @@ ELSEWHERE = {
     "connection.connection:attach": "compiled/test_turn.py",
     "connection.reader:_receive_rest": "compiled/test_held_back.py",
     "hosting.verbs:_read_pending": "hosting/test_verbs.py",
-    "reactor:connect": "it calls _connect, which is what calls the factory",
     "transports.stream:read_now": "connection/test_connection_time.py",
     "transports.stream:_drain": "transports/test_stream.py",
     "transports.tls_stream:_read_pending": "transports/test_tls_stream.py",
