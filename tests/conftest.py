@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from reactor import Listener, Reactor
+from reactor.timers import ManualClock
 from reactor.transports.dial.resolver import clear_cache
 
 from .support.asyncio_loops import LoopFactory, Run, run_in
@@ -23,6 +24,7 @@ from .support.clients import RawClient
 from .support.leaks import nothing_left
 from .support.peers import ScriptedPeer, Serve
 from .support.scene import Scene
+from .support.sockets import Sockets
 
 # The proxy of the machine must not hear of our tests.
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
@@ -79,6 +81,19 @@ def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
 def run(loop_factory: LoopFactory, no_leaks: None) -> Run:
     """Runs a coroutine in a loop of its own, as asyncio.run() does; nothing may be left."""
     return lambda main: run_in(loop_factory(), main)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that the test moves."""
+    return ManualClock(1000.0)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    """Makes connected sockets; all of them are closed at the end."""
+    with Sockets() as stack:
+        yield stack
 
 
 @pytest.fixture

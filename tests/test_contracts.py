@@ -70,11 +70,6 @@ class Echo(WebSocketProtocol):
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
-@pytest.fixture
 def slow_loop(clock: ManualClock) -> Iterator[Reactor]:
     """A reactor with real sockets, whose time passes as the test says."""
     with Reactor(clock=clock) as loop:

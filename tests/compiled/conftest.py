@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..support.sockets import Sockets
 from .twins import python_way
 
 
@@ -18,9 +17,3 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
             yield "python"
     else:
         yield request.param
-
-
-@pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as stack:
-        yield stack

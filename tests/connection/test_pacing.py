@@ -314,11 +314,6 @@ class Generous(Recorder):
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
-@pytest.fixture
 def loop(clock: ManualClock) -> Iterator[Reactor]:
     with Reactor(clock=clock) as reactor:
         yield reactor

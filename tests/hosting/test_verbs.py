@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,12 +24,6 @@ from ..support.sockets import Sockets, drain, fill
 from ..support.websocket_frames import CLOSE, PONG, TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("no_leaks", "sockets_of_websocket_client")
-
-
-@pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as made:
-        yield made
 
 
 def times(count: int, called: list[Any], *name: Any) -> Callable[..., bool]:

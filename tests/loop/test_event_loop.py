@@ -35,17 +35,6 @@ every_selector = pytest.mark.parametrize(
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as stack:
-        yield stack
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
 @pytest.fixture(params=list(SELECTORS.values()), ids=list(SELECTORS))
 def loop(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[EventLoop]:
     """A loop on a manual clock, once for each selector."""

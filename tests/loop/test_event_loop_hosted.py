@@ -21,17 +21,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 every_selector = pytest.mark.parametrize("make_selector", SELECTORS.values(), ids=SELECTORS)
 
 
-@pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
 @pytest.fixture(params=SELECTORS.values(), ids=SELECTORS)
 def loop(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[EventLoop]:
     loop = EventLoop(selector=request.param(), clock=clock)

@@ -1,4 +1,4 @@
-"""Signals and Ctrl-C in the event loop; continues test_loop.py.
+"""Signals and Ctrl-C in the event loop; continues test_event_loop.py.
 
 Most signals are raised by the test at an exact place: Python runs the handler right there. Two
 tests get theirs from outside, as in life.
@@ -43,17 +43,6 @@ def _as_before() -> Iterator[None]:
         signal.signal(number, handler)
     assert after == before
     assert signal.set_wakeup_fd(-1) == -1
-
-
-@pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as stack:
-        yield stack
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
 
 
 @pytest.fixture(params=list(SELECTORS.values()), ids=list(SELECTORS))

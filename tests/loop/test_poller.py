@@ -42,12 +42,6 @@ from ..support.leaks import nothing_left
 from ..support.sockets import Sockets, closed_number, drain, fill, take_number
 
 
-@pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as stack:
-        yield stack
-
-
 @pytest.fixture(params=list(SELECTORS.values()), ids=list(SELECTORS))
 def poller(request: pytest.FixtureRequest) -> Iterator[Poller]:
     poller = make_poller(request.param())

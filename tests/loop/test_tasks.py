@@ -38,12 +38,6 @@ Driver = Callable[[Coroutine[Any, Any, T]], T]
 Outcome = tuple[Any, Exception | None]
 
 
-@pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as stack:
-        yield stack
-
-
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     with nothing_left():

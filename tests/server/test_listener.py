@@ -40,16 +40,6 @@ LOOPBACK = "127.0.0.1"
 
 
 @pytest.fixture
-def served() -> Served:
-    return Served()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
-@pytest.fixture
 def loop(clock: ManualClock) -> Iterator[Reactor]:
     """A reactor on whose clock no time passes by itself."""
     with Reactor(clock=clock) as reactor:

@@ -33,20 +33,10 @@ Client = Callable[..., RawClient]
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
-@pytest.fixture
 def loop(clock: ManualClock) -> Iterator[Reactor]:
     """A reactor on whose clock no time passes by itself."""
     with Reactor(clock=clock) as reactor:
         yield reactor
-
-
-@pytest.fixture
-def served() -> Served:
-    return Served()
 
 
 @pytest.fixture

@@ -41,20 +41,10 @@ HEALTH = head("GET /healthz HTTP/1.1", "Host: server.example")
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
-@pytest.fixture
 def loop(clock: ManualClock) -> Iterator[Reactor]:
     """A reactor on whose clock no time passes by itself."""
     with Reactor(clock=clock) as reactor:
         yield reactor
-
-
-@pytest.fixture
-def served() -> Served:
-    return Served()
 
 
 @pytest.fixture

@@ -36,11 +36,6 @@ def loop() -> Iterator[Reactor]:
 
 
 @pytest.fixture
-def served() -> Served:
-    return Served()
-
-
-@pytest.fixture
 def busy(no_leaks: None) -> Iterator[threading.Event]:
     """All helper threads of users are at work until this is set."""
     free = threading.Event()

@@ -30,12 +30,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 @pytest.fixture
-def sockets() -> Iterator[Sockets]:
-    with Sockets() as opened:
-        yield opened
-
-
-@pytest.fixture
 def pair(sockets: Sockets) -> tuple[socket.socket, socket.socket]:
     """Two connected sockets, both with a time-out."""
     ours, theirs = sockets.pair()

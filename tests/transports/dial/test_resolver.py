@@ -63,11 +63,6 @@ def system(monkeypatch: pytest.MonkeyPatch) -> System:
     return system
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
 # --- literal addresses --------------------------------------------------------------------------
 
 
