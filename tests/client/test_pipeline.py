@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,36 +42,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 T = TypeVar("T")
 Open = Callable[..., ClientUpgrade]
-
-
-def drive(loop: Reactor, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run *coroutine* as a task of *loop*, to its end."""
-    ends: list[tuple[Any, Exception | None]] = []
-    Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
-    run_until(loop, lambda: ends)
-    result, error = ends[0]
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
-
-
-@pytest.fixture(params=["blocking", "reactor"])
-def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a connection, by each of the two drivers; its socket is closed at the end."""
-    with ExitStack() as stack:
-
-        def open_(
-            url: str, header: Any = None, cookie: Any = None, **options: Any
-        ) -> ClientUpgrade:
-            coroutine = connect(url, ClientOptions(**options), header, cookie)
-            if request.param == "blocking":
-                upgraded = run_blocking(coroutine)
-            else:
-                upgraded = drive(stack.enter_context(Reactor()), coroutine)
-            stack.enter_context(upgraded.sock)
-            return upgraded
-
-        yield open_
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,7 @@ from reactor import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from reactor.client.options import ClientOptions
-from reactor.client.pipeline import ClientUpgrade, connect
-from reactor.loop.tasks import Task, run_blocking
+from reactor.client.pipeline import ClientUpgrade
 from reactor.timers import ManualClock
 from reactor.transports.tls.nested import NestedTLS
 from reactor.transports.tls.sessions import session_cache
@@ -43,31 +40,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 Open = Callable[..., ClientUpgrade]
 
 LARGE = "0123456789" * 100_000
-
-
-def drive(coroutine: Any) -> ClientUpgrade:
-    ends: list[tuple[Any, Exception | None]] = []
-    with Reactor() as loop:
-        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
-        run_until(loop, lambda: ends)
-    result, error = ends[0]
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
-
-
-@pytest.fixture(params=["blocking", "reactor"])
-def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a connection, by each of the two drivers; its socket is closed at the end."""
-    with ExitStack() as stack:
-
-        def open_(url: str, **options: Any) -> ClientUpgrade:
-            run = run_blocking if request.param == "blocking" else drive
-            upgraded = run(connect(url, ClientOptions(**options)))
-            stack.enter_context(upgraded.sock)
-            return upgraded
-
-        yield open_
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from reactor import (
     WebSocketTimeoutException,
 )
 from reactor.client.options import ClientOptions
-from reactor.client.pipeline import ClientUpgrade, connect
-from reactor.loop.tasks import Task, run_blocking
+from reactor.client.pipeline import ClientUpgrade
 from reactor.timers import ManualClock
 from reactor.transports.proxy import Proxy
 from reactor.transports.tls.contexts import make_context
@@ -45,39 +43,6 @@ ESTABLISHED = http("HTTP/1.1 200 Connection established")
 
 #: A target that only the script of the proxy plays.
 TARGET = "ws://192.0.2.1/path"
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts scripted peers; all of them end with the test."""
-    with ExitStack() as stack:
-        yield lambda *scripts, **options: stack.enter_context(ScriptedPeer(*scripts, **options))
-
-
-@pytest.fixture(params=["blocking", "reactor"])
-def open_(request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a connection, by each of the two drivers; its socket is closed at the end."""
-    with ExitStack() as stack:
-
-        def open_(url: str, header: Any = None, **options: Any) -> ClientUpgrade:
-            coroutine = connect(url, ClientOptions(**options), header)
-            run = run_blocking if request.param == "blocking" else drive
-            upgraded = run(coroutine)
-            stack.enter_context(upgraded.sock)
-            return upgraded
-
-        yield open_
-
-
-def drive(coroutine: Any) -> ClientUpgrade:
-    ends: list[tuple[Any, Exception | None]] = []
-    with Reactor() as loop:
-        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
-        run_until(loop, lambda: ends)
-    result, error = ends[0]
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
 
 
 def url_of(peer: ScriptedPeer, kind: str = "http") -> str:

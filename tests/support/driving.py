@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 from reactor import Reactor
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.poller import Poller
+from reactor.loop.tasks import Task
+
+T = TypeVar("T")
 
 
 def run_until(
@@ -22,6 +25,18 @@ def run_until(
         if remaining <= 0:
             raise AssertionError(f"{condition} did not come true within {timeout} s")
         loop.run_once(min(remaining, 0.1))
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine as a task of a reactor of its own; return or raise what it does."""
+    ends: list[tuple[Any, Exception | None]] = []
+    with Reactor() as loop:
+        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
+        run_until(loop, lambda: ends)
+    result, error = ends[0]
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]
 
 
 def replace_method(

@@ -36,7 +36,7 @@ from reactor.loop.tasks import Task, now, run_blocking, sleep
 from reactor.timers import ManualClock
 from reactor.transports.proxy import Proxy, dial_through
 
-from ..support.driving import run_until
+from ..support.driving import drive, run_until
 from ..support.peers import Script, ScriptedPeer, Talk, http, silence
 from ..support.socks import (
     OK4,
@@ -58,24 +58,6 @@ Result = tuple[socket.socket, bytes]
 
 SOCKS = [kind for kind in PLAIN_KINDS if kind != "http"]
 ESTABLISHED = http("HTTP/1.1 200 Connection established")
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts scripted peers; all of them end with the test."""
-    with ExitStack() as stack:
-        yield lambda *scripts: stack.enter_context(ScriptedPeer(*scripts))
-
-
-def run_on_reactor(coroutine: Coroutine[Any, Any, T]) -> T:
-    ends: list[tuple[Any, Exception | None]] = []
-    with Reactor() as loop:
-        Task(loop.loop, coroutine, lambda result, error: ends.append((result, error)))
-        run_until(loop, lambda: ends)
-    result, error = ends[0]
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
 
 
 class Dial:
@@ -109,7 +91,7 @@ class Dial:
 
 @pytest.fixture(params=["blocking", "reactor"])
 def dial(request: pytest.FixtureRequest) -> Iterator[Dial]:
-    run = run_blocking if request.param == "blocking" else run_on_reactor
+    run = run_blocking if request.param == "blocking" else drive
     with ExitStack() as stack:
         yield Dial(run, stack)
 
