@@ -250,7 +250,7 @@ class Gate:
         check_pace(pace)
         self._loop = loop
         self._pace = pace
-        self._lines: Lines[Callable[[], object]] = Lines(max_connecting)
+        self._lines: Lines[Callable[[], object]] = Lines(max_connecting, loop.random)
         self._timer: Timer | None = None
         #: What the log hears of the attempts.
         self.journal = Journal()
