@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import websocket
 
 import reactor
 import reactor.classic
 
-ROOT = Path(__file__).parents[1]
-
-
-def run(program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from .support.programs import run_program
 
 
 def test_the_native_names_are_those_of_all() -> None:
@@ -68,7 +51,7 @@ print("reactor.classic" in sys.modules, "http.cookies" in sys.modules)
 websocket.WebSocketApp
 print("reactor.classic" in sys.modules)
 """
-    assert run(program).split("\n")[:2] == ["False False", "True"]
+    assert run_program(program).split("\n")[:2] == ["False False", "True"]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -79,6 +62,5 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_a_star_gives_the_native_names() -> None:
-    assert (
-        run("from reactor import *\nprint('Reactor' in dir(), 'send' in dir())") == "True False\n"
-    )
+    program = "from reactor import *\nprint('Reactor' in dir(), 'send' in dir())"
+    assert run_program(program) == "True False\n"

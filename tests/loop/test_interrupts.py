@@ -7,12 +7,10 @@ function is entered or left, or a function in C has returned.
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -21,11 +19,10 @@ from reactor import Reactor
 from reactor.timers import Backoff
 
 from ..support.driving import as_library_code
+from ..support.programs import run_program
 from ..support.scene import Actor, Scene, in_thread
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -180,20 +177,6 @@ with Reactor() as loop:
     loop.shutdown(0)
 print("done", flush=True)
 """
-
-
-def run_program(program: str) -> str:
-    """Return what a Python program prints."""
-    child = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert child.returncode == 0, child.stderr
-    return child.stdout
 
 
 def test_a_loop_runs_where_threading_takes_another_thread_for_the_main_one() -> None:
