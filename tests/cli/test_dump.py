@@ -262,6 +262,17 @@ def read_until(terminal: int, text: bytes) -> bytes:
     return shown
 
 
+def read_answer(terminal: int, answer: bytes) -> bytes:
+    """Read an answer with the prompt behind it, and the prompt of the thread that reads lines.
+
+    That one is there before the answer comes, or follows it.
+    """
+    shown = read_until(terminal, b"\x1b[34m< " + answer + b"\x1b[39m\r\n> ")
+    if b"> " not in shown.partition(b"\x1b[2K")[0]:
+        read_until(terminal, b"> ")
+    return shown
+
+
 def test_in_a_terminal_it_has_a_prompt_and_ends_with_ctrl_c() -> None:
     with server() as url:
         terminal, child_side = pty.openpty()
@@ -271,10 +282,10 @@ def test_in_a_terminal_it_has_a_prompt_and_ends_with_ctrl_c() -> None:
         ) as child:
             os.close(child_side)
             try:
-                shown = read_until(terminal, b"\x1b[34m< first\x1b[39m\r\n> ")
+                shown = read_answer(terminal, b"first")
                 assert b"Press Ctrl+C to quit" in shown
                 os.write(terminal, b"typed\n")
-                read_until(terminal, b"\x1b[34m< typed\x1b[39m\r\n> ")
+                read_answer(terminal, b"typed")
                 child.send_signal(2)
                 assert child.wait(10) == 0
                 assert read_until(terminal, b"\n").lstrip(b"^C") == b"\r\n"
