@@ -29,8 +29,10 @@ from libc.stdlib cimport free, malloc
 
 from reactor.compiled.slots cimport SocketHead
 
+import _ssl
 import os
 import ssl
+from _socket import socket as plain_socket
 
 from ..loop.poller import bad_descriptor
 from ..transports.tls_stream import MAX_RECORD, MAX_WRITE
@@ -50,9 +52,19 @@ cdef extern from *:
     void *dlopen(const char *path, int flags)
     void *dlsym(void *handle, const char *name)
 
-cdef extern from "<unistd.h>":
+cdef extern from *:
+    """
+    #include <unistd.h>
+    #ifdef __linux__
+    #include <sys/syscall.h>
+    /* Past what AddressSanitizer puts around write(): see has_method(). */
+    #define kernel_write(fd, data, size) syscall(SYS_write, fd, data, size)
+    #else
+    #define kernel_write write
+    #endif
+    """
     Py_ssize_t c_read "read"(int fd, void *buffer, size_t size)
-    Py_ssize_t c_write "write"(int fd, const void *buffer, size_t size)
+    Py_ssize_t kernel_write(int fd, const void *data, size_t size)
 
 # The functions of OpenSSL that are called. All of them are public, and unchanged since 1.1.1.
 cdef struct Library:
@@ -88,12 +100,12 @@ cdef enum:
     VERIFY_REQUIRED = 1 | 2  # SSL_VERIFY_PEER, SSL_VERIFY_FAIL_IF_NO_PEER_CERT
     # How many words of a struct of OpenSSL are looked at. In all versions from 1.1.1 on, SSL and
     # SSL_CTX have the pointer to their method in the first four.
-    WORDS = 8
+    WORDS = 4
 
 cdef Py_ssize_t RECORD = MAX_RECORD
 cdef Py_ssize_t MOST = MAX_WRITE
 cdef object THE_SOCKET = ssl.SSLSocket
-cdef object THE_OBJECT = getattr(ssl._ssl, "_SSLSocket", None)
+cdef object THE_OBJECT = getattr(_ssl, "_SSLSocket", None)
 
 # Where the pointers are in Python's objects: see examine().
 cdef Py_ssize_t SSL_PLACE = -1
@@ -263,13 +275,14 @@ def engine_of(sock):
     cdef object inner
     if refused or type(sock) is not THE_SOCKET:
         return None
-    inner = sock._sslobj
+    inner = getattr(sock, "_sslobj", None)
     if (
         type(inner) is not THE_OBJECT
+        or not isinstance(sock, plain_socket)
         or (<SocketHead *><PyObject *>sock).descriptor != sock.fileno()
         or lib.get_fd(pointer_at(inner, SSL_PLACE)) != sock.fileno()
         # What such a callback raises, only Python's own calls pass on.
-        or sock.context._msg_callback is not None
+        or getattr(sock.context, "_msg_callback", None) is not None
     ):
         return None
     engine = OpenSSL.__new__(OpenSSL)
@@ -388,14 +401,15 @@ cdef int look_up(void *handle) except -1:
 cdef bint has_method(uintptr_t place, int out, int back) except -1:
     """Return whether a struct with the client's method may be at an address.
 
-    The kernel looks at the address: it refuses one that cannot be read, where we would crash.
+    The kernel looks at the address: it refuses one that cannot be read, where we would crash. What
+    is not such a struct may be shorter, and what is behind it is read as well.
     """
     cdef void *words[WORDS]
     cdef size_t size = sizeof(words)
     cdef int i
     if place == 0 or place % sizeof(void *):
         return False
-    if c_write(out, <void *>place, size) != <Py_ssize_t>size:
+    if kernel_write(out, <void *>place, size) != <Py_ssize_t>size:
         return False
     expect(c_read(back, words, size) == <Py_ssize_t>size, "a pipe does not work")
     for i in range(WORDS):
@@ -460,7 +474,7 @@ cdef int examine() except -1:
     expect(version.startswith("OpenSSL "), f"{version} is not known")
     expect(0x10101000 <= ssl.OPENSSL_VERSION_NUMBER < 0x40000000, f"{version} is not known")
     expect(THE_OBJECT is not None, "_ssl has no _SSLSocket")
-    file = getattr(ssl._ssl, "__file__", None)
+    file = getattr(_ssl, "__file__", None)
     if file is None:  # a part of the interpreter
         handle = dlopen(NULL, RTLD_LAZY)
     else:
@@ -478,7 +492,7 @@ cdef int examine() except -1:
     back, out = os.pipe()
     try:
         SSL_PLACE = find(inner, THE_OBJECT.__basicsize__, out, back)
-        place = find(context, ssl._ssl._SSLContext.__basicsize__, out, back)
+        place = find(context, _ssl._SSLContext.__basicsize__, out, back)
     finally:
         os.close(back)
         os.close(out)
@@ -506,5 +520,5 @@ try:
     examine()
 except Unexpected as exc:
     refused = str(exc)
-except OSError as exc:
-    refused = f"it could not be tried: {exc}"
+except Exception as exc:  # in a process without descriptors, or with a module ssl of others
+    refused = f"it could not be tried: {exc!r}"
