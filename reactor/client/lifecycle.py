@@ -45,6 +45,7 @@ from ..transports.tls.contexts import make_context
 from .attempt import Attempt, Pipeline
 from .options import ClientOptions
 from .pipeline import ClientUpgrade, check_sock, connect
+from .tapped import tap_handshakes
 from .url import parse_url
 
 if TYPE_CHECKING:
@@ -172,8 +173,9 @@ class ClientLifecycle:
             return
         if connection.state is State.CLOSED or self._wish is not None:
             return  # ended by the function
+        options = tap_handshakes(connection, self._options)
         self._current = current = Attempt(
-            connection.loop, self._url, self._options, self._gate, self._pipeline, self._connected
+            connection.loop, self._url, options, self._gate, self._pipeline, self._connected
         )
         current.start(address, self._attempt, again=self._opened_at is not None)
 

@@ -24,6 +24,7 @@ from .gate import check_pace
 from .proxy_choice import parse_proxy
 
 if TYPE_CHECKING:
+    from ..transports.tls.nested import AnySocket
     from .url import WebSocketURL
 
 __all__ = ["ClientOptions", "HandshakeWatch"]
@@ -39,6 +40,9 @@ class HandshakeWatch:
     the thread that connects.
     """
 
+    def connected(self, url: WebSocketURL, sock: AnySocket) -> None:
+        """A socket leads to the host of a URL, with TLS if that is wanted; a request follows."""
+
     def cookie(self, url: WebSocketURL) -> str | None:
         """Return cookies for a URL, which go out before those of the options; None for none."""
 
@@ -47,6 +51,12 @@ class HandshakeWatch:
 
     def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
         """A response has come to a request for a URL; *head* is the same as it came."""
+
+    def body_received(self, body: bytes) -> None:
+        """What is known of the body of a response that refuses has come."""
+
+    def closed(self) -> None:
+        """The socket is closed: it was no upgrade, or has failed."""
 
     def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
         """Whether to speak plain HTTP to an https proxy of the environment that speaks no TLS."""

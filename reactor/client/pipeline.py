@@ -180,6 +180,8 @@ async def _attempt(
         if needs_tls:
             sock, resumption = await _add_tls(dialled, early, url, options, until)
             early = b""
+        if watch is not None:
+            watch.connected(url, sock)
         sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
@@ -192,6 +194,8 @@ async def _attempt(
         if response.status != 101:
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
+            if watch is not None:
+                watch.closed()
             return result
         accepted = check_response(
             response, key, options.subprotocols, offer, headers, options.lenient
@@ -205,6 +209,8 @@ async def _attempt(
         )
     except BaseException:
         sock.close()
+        if watch is not None:
+            watch.closed()
         if answer is not None:
             forget_answer(answer)
         raise
@@ -340,4 +346,6 @@ async def _refused(
                 break
     except (WebSocketTimeoutException, OSError):
         pass  # what there is of the body is better than losing the status
+    if options.watch is not None:
+        options.watch.body_received(body.body)
     raise bad_status(response, body.body)

@@ -69,6 +69,9 @@ class WebSocketProtocol:
     #: Where the frames are shown: set by reactor.trace().
     _trace: Any = None
 
+    #: Who listens to this connection: set by reactor.monitor.record().
+    _wiretaps: tuple[Any, ...] = ()
+
     #: Set by the dispatcher when a handler raises.
     _error_log: Any = None
 

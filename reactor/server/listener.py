@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from ..base.marks import calls_user_code
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
+from ..connection.wiretap import handshake_taps
 from ..exceptions import CloseCode, WebSocketException
 from ..loop.tasks import Task
 from ..protocols.frames import OP_CLOSE, serialize
@@ -229,7 +230,8 @@ class Listener(Generic[P]):
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> ServerUpgrade | None:
         try:
-            upgraded = await accept_upgrade(handshake.sock, self.options, refusal)
+            tap = handshake_taps(self._loop, None)
+            upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
         finally:
             self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
