@@ -40,6 +40,7 @@ from .server.options import ServerOptions
 from .signatures import Opens, shows
 from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
 from .transports.bind import open_to_listen
+from .transports.tls.contexts import log_keys
 
 __all__ = ["Reactor", "ReactorStats"]
 
@@ -253,6 +254,8 @@ class Reactor(Opens):
         check_factory(protocol)
         check_number("port", port, "an int from 0 to 65535")
         checked = ServerOptions.of(options, "Reactor.listen()")
+        if checked.ssl is not None and checked.sslkeylogfile is not None:
+            log_keys(checked.ssl, os.fspath(checked.sslkeylogfile))
         bound, unlink = open_to_listen(
             host,
             port,

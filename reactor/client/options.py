@@ -7,6 +7,7 @@ What it must not know: how a connection is opened.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
-from ..connection.options import ConnectionOptions
+from ..connection.options import ConnectionOptions, check_path
 from ..protocols.http.handshake import HeaderSource, check_subprotocols
 from ..protocols.http.headers import check_header
 from ..protocols.http.http11 import Response
@@ -83,6 +84,8 @@ class ClientOptions(ConnectionOptions):
         redirect_limit: how many redirects are followed.
         sslopt: TLS options as websocket-client has them: ``ca_certs``, ``certfile``,
             ``cert_reqs``, ``check_hostname``, ``context``, ...
+        sslkeylogfile: a file to which the secrets of TLS are appended, for Wireshark: whoever has
+            it can read everything. None: the environment variable SSLKEYLOGFILE counts.
         sockopt: arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
         unix_path: connect to this unix socket instead of the URL's host, without a proxy.
@@ -123,6 +126,7 @@ class ClientOptions(ConnectionOptions):
     connect_pace: Pace | None = None
     redirect_limit: int = 3
     sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
+    sslkeylogfile: str | None = None
     sockopt: Sequence[tuple[Any, ...]] = ()
     source_address: tuple[str, int] | None = None
     unix_path: str | None = None
@@ -146,6 +150,11 @@ class ClientOptions(ConnectionOptions):
                 "None, or greater than 0 and finite",
             )
         check_pace(self.connect_pace)
+        if self.sslkeylogfile is not None:
+            check_path("sslkeylogfile", self.sslkeylogfile)
+            # With the other options that shape a context, so that it has one of its own.
+            sslopt = {**(self.sslopt or {}), "keylog_filename": os.fspath(self.sslkeylogfile)}
+            object.__setattr__(self, "sslopt", sslopt)
         self._check("redirect_limit", lambda value: value >= 0, "0 or greater")
         self._check(
             "reconnect",

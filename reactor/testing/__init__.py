@@ -15,6 +15,7 @@ from .loop import ManualReactor, run_until
 from .pair import MemoryServer, Pair, connect_pair, in_thread
 from .peer import Head, Script, ScriptedPeer, Talk, closed_port, http_response
 from .recorder import Recorder
+from .replaying import replay
 
 __all__ = [
     "Frame",
@@ -36,5 +37,6 @@ __all__ = [
     "http_response",
     "in_thread",
     "read_frames",
+    "replay",
     "run_until",
 ]

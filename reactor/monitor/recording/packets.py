@@ -30,9 +30,12 @@ SYN_OPTIONS = Struct("!BBHBBBB").pack(2, 4, MOST, 1, 3, 3, 14)
 _pack_ipv4 = Struct("!BBHHHBBH4s4s").pack
 _pack_ipv6 = Struct("!IHBB16s16s").pack
 _pack_tcp = Struct("!HHIIBBHHH").pack
+_unpack_tcp = Struct("!HHI").unpack_from
 
-# Link types (https://www.tcpdump.org/linktypes.html): what precedes IP, and where its kind is.
-NULL, RAW, RAW_TOO, LINUX, LOOP, LINUX_2 = 0, 101, 12, 113, 108, 276
+# Link types (https://www.tcpdump.org/linktypes.html): where the kind of what follows is, Ethernet
+# and Linux's "any"; or where IP begins, the loopback of BSD, raw IP, Linux's "any" as of late.
+_BEFORE = {ETHERNET: 12, 113: 14}
+_FIXED = {0: 4, 108: 4, 12: 0, 101: 0, 228: 0, 229: 0, 276: 20}
 
 
 class Endpoint(NamedTuple):
@@ -137,7 +140,7 @@ def unwrap(link: int, data: bytes) -> Segment | None:
         return None
     if stop <= start:  # the network card was to fill it in
         stop = len(data)
-    of, to, seq = Struct("!HHI").unpack_from(data, start)
+    of, to, seq = _unpack_tcp(data, start)
     begin = start + (data[start + 12] >> 4) * 4
     return Segment(
         Endpoint(source, of), Endpoint(target, to), seq, data[start + 13], data[begin:stop]
@@ -145,15 +148,9 @@ def unwrap(link: int, data: bytes) -> Segment | None:
 
 
 def _begin_of_ip(link: int, data: bytes) -> int | None:
-    if link in (RAW, RAW_TOO, 228, 229):
-        return 0
-    if link in (NULL, LOOP):
-        return 4
-    where = {ETHERNET: 12, LINUX: 14, LINUX_2: 0}.get(link)
+    where = _BEFORE.get(link)
     if where is None:
-        return None
-    if link == LINUX_2:
-        return 20
+        return _FIXED.get(link)
     while data[where : where + 2] in (b"\x81\x00", b"\x88\xa8"):  # VLAN tags
         where += 4
     return where + 2

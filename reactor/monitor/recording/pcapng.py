@@ -57,6 +57,17 @@ _pack_pair = Struct("<HH").pack
 _pack_long = Struct("<I").pack
 _pack_flags = Struct("<HHI").pack
 
+#: By byte order: the beginning of a block, that of a packet, of an option, and a number.
+_READ = {
+    order: (
+        Struct(order + "II").unpack,
+        Struct(order + "IIIII").unpack_from,
+        Struct(order + "HH").unpack_from,
+        Struct(order + "I").unpack,
+    )
+    for order in "<>"
+}
+
 
 # --- writing ----------------------------------------------------------------------------------
 
@@ -189,11 +200,13 @@ def read_packets(source: Source, name: str) -> Iterator[Packet]:
             raise bad(f"the file is cut off: {len(head)} bytes of a block are there")
         if head[:4] == MARK:
             magic = source.read(4)
+            if len(magic) < 4:
+                raise bad("the file is cut off within its first block")
             order = _byte_order(magic, bad)
             interfaces = []
         else:
             magic = b""
-        kind, length = Struct(order + "II").unpack(head)
+        kind, length = _READ[order][0](head)
         if length < 12 or length & 3 or length > MAX_BLOCK:
             raise bad(f"a block cannot have {length} bytes")
         rest = magic + source.read(length - 8 - len(magic))
@@ -244,7 +257,8 @@ def _read_enhanced(
 ) -> Packet:
     if len(body) < 20:
         raise bad("the block of a packet is too short")
-    number, high, low, size, whole = Struct(order + "IIIII").unpack_from(body)
+    _, unpack_head, _, unpack_number = _READ[order]
+    number, high, low, size, whole = unpack_head(body)
     if number >= len(interfaces):
         raise bad(f"a packet is of interface {number}, and there are {len(interfaces)}")
     if 20 + size > len(body):
@@ -255,16 +269,16 @@ def _read_enhanced(
         if code == 1:
             comments.append(value.decode(errors="replace"))
         elif code == 2 and len(value) == 4:
-            direction = Struct(order + "I").unpack(value)[0] & 3
+            direction = unpack_number(value)[0] & 3
     time = interface.nanoseconds(high, low)
     data = body[20 : 20 + size]
     return Packet(offset, time, interface.link, data, max(0, whole - size), direction, comments)
 
 
 def _options(order: str, body: bytes, start: int, bad: _Bad) -> Iterator[tuple[int, bytes]]:
-    pair = Struct(order + "HH")
+    unpack_pair = _READ[order][2]
     while start + 4 <= len(body):
-        code, size = pair.unpack_from(body, start)
+        code, size = unpack_pair(body, start)
         if not code:
             return
         start += 4

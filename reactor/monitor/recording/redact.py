@@ -28,7 +28,7 @@ TOKEN = re.compile(r"eyJ.*|(?=.*[0-9])[!-~]{24,}")
 
 BLACK = "x"
 
-_QUERY = re.compile(r"([^&;=]*)=([^&;#]*)")
+_QUERY = re.compile(r"([^&;=]*)=([^&;#\s]*)")
 _USERINFO = re.compile(r"(?<=//)[^/?#@]*(?=@)")
 _COOKIE = re.compile(r"([^=;]*=)([^;]*)")
 

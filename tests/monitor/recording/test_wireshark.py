@@ -215,7 +215,7 @@ def test_each_file_of_a_rotation_can_be_read_alone(loop: Reactor, tmp_path: Path
         run_until(loop, lambda: len(asks.messages) == 60)
     files = sorted(tmp_path.glob("many.*.pcapng"))
     assert len(files) == recorder.file > 1
-    found = [[frame for frame in dissect(file)] for file in files]
+    found = [dissect(file) for file in files]
     payloads = [frame.payload for frames in found for frame in frames if not frame.from_client]
     assert payloads == [str(message).encode() for message in asks.messages]
     for file in files:
