@@ -83,7 +83,7 @@ class TestPace:
         pieces = [(number, "server", text("x" * 1000)) for number in range(5000)]
         with play(stage, recorded(*pieces), speed=0) as service:
             client = service.connect(Pauses)
-            assert client.messages == []
+            assert len(client.messages) < 1000  # those that came with the answer
             # It waits for who does not read.
             assert service.protocols[0].buffered_amount < 2 << 20
             client.resume_reading()

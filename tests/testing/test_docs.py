@@ -1,4 +1,4 @@
-"""Every block of docs/testing.md runs, as a file of tests."""
+"""Every block of docs/testing.md and of docs/recording.md runs, as a file of tests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
+import pytest
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGE = DOCS / "testing.md"
 
 
-def test_every_block_runs(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", [PAGE, DOCS / "recording.md"], ids=lambda page: page.stem)
+def test_every_block_runs(tmp_path: Path, page: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    if page.stem == "recording":
+        pytest.importorskip("zstandard")
     for number, block in enumerate(blocks):
         (tmp_path / f"test_block_{number}.py").write_text(block)
     result = subprocess.run(
