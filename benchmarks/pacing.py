@@ -1,4 +1,4 @@
-"""``python benchmarks/pacing.py``: what ``Reactor(pacing=...)`` saves, and what it costs in latency.
+"""``python benchmarks/pacing.py``: what ``Reactor(pacing=...)`` saves, and its price in latency.
 
 A peer in a process of its own sends texts with the time in them, so many a second, to connections
 in turn. The client takes them with and without naps, in turns; it prints the median of its CPU time
