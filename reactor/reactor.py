@@ -37,7 +37,7 @@ from .protocols.websocket import WebSocketProtocol
 from .registry import ReactorStats, Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
-from .signatures import Opens, shows
+from .signatures import Opens, parameters, shows
 from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
 from .transports.bind import open_to_listen
 
@@ -164,7 +164,7 @@ class Reactor(Opens):
 
     if not TYPE_CHECKING:  # see signatures.py
 
-        @shows(ClientOptions)
+        @shows(parameters(ClientOptions))
         def connect(
             self, url: str | Callable[[], str], protocol: Callable[[], P] | P, **options: Any
         ) -> P:
@@ -216,7 +216,7 @@ class Reactor(Opens):
 
     if not TYPE_CHECKING:  # see signatures.py
 
-        @shows(ServerOptions)
+        @shows(parameters(ServerOptions))
         def listen(
             self,
             host: str | None = None,
