@@ -32,7 +32,7 @@ from .board import Order
 from .consumers import Subscription, each, with_one, without
 from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
 from .link import Link
-from .mailbox import Mailbox
+from .mailbox import Drop, Mailbox
 from .policy import Policy
 from .reconciler import Reconciler
 from .settings import check_options, check_urls
@@ -176,18 +176,18 @@ class Driver:
             mailbox.close()
         self._log.conclude()
 
-    def mailbox(self, maxlen: int, drop: str) -> Mailbox:
+    def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""
         mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped)
         self._mailboxes.add(mailbox)
         return mailbox
 
-    def _dropped(self, update: Update) -> None:
+    def _dropped(self, update: Update, last: Update | None) -> None:
         record = self.board.topics.get(update.topic)
         if record is not None and record.wanted:
             self.board.counts["gaps"] += 1
             self.board.counts["gap dropped"] += 1
-            self.guard(self.feed.on_gap, update.topic, Gap("dropped", None, None))
+            self.guard(self.feed.on_gap, update.topic, Gap("dropped", last, None))
 
     # -- updates and their consumers -----------------------------------------------------------
 

@@ -241,9 +241,10 @@ class TLSDuplex:
         self.sock.settimeout(timeout if self.recv == self._first_recv else 0)
 
     def say_goodbye(self) -> None:
-        """Send close_notify (RFC 8446 section 6.1), if that is possible at once."""
+        """Send close_notify (RFC 8446 section 6.1), if that is possible at once. It never waits."""
         with self._lock:
             try:
+                self.sock.setblocking(False)  # it may not have been used here, or been set since
                 self.sock.unwrap()
             except (OSError, ValueError):
                 pass  # the peer has not finished yet, or has gone
