@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_called, check_delay
-from ..base.printable import printable
+from ..base.printable import printable, quoted
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
 from ..connection.phase import Change, Phase, change
@@ -165,7 +165,10 @@ class ClientLifecycle:
         connection.begin_attempt()
         try:
             source = self._source
-            self._url = source if isinstance(source, str) else source()
+            url = source if isinstance(source, str) else source()
+            if not isinstance(url, str):
+                raise TypeError(f"the function given as url must return a str, not {quoted(url)}")
+            self._url = url
             address = self._address()
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
