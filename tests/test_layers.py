@@ -26,7 +26,7 @@ FLOORS = (
     {"transports", "hosting.verbs"},
     {"connection"},
     {"client", "server"},
-    {"reactor", "registry", "signatures", "tasks", "compiled"},
+    {"opening", "reactor", "registry", "signatures", "tasks", "compiled"},
     {"hosting", "asyncio", "classic", "feeds", "testing", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )

@@ -123,7 +123,7 @@ def a_reader_in_one_turn(stage: Stage) -> None:
     stage.loop.run_once(0)
 
 
-@scene("loop.event_loop:_run_turns", compiled=True)
+@scene("loop.lifetime:_run_turns", compiled=True)
 def a_reader_while_it_runs(stage: Stage) -> None:
     def press() -> None:
         stage.loop.stop()
@@ -232,7 +232,7 @@ def pressing(stage: Stage, *handlers: str) -> type[WebSocketProtocol]:
     return type("Pressing", (WebSocketProtocol,), dict.fromkeys(handlers, stage.press))
 
 
-@scene("reactor:_connect")
+@scene("opening:connect")
 def a_factory(stage: Stage) -> None:
     def factory() -> WebSocketProtocol:
         stage.press()
