@@ -41,7 +41,8 @@ def connect_through(reactor: Reactor, pipeline: Pipeline) -> Pipeline:
         reactor: whose attempts, those of connections that it has already included.
         pipeline: see client/attempt.py.
     """
-    before, reactor._pipeline = reactor._pipeline, pipeline
+    opener = reactor._opener
+    before, opener.pipeline = opener.pipeline, pipeline
     for connection in reactor.connections:
         if isinstance(connection.lifecycle, ClientLifecycle):
             connection.lifecycle._pipeline = pipeline

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...feeds.wire import Wire
+from ...feeds.links.wire import Wire
 from ...protocols.events import Role
 from ...protocols.http.extensions import build_element
 from ...protocols.http.handshake import accept_for
@@ -22,7 +22,7 @@ from .redact import redact_head
 
 if TYPE_CHECKING:
     from ...connection.connection import Connection
-    from ...feeds.link import Link
+    from ...feeds.links.link import Link
     from ...protocols.deflate import Agreement
     from ...protocols.websocket import WebSocketProtocol
 
