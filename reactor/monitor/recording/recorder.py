@@ -203,7 +203,7 @@ class Recorder:
     def start(self) -> None:
         """Begin to record."""
         self._writer.start()
-        self._put(beginning("reactor"))
+        self._put(beginning("reactor"), must=True)
         self._listen(True)
 
     def _listen(self, on: bool) -> None:
@@ -278,11 +278,11 @@ class Recorder:
         self.path = self._path_of(self.file)
         self._writer.turn_to(self.path, old)
         self._size = 0
-        self._put(beginning("reactor"))
+        self._put(beginning("reactor"), must=True)
 
-    def _put(self, data: bytes) -> bool:
+    def _put(self, data: bytes, must: bool = False) -> bool:
         self._size += len(data)
-        return self._writer.put(data)
+        return self._writer.put(data, must)
 
     def _path_of(self, number: int) -> Path:
         if self._max_bytes is None:

@@ -80,9 +80,14 @@ class Writer:
         """Whether more may be put."""
         return self.error is None and self._handed - self._written < self._limit
 
-    def put(self, data: bytes) -> bool:
-        """Have *data* written. Return False if there is no room, and it will not be."""
-        if not self.has_room:
+    def put(self, data: bytes, must: bool = False) -> bool:
+        """Have *data* written. Return False if there is no room, and it will not be.
+
+        Args:
+            data: some bytes.
+            must: True: without them the file could not be read, so there is room for them.
+        """
+        if not (self.has_room or (must and self.error is None)):
             return False
         self._handed += len(data)
         self._append(data)

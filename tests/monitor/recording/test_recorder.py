@@ -354,7 +354,7 @@ class TestNobodySuffers:
             client.send("before")
             run_until(loop, lambda: client.messages)
             with monkeypatch.context() as patched:
-                patched.setattr(recorder._writer, "put", lambda data: False)
+                patched.setattr(recorder._writer, "put", lambda data, must: False)
                 client.send("lost" * 100_000)
                 run_until(loop, lambda: len(client.messages) == 2)
             client.send("after")

@@ -210,7 +210,7 @@ def test_each_file_of_a_rotation_can_be_read_alone(loop: Reactor, tmp_path: Path
                 self.send(f"{len(self.messages)}" * 2500)
 
     asks = Asks()
-    with record(asks, path, max_bytes=200_000) as recorder:
+    with record(asks, path, max_bytes=350_000) as recorder:
         loop.connect(f"ws://127.0.0.1:{listener.port}/", asks)
         run_until(loop, lambda: len(asks.messages) == 60)
     files = sorted(tmp_path.glob("many.*.pcapng"))

@@ -94,9 +94,10 @@ def test_a_slow_disk_drops_and_keeps_nobody_waiting(
     assert disk.waits.wait(20.0)
     assert writer.put(b"b" * 600)
     assert not writer.put(b"c")  # there is too much already
+    assert writer.put(b"d", must=True)
     disk.go_on.set()
     assert writer.close(20.0)
-    assert (tmp_path / "file").read_bytes() == b"a" * 600 + b"b" * 600
+    assert (tmp_path / "file").read_bytes() == b"a" * 600 + b"b" * 600 + b"d"
 
 
 def test_a_disk_that_is_full_ends_it_with_one_line_and_a_whole_file(
