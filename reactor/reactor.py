@@ -457,6 +457,15 @@ class Reactor(Opens):
         """The time of this turn: read after the poll, cached until the next one."""
         return self.loop.now
 
-    def stats(self) -> ReactorStats:
-        """Return a snapshot: cheap enough to be taken every second."""
-        return self._registry.stats()
+    def stats(self, *, hosts: bool = False, connections: bool = False) -> ReactorStats:
+        """Return a snapshot: cheap enough to be taken every second. Any thread, at any time.
+
+        Args:
+            hosts: whether it has sums for each host, in ``hosts``.
+            connections: whether it has the numbers of each connection, in ``connections``.
+
+        Returns:
+            What the loop and its connections do, and have done. What is asked for by name takes
+            longer the more connections there are, about 5 us for each.
+        """
+        return self._registry.stats(hosts, connections)

@@ -154,6 +154,10 @@ class ClientLifecycle:
         source = self._options.mask_key
         return new_mask if source is None else lambda: source(4)
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return f"{type(self._connection.protocol).__qualname__} on {printable(self._url)}"
+
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
@@ -163,10 +167,13 @@ class ClientLifecycle:
             return
         self._timer = None
         connection.begin_attempt()
+        connection.counters.attempts += 1
         try:
             source = self._source
             self._url = source if isinstance(source, str) else source()
             address = self._address()
+            if not connection.host:
+                connection.host = self._host(address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
@@ -180,6 +187,11 @@ class ClientLifecycle:
     def _address(self) -> Endpoint:
         url = parse_url(self._url)
         return url.host, url.port
+
+    def _host(self, address: Endpoint) -> str:
+        """Return what the connection is counted under."""
+        host, port = address
+        return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     def _connected(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
         """The attempt has come to an end."""

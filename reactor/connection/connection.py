@@ -35,13 +35,16 @@ from ..exceptions import (
     WebSocketQueueFullException,
 )
 from ..loop.background import run_in_thread
+from ..protocols.counters import Counters
 from ..protocols.ending import Ending, find_initiator
+from ..protocols.history import Step, add
 from ..protocols.session import Close, Event, Failure, State, WebSocketSession, check_close
 from ..transports.linger import Linger
 from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
+from .counting import most_queued, note_error, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
@@ -55,14 +58,22 @@ if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
+    from ..protocols.stats import Activity, ConnectionStats
     from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from ..transports.stream import Stream
+    from .connections import Connections
     from .lifecycle import Lifecycle
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger("reactor.connection")
+
+_ACTIVITIES: dict[Phase, Activity] = {
+    Phase.CONNECTING: "connecting",
+    Phase.WAITING: "waiting",
+    Phase.OVER: "ended",
+}
 
 #: Seconds at most that a peer which has broken the protocol is given to read why.
 FAREWELL = 1.0
@@ -84,11 +95,16 @@ class Connection:
         subprotocol: what was agreed on, or None.
         by_us: whether the end is our own wish.
         ending: how it ended; None while it is open, and before the first attempt has ended.
+        counters: what is counted of it, all its life long.
+        history: what has happened to it, see protocols/history.py.
+        host: the host and the port that it is counted under, see HostStats; "" if that is not known
+            yet.
     """
 
     __slots__ = (
-        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "ending", "lifecycle", "loop"),
-        *("options", "phase", "protocol", "reader", "sender", "session", "stream", "subprotocol"),
+        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "counters", "ending", "history"),
+        *("host", "lifecycle", "loop", "options", "phase", "protocol", "reader", "sender"),
+        *("session", "stream", "subprotocol"),
     )
 
     session: WebSocketSession
@@ -97,7 +113,7 @@ class Connection:
     def __init__(
         self,
         loop: EventLoop,
-        registry: set[Connection],
+        registry: Connections,
         options: ConnectionOptions,
         lifecycle: Lifecycle,
         protocol: WebSocketProtocol,
@@ -112,6 +128,9 @@ class Connection:
         self.subprotocol: str | None = None
         self.ending: Ending | None = None
         self.by_us = False
+        self.counters = Counters()
+        self.history = b""
+        self.host = ""
         self._registry = registry
         self._alive: KeepAliveWatch | None = None
         self._idle: IdleWatch | None = None
@@ -122,14 +141,32 @@ class Connection:
         self.protocol._connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
+        self.phases[self.phase] += 1
         self.enlist()
         self.lifecycle.start(self)
 
     def enlist(self) -> None:
         """Be listed among the connections that are not over."""
-        self._registry.add(self)
+        self._registry.enter(self)
 
     # -- what there is to know -----------------------------------------------------------
+
+    @property
+    def phases(self) -> list[int]:
+        """How many connections of the loop are in each phase; see phase.py."""
+        return self._registry.phases
+
+    @property
+    def activity(self) -> Activity:
+        """What it is doing, in a word."""
+        if self.phase is ATTACHED:
+            return "open" if self.session.state is State.OPEN else "closing"
+        return _ACTIVITIES[self.phase]
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """See WebSocketProtocol."""
+        return stats_of(self)
 
     @property
     def state(self) -> State:
@@ -178,6 +215,10 @@ class Connection:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
 
+    def note(self, step: Step, text: str = "") -> None:
+        """Take something down in its history."""
+        self.history = add(self.history, step, self.loop.time(), text)
+
     # -- what the dispatcher asks for ----------------------------------------------------
 
     def deliver_later(self, events: list[Event]) -> None:
@@ -222,6 +263,8 @@ class Connection:
         self.session.opened()
         self.stream = make_stream(self.loop, sock, self.reader, *options.water_marks)
         change(self, Change.UPGRADED)
+        self.counters.opens += 1
+        self.counters.opened_at = self.loop.now
         self.ending = None
         self.by_us = False
         self.reader.begin()
@@ -254,6 +297,7 @@ class Connection:
             lenient=lifecycle.lenient,
             new_mask=lifecycle.new_mask,
             agreement=agreement,
+            counters=self.counters,
         )
         file = self.protocol._trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
@@ -300,6 +344,7 @@ class Connection:
         if not self.session.close(code, reason):
             return
         self.by_us = True
+        self._registry.closing.add(self)
         self.sender.drop_outbox()
         self.sender.cork()
         self.reader.await_close()
@@ -313,6 +358,7 @@ class Connection:
             self.lifecycle.give_up()
         elif self.session.state is not State.CLOSED:
             self.by_us = True
+            self._registry.closing.add(self)
             self.session.lost()  # no handler hears of what was read already
             self.stop_timers()
             self.stream.abort()  # connection_lost() follows
@@ -335,6 +381,7 @@ class Connection:
 
     def _end_soon(self, reason: str, error: Exception | None, abort: bool) -> None:
         self.by_us = True
+        self._registry.closing.add(self)
         self.session.lost()  # no handler hears of what was read already
         self.stop_timers()
         self.stream.pause_reading()
@@ -375,6 +422,8 @@ class Connection:
         self.stop_timers()
         self.sender.drop_outbox()
         self.reader.end()
+        self._registry.closing.discard(self)
+        self.counters.most_queued = most_queued(self)
         self._alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()
@@ -390,12 +439,15 @@ class Connection:
         """Say how it ended; to be asked before the phase changes."""
         opened = self.phase is ATTACHED
         received = opened and self.session.received_close is not None
-        return Ending(code, reason, error, find_initiator(error, self.by_us, opened, received))
+        initiator = find_initiator(error, self.by_us, opened, received)
+        self.counters.losses += opened and initiator != "us"
+        note_error(self.counters, error, self.loop.now)
+        return Ending(code, reason, error, initiator)
 
     def finish(self) -> None:
         """It is over for good."""
         change(self, Change.ENDED)
-        self._registry.discard(self)
+        self._registry.leave(self)
 
     def tell(self, code: int, reason: str, error: Exception | None) -> None:
         """Tell the protocol object of an end."""
@@ -435,6 +487,7 @@ class Connection:
 
     def forked(self) -> None:
         """In a forked child: the connection is the parent's, and over here. Nobody is told."""
+        self._registry.closing.discard(self)
         if self.phase is ATTACHED:
             self.session.lost()
         if self.phase is not Phase.OVER:

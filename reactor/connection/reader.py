@@ -86,11 +86,15 @@ class Reader:
         session = connection.session
         if session.within_frame:
             self._frame_at = connection.loop.now
+        counters = session.counters
+        before = counters.messages_in
         try:
             events = session.receive(data)
         except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
             connection.broken(exc)
             return
+        if counters.messages_in != before:
+            counters.message_at = connection.loop.now
         if session.controls:
             self._controls_came(events)
         else:
@@ -122,6 +126,11 @@ class Reader:
         """The stream has ended, without a close frame of this attempt being seen."""
         if not self._comes_later(self.connection_lost, error):
             self._connection.lost(error)
+
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        connection = self._connection
+        return f"{type(connection.protocol).__qualname__} on {connection.place}"
 
     # -- when something came -------------------------------------------------------------
 

@@ -208,6 +208,10 @@ class Task(Generic[T]):
         """Whether the coroutine has ended or was cancelled."""
         return self._on_done is None
 
+    def whose(self) -> str:
+        """For whom it works: see names.py."""
+        return getattr(self._coroutine, "__qualname__", "a coroutine")
+
     def cancel(self) -> None:
         """Stop the coroutine at the step in which it waits. Idempotent; no callback follows."""
         if self._on_done is None:

@@ -61,6 +61,7 @@ class ServerLifecycle:
     def open(self, upgrade: ServerUpgrade) -> None:
         """The upgrade is complete."""
         connection = self._connection
+        connection.host = self._listener.place
         connection.subprotocol = upgrade.subprotocol
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s is open", self.place)
