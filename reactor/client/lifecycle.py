@@ -36,6 +36,7 @@ from ..exceptions import (
     WebSocketStateException,
 )
 from ..protocols.frames import new_mask
+from ..protocols.history import Step
 from ..protocols.http.handshake import normalize_headers
 from ..protocols.http.http11 import parse_again
 from ..protocols.http.retry_after import retry_after
@@ -156,7 +157,7 @@ class ClientLifecycle:
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        return f"{type(self._connection.protocol).__qualname__} on {printable(self._url)}"
+        return self._connection.reader.whose()
 
     # -- attempts ------------------------------------------------------------------------
 
@@ -168,6 +169,7 @@ class ClientLifecycle:
         self._timer = None
         connection.begin_attempt()
         connection.counters.attempts += 1
+        connection.note(Step.ATTEMPT, str(connection.counters.attempts))
         try:
             source = self._source
             self._url = source if isinstance(source, str) else source()
@@ -180,7 +182,13 @@ class ClientLifecycle:
         if connection.state is State.CLOSED or self._wish is not None:
             return  # ended by the function
         self._current = current = Attempt(
-            connection.loop, self._url, self._options, self._gate, self._pipeline, self._connected
+            connection.loop,
+            self._url,
+            self._options,
+            self._gate,
+            self._pipeline,
+            self._connected,
+            connection.note,
         )
         current.start(address, self._attempt, again=self._opened_at is not None)
 
@@ -207,6 +215,7 @@ class ClientLifecycle:
         connection.subprotocol = upgrade.subprotocol
         again = self._opened_at is not None
         self._opened_at = connection.loop.now
+        connection.note(Step.OPENED)
         if (journal := self._journal) is not None and journal.hears:
             journal.opened(self.place, again)
         protocol = connection.protocol
@@ -237,6 +246,7 @@ class ClientLifecycle:
         self._stop_attempt()
         if phase is Phase.CONNECTING:
             connection.ending = connection.describe_end(CloseCode.ABNORMAL, "", None)
+            connection.note_end(connection.ending)
         self._finish()
         if phase is Phase.CONNECTING:
             # This attempt has not been told of. Not from within the caller's close().
@@ -245,6 +255,7 @@ class ClientLifecycle:
     def _finish(self) -> None:
         """There will be no further attempt."""
         connection = self._connection
+        connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
         if connection.ending is not None:
@@ -286,6 +297,7 @@ class ClientLifecycle:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
         connection = self._connection
         phase = connection.phase
+        connection.note(Step.RECONNECTING, printable(reason))
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
@@ -346,6 +358,7 @@ class ClientLifecycle:
         """See Lifecycle. For attempts, too."""
         connection = self._connection
         ending = connection.describe_end(code, reason, error)
+        connection.note_end(ending)
         delay = self._plan(error)
         connection.ending = replace(ending, attempt=self._attempt)
         if delay is None:
@@ -382,6 +395,7 @@ class ClientLifecycle:
         self._stop_timer()
         connection = self._connection
         self._timer = connection.loop.call_later(delay, self._connect)
+        connection.note(Step.WAITING, f"{delay:.3f}")
         if connection.ending is not None:
             connection.ending = replace(
                 connection.ending, final=False, attempt=self._attempt, delay=delay

@@ -16,3 +16,12 @@ cdef class Counters:
 
     def __init__(self):
         self.message_at = self.opened_at = self.error_at = -1.0
+
+    def note_opening(self, double now, double read_at):
+        self.message_at = self.latest(read_at)
+        self.messages_before = self.messages_in
+        self.opens += 1
+        self.opened_at = now
+
+    cpdef double latest(self, double read_at):
+        return read_at if self.messages_in > self.messages_before else self.message_at

@@ -19,11 +19,10 @@ must wait for the thread that takes it, 5 ms if that thread computes.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.float cimport PyFloat_AsDouble
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 
 from reactor.compiled.slots cimport (
@@ -144,7 +143,6 @@ cdef bint has_known_layout() except -1:
 cdef bint IS_LAYOUT_KNOWN = has_known_layout()
 
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
-cdef Py_ssize_t LOOP_NOW = find_slot(EventLoop, "now")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
 cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
 cdef Py_ssize_t STREAM_ABOVE_HIGH = find_slot(Stream, "above_high")
@@ -321,8 +319,6 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
     connection = get(reader, READER_CONNECTION)
     session = get(connection, SESSION)
     cdef Counters counters = <Counters>get(session, SESSION_COUNTERS)
-    cdef int64_t before = counters.messages_in
-    now = get(get(connection, LOOP), LOOP_NOW)
     try:
         pos = parse(
             buffer, size, 0, events, holds(session, SESSION_MASKED, True),
@@ -332,16 +328,12 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
         if pos < size:
             session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
             if holds(session, SESSION_CONTROLS, True):
-                if counters.messages_in != before:
-                    counters.message_at = PyFloat_AsDouble(now)
                 reader._controls_came(events)
                 return events
     except Exception as exc:
         connection.broken(exc)
         return None
-    if counters.messages_in != before:
-        counters.message_at = PyFloat_AsDouble(now)
-    put(reader, MESSAGE_AT, now)
+    put(reader, MESSAGE_AT, get(connection, LOOP).now)
     return events
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
-from ..base.printable import quoted
+from ..base.printable import printable, quoted
 from ..exceptions import (
     CloseCode,
     WebSocketException,
@@ -44,7 +44,7 @@ from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
-from .counting import most_queued, note_error, stats_of
+from .counting import describe_error, most_queued, note_error, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
@@ -74,6 +74,9 @@ _ACTIVITIES: dict[Phase, Activity] = {
     Phase.WAITING: "waiting",
     Phase.OVER: "ended",
 }
+
+#: Characters of the error's text in its history.
+MOST_OF_CAUSE = 80
 
 #: Seconds at most that a peer which has broken the protocol is given to read why.
 FAREWELL = 1.0
@@ -219,6 +222,16 @@ class Connection:
         """Take something down in its history."""
         self.history = add(self.history, step, self.loop.time(), text)
 
+    def note_end(self, ending: Ending) -> None:
+        """Take down how it, or an attempt, has ended; before the phase changes."""
+        why = printable(ending.reason)
+        if ending.error is not None:
+            why = describe_error(ending.error, MOST_OF_CAUSE)
+        if self.phase is ATTACHED:
+            self.note(Step.ENDED, f"{ending.initiator} {ending.code} {why}".rstrip())
+        else:
+            self.note(Step.FAILED, f"{ending.initiator} {why}".rstrip())
+
     # -- what the dispatcher asks for ----------------------------------------------------
 
     def deliver_later(self, events: list[Event]) -> None:
@@ -263,8 +276,6 @@ class Connection:
         self.session.opened()
         self.stream = make_stream(self.loop, sock, self.reader, *options.water_marks)
         change(self, Change.UPGRADED)
-        self.counters.opens += 1
-        self.counters.opened_at = self.loop.now
         self.ending = None
         self.by_us = False
         self.reader.begin()
@@ -334,6 +345,8 @@ class Connection:
 
     def _close(self, code: int, reason: str, timeout: float | None) -> None:
         self.lifecycle.retire()
+        if self.phase is not Phase.OVER:
+            self.note(Step.CLOSING, f"close({int(code)})")
         if self.phase is ATTACHED:
             self.close_stream(code, reason, timeout)
         else:
@@ -354,6 +367,8 @@ class Connection:
 
     def _abort(self) -> None:
         self.lifecycle.retire()
+        if self.phase is not Phase.OVER:
+            self.note(Step.CLOSING, "abort()")
         if self.phase is not ATTACHED:
             self.lifecycle.give_up()
         elif self.session.state is not State.CLOSED:

@@ -18,7 +18,7 @@ from .phase import ATTACHED
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["describe_error", "note_error", "stats_of"]
+__all__ = ["describe_error", "most_queued", "note_error", "public_place", "stats_of"]
 
 #: Characters of an error's text that are kept.
 MOST_OF_ERROR = 200
@@ -46,7 +46,7 @@ def stats_of(connection: Connection) -> ConnectionStats:
     return ConnectionStats(
         activity=connection.activity,
         role="client" if connection.lifecycle.role == 0 else "server",
-        place=printable(connection.lifecycle.place.partition("?")[0]),
+        place=public_place(connection),
         host=connection.host,
         now=connection.loop.time(),
         messages_in=counters.messages_in,
@@ -65,10 +65,19 @@ def stats_of(connection: Connection) -> ConnectionStats:
         losses=counters.losses,
         last_error=error,
         last_error_at=None if error is None else counters.error_at,
-        last_message_at=_time(counters.message_at),
+        last_message_at=_time(counters.latest(connection.reader.message_at)),
         opened_at=_time(counters.opened_at),
         compression=attached and connection.session.agreement is not None,
     )
+
+
+def public_place(connection: Connection) -> str:
+    """Return its URL without username, password and query, which may be secrets; safe to show."""
+    try:
+        place = connection.lifecycle.place
+    except Exception:  # noqa: BLE001 - its URL is a function that has given none, or a wrong one
+        return ""
+    return printable(place.partition("?")[0])
 
 
 def most_queued(connection: Connection) -> int:

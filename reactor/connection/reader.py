@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.marks import calls_user_code
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
+from .counting import public_place
 from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
@@ -69,6 +70,7 @@ class Reader:
     def begin(self) -> None:
         """Begin, with a new stream and a new session."""
         connection = self._connection
+        connection.counters.note_opening(connection.loop.now, self.message_at)
         self.message_at = connection.loop.now
         self._paused = False
         self.pacing = None
@@ -86,15 +88,11 @@ class Reader:
         session = connection.session
         if session.within_frame:
             self._frame_at = connection.loop.now
-        counters = session.counters
-        before = counters.messages_in
         try:
             events = session.receive(data)
         except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
             connection.broken(exc)
             return
-        if counters.messages_in != before:
-            counters.message_at = connection.loop.now
         if session.controls:
             self._controls_came(events)
         else:
@@ -130,7 +128,7 @@ class Reader:
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
         connection = self._connection
-        return f"{type(connection.protocol).__qualname__} on {connection.place}"
+        return f"{type(connection.protocol).__qualname__} on {public_place(connection)}"
 
     # -- when something came -------------------------------------------------------------
 

@@ -113,15 +113,16 @@ def _words(event: LifeEvent) -> str:
         case Step.OPENED:
             return f"open, upgraded {took}" if not text else f"opened by {text}"
         case Step.CLOSING:
-            return f"we called close() with the code {text}"
+            return f"we called {text}"
         case Step.RECONNECTING:
             return f"we called reconnect(){f': {text}' if text else ''}"
         case Step.FAILED:
-            return f"the attempt failed {took}, by {_WHO.get(first, first)}: {rest}"
+            return f"the attempt failed {took}, because of {_WHO[first]}{rest and f': {rest}'}"
         case Step.ENDED:
-            return f"ended by {_WHO.get(first, first)}: {rest}"
+            return f"ended by {_WHO[first]}: {rest}"
         case Step.WAITING:
-            return f"the next attempt follows in {_span(float(text))}"
+            delay = float(text)
+            return f"the next attempt follows {f'in {_span(delay)}' if delay else 'at once'}"
         case Step.OVER:
             return "over: no attempt follows"
 

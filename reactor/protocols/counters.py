@@ -27,15 +27,15 @@ class Counters:
     """See the module, and ConnectionStats for what each number means.
 
     Attributes:
-        message_at, opened_at, error_at: times of the loop's clock, or NEVER.
+        opened_at, error_at: times of the loop's clock, or NEVER.
         last_error: a text that is safe to show, or None.
         round_trips: made with the first round trip; None before.
     """
 
     __slots__ = (
-        *("attempts", "error_at", "last_error", "losses", "message_at", "messages_in"),
-        *("messages_out", "most_queued", "opened_at", "opens", "payload_in", "payload_out"),
-        *("pings_in", "pings_out", "round_trips", "wire_in", "wire_out"),
+        *("_message_at", "_messages_before", "attempts", "error_at", "last_error", "losses"),
+        *("messages_in", "messages_out", "most_queued", "opened_at", "opens", "payload_in"),
+        *("payload_out", "pings_in", "pings_out", "round_trips", "wire_in", "wire_out"),
     )
 
     def __init__(self) -> None:
@@ -51,11 +51,30 @@ class Counters:
         self.attempts = 0
         self.opens = 0
         self.losses = 0
-        self.message_at = NEVER
+        # When a message last came before the connection was opened for the latest time, and how
+        # many had come by then. The time of what comes since is that of who reads it.
+        self._message_at = NEVER
+        self._messages_before = 0
         self.opened_at = NEVER
         self.error_at = NEVER
         self.last_error: str | None = None
         self.round_trips: Histogram | None = None
+
+    def note_opening(self, now: float, read_at: float) -> None:
+        """The connection is opened.
+
+        Args:
+            now: the time.
+            read_at: when bytes of messages last came, or it was opened before.
+        """
+        self._message_at = self.latest(read_at)
+        self._messages_before = self.messages_in
+        self.opens += 1
+        self.opened_at = now
+
+    def latest(self, read_at: float) -> float:
+        """Return when a message last came, or NEVER; *read_at* as for :meth:`note_opening`."""
+        return read_at if self.messages_in > self._messages_before else self._message_at
 
 
 if frames.compiled:

@@ -216,7 +216,7 @@ def parse_messages(
         The position of the first frame that was not taken, or the end of the data.
     """
     end = len(data)
-    before = len(messages)
+    before = most
     size = 0
     while most > 0 and end - pos >= 2:
         first = data[pos]
@@ -269,7 +269,7 @@ def parse_messages(
         most -= 1
         size += length
     if counters is not None:
-        counters.messages_in += len(messages) - before
+        counters.messages_in += before - most
         counters.payload_in += size
     return pos
 

@@ -40,7 +40,7 @@ class Step(IntEnum):
     SECURED = 5  # the TLS handshake is done: the version, and "resumed" if it was
     REDIRECTED = 6  # the server says where else: the URL
     OPENED = 7  # the opening handshake is done; for a server: the client's address
-    CLOSING = 8  # close() was called: the close code
+    CLOSING = 8  # the user has ended it: "close(1000)" with the close code, or "abort()"
     RECONNECTING = 9  # reconnect() was called: the reason
     FAILED = 10  # an attempt has failed: who has ended it, and the error
     ENDED = 11  # the connection has ended: who has ended it, the close code, error or reason

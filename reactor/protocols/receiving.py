@@ -152,14 +152,16 @@ class Receiving(Output):
             events = []
         if self._ended:
             return events
-        self.counters.wire_in += len(data)
+        counters = self.counters
         if self._tail:
+            counters.wire_in -= len(self._tail)  # they were counted when they came
             data = self._tail + data
             self._tail = b""
         self.unfinished = False
         self._room = MAX_INFLATED
         pos = 0
         end = len(data)
+        counters.wire_in += end
         alone = 0  # the count of the frames that were not taken in a run
         try:
             while pos < end and not self._ended:
@@ -171,7 +173,7 @@ class Receiving(Output):
                 assembler = self._assembler
                 if self._decode_text and (assembler is None or not assembler.in_progress):
                     pos = parse_messages(
-                        data, pos, events, self._masked, self._longest, left, self.counters
+                        data, pos, events, self._masked, self._longest, left, counters
                     )
                     if pos > start:
                         continue
