@@ -12,7 +12,7 @@ DURATION ?= 10
 URL ?=
 
 # Processes for the tests: more than two cores, since tests often wait for their peers.
-JOBS ?= 3
+JOBS ?= 4
 
 # For make fuzz: how long each target is tried.
 SECONDS ?= 60

@@ -32,7 +32,7 @@ from .board import Order
 from .consumers import Subscription, each, with_one, without
 from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
 from .link import Link
-from .mailbox import Mailbox
+from .mailbox import Drop, Mailbox
 from .policy import Policy
 from .reconciler import Reconciler
 from .settings import check_options, check_urls
@@ -92,18 +92,19 @@ class Driver:
     # -- threads -----------------------------------------------------------------------------
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Call a function on the loop's thread: now, if this is it."""
-        if threading.get_ident() == self.loop.thread_id and not self._calls:
-            function(*args)
-            self.perform()
-            return
+        """Call a function on the loop's thread: now, if this is it, after those that wait."""
         self._calls.append((function, args))
-        if not self._called:
+        if threading.get_ident() == self.loop.thread_id:
+            self._run_calls()
+        elif not self._called:
             self._called = True
-            self.loop.call_soon_threadsafe(self._run_calls)
+            self.loop.call_soon_threadsafe(self._serve_threads)
+
+    def _serve_threads(self) -> None:
+        self._called = False
+        self._run_calls()
 
     def _run_calls(self) -> None:
-        self._called = False
         while self._calls:
             function, args = self._calls.popleft()
             function(*args)
@@ -129,8 +130,13 @@ class Driver:
             consumers = None if record is None else record.consumers
             consumers = with_one(consumers, one)
             record = self.core.want(one.topic, consumers, priority, stale_after, now)
-            if replay_last and record.last is not None:
+            if replay_last and record.last is not None and not self._on_its_way(record):
                 self._give(one, record.last)
+
+    def _on_its_way(self, record: Record) -> bool:
+        """Whether the last update is still to be delivered."""
+        orders = self.board.orders
+        return any(order[0] is Order.DELIVER and order[1] is record for order in orders)
 
     def unsubscribe(self, topic: Topic) -> None:
         """See Feed.unsubscribe()."""
@@ -176,18 +182,18 @@ class Driver:
             mailbox.close()
         self._log.conclude()
 
-    def mailbox(self, maxlen: int, drop: str) -> Mailbox:
+    def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""
         mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped)
         self._mailboxes.add(mailbox)
         return mailbox
 
-    def _dropped(self, update: Update) -> None:
+    def _dropped(self, update: Update, last: Update | None) -> None:
         record = self.board.topics.get(update.topic)
         if record is not None and record.wanted:
             self.board.counts["gaps"] += 1
             self.board.counts["gap dropped"] += 1
-            self.guard(self.feed.on_gap, update.topic, Gap("dropped", None, None))
+            self.guard(self.feed.on_gap, update.topic, Gap("dropped", last, None))
 
     # -- updates and their consumers -----------------------------------------------------------
 
@@ -222,9 +228,10 @@ class Driver:
                 self._take_one(link, event)
             elif isinstance(event, Iterable) and not isinstance(event, (str, bytes, dict)):
                 for one in event:
-                    if not isinstance(one, _EVENTS):
-                        raise TypeError(f"parse returned {quoted(one)} among its events")
-                    self._take_one(link, one)
+                    try:
+                        self._take_one(link, one)
+                    except Exception as exc:  # noqa: BLE001 - the rest is no worse for it
+                        self.fault(exc, "parse", one)
             else:
                 raise TypeError(f"parse returned {quoted(event)}, which is no event")
         finally:
@@ -243,8 +250,10 @@ class Driver:
             core.refused(link, event.topics, event.reason, event.retry, now)
         elif isinstance(event, Unsubscribed):
             core.unsubscribed(link, event.topics, now)
-        else:
+        elif isinstance(event, Ended):
             core.ended(link, event.topics, event.reason, now)
+        else:
+            raise TypeError(f"parse returned {quoted(event)} among its events")
 
     # -- orders ------------------------------------------------------------------------------
 

@@ -152,8 +152,10 @@ class Gap:
         reason: "reconnect": the link was lost. "resubscribe": the subscription was ended, by the
             service or because it was silent. "sequence": numbers are missing. "dropped": the
             consumer was too slow. "reset": the service began a new count.
-        last: the last update before the gap, or None.
-        next: the first one behind it, or None where it has not come yet.
+        last: the last update before the gap, or None where there was none. "dropped": the one that
+            was last taken from the mailbox, or None where that is not known any longer.
+        next: the first one behind it, or None where it has not come yet: always for "dropped", and
+            without sequences for "reconnect" and "resubscribe".
     """
 
     reason: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..base.mistakes import check_called
+from ..base.mistakes import check_called, check_names, check_number
 from ..exceptions import WebSocketStateException
+from ..signatures import shows
 from ..timers import Backoff, Pace
 from .consumers import Handler, Subscription
 from .driver import Driver
@@ -21,8 +22,9 @@ from .events import Event, Gap, Topic, TopicState, Update
 from .explain import explain
 from .heartbeat import Heartbeat
 from .link import Link
-from .mailbox import Mailbox
-from .policy import FIVE_A_SECOND, FULL_JITTER, check_limit
+from .mailbox import Drop, Mailbox
+from .policy import FIVE_A_SECOND, FULL_JITTER, OnStale, Sequences, check_limit
+from .signatures import KNOBS, OPTIONS, PIECES, Made, warn_of_misspelt
 from .stats import FeedStats
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ Message = str | bytes
 Messages = Message | Iterable[Message] | None
 
 
-class Feed:
+class Feed(Made):
     """Subscriptions that outlive connections. Subclass it, and override the handlers you need.
 
     It opens as many links as its topics need, asks for them as fast as the service allows, asks
@@ -46,7 +48,7 @@ class Feed:
         url: ws:// or wss://; a function that is called before every attempt; or a list of both,
             which links are spread over (redundant links of a topic go to different ones).
         options: as for ``Reactor.connect``; ``reconnect`` is a ``Backoff()`` unless told
-            otherwise.
+            otherwise. And the attributes below, for this feed only; a class has them for all.
 
     Raises:
         ValueError: The URL, an option or a knob cannot be used; the message names it.
@@ -54,54 +56,80 @@ class Feed:
 
     ``subscribe``, ``unsubscribe`` and ``close`` may be called from any thread; the rest, and all
     handlers, belong to the loop's thread.
+
+    Attributes:
+        topics_per_link: topics that a link carries; None: any number. One that is not over yet
+            keeps its place.
+        topics_per_message: topics in one message; None: any number.
+        max_links: links at most; None: as many as the topics need. What they cannot carry waits,
+            and ``on_error`` says so. A link that is being replaced is not counted.
+        message_pace: messages that are sent on a link, whoever sends them; None: as fast as may
+            be.
+        connect_pace: attempts to connect to one host and port; None: as the Reactor says.
+        ack_timeout: seconds that the service has to confirm; None: it confirms nothing, and what
+            was asked for is live.
+        ask_again: the wait before a topic is asked for again, after a timeout or a refusal that may
+            be retried.
+        stale_after: seconds without an update of a live topic after which it is STALE; None:
+            never.
+        on_stale_do: what becomes of a stale topic: "resubscribe", or "report".
+        idle_after: seconds without any message (pongs do not count) after which a link is
+            replaced; None: never.
+        max_link_age: seconds that a link may be open: it is replaced before, without a hole; None:
+            any time.
+        redundancy: links that every topic is on; the first copy of an update counts.
+        sequences: "contiguous": the sequence of an update is that of the one before plus one, or
+            says otherwise by ``previous``. "increasing": a higher one is newer, and holes cannot
+            be told.
+        heartbeat: the service's own ping; None: it has none.
     """
 
-    #: Topics that a link carries; None: any number. One that is not over yet keeps its place.
+    # The defaults are those of policy.py; a test compares them.
     topics_per_link: int | None = 50
-    #: Topics in one message; None: any number.
     topics_per_message: int | None = 10
-    #: Links at most; None: as many as the topics need. What they cannot carry waits, and
-    #: ``on_error`` says so. A link that is being replaced is not counted.
     max_links: int | None = None
-    #: Messages that are sent on a link, whoever sends them; None: as fast as may be.
     message_pace: Pace | None = FIVE_A_SECOND
-    #: Attempts to connect to one host and port; None: as the Reactor says.
     connect_pace: Pace | None = None
-    #: Seconds that the service has to confirm; None: it confirms nothing, and what was asked is
-    #: live.
     ack_timeout: float | None = 5.0
-    #: The wait before a topic is asked for again, after a timeout or a refusal that may be
-    #: retried.
     ask_again: Backoff = FULL_JITTER
-    #: Seconds without an update of a live topic after which it is STALE; None: never.
     stale_after: float | None = 30.0
-    #: What becomes of a stale topic: "resubscribe", or "report".
-    on_stale_do: str = "resubscribe"
-    #: Seconds without any message (pongs do not count) after which a link is replaced; None:
-    #: never.
+    on_stale_do: OnStale = "resubscribe"
     idle_after: float | None = 60.0
-    #: Seconds that a link may be open: it is replaced before, without a hole; None: any time.
     max_link_age: float | None = 23 * 3600.0
-    #: Links that every topic is on; the first copy of an update counts.
     redundancy: int = 1
-    #: "contiguous": the sequence of an update is that of the one before plus one, or says
-    #: otherwise by ``previous``. "increasing": a higher one is newer, and holes cannot be told.
-    sequences: str = "contiguous"
-    #: The service's own ping; None: it has none.
+    sequences: Sequences = "contiguous"
     heartbeat: Heartbeat | None = None
 
-    def __init__(
-        self,
-        loop: Reactor,
-        url: str | Callable[[], str] | Sequence[str | Callable[[], str]],
-        **options: Any,
-    ) -> None:
-        self.loop = loop
-        self._driver = Driver(self, loop, url, options, Feed)
+    if not TYPE_CHECKING:  # see signatures.py
+
+        @shows(OPTIONS)
+        def __init__(
+            self,
+            loop: Reactor,
+            url: str | Callable[[], str] | Sequence[str | Callable[[], str]],
+            **options: Any,
+        ) -> None:
+            """See the class."""
+            known = [*(each.name for each in OPTIONS), *PIECES]
+            check_names(options, known, f"{type(self).__name__}()")
+            for name in KNOBS:
+                if name in options:
+                    setattr(self, name, options.pop(name))
+            self.loop = loop
+            self._driver = Driver(self, loop, url, options, Feed)
+
+    loop: Reactor
+    _driver: Driver
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        warn_of_misspelt(cls, Feed)
+
+    # Any is for topics here, so that a subclass may say that its topics are str, for example.
 
     # -- what a service looks like: override these ---------------------------------------------
 
-    def subscribe_message(self, topics: list[Topic], link: Link) -> Messages:
+    def subscribe_message(self, topics: list[Any], link: Link) -> Messages:
         """Return what asks for topics: str, bytes, a list of them, or None for nothing to say.
 
         Args:
@@ -110,11 +138,11 @@ class Feed:
         """
         raise NotImplementedError("a Feed needs subscribe_message()")
 
-    def unsubscribe_message(self, topics: list[Topic], link: Link) -> Messages:
+    def unsubscribe_message(self, topics: list[Any], link: Link) -> Messages:
         """Return what ends topics; as :meth:`subscribe_message`. Default: nothing is said."""
         return None
 
-    def resume_message(self, positions: dict[Topic, Update], link: Link) -> Messages:
+    def resume_message(self, positions: dict[Any, Update], link: Link) -> Messages:
         """Return what asks for topics from where they were left. Default: as for new ones.
 
         Args:
@@ -141,16 +169,16 @@ class Feed:
 
     # -- handlers: override those that you need ------------------------------------------------
 
-    def on_update(self, topic: Topic, update: Update) -> None:
+    def on_update(self, topic: Any, update: Update) -> None:
         """An update of a topic whose subscription has no handler, or that nobody has asked for."""
 
-    def on_subscribed(self, topic: Topic) -> None:
+    def on_subscribed(self, topic: Any) -> None:
         """A topic is LIVE: at first, and again after each loss."""
 
     def on_live(self) -> None:
         """Every wanted topic is LIVE or finally refused: at the start, and after each storm."""
 
-    def on_refused(self, topic: Topic, reason: Any, final: bool) -> None:
+    def on_refused(self, topic: Any, reason: Any, final: bool) -> None:
         """The service has refused a topic.
 
         Args:
@@ -159,13 +187,13 @@ class Feed:
             final: True: it is not asked for again, unless it is subscribed anew.
         """
 
-    def on_ended(self, topic: Topic, reason: Any) -> None:
+    def on_ended(self, topic: Any, reason: Any) -> None:
         """The service has ended a topic: it is wanted no longer, its subscriptions are closed."""
 
-    def on_gap(self, topic: Topic, gap: Gap) -> None:
+    def on_gap(self, topic: Any, gap: Gap) -> None:
         """Updates of a topic may be missing, or are: see Gap. Told before ``gap.next``."""
 
-    def on_stale(self, topic: Topic, silence: float) -> None:
+    def on_stale(self, topic: Any, silence: float) -> None:
         """A live topic has been silent for so many seconds."""
 
     def on_link_open(self, link: Link) -> None:
@@ -212,11 +240,28 @@ class Feed:
         stale_after: float | None = None,
         priority: float = 0,
     ) -> list[Subscription]:
-        """The same for many topics. Returns their subscriptions, in the order of *topics*."""
+        """Want many topics. Returns at once; any thread, also while nothing is connected.
+
+        Args:
+            topics: which; any iterable of them, but no str.
+            handler, replay_last, stale_after, priority: as for :meth:`subscribe`, for all of them.
+
+        Returns:
+            Their subscriptions, in the order of *topics*.
+
+        Raises:
+            WebSocketStateException: The feed is closed.
+            TypeError, ValueError: An argument cannot be used; the message names it.
+        """
         if handler is not None and not callable(handler):
             raise TypeError(f"handler must be a function or None, not {handler!r}")
         check_called("handler", handler)
         check_limit("stale_after", stale_after)
+        if not isinstance(replay_last, bool):
+            raise TypeError(f"replay_last must be True or False, not {replay_last!r}")
+        check_number("priority", priority, "a number")
+        if not isinstance(priority, (int, float)) or priority != priority:
+            raise TypeError(f"priority must be a number, not {priority!r}")
         if isinstance(topics, (str, bytes)):
             raise TypeError(f"topics must be several topics, not {topics!r}")
         driver = self._driver
@@ -240,7 +285,7 @@ class Feed:
         """Close all links, and want nothing any longer. Any thread; idempotent."""
         self._driver.call(self._driver.close)
 
-    def mailbox(self, maxlen: int = 10_000, drop: str = "oldest") -> Mailbox:
+    def mailbox(self, maxlen: int = 10_000, drop: Drop = "oldest") -> Mailbox:
         """Return a mailbox: a handler for ``subscribe`` that another thread takes updates from.
 
         Args:

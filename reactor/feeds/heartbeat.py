@@ -63,11 +63,12 @@ class Pulse:
         now: when the link was opened, in seconds of the loop's clock.
     """
 
-    __slots__ = ("_heartbeat", "_until", "next_at")
+    __slots__ = ("_heartbeat", "_leaving", "_until", "next_at")
 
     def __init__(self, heartbeat: Heartbeat, now: float) -> None:
         self._heartbeat = heartbeat
         self._until = math.inf  # when an answer is overdue; infinite: none is owed
+        self._leaving = False  # one waits for the pace
         #: When something is due next.
         self.next_at = now + heartbeat.every
 
@@ -82,8 +83,13 @@ class Pulse:
         message = self._heartbeat.message
         return message() if callable(message) else message
 
+    def queued(self) -> None:
+        """It is to leave as soon as the pace allows."""
+        self._leaving = True
+
     def sent(self, now: float) -> None:
         """It has left, just now."""
+        self._leaving = False
         if self._heartbeat.expect is not None:
             self._until = now + self._heartbeat.timeout
 
@@ -92,11 +98,11 @@ class Pulse:
         return now >= self._until
 
     def beat(self, now: float) -> bool:
-        """Whether the next one is to be sent now; if so, the one after it is planned."""
+        """Whether the next one is to be sent now; the one after it is planned."""
         if now < self.next_at:
             return False
         self.next_at = now + self._heartbeat.every
-        return not self.awaiting
+        return not self.awaiting and not self._leaving
 
     @calls_user_code
     def answers(self, message: Message) -> bool:

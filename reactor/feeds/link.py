@@ -415,6 +415,7 @@ class Link(Place):
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._driver.fault(exc, "message of the heartbeat")
             return
+        pulse.queued()
         self._say(message, pulse.sent)
 
     def _looks_silent(self, now: float) -> bool:

@@ -77,6 +77,7 @@ class Pool:
         leg.topic.remove(leg)
         if place is not None:
             self.fill(leg.lane)
+        self._tell_if_overfull(leg.lane)
         self._plan_merge(leg.lane)
 
     def _attach(self, leg: Leg, place: Place) -> None:
@@ -126,17 +127,22 @@ class Pool:
 
     def grow(self, lane: Lane) -> None:
         """Ask for as many places as the lane needs."""
-        size = self._board.policy.topics_per_link
-        needed = float(min(lane.load, 1) if size is None else math.ceil(lane.load / size))
-        while len(lane.places) + lane.opening < min(needed, lane.limit):
+        while len(lane.places) + lane.opening < min(self._needed(lane), lane.limit):
             lane.opening += 1
             self._board.tell(Order.OPEN, lane)
-        if needed > lane.limit and size is not None:
-            if not lane.overfull:
-                lane.overfull = True
-                self._board.tell(Order.OVERFULL, lane.load - int(lane.limit) * size)
-        else:
-            lane.overfull = False
+        self._tell_if_overfull(lane)
+
+    def _needed(self, lane: Lane) -> int:
+        """How many places the topics of a lane need."""
+        size = self._board.policy.topics_per_link
+        return min(lane.load, 1) if size is None else math.ceil(lane.load / size)
+
+    def _tell_if_overfull(self, lane: Lane) -> None:
+        """Tell how many topics wait because no more links are allowed: once, until all have one."""
+        overfull, size = self._needed(lane) > lane.limit, self._board.policy.topics_per_link
+        if overfull and not lane.overfull and size is not None:
+            self._board.tell(Order.OVERFULL, lane.load - int(lane.limit) * size)
+        lane.overfull = overfull
 
     def fill(self, lane: Lane) -> None:
         """Give homeless legs to places with room."""
@@ -296,10 +302,7 @@ class Pool:
 
     def _spare(self, lane: Lane) -> bool:
         """Whether the topics of a lane would fit on one place less."""
-        size = self._board.policy.topics_per_link
-        count = len(lane.places) + lane.opening
-        needed = min(lane.load, 1) if size is None else math.ceil(lane.load / size)
-        return count > needed
+        return len(lane.places) + lane.opening > self._needed(lane)
 
     def merge(self, now: float) -> None:
         """Merge one place of each lane that has more than it needs, slowly."""

@@ -187,7 +187,7 @@ class Reconciler:
                 break
             heapq.heappop(place.queue)
             self.board.step(leg, Signal.SENT)
-            leg.due = inf
+            leg.due, leg.heard = inf, -inf
             legs.append(leg)
             self.board.refresh(leg.topic)
             leg = self.pool.next_to_ask(place)
@@ -423,8 +423,7 @@ class Reconciler:
             self.board.step(leg, Signal.TIMEOUT)
             self._gone(leg, now, forgive=True)
         elif phase is Phase.ASKED:
-            assert self.policy.ack_timeout is not None
-            if leg.heard > leg.due - self.policy.ack_timeout:
+            if leg.heard > -inf:  # since it was asked for
                 self._heard(leg, leg.heard)
                 return
             self.board.step(leg, Signal.TIMEOUT)

@@ -99,6 +99,8 @@ class Streams:
         if record.state is TopicState.REFUSED or phase is Phase.GONE:
             board.counts["unwanted"] += 1
             return
+        if self._contiguous and isinstance(update.sequence, (str, bytes)):
+            raise TypeError(f"a contiguous sequence is a number, not {update.sequence!r}")
         extra = record.extra
         if extra is not None and extra.reset:
             self._begin_anew(record, leg, update, now)

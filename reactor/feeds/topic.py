@@ -181,7 +181,9 @@ class Leg:
         self.place: Place | None = None
         self.phase = Phase.QUEUED
         self.due = 0.0  #: when the phase is to end by itself; 0.0: not at all
-        self.heard = 0.0  #: when an update last came, or when it became LIVE
+        self.heard = (
+            -math.inf
+        )  #: when an update last came since it was asked for, or it became LIVE
         self.position: Any = None  #: the highest sequence that came by this leg, if it has company
         self.tries = 0  #: how often it was asked for in vain, in a row
         self.flags = 0

@@ -50,6 +50,7 @@ from ..timers.clock import TICKS_PER_SECOND
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
 from .names import describe
+from .nap import Nap
 from .poller import Selector, make_poller
 from .residents import Abortable, Flushable, Resident
 from .share import TurnShare
@@ -78,6 +79,8 @@ class EventLoop(Lifetime):
             environment variable REACTOR_DEBUG is set and not empty.
         slow_callback: seconds that a callback or a handler may take; one that takes longer is named
             in the log, with its duration. None: 0.1 in debug mode, otherwise no limit.
+        pacing: seconds that the loop sleeps before it polls, if its last turn was busy: see nap.py.
+            None or 0: it does not.
 
     Attributes:
         owner: the object that owns this loop, a Reactor, for the objects that live on the loop; or
@@ -125,6 +128,7 @@ class EventLoop(Lifetime):
         random: Callable[[], float] = random.random,
         debug: bool | None = None,
         slow_callback: float | None = None,
+        pacing: float | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
         #: The source of time.
@@ -185,6 +189,8 @@ class EventLoop(Lifetime):
             slow_callback = SLOW_CALLBACK
         if slow_callback is not None:
             self.slow = SlowCallbacks(self, slow_callback)
+        #: Collects messages while the loop is busy; None: off.
+        self.nap = Nap(self, pacing) if pacing else None
 
     # -- descriptors ---------------------------------------------------------------------
 
@@ -329,6 +335,8 @@ class EventLoop(Lifetime):
         self._interrupts.borrow_wakeup(self.wakeup.writer)
         try:
             while not self._stopping and (wanted is None or wanted()):
+                if self.nap is not None:
+                    self.nap.take()
                 self._turn(None)
         finally:
             self._stopping = False
