@@ -18,7 +18,9 @@ import random
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
+from .base.copies import copy_of
 from .base.marks import calls_user_code
 from .base.mistakes import check_delay, check_number
 from .client.attempt import Pipeline
@@ -133,6 +135,7 @@ class Reactor(Opens):
             # subclass has others.
             if getattr(type(self), name) is getattr(Reactor, name):
                 setattr(self, name, getattr(self.loop, name))
+        self._feeds: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._verbs: Verbs | None = None  # made when somebody asks for one of them
         self._latest_options: tuple[dict[str, Any], ClientOptions | None] = {}, None
 
@@ -472,6 +475,19 @@ class Reactor(Opens):
     def now(self) -> float:
         """The time of this turn in seconds: read after the poll, and cached until the next one."""
         return self.loop.now
+
+    def enlist_feed(self, feed: Any) -> None:
+        """Add a feed to :attr:`feeds`. It is not kept alive by this. Feeds do this themselves."""
+        self._feeds[id(feed)] = feed
+
+    def dismiss_feed(self, feed: Any) -> None:
+        """Take a feed out of :attr:`feeds`. Feeds do this themselves, when they are closed."""
+        self._feeds.pop(id(feed), None)
+
+    @property
+    def feeds(self) -> list[Any]:
+        """The feeds on this reactor that are not closed. Any thread."""
+        return copy_of(self._feeds.values)
 
     def stats(self, *, hosts: bool = False, connections: bool = False) -> ReactorStats:
         """Return a snapshot: cheap enough to be taken every second. Any thread, at any time.

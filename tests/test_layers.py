@@ -77,6 +77,8 @@ RESERVED = {
     "selectors": "reactor.loop.poller",
     "python_socks": "reactor.transports.proxy",
     "pytest": "reactor.testing.plugin",
+    "prometheus_client": "reactor.monitor.prometheus",
+    "opentelemetry": "reactor.monitor.opentelemetry",
 }
 
 

@@ -125,6 +125,9 @@ class Connections(set["Connection"]):
         self.closing: set[Connection] = set()
         self._sums: dict[tuple[str, str], _Sum] = {}
 
+    def __repr__(self) -> str:
+        return repr(set(self))
+
     def enter(self, connection: Connection) -> None:
         """A connection begins, or begins again although it was over."""
         self.add(connection)

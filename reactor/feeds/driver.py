@@ -180,11 +180,12 @@ class Driver:
         self.links.clear()
         for mailbox in list(self._mailboxes):
             mailbox.close()
+        self.reactor.dismiss_feed(self.feed)
         self._log.conclude()
 
     def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""
-        mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped)
+        mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped, self.board.counts)
         self._mailboxes.add(mailbox)
         return mailbox
 

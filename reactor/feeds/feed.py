@@ -117,6 +117,7 @@ class Feed(Made):
                     setattr(self, name, options.pop(name))
             self.loop = loop
             self._driver = Driver(self, loop, url, options, Feed)
+            loop.enlist_feed(self)
 
     loop: Reactor
     _driver: Driver

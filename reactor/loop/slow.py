@@ -72,7 +72,7 @@ class SlowCallbacks:
         """Return a function that calls *callback*, and logs it if it was slow."""
 
         @calls_user_code
-        def timing(*args: Any) -> Any:
+        def call(*args: Any) -> Any:
             began = self._time()
             try:
                 return callback(*args)
@@ -86,9 +86,9 @@ class SlowCallbacks:
                         ended - began,
                     )
 
-        call: Any = timing
-        call.is_timing = callback
-        return timing
+        timing: Any = call
+        timing.is_timing = callback
+        return call
 
     def watch(self, handlers: object, names: Iterable[str]) -> None:
         """From now on, time the handlers of an object; *names* are their names."""

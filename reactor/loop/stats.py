@@ -7,7 +7,7 @@ What it must not know: how the numbers are counted (counters.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..base.histogram import NOTHING, Distribution
 
@@ -17,6 +17,8 @@ __all__ = ["LoopStats"]
 @dataclass(frozen=True)
 class LoopStats:
     """A snapshot of the loop. Times and durations are seconds of the loop's clock.
+
+    Two snapshots are equal if the numbers up to ``calls`` are: time always goes on.
 
     Attributes:
         turns: turns since the loop was made.
@@ -40,13 +42,13 @@ class LoopStats:
     writers: int
     timers: int
     calls: int
-    now: float = 0.0
-    since: float = 0.0
-    busy: float = 0.0
-    timer_lag: Distribution = NOTHING
-    longest_callback: float = 0.0
-    longest_callback_of: str = ""
-    longest_callback_at: float = 0.0
+    now: float = field(default=0.0, compare=False)
+    since: float = field(default=0.0, compare=False)
+    busy: float = field(default=0.0, compare=False)
+    timer_lag: Distribution = field(default=NOTHING, compare=False)
+    longest_callback: float = field(default=0.0, compare=False)
+    longest_callback_of: str = field(default="", compare=False)
+    longest_callback_at: float = field(default=0.0, compare=False)
 
     @property
     def busy_share(self) -> float:
