@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.printable import printable
+from ..feeds.link import Link
 from ..protocols.history import LifeEvent, Step, read
 from ..protocols.stats import ConnectionStats
 from ..protocols.websocket import WebSocketProtocol
@@ -49,13 +50,13 @@ class Explanation:
         return "\n".join([_summary(self.stats), *self.lines])
 
 
-def explain(protocol: WebSocketProtocol) -> Explanation:
+def explain(protocol: WebSocketProtocol | Link) -> Explanation:
     """Say what has happened to a connection: attempts, openings, losses, and their causes.
 
     Any thread, at any time, also before the connection is opened and after its end.
 
     Args:
-        protocol: the protocol object, a client's or a server's.
+        protocol: the protocol object, a client's or a server's; or a link of a feed.
 
     Returns:
         An object whose ``str()`` is a text in words; it has the events one by one as well.
@@ -63,6 +64,8 @@ def explain(protocol: WebSocketProtocol) -> Explanation:
     Raises:
         TypeError: *protocol* is no protocol object.
     """
+    if isinstance(protocol, Link):
+        protocol = protocol._wire
     if not isinstance(protocol, WebSocketProtocol):
         raise TypeError(f"explain() takes a WebSocketProtocol object, not {protocol!r}")
     connection: Any = protocol._connection
