@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
-from reactor import Backoff, Reactor, State, WebSocketProtocol
+from reactor import Backoff, HTTPResponse, Reactor, State, WebSocketProtocol
 from reactor.exceptions import LOST
 from reactor.monitor import Explanation, explain
 from reactor.protocols.history import MOST_BYTES, Step
 
+from ..support.certificates import Authority
 from ..support.driving import run_until
+from ..support.peers import ScriptedPeer, greet
 from ..support.recorder import Recorder
 from ..support.scene import START, Actor, Scene, text
+from ..support.socks import accepting
+from .world import world
 
 
 def steps(explanation: Explanation) -> list[str]:
@@ -173,3 +177,62 @@ def test_why_it_waits_at_the_gate_is_told() -> None:
             loop.connect(url, each, proxy=None)
         run_until(loop, lambda: all(each.state is State.OPEN for each in ours))
         assert "ADMITTED" in steps(explain(ours[1]))
+
+
+def test_tls_is_told_and_whether_a_session_was_resumed(authority: Authority) -> None:
+    with Reactor() as loop:
+        listener = loop.listen("127.0.0.1", 0, Recorder, ssl=authority.server_context)
+        url = f"wss://127.0.0.1:{listener.port}/"
+        sslopt = dict(authority.sslopt)
+        found = []
+        for _ in range(2):
+            recorder = Recorder()
+            loop.connect(url, recorder, proxy=None, sslopt=sslopt)
+            run_until(loop, lambda: recorder.state is State.OPEN)  # noqa: B023 - run at once
+            found.append(words(explain(recorder)))
+            recorder.close()
+            run_until(loop, lambda: recorder.closes)  # noqa: B023 - run at once
+    for lines, how in zip(found, ["not resumed", "resumed"], strict=True):
+        assert re.fullmatch(rf"TLS is set up after .*: TLSv1\.[23], {how}", lines[3])
+
+
+def test_on_the_server_s_side_tls_is_told_with_the_client(authority: Authority) -> None:
+    with Reactor() as loop:
+        listener = loop.listen("127.0.0.1", 0, Recorder, ssl=authority.server_context)
+        url = f"wss://127.0.0.1:{listener.port}/"
+        loop.connect(url, Recorder(), proxy=None, sslopt=authority.sslopt)
+        run_until(loop, lambda: bool(listener.protocols))
+        (line,) = words(explain(listener.protocols[0]))
+        assert re.fullmatch(r"opened by 127\.0\.0\.1:\d+ over TLSv1\.[23]( resumed)?", line)
+
+
+def test_a_redirect_is_told_without_its_query() -> None:
+    with Reactor() as loop:
+        there = loop.listen("127.0.0.1", 0, Recorder)
+        place = f"ws://127.0.0.1:{there.port}/there"
+
+        def redirect(*_: Any) -> HTTPResponse:
+            return HTTPResponse(302, headers=[("Location", f"{place}?token=secret")])
+
+        here = loop.listen("127.0.0.1", 0, Recorder, process_request=redirect)
+        recorder = Recorder()
+        loop.connect(f"ws://127.0.0.1:{here.port}/", recorder, proxy=None, redirect_limit=3)
+        run_until(loop, lambda: recorder.state is State.OPEN)
+        assert f"the server redirects to {place}" in words(explain(recorder))
+        assert "secret" not in str(explain(recorder))
+
+
+def test_a_proxy_is_told() -> None:
+    with ScriptedPeer(accepting("socks5", greet)) as proxy, Reactor() as loop:
+        recorder = Recorder()
+        loop.connect("ws://192.0.2.1/", recorder, proxy=f"socks5://127.0.0.1:{proxy.port}")
+        run_until(loop, lambda: recorder.state is State.OPEN)
+        (line,) = [each for each in words(explain(recorder)) if "proxy" in each]
+        assert line.startswith(f"connected through the proxy 127.0.0.1:{proxy.port} after ")
+        recorder.abort()
+
+
+def test_a_link_of_a_feed_has_a_life_too() -> None:
+    with world() as (loop, _):
+        (feed,) = loop.feeds
+        assert steps(explain(feed.links[0]))[-1] == "OPENED"
