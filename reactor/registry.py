@@ -61,6 +61,7 @@ class Registry(Resident):
         loop: the event loop on which they live. All of this belongs to its thread.
 
     Attributes:
+        loop: the event loop.
         connections: all that have not ended, in both roles.
         listeners: all that accept.
         closing: the loop is being closed: nothing new may be added.
@@ -70,7 +71,7 @@ class Registry(Resident):
         self.connections = Connections()
         self.listeners: set[Listener[Any]] = set()
         self.closing = False
-        self._loop = loop
+        self.loop = loop
 
     def check_usable(self) -> None:
         """Check that connections and listeners may be added now.
@@ -78,7 +79,7 @@ class Registry(Resident):
         Raises:
             RuntimeError: the loop is closed or being closed, or another thread runs it.
         """
-        loop = self._loop
+        loop = self.loop
         # A loop that does not run finds what was added when it runs. The thread of a host runs
         # it between its turns, too.
         if loop.running or (loop.on_wanted is not None and loop.turns):
@@ -97,7 +98,7 @@ class Registry(Resident):
         connecting, attached, waiting, ended = known.phases
         closing = len(known.closing)
         return ReactorStats(
-            **vars(self._loop.stats()),
+            **vars(self.loop.stats()),
             connecting=connecting,
             open=attached - closing,
             closing=closing,
@@ -116,7 +117,7 @@ class Registry(Resident):
         This includes streams that linger after the end of their connection until the peer has ended
         them, too. What is left at the deadline is aborted.
         """
-        loop = self._loop
+        loop = self.loop
         try:
             self.close_all()
             loop._flush()
@@ -147,7 +148,7 @@ class Registry(Resident):
         interrupt: BaseException | None = None
         while True:
             try:
-                self._loop._turn(0)
+                self.loop._turn(0)
             except Exception:
                 raise
             except BaseException as exc:  # noqa: BLE001 - raised below

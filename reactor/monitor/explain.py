@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.printable import printable
-from ..feeds.link import Link
+from ..feeds.links.link import Link
 from ..protocols.history import LifeEvent, Step, read
 from ..protocols.stats import ConnectionStats
 from ..protocols.websocket import WebSocketProtocol

@@ -23,6 +23,7 @@ from weakref import ref
 from ..base.histogram import Distribution
 from ..base.printable import printable
 from ..connection.connections import HostStats
+from ..feeds.roster import feeds_of
 from ..feeds.stats import FeedStats
 from ..reactor import Reactor, ReactorStats
 
@@ -227,7 +228,7 @@ Feeds = list[tuple[str, str, list[FeedStats]]]
 
 def _feeds_by_name(loop: Reactor) -> dict[str, list[FeedStats]]:
     found: dict[str, list[FeedStats]] = {}
-    for feed in loop.feeds:
+    for feed in feeds_of(loop):
         found.setdefault(printable(type(feed).__qualname__), []).append(feed.stats())
     return found
 

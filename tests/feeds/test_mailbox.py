@@ -136,13 +136,6 @@ def test_a_feed_counts_what_its_mailboxes_have_dropped(stage: Stage) -> None:
     assert feed.stats().mailbox_dropped == 2
 
 
-def test_a_reactor_lists_its_feeds_until_they_are_closed(stage: Stage) -> None:
-    feed = stage.feed()
-    assert stage.loop.feeds == [feed]
-    feed.close()
-    assert stage.loop.feeds == []
-
-
 def test_a_feed_tells_what_its_mailbox_drops_and_closes_it(stage: Stage) -> None:
     feed = stage.feed()
     box = feed.mailbox(maxlen=1)

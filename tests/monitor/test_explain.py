@@ -9,6 +9,7 @@ import pytest
 
 from reactor import Backoff, HTTPResponse, Reactor, State, WebSocketProtocol
 from reactor.exceptions import LOST
+from reactor.feeds import feeds_of
 from reactor.monitor import Explanation, explain
 from reactor.protocols.history import MOST_BYTES, Step
 
@@ -234,5 +235,5 @@ def test_a_proxy_is_told() -> None:
 
 def test_a_link_of_a_feed_has_a_life_too() -> None:
     with world() as (loop, _):
-        (feed,) = loop.feeds
+        (feed,) = feeds_of(loop)
         assert steps(explain(feed.links[0]))[-1] == "OPENED"
