@@ -511,3 +511,13 @@ class TestMemory:
 )
 def test_the_size_of_a_str_is_known_before_it_is_made(text: str) -> None:
     assert decoded_size(text.encode()) == bytes_per_character(text) * len(text)
+
+
+# --- limits that are none ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["max_message_size", "max_fragments"])
+@pytest.mark.parametrize("value", [-1, 1.5, True, None, 1 << 63])
+def test_a_limit_that_cannot_be_one(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be an int from 0 to"):
+        MessageLimits(**{name: value})  # type: ignore[arg-type]
