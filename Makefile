@@ -28,7 +28,7 @@ SOAK ?=
 
 # A feed whose links are killed all the time; make soak-feeds SOAK='--seconds 60'
 
-.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds bench bench-check bench-lockstep clean help
+.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds bench bench-check bench-lockstep docs clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
@@ -41,6 +41,7 @@ help:
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
 	@echo "make bench-check  is anything slower than it was? a minute"
 	@echo "make cov    branch coverage of each module by its own tests (COV=protocols)"
+	@echo "make docs   the pages of docs/ in build/docs, for a browser"
 	@echo "make lint | types | format | clean"
 
 run: $(VENV)/installed
@@ -87,6 +88,10 @@ bench-check: $(VENV)/installed-bench
 bench-lockstep: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/lockstep $(BENCH)
 
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+	@echo "build/docs/index.html"
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache
 	rm -rf .hypothesis .coverage htmlcov $(TWINS:.pyx=.c) reactor/compiled/*.so
@@ -115,4 +120,8 @@ $(VENV)/installed-test: $(VENV)/installed
 
 $(VENV)/installed-bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
