@@ -47,6 +47,8 @@ ELSEWHERE = {
     "registry.py": ("test_reactor.py", "test_contracts.py"),
     "tasks.py": ("loop",),
     "tracing.py": ("connection",),
+    "protocols/messages.py": ("protocols",),  # what is compressed: test_session_compression.py
+    "protocols/receiving.py": ("protocols",),  # every test of the session is one of it
     "loop/background.py": ("test_reactor.py",),
     "loop/repeating.py": ("test_reactor.py",),
     "loop/slow.py": ("test_reactor.py",),
@@ -99,7 +101,8 @@ def measure(data: str, arguments: list[str]) -> int:
     coverage = Coverage(data_file=data, branch=True, source=source, config_file=False)
     coverage.start()
     try:
-        return int(pytest.main(["-q", "-p", "no:xdist", *arguments], plugins=[Contexts(coverage)]))
+        options = ["-q", "-p", "no:xdist", "--timeout", "600"]  # it is slower than without
+        return int(pytest.main([*options, *arguments], plugins=[Contexts(coverage)]))
     finally:
         coverage.stop()
         coverage.save()
