@@ -1,10 +1,9 @@
-"""What connections do, made visible: ``reactor.monitor.record``.
+"""To see what a reactor does: explain() for one connection, figures, and recordings.
 
-What it is: the public names. docs/recording.md shows how they are used.
+``reactor.monitor.prometheus`` and ``reactor.monitor.opentelemetry`` need their packages.
 """
 
-from __future__ import annotations
-
+from .explain import Explanation, explain
 from .recording.recorder import Recorder, record
 
-__all__ = ["Recorder", "record"]
+__all__ = ["Explanation", "Recorder", "explain", "record"]
