@@ -35,6 +35,7 @@ from .heads import FEED, Topics, ends_of, feed_of, invented_heads
 from .packets import Endpoint
 from .pcapng import beginning, statistics
 from .redact import redact_head, redact_url
+from .taps import Handshake, StreamTap
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from ...connection.connection import Connection
     from ...connection.wiretap import HandshakeTap
-    from ...transports.stream import Stream
     from ...transports.tls.nested import AnySocket
 
 __all__ = ["Recorder", "record"]
@@ -159,7 +159,7 @@ class Recorder:
         self._used: set[tuple[bytes, int, bytes]] = set()
         # Conversations whose opening handshake goes on, by the socket, which is kept alive.
         self._begun: dict[int, tuple[Any, Conversation]] = {}
-        self._taps: set[_StreamTap] = set()
+        self._taps: set[StreamTap] = set()
         # Wall-clock time that does not jump while the recording goes on.
         self._zero = time.time_ns() - time.monotonic_ns()
         self._writer = Writer(self.path, max_queue, overwrite)
@@ -209,16 +209,15 @@ class Recorder:
     def _listen(self, on: bool) -> None:
         """Be told of connections, or no longer; and see to those that there are."""
         target = self._target
-        owner: Any = target
-        if not isinstance(target, WebSocketProtocol):
-            name, owner = "wiretaps", target.loop.loop if isinstance(target, Feed) else target.loop
+        owner: Any
+        if isinstance(target, WebSocketProtocol):
+            owner, name = target, "_wiretaps"
+            loop = target._connection.loop if _is_connected(target) else None
         else:
-            name = "_wiretaps"
+            owner = loop = (target.loop if isinstance(target, Feed) else target).loop
+            name = "wiretaps"
         others = tuple(each for each in getattr(owner, name) if each is not self)
         setattr(owner, name, (*others, self) if on else others)
-        loop = owner
-        if isinstance(target, WebSocketProtocol):
-            loop = getattr(target._connection, "loop", None) if _is_connected(target) else None
         step = self._tap_open if on else self._untap
         if loop is None or threading.get_ident() == loop.thread_id or not loop.running:
             step()
@@ -234,7 +233,7 @@ class Recorder:
             connections = list(reactor.connections)
         for connection in connections:
             if connection.phase is ATTACHED and self._wants(connection):
-                self._guard(self._tap_late, connection)
+                self.guard(self._tap_late, connection)
 
     def _untap(self) -> None:
         for tap in list(self._taps):
@@ -242,7 +241,7 @@ class Recorder:
         self._taps.clear()
         self._begun.clear()
 
-    def _guard(self, step: Callable[..., object], *args: Any) -> None:
+    def guard(self, step: Callable[..., object], *args: Any) -> None:
         """Do a step of recording; what it raises ends the recording."""
         if self._closed or self._fault is not None:
             return
@@ -299,13 +298,13 @@ class Recorder:
         if self._closed:
             return None
         if connection is None:
-            return _Handshake(self, None) if isinstance(self._target, Reactor) else None
-        return _Handshake(self, connection) if self._wants(connection) else None
+            return Handshake(self, None) if isinstance(self._target, Reactor) else None
+        return Handshake(self, connection) if self._wants(connection) else None
 
     def attached(self, connection: Connection, leftover: bytes) -> None:
         """See Wiretap."""
         if self._wants(connection):
-            self._guard(self._attached, connection, leftover)
+            self.guard(self._attached, connection, leftover)
 
     def _wants(self, connection: Connection) -> bool:
         target = self._target
@@ -345,7 +344,7 @@ class Recorder:
     def _tap(self, connection: Connection, conversation: Conversation) -> None:
         link = feed_of(connection.protocol)
         conversation.notes = None if link is None else Topics(link)
-        tap = _StreamTap(self, connection.stream, conversation)
+        tap = StreamTap(self, connection.stream, conversation)
         self._taps.add(tap)
         add_tap(connection.stream, tap)
 
@@ -412,85 +411,11 @@ class Recorder:
         """Return a head as it may be recorded."""
         return head if self._credentials else redact_head(head)
 
-    def untap(self, tap: _StreamTap) -> None:
+    def untap(self, tap: StreamTap) -> None:
         """The stream of a tap is closed."""
         self._taps.discard(tap)
         tap.conversation.end(True)
         self.ended(tap.conversation)
-
-
-class _Handshake:
-    """A HandshakeTap: the opening handshakes of one attempt."""
-
-    __slots__ = ("_connection", "_conversation", "_heads", "_recorder", "_sock")
-
-    def __init__(self, recorder: Recorder, connection: Connection | None) -> None:
-        self._recorder = recorder
-        self._connection = connection
-        self._sock: Any = None
-        self._conversation: Conversation | None = None
-        self._heads: set[bool] = set()  # of which side there was one
-
-    def connected(self, sock: AnySocket, place: str) -> None:
-        """See HandshakeTap."""
-        self._recorder._guard(self._connected, sock, place)
-
-    def _connected(self, sock: AnySocket, place: str) -> None:
-        self._sock = sock
-        self._heads.clear()
-        self._conversation = self._recorder.begin(sock, place, self._connection)
-        self._recorder.connected(sock, self._conversation)
-
-    def sent(self, data: bytes) -> None:
-        """See HandshakeTap."""
-        self._recorder._guard(self._said, True, data)
-
-    def received(self, data: bytes) -> None:
-        """See HandshakeTap."""
-        self._recorder._guard(self._said, False, data)
-
-    def _said(self, ours: bool, data: bytes) -> None:
-        if self._conversation is not None and data:
-            # What follows on a head is its body.
-            shown = data if ours in self._heads else self._recorder.shown(data)
-            self._heads.add(ours)
-            self._conversation.head(ours, shown)
-
-    def closed(self) -> None:
-        """See HandshakeTap."""
-        if self._sock is not None:
-            sock, self._sock = self._sock, None
-            self._conversation = None
-            self._recorder._guard(self._recorder.refused, sock)
-
-
-class _StreamTap:
-    """A Tap: the frames of one connection."""
-
-    __slots__ = ("_guard", "_recorder", "_say", "conversation", "stream")
-
-    def __init__(self, recorder: Recorder, stream: Stream, conversation: Conversation) -> None:
-        self._recorder = recorder
-        self._guard = recorder._guard
-        self.stream = stream
-        self.conversation = conversation
-        self._say = conversation.say
-
-    def received(self, data: bytes) -> None:
-        """See Tap."""
-        self._guard(self._say, False, data)
-
-    def sent(self, data: bytes) -> None:
-        """See Tap."""
-        self._guard(self._say, True, data)
-
-    def ended(self, ours: bool, reset: bool) -> None:
-        """See Tap."""
-        self._guard(self.conversation.end, ours, reset)
-
-    def closed(self) -> None:
-        """See Tap."""
-        self._guard(self._recorder.untap, self)
 
 
 def _is_connected(protocol: WebSocketProtocol) -> bool:
