@@ -166,7 +166,7 @@ class _Whole:
         while missing:
             try:
                 piece = self._source.read(missing)
-            except (EOFError, OSError) as exc:
+            except Exception as exc:  # of zstd or gzip, each has its own
                 reason = f"it cannot be decompressed any further: {exc}"
                 raise WebSocketRecordingException(reason, self._name, self._at) from exc
             if not piece:
@@ -249,6 +249,7 @@ class _Flow:
             end = End(packet.time, by_client, bool(segment.flags & RST))
             if end[1:] not in [each[1:] for each in self.recorded.ends]:
                 self.recorded.ends.append(end)
+                direction.next = direction.next + 1 & 0xFFFFFFFF
 
     def check_whole(self) -> None:
         """Raise if a segment is missing that others came after."""

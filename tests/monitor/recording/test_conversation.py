@@ -286,3 +286,52 @@ class TestPackets:
         raw = Wrapping(OURS, THEIRS, True).segment(1, 2, ACK, b"data")
         found = unwrap(1, raw[:size])
         assert found is None or len(found.payload) <= 4
+
+    def test_fragments_of_ip_are_left_alone(self) -> None:
+        raw = bytearray(Wrapping(OURS, THEIRS, True).segment(1, 2, ACK, b"data"))
+        raw[20] |= 0x20  # more fragments
+        assert unwrap(1, bytes(raw)) is None
+
+    def test_a_length_that_the_network_card_was_to_fill_in(self) -> None:
+        raw = bytearray(Wrapping(OURS, THEIRS, True).segment(1, 2, ACK, b"data"))
+        raw[16:18] = b"\0\0"
+        found = unwrap(1, bytes(raw))
+        assert found is not None
+        assert found.payload == b"data"
+
+
+def test_a_long_head_may_come_byte_by_byte() -> None:
+    frames = Frames()
+    for byte in build_frame(BINARY, bytes(70_000), key=KEY)[:14]:
+        assert frames.follow(bytes([byte])) in (0, 1)
+    assert frames.missing == 70_000
+
+
+def test_what_is_noted_beside_what_we_say(disk: Disk, talk: Conversation) -> None:
+    talk.notes = lambda: ["a note"]
+    talk.say(False, frame(b"x", None))
+    talk.say(True, frame(), ["a comment"])
+    assert [comments for _, comments in disk.packets()[-2:]] == [[], ["a comment", "a note"]]
+
+
+def test_a_head_that_finds_no_room_is_said_again_with_the_next(disk: Disk) -> None:
+    talk = Conversation(disk, OURS, THEIRS, True, 1, ["title"])
+    talk.begin()
+    disk.full = True
+    talk.head(True, b"head of ours")
+    disk.full = False
+    talk.say(True, frame())
+    assert [segment.payload for segment, _ in disk.packets() if segment.payload] == [
+        b"head of ours",
+        frame(),
+    ]
+    talk.end(True)
+    talk.end(True)
+    assert sum(bool(segment.flags & FIN) for segment, _ in disk.packets()) == 1
+
+
+def test_an_end_that_finds_no_room_is_not_told(disk: Disk) -> None:
+    disk.full = True
+    talk = Conversation(disk, OURS, THEIRS, True, 1, ["title"])
+    talk.end(True)
+    assert disk.packets() == []

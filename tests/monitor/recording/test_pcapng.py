@@ -119,3 +119,25 @@ def test_what_is_wrong_is_named(data: Callable[[], bytes], offset: int | None, r
     assert offset is None or raised.value.offset == offset
     assert raised.value.file == "a.pcapng"
     assert isinstance(raised.value, WebSocketException)
+
+
+def block(kind: int, body: bytes) -> bytes:
+    return pack("<II", kind, len(body) + 12) + body + pack("<I", len(body) + 12)
+
+
+@pytest.mark.parametrize(
+    ("added", "reason"),
+    [
+        (block(1, bytes(4)), "the block of an interface is too short"),
+        (block(6, bytes(8)), "the block of a packet is too short"),
+        (block(1, bytes(8) + pack("<HH", 9, 200)), "option 9 of 200 bytes does not fit"),
+    ],
+)
+def test_blocks_that_are_too_short(added: bytes, reason: str) -> None:
+    with pytest.raises(WebSocketRecordingException, match=reason):
+        read(whole() + added)
+
+
+def test_options_of_a_wrong_length_are_left_out() -> None:
+    data = block(6, bytes(20) + pack("<HH", 2, 1) + bytes(4) + bytes(4))
+    assert read(beginning("test") + data)[0].direction == 0

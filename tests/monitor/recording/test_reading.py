@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from reactor.exceptions import WebSocketRecordingException
-from reactor.monitor.recording.packets import ACK, FIN, PSH, SYN, Endpoint, Wrapping
+from reactor.monitor.recording import reading
+from reactor.monitor.recording.packets import ACK, FIN, PSH, RST, SYN, Endpoint, Wrapping
 from reactor.monitor.recording.pcapng import beginning, packet
 from reactor.monitor.recording.playing import server_events
-from reactor.monitor.recording.reading import Recorded, read_recording
+from reactor.monitor.recording.reading import Recorded, merged, read_recording
 from reactor.protocols.deflate import Agreement, Compression, Deflate
 from reactor.protocols.events import Close
 from reactor.protocols.http.answers import build_response
@@ -195,3 +197,82 @@ def test_packets_that_were_cut_are_an_error(read: Read) -> None:
     block[24:28] = (int.from_bytes(block[20:24], "little") + 7).to_bytes(4, "little")
     with pytest.raises(WebSocketRecordingException, match="7 bytes of a packet were not captured"):
         read(*opened, bytes(block))
+
+
+def test_what_a_recorder_has_said_of_a_connection(read: Read) -> None:
+    wire = Capture()
+    first, *rest = wire.open()
+    raw = Capture()
+    title = ("url: wss://exchange.example/ws", "feed: Quotes")
+    first = raw.packet(True, b"", SYN, title)
+    topics = ('topics added: ["a", "b"]', "topics added: no JSON", 'topics added: ["b"]')
+    asks = wire.packet(True, build_frame(TEXT, b"x", key=KEY), ACK, topics)
+    (recorded,) = read(first, *rest, asks)
+    assert (recorded.url, recorded.feed, recorded.topics) == (
+        "wss://exchange.example/ws",
+        "Quotes",
+        ["a", "b"],
+    )
+    (recorded,) = read(*Capture().open())
+    assert recorded.feed is None
+
+
+def test_both_ends_and_a_reset(read: Read) -> None:
+    wire = Capture()
+    opened = wire.open()
+    ends = [wire.packet(True, b"", FIN | ACK), wire.packet(True, b"", FIN | ACK)]
+    (recorded,) = read(*opened, *ends, wire.packet(False, b"", RST | ACK))
+    assert [end[1:] for end in recorded.ends] == [(True, False), (False, True)]
+    assert [type(each).__name__ for each in merged(recorded)] == ["End", "End"]
+
+
+def test_interim_answers_come_first(read: Read) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    (recorded,) = read(*Capture().open(early + RESPONSE))
+    assert recorded.response == RESPONSE
+
+
+def test_an_answer_to_syn_that_was_not_captured_is_no_loss(read: Read) -> None:
+    wire = Capture()
+    syn, _, *rest = wire.open()
+    assert len(read(syn, *rest)) == 1
+
+
+def test_far_too_much_that_is_late(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_LATE", 2)
+    wire = Capture()
+    opened = wire.open()
+    wire.packet(False, text("missing"))
+    late = [wire.packet(False, text("late")) for _ in range(4)]
+    with pytest.raises(WebSocketRecordingException, match="bytes were not captured"):
+        read(*opened, *late)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_compressed_files_and_torn_ones(tmp_path: Path, kind: str) -> None:
+    wire = Capture()
+    data = beginning("test") + b"".join([*wire.open(), wire.packet(False, text("x" * 5000))])
+    if kind == "gzip":
+        packed = gzip.compress(data)
+    else:
+        packed = pytest.importorskip("zstandard").compress(data)
+    path = tmp_path / "packed"
+    path.write_bytes(packed)
+    assert events(read_recording(path)[0]) == ["x" * 5000]
+    for torn in (packed[: len(packed) // 2], packed[:20] + b"\xff" * 30 + packed[50:]):
+        path.write_bytes(torn)
+        with pytest.raises(WebSocketRecordingException, match="offset"):
+            read_recording(path)
+
+
+def test_what_was_torn_before_a_hole_in_several_packets(read: Read) -> None:
+    wire = Capture()
+    data = text("torn " * 100)
+    packets = [*wire.open(), wire.packet(False, text("whole"))]
+    packets += [wire.packet(False, data[:100])]
+    packets += [wire.packet(True, build_frame(TEXT, b"said between", key=KEY))]
+    packets += [wire.packet(False, data[100:200])]
+    wire.packet(False, data[200:])
+    packets += [wire.packet(False, text("after"), ACK, ("left out here: 304 bytes",))]
+    (recorded,) = read(*packets)
+    assert events(recorded) == ["whole", "after"]

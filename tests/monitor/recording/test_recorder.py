@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor import Reactor, WebSocketProtocol
+from reactor import Deflate, Reactor, WebSocketProtocol
 from reactor.exceptions import WebSocketRecordingException
 from reactor.feeds import Feed, Subscribed, Update
 from reactor.monitor import record
@@ -255,6 +255,78 @@ class TestWhat:
         by_client = b"".join(said.data for said in recorded.said if said.by_client)
         assert by_client == build_frame(TEXT, b"whole", key=b"abcd")
 
+    def test_a_connection_that_is_open_in_the_middle_of_a_head(
+        self, loop: Reactor, path: Path, raw_client: Callable[..., RawClient]
+    ) -> None:
+        served = Served()
+        client = raw_client(loop.listen("127.0.0.1", 0, served))
+        client.upgrade()
+        frame = build_frame(TEXT, b"a" * 1000, key=b"abcd")
+        client.send(frame[:3])
+        run_until(loop, lambda: served and served[0]._connection.session.within_frame)
+        with record(loop, path):
+            client.send(frame[3:])
+            run_until(loop, lambda: served[0].messages)
+        (recorded,) = read_recording(path)
+        assert b"".join(said.data for said in recorded.said if said.by_client) == frame
+
+    @pytest.mark.parametrize("of", ["client", "server"])
+    def test_a_compressed_connection_that_was_open_before(
+        self, loop: Reactor, path: Path, of: str
+    ) -> None:
+        forgets = Deflate(server_no_context_takeover=True, client_no_context_takeover=True)
+        served = Served()
+        listener = loop.listen("127.0.0.1", 0, served, compression=forgets, subprotocols=["p"])
+        url, client = f"ws://127.0.0.1:{listener.port}/?key=word", Recorder()
+        loop.connect(url, client, compression=forgets, subprotocols=["p"])
+        run_until(loop, lambda: client.events and served)
+        with record(client if of == "client" else served[0], path, credentials=True):
+            client.send("a" * 1000)
+            run_until(loop, lambda: client.messages)
+        (recorded,) = read_recording(path)
+        assert answers(recorded) == ["a" * 1000]
+        assert b"Sec-WebSocket-Protocol: p" in recorded.response
+        assert recorded.target == "/?key=word"
+
+    def test_a_protocol_object_that_is_recorded_as_soon_as_it_is_made(
+        self, loop: Reactor, path: Path, raw_client: Callable[..., RawClient]
+    ) -> None:
+        recorders = []
+
+        class Watched(Echo):
+            def __init__(self) -> None:
+                super().__init__()
+                recorders.append(record(self, path))
+
+        client = raw_client(loop.listen("127.0.0.1", 0, Watched))
+        client.upgrade()
+        client.send_frame(TEXT, b"hi")
+        assert client.frame().payload == b"hi"
+        recorders[0]._tap_open()  # as if another thread had asked for it meanwhile
+        assert repr(recorders[0]).endswith("open, 7 packets>")
+        recorders[0].close()
+        assert answers(read_recording(path)[0]) == ["hi"]
+
+    def test_handshakes_that_nothing_came_of_are_forgotten(
+        self,
+        loop: Reactor,
+        path: Path,
+        raw_client: Callable[..., RawClient],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(module, "MANY", 2)
+
+        def fails() -> Any:
+            raise RuntimeError("no protocol object")
+
+        listener = loop.listen("127.0.0.1", 0, fails)
+        with record(loop, path) as recorder:
+            for _ in range(5):
+                client = raw_client(listener)
+                client.upgrade()
+                run_until(loop, lambda client=client: client.frame() is not None)
+            assert len(recorder._begun) <= 2
+
     def test_times_are_those_of_the_wall(self, loop: Reactor, path: Path) -> None:
         first = time.time_ns()
         client = Says("x")
@@ -412,6 +484,23 @@ class TestNobodySuffers:
         assert in_thread(recorder.close)
         assert recorder.close()  # again
         assert answers(read_recording(path)[0]) == ["x"]
+
+    def test_it_may_begin_and_end_while_another_thread_runs_the_loop(
+        self, loop: Reactor, path: Path
+    ) -> None:
+        client = Recorder()
+        loop.connect(serve_echo(loop), client)
+        run_until(loop, lambda: client.events)
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        with record(loop, path):
+            heard = threading.Event()
+            client.on_pong = lambda payload: heard.set()  # type: ignore[method-assign]
+            client.ping(b"x")
+            assert heard.wait(20.0)
+        loop.stop()
+        thread.join(20.0)
+        assert len(read_recording(path)) == 2
 
     def test_a_recorder_that_is_closed_hears_no_handshakes(self, loop: Reactor, path: Path) -> None:
         record(loop, path).close()

@@ -178,3 +178,36 @@ def test_a_forked_child_leaves_the_file_to_its_parent(make: Make, tmp_path: Path
     writer.put(b"two")
     writer.close(20.0)
     assert (tmp_path / "file").read_bytes() == b"one two"
+
+
+def test_all_that_are_open_are_closed_at_the_end(make: Make, tmp_path: Path) -> None:
+    make().put(b"until the end")
+    module._close_all()
+    assert (tmp_path / "file").read_bytes() == b"until the end"
+
+
+def test_in_another_process_there_is_nothing_to_wait_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = make()
+    with monkeypatch.context() as patched:
+        patched.setattr(module.os, "getpid", lambda: -1)
+        assert writer.close(0.0)
+
+
+def test_a_disk_that_is_gone_cannot_be_cut_back(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> int:
+        raise OSError(errno.EIO, "gone")
+
+    monkeypatch.setattr(module.os, "ftruncate", fail)
+    disk = Disk(monkeypatch)
+    disk.room = 0
+    disk.go_on.set()
+    writer = make()
+    writer.put(b"x")
+    assert writer.close(20.0)
+    assert writer.error is not None
+    writer._file.give_up()  # again
+    writer._file.close()
