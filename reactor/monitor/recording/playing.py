@@ -121,7 +121,7 @@ def server_events(recorded: Recorded) -> Iterator[Cue]:
             session = _new_session(agreement)
         events = session.receive(said.data)
         while session.unfinished:
-            session.receive(b"", events)
+            events += session.receive(b"")
         session.output.clear()
         for event in events:
             if isinstance(event, Failure):
