@@ -216,6 +216,19 @@ class TestWhat:
         assert data.count(b"who are you?") == 2
         assert data.count(b"GET /old HTTP/1.1") == 2
 
+    def test_an_attempt_that_fails_before_its_request_and_a_refusal_without_a_body(
+        self, loop: Reactor, path: Path
+    ) -> None:
+        url = serve_echo(loop, process_request=lambda *_: HTTPResponse(403))
+        with record(loop, path) as recorder:
+            for each in (url.replace("ws:", "wss:"), url):
+                client = Recorder()
+                loop.connect(each, client)
+                run(loop, client)
+            assert recorder._begun == {}
+            assert recorder.error is None
+        assert path.read_bytes().count(b"HTTP/1.1 403 Forbidden") == 2
+
     def test_a_connection_that_is_lost(self, loop: Reactor, serve: Serve, path: Path) -> None:
         def script(talk: Talk) -> None:
             talk.upgrade(then=build_frame(BINARY, bytes(1000))[:500])
