@@ -4,9 +4,9 @@ What it is: ``connect`` and ``listen``, and what users need of the event loop th
 
 What it must not know: how any of this is done.
 
-How it works. A Reactor has an EventLoop (``loop``), a Registry of what lives on it, and a Gate that
-attempts to connect pass. Connections, listeners and tasks get the EventLoop. The methods that users
-of the ``rel`` package call (``read``, ``timeout``, ``dispatch``, ...) are those of another object
+How it works. A Reactor has an EventLoop (``loop``), a Registry of what lives on it, and an Opener,
+which opens connections and listeners. These get the EventLoop. The methods that users of the
+``rel`` package call (``read``, ``timeout``, ``dispatch``, ...) are those of another object
 (hosting/verbs.py), which is made when one of them is first used. So a Reactor can be given as
 ``dispatcher=`` to websocket-client's WebSocketApp, and does not show these names otherwise.
 """
@@ -20,26 +20,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .base.marks import calls_user_code
-from .base.mistakes import check_delay, check_number
-from .client.attempt import Pipeline
+from .base.mistakes import check_delay
 from .client.gate import Gate
-from .client.lifecycle import ClientLifecycle
 from .client.options import ClientOptions
-from .client.pipeline import connect
-from .connection.connection import Connection
-from .connection.handlers import check_factory, check_protocol
 from .hosting.verbs import VERBS, Verbs
 from .loop.background import run_in_thread
 from .loop.event_loop import EventLoop
 from .loop.poller import Selector
 from .loop.repeating import RepeatingTimer
+from .opening import Opener
 from .protocols.websocket import WebSocketProtocol
 from .registry import ReactorStats, Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
 from .signatures import Opens, parameters, shows
 from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
-from .transports.bind import open_to_listen
 
 __all__ = ["Reactor", "ReactorStats"]
 
@@ -90,7 +85,6 @@ class Reactor(Opens):
         loop: the event loop. A host uses its ``on_wanted``; see EventLoop.
         connections: all connections that are not over, in both roles.
         listeners: all listeners that accept connections.
-        gate: the gate that every attempt to connect passes.
         time: a function that reads the loop's clock and returns the time in seconds.
     """
 
@@ -119,12 +113,12 @@ class Reactor(Opens):
         self.time = self.loop.time
         self.loop.owner = self
         try:
-            self.gate = Gate(self.loop, max_connecting, connect_pace)
+            gate = Gate(self.loop, max_connecting, connect_pace)
         except (TypeError, ValueError):
             self.loop.close()
             raise
-        self._pipeline: Pipeline = connect  # what attempts run
         self._registry = Registry(self.loop)
+        self._opener = Opener(self._registry, gate)
         self.loop.residents.append(self._registry)
         self.connections = self._registry.connections
         self.listeners = self._registry.listeners
@@ -134,7 +128,6 @@ class Reactor(Opens):
             if getattr(type(self), name) is getattr(Reactor, name):
                 setattr(self, name, getattr(self.loop, name))
         self._verbs: Verbs | None = None  # made when somebody asks for one of them
-        self._latest_options: tuple[dict[str, Any], ClientOptions | None] = {}, None
 
     def __enter__(self) -> Reactor:
         return self
@@ -184,34 +177,7 @@ class Reactor(Opens):
                 RuntimeError: The reactor is closed, or another thread runs it: see
                     ``call_soon_threadsafe``.
             """
-            return self._connect(url, protocol, options)
-
-    @calls_user_code
-    def _connect(
-        self,
-        url: str | Callable[[], str],
-        protocol: Callable[[], P] | P,
-        options: dict[str, Any],
-    ) -> P:
-        self._registry.check_usable()
-        checked = self._client_options(options)
-        if isinstance(protocol, WebSocketProtocol):
-            handlers = protocol
-        else:
-            check_factory(protocol)
-            handlers = protocol()
-        check_protocol(handlers)
-        lifecycle = ClientLifecycle(url, checked, self.gate, self._pipeline)
-        Connection(self.loop, self.connections, checked, lifecycle, handlers).start()
-        return handlers
-
-    def _client_options(self, given: dict[str, Any]) -> ClientOptions:
-        """Return the options; connections that are opened alike, one after another, share them."""
-        before, options = self._latest_options
-        if options is None or given != before:
-            options = ClientOptions.of(given, "Reactor.connect()")
-            self._latest_options = given, options
-        return options
+            return self._opener.connect(url, protocol, options)
 
     if not TYPE_CHECKING:  # see signatures.py
 
@@ -248,35 +214,7 @@ class Reactor(Opens):
                 TypeError: There is no such option, or an argument is of a wrong type.
                 RuntimeError: As for :meth:`connect`.
             """
-            return self._listen(host, port, protocol, sock, unix_path, options)
-
-    def _listen(
-        self,
-        host: str | None,
-        port: int,
-        protocol: Callable[[], P],
-        sock: socket.socket | None,
-        unix_path: str | os.PathLike[str] | None,
-        options: dict[str, Any],
-    ) -> Listener[P]:
-        self._registry.check_usable()
-        check_factory(protocol)
-        check_number("port", port, "an int from 0 to 65535")
-        checked = ServerOptions.of(options, "Reactor.listen()")
-        bound, unlink = open_to_listen(
-            host,
-            port,
-            sock,
-            unix_path,
-            backlog=checked.backlog,
-            reuse_port=checked.reuse_port,
-            unix_mode=checked.unix_mode,
-        )
-        listener = Listener(
-            self.loop, self.connections, self.listeners, bound, protocol, checked, unlink
-        )
-        listener.start()
-        return listener
+            return self._opener.listen(host, port, protocol, sock, unix_path, options)
 
     # -- running -----------------------------------------------------------------------------
 
@@ -467,11 +405,6 @@ class Reactor(Opens):
     def next_timeout(self) -> float | None:
         """Return the seconds until the next timer is due; 0: at once; None: there is no timer."""
         return self.loop.next_timeout()
-
-    @property
-    def now(self) -> float:
-        """The time of this turn in seconds: read after the poll, and cached until the next one."""
-        return self.loop.now
 
     def stats(self) -> ReactorStats:
         """Return the reactor's counters. It is cheap enough to be called every second."""

@@ -252,7 +252,7 @@ class ClientLifecycle:
             check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self._options.sock is not None:
-            raise WebSocketStateException("it cannot be opened anew: sock serves one connection")
+            raise WebSocketStateException("it cannot be opened again: sock serves one connection")
         connection = self._connection
         if not self._wanted or connection.sender.closing_soon:
             self._refuse_to_reconnect()

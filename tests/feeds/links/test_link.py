@@ -16,7 +16,7 @@ from reactor import (
 )
 from reactor.feeds import Heartbeat, Link, Pace, TopicState
 
-from .service import Connection, Recorder, Stage
+from ..service import Connection, Recorder, Stage
 
 NAMES = [f"T{number}" for number in range(20)]
 

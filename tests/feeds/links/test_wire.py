@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from reactor import Reactor
 from reactor.feeds import Link, Update
-from reactor.feeds.board import Board
+from reactor.feeds.topics.board import Board
 
-from .service import Recorder
+from ..service import Recorder
 
 
 class Direct(Recorder):

@@ -1,4 +1,9 @@
-"""Messages that users have built: the checks. What it must not know: what is in them."""
+"""Checks of the messages that the user's builders return.
+
+What it is: functions.
+
+What it must not know: what the messages mean.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,13 @@ Message = str | bytes
 
 
 def check_message(message: object) -> None:
-    """Raise TypeError for what is no message."""
+    """Raise TypeError if *message* is neither str nor bytes."""
     if not isinstance(message, (str, bytes)):
         raise TypeError(f"a message is str or bytes, not {message!r}")
 
 
 def as_messages(built: Any) -> list[Message]:
-    """Return what a builder has returned as a list."""
+    """Return the messages that a builder has returned, as a list."""
     if built is None:
         return []
     if isinstance(built, (str, bytes)):

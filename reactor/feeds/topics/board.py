@@ -1,4 +1,4 @@
-"""The board: all topics of a feed, their states, and what is to be told and done.
+"""The board: all topics of a feed, their states, and the orders that follow from them.
 
 What it is: the bookkeeping that the parts of the reconciler share: it moves legs through the table
 of lifecycle.py, derives the state of a topic from its legs, and collects orders.
@@ -17,9 +17,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from .events import Gap, Topic, TopicState, Update
+from ..events import Gap, Topic, TopicState, Update
+from ..policy import Policy, Random
 from .lifecycle import TABLE, UNCONFIRMED, Phase, Signal
-from .policy import Policy, Random
 from .topic import FRESH, RECOVERED, Leg, Record
 
 __all__ = ["Board", "Order"]
@@ -87,7 +87,7 @@ class Board:
     # -- the state of a topic -------------------------------------------------------------
 
     def refresh(self, record: Record) -> None:
-        """Something about a topic has changed: derive its state anew, and tell what follows."""
+        """Derive the state of a topic again, and order what follows: something has changed."""
         before, after = record.state, self._state(record)
         record.state = after
         if (before in _UNSETTLED) != (after in _UNSETTLED):
@@ -153,7 +153,7 @@ class Board:
         )
 
     def gap(self, record: Record, reason: str, following: Update | None) -> None:
-        """Tell of a gap; the hole of the topic is over with that."""
+        """Order that a gap is reported, which ends the hole of the topic."""
         record.hole = None
         self.counts["gaps"] += 1
         self.counts[f"gap {reason}"] += 1

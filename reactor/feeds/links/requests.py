@@ -1,4 +1,4 @@
-"""Questions to a service within a link, and the coroutine that asks them: ``login``.
+"""Requests on a link that have an answer, and the coroutine that makes them: ``login``.
 
 What it is: :class:`Reply`, the answer that a question waits for, and :class:`Script`, which runs a
 coroutine that awaits nothing else.
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from ..base.marks import calls_user_code
-from ..exceptions import WebSocketStateException
+from ...base.marks import calls_user_code
+from ...exceptions import WebSocketStateException
 
 __all__ = ["Reply", "Script"]
 
@@ -44,7 +44,7 @@ class Reply:
         return self._message
 
     def when_done(self, resume: Callable[[], object]) -> None:
-        """Have something called when there is an answer, or will be none."""
+        """Call a function when the answer has come, or when it is clear that none will."""
         self._resume = resume
         if self._message is not None or self._error is not None:
             resume()
@@ -93,7 +93,7 @@ class Script:
                 )
         except StopIteration:
             pass
-        except Exception as exc:  # noqa: BLE001 - handed to whoever is concerned
+        except Exception as exc:  # noqa: BLE001 - passed to `then`
             error = exc
         except BaseException:  # KeyboardInterrupt and SystemExit
             if not self._closed:
@@ -111,7 +111,7 @@ class Script:
             self._then(error)
 
     def close(self) -> None:
-        """It is not needed any longer."""
+        """End the coroutine early."""
         self._closed = True
         if not self._running:  # else it has closed its own link, and is closed when it waits
             self._coroutine.close()

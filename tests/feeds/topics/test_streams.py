@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactor.feeds import Gap, Update
-from reactor.feeds.board import Order
-from reactor.feeds.streams import Judgement, judge
+from reactor.feeds.topics.board import Order
+from reactor.feeds.topics.streams import Judgement, judge
 from reactor.timers import Backoff
 
 from .world import World

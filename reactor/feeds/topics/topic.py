@@ -17,7 +17,7 @@ import math
 from collections import OrderedDict
 from typing import Any
 
-from .events import Topic, TopicState, Update
+from ..events import Topic, TopicState, Update
 from .lifecycle import Phase
 
 __all__ = [
@@ -44,7 +44,7 @@ MISSED = 32  #: updates were dropped because nobody wanted them any longer
 
 
 class Extra:
-    """What is known of few topics only."""
+    """Attributes that only few topics need."""
 
     __slots__ = (
         "duplicate_at",
@@ -102,7 +102,7 @@ class Record:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody wants it."""
+        """Whether it has a subscription."""
         return self.consumers is not None
 
     @property
@@ -149,13 +149,13 @@ class Record:
 
     @property
     def rare(self) -> Extra:
-        """What is known of few topics; made when it is first asked for."""
+        """The attributes that only few topics need; made on first use."""
         if self.extra is None:
             self.extra = Extra()
         return self.extra
 
     def forget_stream(self) -> None:
-        """What comes next is a new stream: it follows nothing."""
+        """Begin a new stream: the next update follows no other."""
         self.last = self.hole = self.extra = None
 
 
@@ -246,7 +246,7 @@ class Place:
 
 
 class Farewell:
-    """What is remembered of a topic that has left a link."""
+    """What a place remembers of a topic that has left it."""
 
     __slots__ = ("forgive", "repeat_at", "repeats")
 

@@ -19,27 +19,27 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ..base.marks import calls_user_code
-from ..exceptions import (
+from ...base.marks import calls_user_code
+from ...exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketException,
     WebSocketStateException,
     WebSocketTimeoutException,
 )
-from ..timers import Pace
-from .batch import Batch
-from .events import Topic
+from ...timers import Pace
+from ..events import Topic
+from ..settings import LIVED
+from ..topics.batch import Batch
+from ..topics.topic import Lane, Place
 from .heartbeat import Pulse
 from .messages import Message, as_messages, check_message
 from .requests import Reply, Script
-from .settings import LIVED
-from .topic import Lane, Place
 from .wire import Wire
 
 if TYPE_CHECKING:
-    from ..timers import PaceWindow
-    from .driver import Driver
+    from ...timers import PaceWindow
+    from ..driver import Driver
 
 __all__ = ["Link"]
 
@@ -111,7 +111,7 @@ class Link(Place):
 
     @property
     def age(self) -> float:
-        """For how many seconds it is open; 0.0 while it is not."""
+        """The seconds that it has been open; 0.0 while it is not open."""
         return 0.0 if self.opened_at is None else self.loop.time() - self.opened_at
 
     @property
@@ -140,7 +140,7 @@ class Link(Place):
 
         Args:
             message: str or bytes.
-            match: is given each message that comes, and returns whether it is the answer. The
+            match: called with each message that comes; returns whether it is the answer. The
                 answer does not go to ``parse``.
             timeout: seconds that the service has.
 
@@ -170,7 +170,7 @@ class Link(Place):
     # -- the connection ----------------------------------------------------------------------
 
     def dial(self) -> None:
-        """Open the connection; it is opened again whenever it is lost."""
+        """Open the connection, which is opened again after each loss."""
         self._driver.reactor.connect(self._source, self._wire, **self._driver.options)
         self._dialled = True
 
@@ -220,7 +220,7 @@ class Link(Place):
         self._driver.link_closed(self, code, reason, was_open, ending is None or ending.final)
 
     def _silence_all(self) -> None:
-        """Nothing is to be said or waited for on this connection any longer."""
+        """Drop all that was to be sent or awaited on this connection."""
         self._outgoing.clear()
         self._pulse = None
         self._wire.attentive = False
@@ -235,7 +235,7 @@ class Link(Place):
             self._timer, self._timer_at = None, inf
 
     def drop(self, reason: str) -> None:
-        """Give the connection up, and open it anew."""
+        """Give the connection up, and open it again."""
         if self.over or not self._dialled:
             return
         self._wire.reconnect(reason=reason)
@@ -247,11 +247,11 @@ class Link(Place):
         if self._dialled:
             self._wire.close(CloseCode.NORMAL, reason)
 
-    # -- what comes --------------------------------------------------------------------------
+    # -- input -------------------------------------------------------------------------------
 
     @calls_user_code
     def overhear(self, message: Message) -> bool:
-        """Look whether a message is an answer that somebody waits for.
+        """Look whether a message is an answer that a request or the heartbeat waits for.
 
         Returns:
             Whether ``parse`` need not see it.
@@ -288,21 +288,21 @@ class Link(Place):
         self.take(event)
 
     def take(self, event: Any) -> None:
-        """Events of one message have come that do not take the short way."""
+        """Process the events of one message that do not take the short way."""
         self._driver.take(self, event)
 
     def blame(self, error: Exception, blamed: str, message: Message) -> None:
         """Code of the user has raised something while it had a message."""
         self._driver.fault(error, blamed, message)
 
-    # -- what is said ------------------------------------------------------------------------
+    # -- output ------------------------------------------------------------------------------
 
     def _say(self, message: Message, then: Callable[[float], object] | None = None) -> None:
         self._outgoing.append((message, then))
         self._flush()
 
     def _flush(self) -> bool:
-        """Send what is to be sent; returns whether all of it was."""
+        """Send what waits, as far as the pace allows. Return whether all of it was sent."""
         wire = self._wire
         while self._outgoing:
             now = self.loop.time()
@@ -326,11 +326,11 @@ class Link(Place):
         return True
 
     def wake(self) -> None:
-        """There may be something to ask, or something is due earlier."""
+        """Have the driver call this link soon: there may be something to send."""
         self._driver.wake(self)
 
     def pump(self) -> None:
-        """Ask for what is to be asked for, as far as the pace allows."""
+        """Subscribe and unsubscribe, as far as the pace allows."""
         while self.opened_at is not None and self._flush() and self.ready:
             batch = self._driver.core.take(self)
             if batch is None:
@@ -374,7 +374,7 @@ class Link(Place):
         return max(self._wire.heard, self._busy_since) + limit
 
     def _arm(self) -> None:
-        """Have the timer fire when something is due; a timer that is early does no harm."""
+        """Set the timer for the time when something is due next. A timer may fire early."""
         if self.opened_at is None or self._judging:
             return
         if not self.legs:
@@ -428,7 +428,7 @@ class Link(Place):
         self.loop.call_soon(self._judge)
 
     def _judge(self) -> None:
-        """The loop has read what the kernel held, or one piece of it."""
+        """Go on with the judgement: the loop has read what the kernel held, or a part of it."""
         now, driver = self.loop.now, self._driver
         if self.opened_at is None:
             self._judging = False

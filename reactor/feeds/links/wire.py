@@ -1,19 +1,21 @@
 """The wire: the protocol object on the connection of a link, and the short way of an update.
 
-What it is: :class:`Wire`. What it must not know: what becomes of what does not take the short way.
+What it is: :class:`Wire`.
+
+What it must not know: what happens to messages that do not take the short way.
 
 How it works. A leg whose ``fast`` is set is in its ordinary state: live, on one link, with nothing
 missing or held back. If an update is the next one of such a topic, it goes to its consumer from
-here. Everything else goes to the reconciler, which judges by the same rule: see streams.py.
+here. Everything else goes to the reconciler, which judges by the same rule: see topics/streams.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..base.marks import calls_user_code
-from ..protocols.websocket import WebSocketProtocol
-from .events import Update
+from ...base.marks import calls_user_code
+from ...protocols.websocket import WebSocketProtocol
+from ..events import Update
 
 if TYPE_CHECKING:
     from .link import Link
@@ -31,7 +33,7 @@ class Wire(WebSocketProtocol):
         self.legs = link.legs
         self.parse = link.parse
         self.contiguous = link.contiguous
-        self.attentive = False  # somebody listens to messages beside parse
+        self.attentive = False  # a request or the heartbeat looks at messages before parse
         self.heard = 0.0  # when a message last came, by the clock of the loop's turns
         self.updates = 0  # that have taken the short way
 

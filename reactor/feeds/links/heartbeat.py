@@ -1,6 +1,6 @@
-"""The ping of a service that wants one of its own, as data.
+"""The heartbeat: pings and pongs that a service defines itself, in its own messages.
 
-What it is: :class:`Heartbeat`, what to send and when, and :class:`Pulse`, one link's own.
+What it is: :class:`Heartbeat`, what to send and when, and :class:`Pulse`, the state of one link's.
 
 What it must not know: links, timers. The time is passed in.
 """
@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..base.marks import calls_user_code
-from ..base.mistakes import check_called, check_number
+from ...base.marks import calls_user_code
+from ...base.mistakes import check_called, check_number
 
 __all__ = ["Heartbeat", "Pulse"]
 
@@ -21,7 +21,7 @@ Message = str | bytes
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The service's own ping.
+    """A service's own kind of ping.
 
     Args:
         message: what is sent: str or bytes, or a function without parameters that returns one.
@@ -67,38 +67,38 @@ class Pulse:
 
     def __init__(self, heartbeat: Heartbeat, now: float) -> None:
         self._heartbeat = heartbeat
-        self._until = math.inf  # when an answer is overdue; infinite: none is owed
-        self._leaving = False  # one waits for the pace
-        #: When something is due next.
+        self._until = math.inf  # when an answer is overdue; infinite: none is expected
+        self._leaving = False  # a message waits for the pace
+        #: When the next message is due.
         self.next_at = now + heartbeat.every
 
     @property
     def awaiting(self) -> bool:
-        """Whether an answer is owed."""
+        """Whether an answer is expected."""
         return self._until < math.inf
 
     @calls_user_code
     def message(self) -> Message:
-        """Return what is to be sent."""
+        """Return the message to send."""
         message = self._heartbeat.message
         return message() if callable(message) else message
 
     def queued(self) -> None:
-        """It is to leave as soon as the pace allows."""
+        """Take note that the message waits for the pace."""
         self._leaving = True
 
     def sent(self, now: float) -> None:
-        """It has left, just now."""
+        """Take note that the message has been sent now."""
         self._leaving = False
         if self._heartbeat.expect is not None:
             self._until = now + self._heartbeat.timeout
 
     def overdue(self, now: float) -> bool:
-        """Whether the answer has not come in time."""
+        """Return whether the answer is overdue."""
         return now >= self._until
 
     def beat(self, now: float) -> bool:
-        """Whether the next one is to be sent now; the one after it is planned."""
+        """Return whether a message is due now; if so, plan the next one."""
         if now < self.next_at:
             return False
         self.next_at = now + self._heartbeat.every
@@ -106,7 +106,7 @@ class Pulse:
 
     @calls_user_code
     def answers(self, message: Message) -> bool:
-        """Whether a message is the answer that is owed; if so, none is owed any longer."""
+        """Return whether a message is the answer; if so, none is expected any longer."""
         expect = self._heartbeat.expect
         if expect is None or not self.awaiting or not expect(message):
             return False

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reactor.feeds.batch import Ask, Batch
-from reactor.feeds.board import Order
 from reactor.feeds.events import Gap, Update
 from reactor.feeds.feed import Feed
 from reactor.feeds.policy import Policy
-from reactor.feeds.reconciler import Reconciler
-from reactor.feeds.topic import Lane, Place
+from reactor.feeds.topics.batch import Ask, Batch
+from reactor.feeds.topics.board import Order
+from reactor.feeds.topics.reconciler import Reconciler
+from reactor.feeds.topics.topic import Lane, Place
 
 
 @dataclass

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from math import inf
 
+from ..events import TopicState
 from .board import Board, Order
-from .events import TopicState
 from .lifecycle import Phase, Signal
 from .pool import Pool
 from .topic import RESTART, Leg, Place, Record

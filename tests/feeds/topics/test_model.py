@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from reactor.feeds.board import Order
+from reactor.feeds.topics.board import Order
 from reactor.timers import Backoff
 
 from .world import Answer, World

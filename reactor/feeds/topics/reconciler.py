@@ -21,11 +21,11 @@ import random
 from collections.abc import Iterable
 from math import inf
 
+from ..events import Topic, TopicState, Update
+from ..policy import Policy, Random
 from .batch import Ask, Batch
 from .board import Board, Order
-from .events import Topic, TopicState, Update
 from .lifecycle import UNCONFIRMED, Phase, Signal
-from .policy import Policy, Random
 from .pool import Pool
 from .silence import Silence
 from .streams import UNANSWERED, Streams

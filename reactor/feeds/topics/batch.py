@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from .events import Topic
+from ..events import Topic
 from .topic import Leg
 
 __all__ = ["Ask", "Batch"]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from reactor.feeds import Update
-from reactor.feeds.batch import Ask
-from reactor.feeds.board import Order
-from reactor.feeds.lifecycle import TABLE, Phase, Signal
+from reactor.feeds.topics.batch import Ask
+from reactor.feeds.topics.board import Order
+from reactor.feeds.topics.lifecycle import TABLE, Phase, Signal
 from reactor.timers import Backoff
 
 from .world import Answer, World

@@ -12,7 +12,7 @@ so the update is held back, for :data:`FILL_WITHIN` seconds at most. A new epoch
 count.
 
 Nearly all updates are the next one of a topic on one live link. Those do not come here: a leg
-whose ``fast`` is set takes them (see link.py), with the same judgement in one line.
+whose ``fast`` is set takes them (see links/link.py), with the same judgement in one line.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import math
 from collections.abc import Callable
 from enum import Enum
 
+from ..events import TopicState, Update
 from .board import Board, Order
-from .events import TopicState, Update
 from .lifecycle import UNCONFIRMED, Phase, Signal
 from .topic import MISSED, RESTART, Leg, Place, Record
 
