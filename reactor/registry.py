@@ -52,6 +52,7 @@ class Registry(Resident):
         loop: the event loop on which they live. All of this belongs to its thread.
 
     Attributes:
+        loop: the event loop.
         connections: all that have not ended, in both roles.
         listeners: all that accept.
         closing: the loop is being closed: nothing new may be added.
@@ -61,7 +62,7 @@ class Registry(Resident):
         self.connections: set[Connection] = set()
         self.listeners: set[Listener[Any]] = set()
         self.closing = False
-        self._loop = loop
+        self.loop = loop
 
     def check_usable(self) -> None:
         """Check that connections and listeners may be added now.
@@ -69,7 +70,7 @@ class Registry(Resident):
         Raises:
             RuntimeError: the loop is closed or being closed, or another thread runs it.
         """
-        loop = self._loop
+        loop = self.loop
         # A loop that does not run finds what was added when it runs. The thread of a host runs
         # it between its turns, too.
         if loop.running or (loop.on_wanted is not None and loop.turns):
@@ -82,7 +83,7 @@ class Registry(Resident):
         counts = {"connecting": 0, "open": 0, "closing": 0, "waiting": 0}
         for connection in self.connections:
             counts[_activity(connection)] += 1
-        stats = self._loop.stats()
+        stats = self.loop.stats()
         return ReactorStats(**vars(stats), **counts, listeners=len(self.listeners))
 
     @calls_user_code
@@ -92,7 +93,7 @@ class Registry(Resident):
         This includes streams that linger after the end of their connection until the peer has ended
         them, too. What is left at the deadline is aborted.
         """
-        loop = self._loop
+        loop = self.loop
         try:
             self.close_all()
             loop._flush()
@@ -123,7 +124,7 @@ class Registry(Resident):
         interrupt: BaseException | None = None
         while True:
             try:
-                self._loop._turn(0)
+                self.loop._turn(0)
             except Exception:
                 raise
             except BaseException as exc:  # noqa: BLE001 - raised below

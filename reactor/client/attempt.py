@@ -2,7 +2,7 @@
 
 What it is: :class:`Attempt`.
 
-What it must not know: what follows on its outcome.
+What it must not know: what follows its outcome.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Pipeline"]
 
-#: Opens a connection up to the end of the opening handshake: see pipeline.py.
+#: A function that opens a connection and makes the opening handshake: see pipeline.py.
 Pipeline = Callable[
     [str, ClientOptions, HeaderSource, "str | None"], Coroutine[Any, Any, ClientUpgrade]
 ]
 
 
 class Attempt:
-    """See the module. The loop's thread only.
+    """One attempt, from :meth:`start` to its outcome. The loop's thread only.
 
     Args:
         loop: the event loop.
         url: ws:// or wss://.
-        options: see ClientOptions; its functions are called when the gate opens.
-        gate: what the attempt passes before it dials; None: nothing.
-        pipeline: what runs then.
-        connected: called with the outcome, which is None, and the exception, or None. Not when the
+        options: see ClientOptions; its functions are called when the attempt begins.
+        gate: the gate that the attempt passes before it dials; None: it dials at once.
+        pipeline: the coroutine function that connects.
+        connected: called with the result and None, or with None and the exception; not if the
             attempt has been stopped.
     """
 
@@ -67,10 +67,10 @@ class Attempt:
         self._task: Task[ClientUpgrade] | None = None  # while it is in flight
 
     def start(self, address: Endpoint, number: int, again: bool) -> None:
-        """Ask at the gate.
+        """Begin as soon as the gate allows it.
 
         Args:
-            address: where the URL leads to.
+            address: the host and port of the URL.
             number: how many attempts of this connection have failed before, in a row.
             again: whether the connection has been open before.
         """
@@ -83,7 +83,7 @@ class Attempt:
 
     @calls_user_code
     def _dial(self) -> None:
-        """The gate is open: begin the attempt, which has a time-out from now on."""
+        """Begin: the gate has let the attempt through. The connect timeout runs from now on."""
         options = self._options
         try:
             header = options.header
@@ -97,7 +97,7 @@ class Attempt:
             self._connected(None, exc)
             return
         if self._stopped:
-            self._landed()  # by one of the functions
+            self._landed()  # one of the functions has stopped it
             return
         coroutine = self._pipeline(self._url, options, header, cookie)
         if self._gate is not None and self._gate.journal.hears:
@@ -110,13 +110,13 @@ class Attempt:
         self._connected(upgrade, error)
 
     def _landed(self) -> None:
-        """The attempt is in flight no longer."""
+        """Tell the gate that the attempt is no longer in flight."""
         self._task = None
         if self._gate is not None:
             self._gate.done()
 
     def stop(self) -> None:
-        """Give it up, whether it is in flight or waits at the gate."""
+        """Give the attempt up, whether it is in flight or waits at the gate."""
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
@@ -125,6 +125,6 @@ class Attempt:
             self._gate.leave(self._dial)
 
     def let_go(self) -> None:
-        """In a forked child: close what it has."""
+        """In a forked child, close the sockets of the attempt."""
         if self._task is not None:
-            self._task.cancel()  # its coroutine does
+            self._task.cancel()  # the coroutine closes them

@@ -19,8 +19,8 @@ from .events import (
     Update,
 )
 from .feed import Feed
-from .heartbeat import Heartbeat
-from .link import Link
+from .links.heartbeat import Heartbeat
+from .links.link import Link
 from .mailbox import Mailbox
 from .stats import FeedStats
 

@@ -1,8 +1,7 @@
 """The driver: carries out what the reconciler orders, and calls the user's code.
 
-What it is: what stands between a Feed, its links and its reconciler. User code is called from
-here, from link.py and from nowhere else; what it raises is reported, and costs nobody else
-anything.
+What it is: the part that connects a Feed, its links and its reconciler. Only this module and
+those in links/ call user code. An exception of user code is reported, and affects nothing else.
 
 What it must not know: the life of a topic, the text of messages.
 
@@ -27,17 +26,17 @@ from ..base.marks import calls_user_code
 from ..base.printable import quoted
 from ..connection.errorlog import ErrorLog
 from ..exceptions import WebSocketException
-from .batch import Ask, Batch
-from .board import Order
 from .consumers import Subscription, each, with_one, without
 from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
-from .link import Link
+from .links.link import Link
 from .mailbox import Drop, Mailbox
 from .policy import Policy
-from .reconciler import Reconciler
 from .settings import check_options, check_urls
 from .stats import FeedStats, count
-from .topic import Lane, Place, Record
+from .topics.batch import Ask, Batch
+from .topics.board import Order
+from .topics.reconciler import Reconciler
+from .topics.topic import Lane, Place, Record
 
 if TYPE_CHECKING:
     from ..reactor import Reactor
@@ -110,7 +109,7 @@ class Driver:
             function(*args)
         self.perform()
 
-    # -- what is wanted ----------------------------------------------------------------------
+    # -- subscriptions -----------------------------------------------------------------------
 
     def subscribe(
         self,
@@ -404,7 +403,7 @@ class Driver:
 
     @calls_user_code
     def guard(self, function: Callable[..., object], *args: Any) -> None:
-        """Call user code; what it raises is reported."""
+        """Call user code, and report what it raises."""
         try:
             function(*args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed

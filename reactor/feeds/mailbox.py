@@ -74,7 +74,7 @@ class Mailbox:
         self._closed = False
 
     def __call__(self, update: Update) -> None:
-        """Put an update in; never waits. The loop's thread."""
+        """Put an update in. It never waits. The loop's thread only."""
         tell = False
         with self._changed:
             if self._closed:
@@ -206,7 +206,7 @@ class Mailbox:
             return self._clock() - since
 
     def close(self) -> None:
-        """Take nothing in any longer; what waits can still be taken. Any thread."""
+        """Accept no further updates; those that wait can still be taken. Any thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -4,7 +4,7 @@ What it is: one thread, one poller, one timer wheel. It knows callbacks, nothing
 
 What it must not know: transports, WebSocket, what a callback does.
 
-One turn (:meth:`EventLoop.run_once`):
+One turn (``run_once``; lifetime.py has how a loop is run):
 
 1. **poll**: wait for descriptors, at most until the next timer is due; do not wait when calls are
    queued. The time is read once afterwards and cached for the turn.
@@ -47,6 +47,7 @@ from ..base.marks import calls_user_code
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
+from .nap import Nap
 from .poller import Selector, make_poller
 from .residents import Abortable, Flushable, Resident
 from .share import TurnShare
@@ -75,6 +76,8 @@ class EventLoop(Lifetime):
             environment variable REACTOR_DEBUG is set and not empty.
         slow_callback: seconds that a callback or a handler may take; one that takes longer is named
             in the log, with its duration. None: 0.1 in debug mode, otherwise no limit.
+        pacing: seconds that the loop sleeps before it polls, if its last turn was busy: see nap.py.
+            None or 0: it does not.
 
     Attributes:
         owner: the object that owns this loop, a Reactor, for the objects that live on the loop; or
@@ -119,6 +122,7 @@ class EventLoop(Lifetime):
         random: Callable[[], float] = random.random,
         debug: bool | None = None,
         slow_callback: float | None = None,
+        pacing: float | None = None,
     ) -> None:
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
         #: The source of time.
@@ -170,6 +174,8 @@ class EventLoop(Lifetime):
             slow_callback = SLOW_CALLBACK
         if slow_callback is not None:
             self.slow = SlowCallbacks(self, slow_callback)
+        #: Collects messages while the loop is busy; None: off.
+        self.nap = Nap(self, pacing) if pacing else None
 
     # -- descriptors ---------------------------------------------------------------------
 
@@ -277,63 +283,7 @@ class EventLoop(Lifetime):
         if tick is not None and (timer.when <= tick or tick / 1000 <= self.time()):
             self._want()
 
-    # -- running -------------------------------------------------------------------------
-
-    def run_forever(self) -> None:
-        """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
-
-        May be called again afterwards: everything that was registered is still there.
-
-        Raises:
-            RuntimeError: the loop is already running, or closed.
-        """
-        self._run(self._run_turns, None)
-
-    def run_until_idle(self) -> None:
-        """The same, but also return when there is nothing left to wait for.
-
-        That is: no descriptor is watched, no timer is armed, no call is queued, and no helper
-        thread has still to answer.
-        """
-        self._run(self._run_turns, self._busy)
-
-    def _busy(self) -> bool:
-        if self._before_turn is not None:
-            self._before_turn()
-        return bool(
-            self._calls
-            or self._due
-            or self.poller.writers
-            or len(self.poller.readers) > 1  # one is the loop's own
-            or self.awaited
-            or len(self.wheel)  # next_expiry() may be that of a cancelled timer
-        )
-
-    @calls_user_code
-    def _run_turns(self, wanted: Callable[[], bool] | None) -> None:
-        self._interrupts.borrow_wakeup(self.wakeup.writer)
-        try:
-            while not self._stopping and (wanted is None or wanted()):
-                self._turn(None)
-        finally:
-            self._stopping = False
-
-    def run_once(self, timeout: float | None = None) -> None:
-        """Run one turn.
-
-        Args:
-            timeout: the longest wait for something to happen, in seconds. None: no limit; 0 or
-                less: do not wait.
-        """
-        self._run(self._turn, timeout)
-
-    def stop(self) -> None:
-        """End :meth:`run_forever` after the current turn. Any thread, any callback.
-
-        If the loop is not running, the next run ends before its first turn.
-        """
-        self._stopping = True
-        self._wake_up()
+    # -- one turn ------------------------------------------------------------------------
 
     def next_timeout(self) -> float | None:
         """Return the seconds until the loop has something to do by itself; None: until an event.

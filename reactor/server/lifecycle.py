@@ -31,7 +31,7 @@ logger = logging.getLogger("reactor.server")
 
 
 class ServerLifecycle:
-    """Of one connection. See the module.
+    """The lifecycle of one connection. See the module. The loop's thread only.
 
     Args:
         listener: where the connection came in.
@@ -75,7 +75,7 @@ class ServerLifecycle:
 
     @property
     def place(self) -> str:
-        """The same as the log shows it."""
+        """The target, as the log shows it."""
         return printable(self.url)
 
     @property
@@ -104,10 +104,10 @@ class ServerLifecycle:
     def reconnect(self, delay: float | None, reason: str) -> None:
         """See WebSocketProtocol."""
         raise WebSocketStateException(
-            "a server's connection cannot be opened anew: only the client can do that"
+            "a server's connection cannot be opened again: only the client can do that"
         )
 
-    # -- nothing of which matters to a server ----------------------------------------------
+    # -- parts of Lifecycle with nothing to do ---------------------------------------------
 
     def pinging(self) -> None:
         """See Lifecycle."""

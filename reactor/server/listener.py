@@ -200,7 +200,7 @@ class Listener(Generic[P]):
             address = None
         elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
             if there >= 2 * limit:
-                sock.close()  # it has been told; a further answer would only help it
+                sock.close()  # it has had answers; a further one would only help it
                 return
             refusal = TOO_MANY
         self._enter(address)

@@ -439,7 +439,7 @@ class _Stage:
     def _look_at_all(self) -> None:
         stats = self.loop.stats()
         self.log.append(
-            (stats, len(self.loop.loop.dirty), len(self.loop.loop.lingering), self.loop.now)
+            (stats, len(self.loop.loop.dirty), len(self.loop.loop.lingering), self.loop.loop.now)
         )
         for connection, puppet in zip(self.connections, self.puppets, strict=False):
             session, stream = connection.session, connection.stream

@@ -123,7 +123,7 @@ def a_reader_in_one_turn(stage: Stage) -> None:
     stage.loop.run_once(0)
 
 
-@scene("loop.event_loop:_run_turns", compiled=True)
+@scene("loop.lifetime:_run_turns", compiled=True)
 def a_reader_while_it_runs(stage: Stage) -> None:
     def press() -> None:
         stage.loop.stop()
@@ -232,7 +232,7 @@ def pressing(stage: Stage, *handlers: str) -> type[WebSocketProtocol]:
     return type("Pressing", (WebSocketProtocol,), dict.fromkeys(handlers, stage.press))
 
 
-@scene("reactor:_connect")
+@scene("opening:connect")
 def a_factory(stage: Stage) -> None:
     def factory() -> WebSocketProtocol:
         stage.press()
@@ -469,7 +469,7 @@ def updates_without_a_handler(stage: Stage) -> None:
     collect(stage, on_update=stage.press)
 
 
-@scene("feeds.wire:on_message")
+@scene("feeds.links.wire:on_message")
 def parse(stage: Stage) -> None:
     def parse(feed: Any, message: Any, link: Any) -> Any:
         stage.press()
@@ -477,7 +477,7 @@ def parse(stage: Stage) -> None:
     collect(stage, parse=parse)
 
 
-@scene("feeds.wire:take")
+@scene("feeds.links.wire:take")
 def an_update_that_takes_the_short_way(stage: Stage) -> None:
     def handler(update: Update) -> None:
         if update.sequence == 2:
@@ -486,7 +486,7 @@ def an_update_that_takes_the_short_way(stage: Stage) -> None:
     collect(stage, handler)
 
 
-@scene("feeds.link:overhear")
+@scene("feeds.links.link:overhear")
 def a_request_in_a_feed(stage: Stage) -> None:
     async def login(feed: Any, link: Any) -> None:
         await link.request("ping", match=stage.press)
@@ -494,7 +494,7 @@ def a_request_in_a_feed(stage: Stage) -> None:
     collect(stage, login=login)
 
 
-@scene("feeds.requests:go_on")
+@scene("feeds.links.requests:go_on")
 def login_of_a_feed(stage: Stage) -> None:
     async def login(feed: Any, link: Any) -> None:
         stage.press()
@@ -502,7 +502,7 @@ def login_of_a_feed(stage: Stage) -> None:
     collect(stage, login=login)
 
 
-@scene("feeds.heartbeat:message")
+@scene("feeds.links.heartbeat:message")
 def the_message_of_a_heartbeat(stage: Stage) -> None:
     def message() -> str:
         stage.press()
@@ -511,12 +511,12 @@ def the_message_of_a_heartbeat(stage: Stage) -> None:
     collect(stage, heartbeat=Heartbeat(message, every=0.01))
 
 
-@scene("feeds.heartbeat:answers")
+@scene("feeds.links.heartbeat:answers")
 def what_a_heartbeat_expects(stage: Stage) -> None:
     collect(stage, heartbeat=Heartbeat("ping", every=0.01, expect=stage.press))
 
 
-@scene("feeds.link:_take_quietly")
+@scene("feeds.links.link:_take_quietly")
 def parse_of_the_answer_to_a_heartbeat(stage: Stage) -> None:
     def parse(feed: Any, message: Any, link: Any) -> Any:
         if message == "pong":
