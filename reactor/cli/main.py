@@ -13,7 +13,7 @@ from typing import Any
 
 from .arguments import Parser, fill_standard_streams, version
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "load", "main"]
 
 #: The commands, each a module here, and what they do: the first line of its docstring.
 COMMANDS = {
@@ -40,14 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, description in COMMANDS.items():
         command = commands.add_parser(name, help=description, description=description)
         if name in argv:
-            _module(name).add_arguments(command)
+            load(name).add_arguments(command)
     arguments = parser.parse_args(argv)
     try:
-        status: int = _module(arguments.command).run(arguments)
+        status: int = load(arguments.command).run(arguments)
         return status
     except KeyboardInterrupt:
         return 130
 
 
-def _module(name: str) -> Any:
+def load(name: str) -> Any:
+    """Import the module of a command."""
     return import_module(f".{name}", __package__)
