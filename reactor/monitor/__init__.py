@@ -1,5 +1,6 @@
 """To see what a reactor does: explain() for one connection, figures for Prometheus and others."""
 
 from .explain import Explanation, explain
+from .page import Monitor, serve
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "Monitor", "explain", "serve"]
