@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import collect, dump, echo, exchange, feed, run
+from . import collect, dump, echo, exchange, feed, run, top
 from .arguments import Parser, version
 
 __all__ = ["main"]
@@ -19,6 +19,7 @@ COMMANDS = {
     "exchange": exchange,
     "feed": feed,
     "run": run,
+    "top": top,
 }
 
 

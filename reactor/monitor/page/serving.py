@@ -131,7 +131,7 @@ class Monitor:
         self._by_id_at = -1.0
         folder = resources.files(__package__) / "static"
         self._files = {
-            path: (HTTPResponse(200, {**SAFE, "Content-Type": kind}, (folder / name).read_bytes()))
+            path: HTTPResponse(200, _headers(kind), (folder / name).read_bytes())
             for path, (name, kind) in FILES.items()
         }
 
@@ -215,7 +215,7 @@ class Monitor:
             return self._files[path]
         if path == "/stats.json":
             body = json.dumps(self.figures())
-            return HTTPResponse(200, {**SAFE, "Content-Type": "application/json"}, body)
+            return HTTPResponse(200, _headers("application/json"), body)
         if path == "/metrics":
             return self._metrics(request)
         return HTTPResponse(404, None, "there are /, /metrics, /stats.json and /live\n")
@@ -248,7 +248,11 @@ class Monitor:
         except ImportError as exc:
             return HTTPResponse(501, None, f"/metrics needs the package prometheus_client: {exc}\n")
         kind, body = exposition(self.loop, request.headers.get("Accept") or "")
-        return HTTPResponse(200, {**SAFE, "Content-Type": kind}, body)
+        return HTTPResponse(200, _headers(kind), body)
+
+
+def _headers(kind: str) -> list[tuple[str, str]]:
+    return [*SAFE.items(), ("Content-Type", kind)]
 
 
 def _token_of(request: Request) -> str:
