@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..base.marks import calls_user_code
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
 from .counting import public_place
@@ -180,7 +179,6 @@ class Reader:
         connection.stream.pause_reading()
         connection.loop.call_soon(self._receive_rest, connection.session)
 
-    @calls_user_code
     def _receive_rest(self, session: WebSocketSession) -> None:
         try:
             if session.state is not State.CLOSED and not self._behind:
