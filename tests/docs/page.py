@@ -14,15 +14,13 @@ What becomes of a block depends on its language:
   Reactor returns when the loop is stopped, when the lines of the ``text`` block that follows have
   been printed, or, where there is none, when the hidden function ``until`` is true.
 - ``text`` directly behind such a block is what that block prints.
-- ``sh``, ``json``, ``toml``, ``ini``, ``nginx`` are not run; their syntax is checked (that of
-  nginx: where it is installed).
+- ``sh``, ``json``, ``toml``, ``ini``, ``nginx`` and ``dockerfile`` are not run, but checked.
 
 The numbers of ports on the page are replaced by those of free ports.
 """
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import io
 import json
@@ -44,7 +42,7 @@ from typing import Any
 from reactor import Reactor, WebSocketProtocol
 
 from .blocks import ROOT, Block, blocks_of
-from .nginx_check import check_nginx
+from .configurations import check_dockerfile, check_ini, check_nginx
 
 #: What a page may use as the number of a port.
 PORTS = re.compile(r"\b(1080|3128|8000|8001|8080|8443|8765|900[1-9])\b")
@@ -53,7 +51,7 @@ PORTS = re.compile(r"\b(1080|3128|8000|8001|8080|8443|8765|900[1-9])\b")
 PATIENCE = 40.0
 
 #: Languages of blocks that are neither run nor checked.
-SHOWN = {"text", "dockerfile", "{eval-rst}", "{toctree}"}
+SHOWN = {"text", "{eval-rst}", "{toctree}"}
 
 
 class Failure(Exception):
@@ -350,11 +348,13 @@ def check_syntax(language: str, code: str) -> None:
 
             tomllib.loads(code)
     elif language == "ini":
-        configparser.ConfigParser(strict=False, interpolation=None).read_string(code)
+        check_ini(code)
     elif language == "sh":
         subprocess.run(["bash", "-n"], input=code, text=True, check=True)
     elif language == "nginx":
         check_nginx(code)
+    elif language == "dockerfile":
+        check_dockerfile(code)
     elif language not in SHOWN:
         raise Failure(f"a block of the language {language!r}, of which nothing is known")
 

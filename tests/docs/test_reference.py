@@ -19,6 +19,7 @@ MODULES = {
     "reactor.testing": ["testing"],
     "reactor.testing.faults": ["testing"],
     "reactor.testing.frames": ["testing"],
+    "reactor.monitor": ["monitor"],
     "reactor.classic": ["classic", "exceptions"],
     "reactor.tasks": ["reactor"],
     "reactor.hosting.asyncio": ["hosting"],
