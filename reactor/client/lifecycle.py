@@ -35,6 +35,7 @@ from ..exceptions import (
     WebSocketStateException,
 )
 from ..protocols.frames import new_mask
+from ..protocols.history import Step
 from ..protocols.http.http11 import parse_again
 from ..protocols.http.retry_after import retry_after
 from ..protocols.session import Role, State, WebSocketSession, check_close
@@ -152,6 +153,10 @@ class ClientLifecycle:
         source = self._options.mask_key
         return new_mask if source is None else lambda: source(4)
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._connection.reader.whose()
+
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
@@ -161,6 +166,8 @@ class ClientLifecycle:
             return
         self._timer = None
         connection.begin_attempt()
+        connection.counters.attempts += 1
+        connection.note(Step.ATTEMPT, str(connection.counters.attempts))
         try:
             source = self._source
             url = source if isinstance(source, str) else source()
@@ -168,19 +175,32 @@ class ClientLifecycle:
                 raise TypeError(f"the function given as url must return a str, not {quoted(url)}")
             self._url = url
             address = self._address()
+            if not connection.host:
+                connection.host = self._host(address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
         if connection.state is State.CLOSED or self._wish is not None:
             return  # the function has closed the connection, or asked to reconnect
         self._current = current = Attempt(
-            connection.loop, self._url, self._options, self._gate, self._pipeline, self._connected
+            connection.loop,
+            self._url,
+            self._options,
+            self._gate,
+            self._pipeline,
+            self._connected,
+            connection.note,
         )
         current.start(address, self._attempt, again=self._opened_at is not None)
 
     def _address(self) -> Endpoint:
         url = parse_url(self._url)
         return url.host, url.port
+
+    def _host(self, address: Endpoint) -> str:
+        """Return what the connection is counted under."""
+        host, port = address
+        return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     def _connected(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
         """Open the connection, or go on after a failure: the attempt has ended."""
@@ -196,6 +216,7 @@ class ClientLifecycle:
         connection.subprotocol = upgrade.subprotocol
         again = self._opened_at is not None
         self._opened_at = connection.loop.now
+        connection.note(Step.OPENED)
         if (journal := self._journal) is not None and journal.hears:
             journal.opened(self.place, again)
         protocol = connection.protocol
@@ -226,6 +247,7 @@ class ClientLifecycle:
         self._stop_attempt()
         if phase is Phase.CONNECTING:
             connection.ending = connection.describe_end(CloseCode.ABNORMAL, "", None)
+            connection.note_end(connection.ending)
         self._finish()
         if phase is Phase.CONNECTING:
             # on_close is still due for this attempt, but not from within the caller's close().
@@ -234,6 +256,7 @@ class ClientLifecycle:
     def _finish(self) -> None:
         """End the connection for good: there will be no further attempt."""
         connection = self._connection
+        connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
         if connection.ending is not None:
@@ -275,6 +298,7 @@ class ClientLifecycle:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
         connection = self._connection
         phase = connection.phase
+        connection.note(Step.RECONNECTING, printable(reason))
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
@@ -335,6 +359,7 @@ class ClientLifecycle:
         """See Lifecycle. Also called when an attempt has failed."""
         connection = self._connection
         ending = connection.describe_end(code, reason, error)
+        connection.note_end(ending)
         delay = self._plan(error)
         connection.ending = replace(ending, attempt=self._attempt)
         if delay is None:
@@ -371,6 +396,7 @@ class ClientLifecycle:
         self._stop_timer()
         connection = self._connection
         self._timer = connection.loop.call_later(delay, self._connect)
+        connection.note(Step.WAITING, f"{delay:.3f}")
         if connection.ending is not None:
             connection.ending = replace(
                 connection.ending, final=False, attempt=self._attempt, delay=delay

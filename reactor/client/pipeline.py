@@ -29,8 +29,9 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import my_turn
+from ..loop.tasks import my_turn, note
 from ..protocols.deflate import Agreement, check_answer
+from ..protocols.history import Step
 from ..protocols.http.body import BodyParser
 from ..protocols.http.handshake import (
     HeaderSource,
@@ -47,7 +48,7 @@ from ..transports.dial.resolver import Answer, forget_answer
 from ..transports.exchange import read_more, read_response, send_request, sooner
 from ..transports.proxy import Proxy, dial_through
 from ..transports.tls.contexts import for_proxy, make_context
-from ..transports.tls.handshake import connect_tls, speaks_no_tls, speaks_tls
+from ..transports.tls.handshake import connect_tls, describe_tls, speaks_no_tls, speaks_tls
 from ..transports.tls.nested import AnySocket
 from ..transports.tls.sessions import Resumption
 from .options import ClientOptions
@@ -139,6 +140,7 @@ async def connect(
                 f"the next one to {printable(str(result))}"
             )
         redirects += 1
+        await note(Step.REDIRECTED, printable(str(result).partition("?")[0]))
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):
@@ -209,6 +211,7 @@ async def _attempt(
         if needs_tls:
             sock, resumption = await _add_tls(dialled, early, url, options, until)
             early = b""
+            await note(Step.SECURED, describe_tls(sock))
         sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
@@ -285,7 +288,9 @@ async def _dial(
         return await dial_unix(options.unix_path, until), b"", None
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
     if proxy is not None:
-        return *await _dial_through(proxy, url, options, until), None
+        dialled = await _dial_through(proxy, url, options, until)
+        await note(Step.PROXIED, printable(f"{proxy.host}:{proxy.port}"))
+        return *dialled, None
     sock, answer = await reach(
         url.host,
         url.port,

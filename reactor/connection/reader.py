@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
+from .counting import public_place
 from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
@@ -69,6 +70,7 @@ class Reader:
     def begin(self) -> None:
         """Begin: the connection has a new stream and a new session."""
         connection = self._connection
+        connection.counters.note_opening(connection.loop.now, self.message_at)
         self.message_at = connection.loop.now
         self._paused = False
         self.pacing = None
@@ -126,6 +128,11 @@ class Reader:
         """
         if not self._comes_later(self.connection_lost, error):
             self._connection.lost(error)
+
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        connection = self._connection
+        return f"{type(connection.protocol).__qualname__} on {public_place(connection)}"
 
     # -- signs of life -------------------------------------------------------------------
 

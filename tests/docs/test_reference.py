@@ -17,6 +17,7 @@ MODULES = {
     "reactor.feeds": ["feeds", "reactor"],
     "reactor.asyncio": ["asyncio", "reactor"],
     "reactor.testing": ["testing"],
+    "reactor.monitor": ["monitor"],
     "reactor.classic": ["classic", "exceptions"],
     "reactor.tasks": ["reactor"],
     "reactor.hosting.asyncio": ["hosting"],
