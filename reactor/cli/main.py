@@ -23,6 +23,7 @@ COMMANDS = {
     "exchange": "A WebSocket service of numbered updates, as difficult as the real ones.",
     "feed": "A WebSocket server that streams made-up trades to its subscribers.",
     "run": "Many live subscriptions on one thread, with a table of what happens.",
+    "top": "A reactor that serves its page (reactor.monitor.serve), live in the terminal.",
 }
 
 

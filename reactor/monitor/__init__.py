@@ -4,5 +4,6 @@
 """
 
 from .explain import Explanation, explain
+from .page import Monitor, serve
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "Monitor", "explain", "serve"]
