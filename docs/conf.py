@@ -16,12 +16,17 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True}
+maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
+html_static_path = ["_static"]
+html_css_files = ["reactor.css"]
 html_title = f"reactor {version}"
 html_show_sphinx = False
 html_copy_source = False

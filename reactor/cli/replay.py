@@ -1,4 +1,4 @@
-"""A WebSocket server that says what another one has said: the server's side of a recording.
+"""A WebSocket server that says what another one has said, from a recording.
 
 Each client is given the next recorded connection with the path that it asks for, or else the next
 one; when all were given, they are given again. What followed on a message of the client waits

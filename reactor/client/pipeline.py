@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from socket import socket
 
+from ..base.mistakes import check_called
 from ..base.printable import printable
 from ..exceptions import (
     WebSocketBadStatusException,
@@ -55,7 +56,7 @@ from .proxy_choice import choose_proxy
 from .redirects import headers_for_another_origin, options_for_another_origin
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["ClientUpgrade", "check_sock", "connect"]
+__all__ = ["ClientUpgrade", "check_arguments", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -156,6 +157,27 @@ def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
             "sock speaks no TLS, as wss:// needs: put TLS on it, or say so by plain_sock=True "
             "if something behind it does that"
         )
+
+
+def check_arguments(url: str | Callable[[], str], options: ClientOptions) -> None:
+    """Check what can be checked before the first attempt.
+
+    A mistake found here is an error in the user's call, rather than one in every attempt.
+
+    Raises:
+        TypeError: The URL or an option has a wrong type.
+        ValueError: The URL or an option cannot be used.
+    """
+    if not isinstance(url, str) and not callable(url):
+        raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
+    check_called("url", url)
+    if isinstance(url, str) and parse_url(url).secure:
+        make_context(options.sslopt)
+        check_sock(parse_url(url), options)
+    if options.proxy_sslopt is not None:
+        make_context(options.proxy_sslopt)
+    if not callable(options.header):
+        normalize_headers(options.header)
 
 
 async def _attempt(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..base.histogram import NOTHING, Distribution, Histogram
 from ..protocols.counters import Counters
+from .counting import activity_of
 from .phase import Phase
 
 if TYPE_CHECKING:
@@ -152,6 +153,19 @@ class Connections(set["Connection"]):
             return role, host
         return role, OTHERS
 
+    def messages(self) -> tuple[int, int]:
+        """Return how many messages were received and sent, by connections that are over, too.
+
+        Looks at every connection, for some 0.1 us each. The loop's thread only.
+        """
+        ended = [each.numbers for each in self._sums.values()]
+        taken = sum(numbers[0] for numbers in ended)
+        sent = sum(numbers[1] for numbers in ended)
+        for connection in self:
+            taken += connection.counters.messages_in
+            sent += connection.counters.messages_out
+        return taken, sent
+
     def hosts(self) -> tuple[HostStats, ...]:
         """Return sums for each host. Looks at every connection. Any thread."""
         sums = {key: each.copy() for key, each in list(self._sums.items())}
@@ -161,7 +175,7 @@ class Connections(set["Connection"]):
             key = self._key(connection)
             sums.setdefault(key, _Sum()).add(connection.counters)
             counts = states.setdefault(key, dict.fromkeys(PRESENT, 0))
-            if (activity := connection.activity) in counts:
+            if (activity := activity_of(connection)) in counts:
                 counts[activity] += 1
             queued[key] = queued.get(key, 0) + connection.sender.buffered_amount
         return tuple(

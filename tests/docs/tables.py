@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reactor import ClientOptions, CloseCode, ServerOptions, WebSocketException, exceptions
-from reactor.cli.main import COMMANDS
+from reactor.cli.main import load
 from reactor.connection.options import ConnectionOptions
 from reactor.protocols.rules import check_close
 
@@ -76,12 +76,12 @@ def command(*names: str) -> Callable[[], str]:
         parts = []
         for name in names:
             parser = argparse.ArgumentParser()
-            COMMANDS[name].add_arguments(parser)
+            load(name).add_arguments(parser)
             lines = [f"Options of `reactor {name}`:", "", "| option | |", "|---|---|"]
             for action in parser._actions[1:]:
                 flags = ", ".join(f"`{flag}`" for flag in action.option_strings or [action.dest])
                 text = (action.help or "") % {**vars(action), "prog": "reactor"}
-                shown = "default" in text or action.default in (None, False, argparse.SUPPRESS)
+                shown = "default" in text or action.default in (None, False, [], argparse.SUPPRESS)
                 text += (
                     "" if shown or not action.option_strings else f" (default: {action.default})"
                 )

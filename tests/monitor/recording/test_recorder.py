@@ -225,7 +225,7 @@ class TestWhat:
                 client = Recorder()
                 loop.connect(each, client)
                 run(loop, client)
-            assert recorder._begun == {}
+            run_until(loop, lambda: not recorder._begun)
             assert recorder.error is None
         assert path.read_bytes().count(b"HTTP/1.1 403 Forbidden") == 2
 
