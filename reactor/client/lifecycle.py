@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
@@ -176,7 +177,7 @@ class ClientLifecycle:
             self._url = url
             address = self._address()
             if not connection.host:
-                connection.host = self._host(address)
+                connection.host = _shown(address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
@@ -196,11 +197,6 @@ class ClientLifecycle:
     def _address(self) -> Endpoint:
         url = parse_url(self._url)
         return url.host, url.port
-
-    def _host(self, address: Endpoint) -> str:
-        """Return what the connection is counted under."""
-        host, port = address
-        return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     def _connected(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
         """Open the connection, or go on after a failure: the attempt has ended."""
@@ -466,3 +462,10 @@ class ClientLifecycle:
         if seconds and self._gate is not None:
             spread = seconds / 2 if backoff.jitter else 0.0
             self._gate.hold(self._address(), seconds, spread)
+
+
+@lru_cache(maxsize=256)  # one text for all connections with a host
+def _shown(address: Endpoint) -> str:
+    """Return an address as connections are counted under it."""
+    host, port = address
+    return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
