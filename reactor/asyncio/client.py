@@ -195,7 +195,7 @@ class connect:  # noqa: N801 - it is called as a function
 
     async def _open(self) -> ClientConnection:
         host = get_host()
-        face = ClientConnection(host.asyncio_loop, self._marks, self._logger)
+        face = ClientConnection(host, self._marks, self._logger)
         host.connect(self._uri, face._protocol, watch=_Watch(face), **self._options)
         try:
             await face._opened

@@ -27,6 +27,7 @@ from ..exceptions import (
     WebSocketPeerException,
     WebSocketStateException,
 )
+from ..hosting.asyncio import AsyncioHost
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from .exceptions import Close, ConcurrencyError, ConnectionClosed, ConnectionClosedOK, closed
@@ -50,7 +51,7 @@ class Handlers(WebSocketProtocol):
     def __init__(self, face: Connection) -> None:
         self.face = face
         # Straight into the queue: a call less for every message.
-        self.on_message = face._received.put  # type: ignore[method-assign,assignment]
+        self.on_message = face._received.inbox.put  # type: ignore[method-assign,assignment]
 
     def on_open(self) -> None:
         """See WebSocketProtocol."""
@@ -58,7 +59,7 @@ class Handlers(WebSocketProtocol):
 
     def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
         """See WebSocketProtocol."""
-        self.face._received.put(Piece(data, fin))
+        self.face._received.inbox.put(Piece(data, fin))
 
     def on_pong(self, payload: bytes) -> None:
         """See WebSocketProtocol."""
@@ -83,7 +84,7 @@ class Connection:
     All methods belong to the thread of the asyncio loop.
 
     Args:
-        loop: the asyncio loop.
+        host: the reactor on which it lives, in the asyncio loop.
         marks: where reading and sending wait.
         logger: the logger that :attr:`logger` is; None: "reactor.asyncio".
 
@@ -96,14 +97,12 @@ class Connection:
     request: Request | None = None
     response: Response | None = None
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, marks: Marks, logger: logging.Logger | None
-    ) -> None:
-        self.loop = loop
+    def __init__(self, host: AsyncioHost, marks: Marks, logger: logging.Logger | None) -> None:
+        self.loop = host.asyncio_loop
         self.logger = logger or logging.getLogger("reactor.asyncio")
         self._high = marks.write_high
         self._received = Received(
-            loop,
+            host,
             marks,
             lambda: self._protocol.pause_reading(),
             lambda: self._protocol.resume_reading(),
@@ -114,7 +113,7 @@ class Connection:
         self._fragmented: asyncio.Future[None] | None = None
         self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}  # in order
         self._latency: float | None = None
-        self._over: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[None] = self.loop.create_future()
         self._error: Exception | None = None  # that the handlers have heard of
         self._sent: Close | None = None  # what close() was given
         self._ending: tuple[Close | None, Close | None, bool | None] = None, None, None
@@ -167,12 +166,12 @@ class Connection:
         Raises:
             ConnectionClosedError: It ended in another way.
         """
-        received = self._received
+        inbox = self._received.inbox
         try:
             while True:
-                message = received.take()
+                message = inbox.take()
                 if message is None:
-                    await received.wait()
+                    await inbox
                 else:
                     yield message
         except ConnectionClosedOK:
@@ -199,19 +198,20 @@ class Connection:
             ConnectionClosed: The connection is closed, or closed while this waited.
             TypeError: The message is of another type.
         """
-        if not isinstance(message, SINGLE):
-            await self._send_pieces(message, text)
-            return
-        if text is not None:
+        if text is not None and isinstance(message, SINGLE):
             message = convert(message, text)
         if self._fragmented is not None or self._room is not None:
             await self._wait_for_others()
         protocol = self._protocol
         try:
-            protocol.send(message)
+            protocol.send(message)  # type: ignore[arg-type]
+        except TypeError:
+            if isinstance(message, SINGLE):
+                raise
+            await self._send_pieces(message, text)
         except (WebSocketConnectionClosedException, WebSocketStateException):
             await self._refuse()
-        if protocol.buffered_amount > self._high:
+        if protocol._connection.stream.above_high:
             await self._wait_for_room()
 
     async def _send_pieces(self, message: Any, text: bool | None) -> None:
@@ -364,7 +364,7 @@ class Connection:
     def _is_closed(self, code: int, reason: str) -> None:
         """The last that is heard of the connection."""
         self._ending = self._frames(code, reason)
-        self._received.end(self._closed_error)
+        self._received.inbox.end(self._closed_error)
         self._has_room()
         for pong, _ in self._pings.values():
             if not pong.done():

@@ -63,7 +63,7 @@ class ServerConnection(Connection):
     """
 
     def __init__(self, server: Server, request: Request, sock: socket.socket) -> None:
-        super().__init__(server._loop, server._marks, server._logger)
+        super().__init__(server._host, server._marks, server._logger)
         self.server = server
         self.request = request
         try:
@@ -106,7 +106,8 @@ class Server:
         self._marks = marks
         self._logger = logger
         self._process_request = process_request
-        self._loop = asyncio.get_running_loop()
+        self._host = get_host()
+        self._loop = self._host.asyncio_loop
         self._listeners: list[Listener[Handlers]] = []
         self._handlers: dict[ServerConnection, asyncio.Task[None]] = {}
         self._closing: asyncio.Task[None] | None = None
