@@ -19,12 +19,13 @@ import os
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketPeerException,
+    WebSocketQueueFullException,
     WebSocketStateException,
 )
 from ..hosting.asyncio import AsyncioHost
@@ -35,6 +36,10 @@ from .heads import Request, Response
 from .options import Marks
 from .pieces import SINGLE, as_pieces, convert
 from .received import Piece, Received
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Connection", "Handlers"]
 
@@ -71,7 +76,10 @@ class Handlers(WebSocketProtocol):
 
     def on_error(self, error: Exception) -> None:
         """See WebSocketProtocol."""
-        self.face._error = error
+        if isinstance(error, WebSocketQueueFullException):
+            self.face._left_out = error  # out of a broadcast; it goes on
+        else:
+            self.face._error = error
 
     def on_close(self, code: int, reason: str) -> None:
         """See WebSocketProtocol."""
@@ -115,6 +123,7 @@ class Connection:
         self._latency: float | None = None
         self._over: asyncio.Future[None] = self.loop.create_future()
         self._error: Exception | None = None  # that the handlers have heard of
+        self._left_out: WebSocketQueueFullException | None = None  # of the latest broadcast
         self._sent: Close | None = None  # what close() was given
         self._ending: tuple[Close | None, Close | None, bool | None] = None, None, None
         self._addresses: tuple[Any, Any] = None, None
@@ -221,15 +230,15 @@ class Connection:
         await self._wait_for_others()
         through = self._fragmented = self.loop.create_future()
         begun = False
+        end: Data = ""
         try:
-            last: Data | None = None
+            # Each at once, as who yields them expects; so the end is a fragment of its own.
             async for piece in pieces:
-                begun = begun or last is not None
-                if last is not None:
-                    await self._send_piece(last, False)
-                last = piece
-            if last is not None:
-                await self._send_piece(last, True)
+                begun = True
+                end = "" if isinstance(piece, str) else b""
+                await self._send_piece(piece, False)
+            if begun:
+                await self._send_piece(end, True)
         except ConnectionClosed:
             raise
         except BaseException:
@@ -331,6 +340,13 @@ class Connection:
 
     # -- the end -------------------------------------------------------------------------------
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close it: with 1000, or with 1011 if the block has raised."""
+        await self.close(CloseCode.NORMAL if kind is None else CloseCode.INTERNAL_ERROR)
+
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection, and wait until it is closed. Idempotent.
 
@@ -416,6 +432,14 @@ class Connection:
     def remote_address(self) -> Any:
         """The address of the peer's end."""
         return self._addresses[1]
+
+    @property
+    def transport(self) -> Transport:
+        """What asyncio knows of a transport: ``get_extra_info("ssl_object")``, ``abort()``."""
+        return Transport(self._protocol, self._socket, self._protocol.abort)
+
+    def _socket(self) -> Any:
+        return self._protocol.sock
 
     @property
     def subprotocol(self) -> str | None:

@@ -135,7 +135,7 @@ def test_a_message_that_is_received_in_fragments_after_a_cancelled_recv_is_whole
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(ws.recv(), 0.05)
             go.set()
-            assert [piece async for piece in ws.recv_streaming()] == [b"1", b"2", b"3"]
+            assert [piece async for piece in ws.recv_streaming() if piece] == [b"1", b"2", b"3"]
 
     run(main())
 
