@@ -115,8 +115,9 @@ class Accept:
             name = min(unknown)
             hint = did_you_mean(name, _CHANGEABLE)
             raise TypeError(f"a client has no option {name!r} of its own{hint}")
-        for name, value in (("subprotocols", subprotocols), ("process_response", process_response)):
-            check_called(name, value)
+        if process_response is not None and not callable(process_response):
+            raise TypeError(f"process_response must be a function, not {process_response!r}")
+        check_called("subprotocols", subprotocols)
         if subprotocols is not None and not callable(subprotocols):
             check_subprotocols(subprotocols)
         check_called("protocol", protocol)

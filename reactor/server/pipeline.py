@@ -207,6 +207,10 @@ async def _judge(
             changed = await _ask(client, until, decision.process_response, answer)
             if isinstance(changed, HTTPResponse):
                 return changed
+            if not isinstance(changed, bytes):
+                raise TypeError(
+                    f"process_response must return bytes or an HTTPResponse, not {changed!r}"
+                )
             answer = changed
     except (RejectedUpgrade, ClientLeft):
         raise
