@@ -159,7 +159,7 @@ class InvalidStatus(WebSocketBadStatusException):
 
 
 class ConcurrencyError(WebSocketException, RuntimeError):
-    """Two tasks want what only one can have at a time: the next message, for example."""
+    """Two tasks want something that only one can have, such as the next message."""
 
 
 class OpenTimeout(WebSocketTimeoutException, TimeoutError):

@@ -1,9 +1,9 @@
-"""What has come and was not asked for yet.
+"""The queue of received messages.
 
-What it is: :class:`Received`, the queue between the reactor, which puts messages in, and the one
-task that takes them out.
+What it is: :class:`Received`, between the reactor, which puts messages in, and the one task that
+takes them out.
 
-What it must not know: how messages come.
+What it must not know: how messages are read.
 
 How it works. An inbox (inbox.py) has what came, and the task that waits. A message leaves it only
 in the step in which it is returned, so a task that is cancelled while it waits loses none. A
@@ -39,7 +39,7 @@ class Piece(NamedTuple):
 
 
 class Received:
-    """See the module. All of this belongs to the loop's thread.
+    """The queue of one connection. See the module. The loop's thread only.
 
     Args:
         host: the reactor, in the asyncio loop.
@@ -89,10 +89,10 @@ class Received:
         return item if isinstance(item, Piece) else Piece(item, True)
 
     def begin_pieces(self) -> None:
-        """Somebody takes a message in fragments: nobody else may come in between.
+        """Reserve the queue for a task that takes a message in fragments.
 
         Raises:
-            ConcurrencyError: somebody waits already.
+            ConcurrencyError: Another task is waiting, or has reserved it.
         """
         if self.inbox.busy or self.inbox.waiting:
             self.refuse()

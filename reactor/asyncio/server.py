@@ -85,7 +85,7 @@ class ServerConnection(Connection):
         try:
             self._addresses = sock.getsockname(), sock.getpeername()
         except OSError:
-            pass  # the client has gone already
+            pass  # the client has already disconnected
 
     def respond(self, status: int, text: str) -> Response:
         """Return an answer that refuses the client; for ``process_request``.
@@ -324,12 +324,13 @@ class serve:  # noqa: N801 - it is called as a function
         open_timeout: seconds that a client has from TCP connection to upgrade; None: a day.
         ping_interval, ping_timeout, close_timeout, max_size, max_queue, write_limit, logger: see
             connect.
-        options: ``ssl`` (an SSLContext), ``sock`` (bound), ``unix_path``, ``backlog``,
+        **options: ``ssl`` (an SSLContext), ``sock`` (bound), ``unix_path``, ``backlog``,
             ``reuse_port``; and ``reactor``, a dict of options of ``Reactor.listen``.
 
-    Raises, when awaited:
-        OSError: the address cannot be used.
-        ValueError, TypeError: an option cannot be used.
+    Raises:
+        OSError: When awaited: the address cannot be used.
+        ValueError: When awaited: an option cannot be used.
+        TypeError: When awaited: an option is of the wrong type, or unknown.
     """
 
     def __init__(

@@ -233,7 +233,7 @@ def test_timers_of_a_dispatcher_drive_pings(dispatcher: Dispatcher) -> None:
             peer.url,
             reactions={"pong": lambda app, _: len(recorded.of("pong")) < 3 or app.close()},
         )
-        recorded.run(dispatcher=dispatcher, ping_interval=0.02, ping_timeout=0.01)
+        recorded.run(dispatcher=dispatcher, ping_interval=0.02)
         dispatcher.dispatch()
     assert recorded.names == ["open", "pong", "pong", "pong", "close"]
 
@@ -521,7 +521,7 @@ def test_rel_drives_pings(name: str) -> None:
             say(data)
             stop(ws)
 
-    run(app(on_pong=on_pong), ping_interval=0.05, ping_timeout=0.04, ping_payload="x")
+    run(app(on_pong=on_pong), ping_interval=0.05, ping_payload="x")
     go()
     """
     with ScriptedPeer(echo) as peer:

@@ -403,7 +403,7 @@ def test_foreign_app_comes_back(loop: Reactor, authority: Authority, context: An
 def test_pings_of_a_foreign_app(loop: Reactor) -> None:
     def on_pong(app: Any, _: bytes) -> None:
         if len(recorded.of("pong")) == 3:
-            app.close()
+            app.close(timeout=0)  # it would wait for the peer's close frame
             loop.abort()
 
     with ScriptedPeer(echo) as peer:

@@ -92,10 +92,10 @@ class RecordedApp:
         return handler
 
     def run(self, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
-        """Run the app to its end; return the events."""
+        """Run the app to its end, or start it on a dispatcher; return the events."""
         self.result = self.app.run_forever(*args, **options)
         pings = getattr(self.app, "ping_thread", None)
-        if pings is not None:
+        if pings is not None and "dispatcher" not in options:
             pings.join(5.0)  # it was told to end, and nobody has waited for that
         return self.events
 

@@ -28,5 +28,5 @@ def run_python(
 def run_installed(code: str, *arguments: str, warnings: str = "error") -> str:
     """Run *code* in a process where this package is ``websocket``; return what it printed."""
     result = run_python("-c", INSTALL + code, *arguments, warnings=warnings)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
