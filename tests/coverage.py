@@ -48,6 +48,7 @@ ELSEWHERE = {
     "tasks.py": ("loop",),
     "tracing.py": ("connection",),
     "protocols/counters.py": ("connection",),
+    "protocols/stats.py": ("connection",),
     "protocols/rules.py": ("protocols",),  # test_rules.py has only what is sent
     "protocols/messages.py": ("protocols",),  # what is compressed: test_session_compression.py
     "protocols/receiving.py": ("protocols",),  # every test of the session is one of it
@@ -73,6 +74,7 @@ UNMEASURED = {
     "compiled": "chooses between Python and the twins, which are switched off here",
     "hosting/qt.py": "needs a display and PySide6, which not every machine has",
     "hosting/tkinter.py": "needs a display",
+    "protocols/interfaces.py": "types only; nothing imports it at run time",
     "testing/plugin.py": "pytest imports it before anything is measured",
     "websocket": "names only; websocket-client's own tests run on it in processes of their own",
 }

@@ -152,10 +152,12 @@ async def connect(
 def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
     """Raise ValueError if ``options.sock`` would carry a wss:// connection as plain text."""
     sock = options.sock
-    if url.secure and sock is not None and not options.plain_sock and not speaks_tls(sock):
+    if sock is None or not url.secure or options.plain_sock or options.start_tls:
+        return
+    if not speaks_tls(sock):
         raise ValueError(
-            "sock speaks no TLS, as wss:// needs: put TLS on it, or say so by plain_sock=True "
-            "if something behind it does that"
+            "sock speaks no TLS, as wss:// needs: put TLS on it, or have it put by start_tls=True, "
+            "or say so by plain_sock=True if something behind it does that"
         )
 
 
@@ -200,8 +202,9 @@ async def _attempt(
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    # A socket that the user gave speaks TLS already, if it is to speak TLS at all.
-    needs_tls = url.secure and options.sock is None
+    # A socket that was given has TLS on it, if any, already; unless it says otherwise.
+    given = options.sock is not None and not (options.start_tls and not speaks_tls(options.sock))
+    needs_tls = url.secure and not given
     if needs_tls:
         make_context(options.sslopt)  # so is a mistake in sslopt
     dialled, early, answer = await _dial(url, options, until)
