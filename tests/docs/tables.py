@@ -152,6 +152,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": command("dump"),
     "servers": command("echo", "feed", "exchange"),
     "runs": command("run", "collect"),
+    "top": command("top"),
 }
 
 NAMES = ("options", "exceptions", "close-codes", "command-line")
