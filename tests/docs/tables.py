@@ -153,6 +153,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "servers": command("echo", "feed", "exchange"),
     "replay": command("replay"),
     "runs": command("run", "collect"),
+    "top": command("top"),
 }
 
 NAMES = ("options", "exceptions", "close-codes", "command-line")
