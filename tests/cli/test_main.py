@@ -182,6 +182,9 @@ def test_the_demo_goes_on_until_every_subscription_got_something() -> None:
         (["echo", "--keyfile", __file__], "needs --certfile"),
         (["dump", "--eof-wait", "-1", "ws://x/"], "must be 0 or more seconds"),
         (["dump", "http://x/"], "scheme http is invalid"),
+        (["exchange", "--life", "-3"], "must be 0 or more seconds, not '-3'"),
+        (["exchange", "--topics", "-1"], "must be a whole number of 0 or more, not '-1'"),
+        (["exchange", "--kicks", "-1"], "must be a number of 0 or more, not '-1'"),
         (["dance"], "invalid choice"),
     ],
 )
@@ -373,6 +376,20 @@ def test_in_a_terminal_the_table_stays_in_its_place(name: str) -> None:
         assert child.wait(20) == 0, shown
     assert b"\x1b[1A" in shown  # up again, to draw over what is there
     assert re.search(rb"(subscriptions|topics) +2, of which 2 got (messages|updates)\r\n", shown)
+
+
+@pytest.mark.parametrize("command", ["run", "collect --json"])
+def test_a_reader_that_leaves_ends_the_demo(command: str) -> None:
+    result = subprocess.run(
+        f"{sys.executable} -m reactor {command} -n 2 --duration 600 | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
 
 
 def test_connections_that_are_still_coming_up_are_waited_for() -> None:
