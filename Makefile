@@ -18,7 +18,7 @@ JOBS ?= 4
 SECONDS ?= 60
 
 # What is compiled where there is a compiler.
-TWINS := $(addprefix reactor/compiled/,frames.pyx path.pyx turn.pyx)
+TWINS := $(addprefix reactor/compiled/,counters.pyx frames.pyx path.pyx turn.pyx)
 
 # The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
 AUTOBAHN ?= --markdown docs/conformance.md
@@ -40,8 +40,9 @@ help:
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
 	@echo "make bench-check  is anything slower than it was? a minute"
+	@echo "make cov    branch coverage of each module by its own tests (COV=protocols)"
 	@echo "make docs   the pages of docs/ in build/docs, for a browser"
-	@echo "make lint | types | cov | format | clean"
+	@echo "make lint | types | format | clean"
 
 run: $(VENV)/installed
 	$(BIN)/python -m reactor $(if $(URL),run --url '$(URL)',collect) --count $(N) --duration $(DURATION)
@@ -60,8 +61,9 @@ format: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy
 
+# One folder only: make cov COV=protocols
 cov: $(VENV)/installed-test
-	$(BIN)/python -m pytest --cov=reactor --cov-branch --cov-report=term-missing:skip-covered
+	$(BIN)/python -m tests.coverage --jobs $(JOBS) $(COV)
 
 autobahn: $(VENV)/installed-test
 	$(BIN)/python -m tests.autobahn $(AUTOBAHN)

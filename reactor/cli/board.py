@@ -84,7 +84,7 @@ class LineBoard:
 
         Args:
             about: ``version``, ``python``, ``compiled``, ``descriptors`` (or None), ``url``,
-                ``count`` and ``duration``.
+                ``page``, ``count`` and ``duration``.
         """
         way = "compiled" if about["compiled"] else "pure Python"
         limit = "any number of" if about["descriptors"] is None else about["descriptors"]
@@ -93,6 +93,7 @@ class LineBoard:
         write(
             f"reactor {about['version']}, {way}, on Python {about['python']}; "
             f"it may have {limit} descriptors open\n"
+            f"live in a browser: {about['page']} (in a terminal: reactor top {about['page']})\n"
             f"{what} at {about['url']} for {about['duration']:g} s\n"
         )
 

@@ -12,7 +12,8 @@ def write(text: str) -> None:
     """Write to standard output, at once.
 
     Raises:
-        SystemExit: Nobody reads it any more, as behind ``| head``.
+        SystemExit: Nobody reads it any more, as behind ``| head``. With the status that a shell
+            gives to a program that SIGPIPE has ended.
     """
     try:
         sys.stdout.write(text)
@@ -20,4 +21,4 @@ def write(text: str) -> None:
     except BrokenPipeError:
         # Otherwise the interpreter complains once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+        raise SystemExit(141) from None

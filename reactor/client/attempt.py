@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
 from ..loop.tasks import Task
+from ..protocols.history import Step
 from ..protocols.http.handshake import HeaderSource
 from .options import ClientOptions
 from .pipeline import ClientUpgrade
@@ -40,11 +41,12 @@ class Attempt:
         pipeline: the coroutine function that connects.
         connected: called with the result and None, or with None and the exception; not if the
             attempt has been stopped.
+        note: called with each step that is done, and its text.
     """
 
     __slots__ = (
-        *("_connected", "_gate", "_loop", "_number", "_options", "_pipeline", "_stopped"),
-        *("_task", "_url"),
+        *("_asked_at", "_connected", "_gate", "_loop", "_note", "_number", "_options"),
+        *("_pipeline", "_stopped", "_task", "_url"),
     )
 
     def __init__(
@@ -55,7 +57,10 @@ class Attempt:
         gate: Gate | None,
         pipeline: Pipeline,
         connected: Callable[[ClientUpgrade | None, Exception | None], object],
+        note: Callable[[Step, str], object],
     ) -> None:
+        self._note = note
+        self._asked_at = 0.0
         self._loop = loop
         self._url = url
         self._options = options
@@ -75,6 +80,7 @@ class Attempt:
             again: whether the connection has been open before.
         """
         self._number = number
+        self._asked_at = self._loop.now
         if self._gate is None:
             self._dial()
         else:
@@ -85,6 +91,8 @@ class Attempt:
     def _dial(self) -> None:
         """Begin: the gate has let the attempt through. The connect timeout runs from now on."""
         options = self._options
+        if self._loop.now > self._asked_at:
+            self._note(Step.ADMITTED, "")
         try:
             header = options.header
             header = header() if callable(header) else header
@@ -102,7 +110,9 @@ class Attempt:
         coroutine = self._pipeline(self._url, options, header, cookie)
         if self._gate is not None and self._gate.journal.hears:
             self._gate.journal.attempt(str(parse_url(self._url)), self._number)
-        self._task = task = Task(self._loop, coroutine, self._arrived, soon=False)
+        self._task = task = Task(
+            self._loop, coroutine, self._arrived, soon=False, on_note=self._note
+        )
         task.start()
 
     def _arrived(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:

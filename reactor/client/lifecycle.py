@@ -20,10 +20,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
-from ..base.mistakes import check_called, check_delay
+from ..base.mistakes import check_delay
 from ..base.printable import printable, quoted
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
@@ -35,15 +36,14 @@ from ..exceptions import (
     WebSocketStateException,
 )
 from ..protocols.frames import new_mask
-from ..protocols.http.handshake import normalize_headers
+from ..protocols.history import Step
 from ..protocols.http.http11 import parse_again
 from ..protocols.http.retry_after import retry_after
 from ..protocols.session import Role, State, WebSocketSession, check_close
 from ..timers import Backoff
-from ..transports.tls.contexts import make_context
 from .attempt import Attempt, Pipeline
 from .options import ClientOptions
-from .pipeline import ClientUpgrade, check_sock, connect
+from .pipeline import ClientUpgrade, check_arguments, connect
 from .url import parse_url
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class ClientLifecycle:
         gate: Gate | None = None,
         pipeline: Pipeline = connect,
     ) -> None:
-        _check(url, options)
+        check_arguments(url, options)
         self._options = options
         self._source = url
         self._url = url if isinstance(url, str) else ""
@@ -154,6 +154,10 @@ class ClientLifecycle:
         source = self._options.mask_key
         return new_mask if source is None else lambda: source(4)
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._connection.reader.whose()
+
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
@@ -163,6 +167,8 @@ class ClientLifecycle:
             return
         self._timer = None
         connection.begin_attempt()
+        connection.counters.attempts += 1
+        connection.note(Step.ATTEMPT, str(connection.counters.attempts))
         try:
             source = self._source
             url = source if isinstance(source, str) else source()
@@ -170,13 +176,21 @@ class ClientLifecycle:
                 raise TypeError(f"the function given as url must return a str, not {quoted(url)}")
             self._url = url
             address = self._address()
+            if not connection.host:
+                connection.host = _shown(address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
         if connection.state is State.CLOSED or self._wish is not None:
             return  # the function has closed the connection, or asked to reconnect
         self._current = current = Attempt(
-            connection.loop, self._url, self._options, self._gate, self._pipeline, self._connected
+            connection.loop,
+            self._url,
+            self._options,
+            self._gate,
+            self._pipeline,
+            self._connected,
+            connection.note,
         )
         current.start(address, self._attempt, again=self._opened_at is not None)
 
@@ -198,6 +212,7 @@ class ClientLifecycle:
         connection.subprotocol = upgrade.subprotocol
         again = self._opened_at is not None
         self._opened_at = connection.loop.now
+        connection.note(Step.OPENED)
         if (journal := self._journal) is not None and journal.hears:
             journal.opened(self.place, again)
         protocol = connection.protocol
@@ -228,6 +243,7 @@ class ClientLifecycle:
         self._stop_attempt()
         if phase is Phase.CONNECTING:
             connection.ending = connection.describe_end(CloseCode.ABNORMAL, "", None)
+            connection.note_end(connection.ending)
         self._finish()
         if phase is Phase.CONNECTING:
             # on_close is still due for this attempt, but not from within the caller's close().
@@ -236,6 +252,7 @@ class ClientLifecycle:
     def _finish(self) -> None:
         """End the connection for good: there will be no further attempt."""
         connection = self._connection
+        connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
         if connection.ending is not None:
@@ -277,6 +294,7 @@ class ClientLifecycle:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
         connection = self._connection
         phase = connection.phase
+        connection.note(Step.RECONNECTING, printable(reason))
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
@@ -337,6 +355,7 @@ class ClientLifecycle:
         """See Lifecycle. Also called when an attempt has failed."""
         connection = self._connection
         ending = connection.describe_end(code, reason, error)
+        connection.note_end(ending)
         delay = self._plan(error)
         connection.ending = replace(ending, attempt=self._attempt)
         if delay is None:
@@ -373,6 +392,7 @@ class ClientLifecycle:
         self._stop_timer()
         connection = self._connection
         self._timer = connection.loop.call_later(delay, self._connect)
+        connection.note(Step.WAITING, f"{delay:.3f}")
         if connection.ending is not None:
             connection.ending = replace(
                 connection.ending, final=False, attempt=self._attempt, delay=delay
@@ -444,22 +464,8 @@ class ClientLifecycle:
             self._gate.hold(self._address(), seconds, spread)
 
 
-def _check(url: str | Callable[[], str], options: ClientOptions) -> None:
-    """Check what can be checked before the first attempt.
-
-    A mistake found here is an error in the user's call, rather than one in every attempt.
-
-    Raises:
-        TypeError: The URL or an option has a wrong type.
-        ValueError: The URL or an option cannot be used.
-    """
-    if not isinstance(url, str) and not callable(url):
-        raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
-    check_called("url", url)
-    if isinstance(url, str) and parse_url(url).secure:
-        make_context(options.sslopt)
-        check_sock(parse_url(url), options)
-    if options.proxy_sslopt is not None:
-        make_context(options.proxy_sslopt)
-    if not callable(options.header):
-        normalize_headers(options.header)
+@lru_cache(maxsize=256)  # one text for all connections with a host
+def _shown(address: Endpoint) -> str:
+    """Return an address as connections are counted under it."""
+    host, port = address
+    return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

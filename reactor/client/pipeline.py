@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from socket import socket
 
+from ..base.mistakes import check_called
 from ..base.printable import printable
 from ..exceptions import (
     WebSocketBadStatusException,
@@ -28,8 +29,9 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import my_turn
+from ..loop.tasks import my_turn, note
 from ..protocols.deflate import Agreement, check_answer
+from ..protocols.history import Step
 from ..protocols.http.body import BodyParser
 from ..protocols.http.handshake import (
     HeaderSource,
@@ -46,7 +48,7 @@ from ..transports.dial.resolver import Answer, forget_answer
 from ..transports.exchange import read_more, read_response, send_request, sooner
 from ..transports.proxy import Proxy, dial_through
 from ..transports.tls.contexts import for_proxy, make_context
-from ..transports.tls.handshake import connect_tls, speaks_no_tls, speaks_tls
+from ..transports.tls.handshake import connect_tls, describe_tls, speaks_no_tls, speaks_tls
 from ..transports.tls.nested import AnySocket
 from ..transports.tls.sessions import Resumption
 from .options import ClientOptions
@@ -54,7 +56,7 @@ from .proxy_choice import choose_proxy
 from .redirects import headers_for_another_origin, options_for_another_origin
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["ClientUpgrade", "check_sock", "connect"]
+__all__ = ["ClientUpgrade", "check_arguments", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -138,6 +140,7 @@ async def connect(
                 f"the next one to {printable(str(result))}"
             )
         redirects += 1
+        await note(Step.REDIRECTED, printable(str(result).partition("?")[0]))
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):
@@ -149,11 +152,34 @@ async def connect(
 def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
     """Raise ValueError if ``options.sock`` would carry a wss:// connection as plain text."""
     sock = options.sock
-    if url.secure and sock is not None and not options.plain_sock and not speaks_tls(sock):
+    if sock is None or not url.secure or options.plain_sock or options.start_tls:
+        return
+    if not speaks_tls(sock):
         raise ValueError(
-            "sock speaks no TLS, as wss:// needs: put TLS on it, or say so by plain_sock=True "
-            "if something behind it does that"
+            "sock speaks no TLS, as wss:// needs: put TLS on it, or have it put by start_tls=True, "
+            "or say so by plain_sock=True if something behind it does that"
         )
+
+
+def check_arguments(url: str | Callable[[], str], options: ClientOptions) -> None:
+    """Check what can be checked before the first attempt.
+
+    A mistake found here is an error in the user's call, rather than one in every attempt.
+
+    Raises:
+        TypeError: The URL or an option has a wrong type.
+        ValueError: The URL or an option cannot be used.
+    """
+    if not isinstance(url, str) and not callable(url):
+        raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
+    check_called("url", url)
+    if isinstance(url, str) and parse_url(url).secure:
+        make_context(options.sslopt)
+        check_sock(parse_url(url), options)
+    if options.proxy_sslopt is not None:
+        make_context(options.proxy_sslopt)
+    if not callable(options.header):
+        normalize_headers(options.header)
 
 
 async def _attempt(
@@ -176,8 +202,9 @@ async def _attempt(
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    # A socket that the user gave speaks TLS already, if it is to speak TLS at all.
-    needs_tls = url.secure and options.sock is None
+    # A socket that was given has TLS on it, if any, already; unless it says otherwise.
+    given = options.sock is not None and not (options.start_tls and not speaks_tls(options.sock))
+    needs_tls = url.secure and not given
     if needs_tls:
         make_context(options.sslopt)  # so is a mistake in sslopt
     dialled, early, answer = await _dial(url, options, until)
@@ -187,6 +214,7 @@ async def _attempt(
         if needs_tls:
             sock, resumption = await _add_tls(dialled, early, url, options, until)
             early = b""
+            await note(Step.SECURED, describe_tls(sock))
         sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
@@ -263,7 +291,9 @@ async def _dial(
         return await dial_unix(options.unix_path, until), b"", None
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
     if proxy is not None:
-        return *await _dial_through(proxy, url, options, until), None
+        dialled = await _dial_through(proxy, url, options, until)
+        await note(Step.PROXIED, printable(f"{proxy.host}:{proxy.port}"))
+        return *dialled, None
     sock, answer = await reach(
         url.host,
         url.port,

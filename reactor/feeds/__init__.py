@@ -22,6 +22,7 @@ from .feed import Feed
 from .links.heartbeat import Heartbeat
 from .links.link import Link
 from .mailbox import Mailbox
+from .roster import feeds_of
 from .stats import FeedStats
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "TopicState",
     "Unsubscribed",
     "Update",
+    "feeds_of",
 ]

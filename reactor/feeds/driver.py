@@ -31,6 +31,7 @@ from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
 from .links.link import Link
 from .mailbox import Drop, Mailbox
 from .policy import Policy
+from .roster import leave
 from .settings import check_options, check_urls
 from .stats import FeedStats, count
 from .topics.batch import Ask, Batch
@@ -179,11 +180,12 @@ class Driver:
         self.links.clear()
         for mailbox in list(self._mailboxes):
             mailbox.close()
+        leave(self)
         self._log.conclude()
 
     def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""
-        mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped)
+        mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped, self.board.counts)
         self._mailboxes.add(mailbox)
         return mailbox
 

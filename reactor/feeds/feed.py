@@ -23,6 +23,7 @@ from .links.heartbeat import Heartbeat
 from .links.link import Link
 from .mailbox import Drop, Mailbox
 from .policy import FIVE_A_SECOND, FULL_JITTER, OnStale, Sequences, check_limit
+from .roster import enter
 from .signatures import KNOBS, OPTIONS, PIECES, Made, warn_of_misspelt
 from .stats import FeedStats
 
@@ -117,6 +118,7 @@ class Feed(Made):
                     setattr(self, name, options.pop(name))
             self.loop = loop
             self._driver = Driver(self, loop, url, options, Feed)
+            enter(self._driver)
 
     loop: Reactor
     _driver: Driver

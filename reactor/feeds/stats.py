@@ -41,6 +41,8 @@ class FeedStats:
         stale: how often topics were found silent.
         replaced: links that were replaced, make before break.
         silent_links: links that were replaced because nothing came, or no answer to the heartbeat.
+        mailbox_dropped: updates that the feed's mailboxes have dropped because they were full, or
+            a later one took their place.
     """
 
     topics: Mapping[str, int] = field(default_factory=Counter)
@@ -59,11 +61,13 @@ class FeedStats:
     stale: int = 0
     replaced: int = 0
     silent_links: int = 0
+    mailbox_dropped: int = 0
 
 
 def count(board: Board, links: Collection[Link], updates: int) -> FeedStats:
-    """Return a snapshot. Looks at every topic."""
-    counts = board.counts
+    """Return a snapshot. Looks at every topic. Any thread."""
+    counts = board.counts.copy()  # in one step: any thread may call this
+    links = list(links)
     prefix = "gap "
     same = ("duplicates", "unwanted", "strays", "asked", "resubscribed", "unanswered", "ignored")
     return FeedStats(
@@ -82,5 +86,6 @@ def count(board: Board, links: Collection[Link], updates: int) -> FeedStats:
         stale=counts["stale"],
         replaced=counts["replaced"],
         silent_links=counts["idle"] + counts["no heartbeat"],
+        mailbox_dropped=counts["mailbox dropped"],
         **{name: counts[name] for name in same},
     )

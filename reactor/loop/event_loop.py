@@ -43,10 +43,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..base.histogram import Histogram
 from ..base.marks import calls_user_code
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
+from ..timers.clock import TICKS_PER_SECOND
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
+from .names import describe
 from .nap import Nap
 from .poller import Selector, make_poller
 from .residents import Abortable, Flushable, Resident
@@ -91,9 +94,12 @@ class EventLoop(Lifetime):
     # What every message uses; the rest is in the dict.
     __slots__ = (
         "_before_turn",
+        "_busy_for",
         "_calls",
         "_due",
         "_interrupted",
+        "_longest",
+        "_mark",
         "_stopping",
         "_turns",
         "dirty",
@@ -158,6 +164,15 @@ class EventLoop(Lifetime):
         #: KeyboardInterrupt or SystemExit has left the loop.
         self._due: deque[Timer] = deque()
         self._turns = 0
+        # What stats() says. The time that a callback takes is that since the one before has ended,
+        # so that the clock is read once for each.
+        self._since = self.now
+        self._mark = self.now  # when the latest callback ended, or the turn began
+        self._busy_for = 0.0
+        self._longest = 0.0
+        self._longest_of = ""
+        self._longest_at = 0.0
+        self._timer_lag = Histogram()
         #: Whether run_once or run_forever is running.
         self.running = False
         self._stopping = False  # stop() was called, and the loop has not stopped yet
@@ -314,7 +329,7 @@ class EventLoop(Lifetime):
         if self.dirty:
             self._flush()
         events = self.poller.poll(self._sleep(limit))
-        self.now = self.time()
+        self.now = self._mark = now = self.time()
         self._turns += 1
         if events:
             self._run_handlers(events)
@@ -323,6 +338,7 @@ class EventLoop(Lifetime):
             self._run_timers()
         if self._calls:
             self._run_calls()
+        self._busy_for += max(0.0, self._mark - now)
         if self._interrupted:
             self._raise_interrupt()
 
@@ -341,6 +357,7 @@ class EventLoop(Lifetime):
         readers, writers, stale = poller.readers, poller.writers, poller.stale
         read_mask, write_mask = poller.read_mask, poller.write_mask
         dirty = self.dirty  # flushed here, without a call, after every handler
+        time, began = self.time, self._mark
         for fd, mask in events:
             if stale and fd in stale:
                 continue
@@ -354,6 +371,10 @@ class EventLoop(Lifetime):
                     except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
                         self.report(exc, handler)
                         self._flush()
+                    ended = time()
+                    if ended - began > self._longest:
+                        self._note_longest(handler, began, ended)
+                    began = ended
                     if stale and fd in stale:
                         continue
             if mask & write_mask:
@@ -366,21 +387,35 @@ class EventLoop(Lifetime):
                     except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
                         self.report(exc, handler)
                         self._flush()
+                    ended = time()
+                    if ended - began > self._longest:
+                        self._note_longest(handler, began, ended)
+                    began = ended
+        self._mark = began
 
     def _run_timers(self) -> None:
         due = self._due
+        began = self._mark
         while due:
             timer = due.popleft()
+            callback = timer.callback
+            if callback is not None:  # else it was cancelled
+                self._timer_lag.add(began - timer.when / TICKS_PER_SECOND)
             try:
                 timer.fire()
             except Exception as exc:  # noqa: BLE001 - it must not affect other callbacks
                 self.report(exc, timer)
             if self.dirty:
                 self._flush()
+            ended = self.time()
+            if ended - began > self._longest:
+                self._note_longest(callback, began, ended)
+            self._mark = began = ended
 
     @calls_user_code
     def _run_calls(self) -> None:
         calls = self._calls
+        began = self._mark
         for _ in range(len(calls)):
             callback, args = calls.popleft()
             try:
@@ -389,6 +424,18 @@ class EventLoop(Lifetime):
                 self.report(exc, callback)
             if self.dirty:
                 self._flush()
+            ended = self.time()
+            if ended - began > self._longest:
+                self._note_longest(callback, began, ended)
+            self._mark = began = ended
+
+    def _note_longest(self, callback: object, began: float, ended: float) -> None:
+        """Remember a callback that has taken longer than all before, as far as the caller knows."""
+        if ended - began <= self._longest:
+            return  # a turn within the callback has seen a longer one
+        self._longest_of = describe(callback)
+        self._longest_at = ended
+        self._longest = ended - began
 
     def flush_soon(self, transport: Flushable) -> None:
         """Have *transport* flushed when the running callback is over; at once if none runs."""
@@ -417,11 +464,18 @@ class EventLoop(Lifetime):
         return self._turns
 
     def stats(self) -> LoopStats:
-        """Return a snapshot of what the loop holds."""
+        """Return a snapshot of what the loop holds, and how it fares. Any thread."""
         return LoopStats(
             turns=self._turns,
             readers=len(self.poller.readers) - (not self._closed),  # without the loop's wake-up
             writers=len(self.poller.writers),
-            timers=len(self.wheel) + sum(timer.active for timer in self._due),
+            timers=len(self.wheel) + sum(timer.active for timer in list(self._due)),
             calls=len(self._calls),
+            now=self.time(),
+            since=self._since,
+            busy=self._busy_for,
+            timer_lag=self._timer_lag.snapshot(),
+            longest_callback=self._longest,
+            longest_callback_of=self._longest_of,
+            longest_callback_at=self._longest_at,
         )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
+from .stats import ConnectionStats
 from .taken import refuse_assignments
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class _NoConnection:
     """Stands in for the connection while there is none."""
 
     state = State.CLOSED
+    stats = ConnectionStats()
 
     @property
     def sender(self) -> _NoConnection:
@@ -374,6 +376,15 @@ class WebSocketProtocol:
         return self._connection.sender.buffered_amount
 
     @property
+    def stats(self) -> ConnectionStats:
+        """What was counted of the connection so far: messages, bytes, round trips, errors, ...
+
+        A snapshot; any thread, at any time, also before the connection is opened and after its end.
+        See :class:`reactor.ConnectionStats` for what each number is of, and its unit.
+        """
+        return self._connection.stats
+
+    @property
     def latency(self) -> float | None:
         """Seconds between the last ping of the keep-alive and its pong, or None."""
         return self._connection.latency
@@ -402,5 +413,5 @@ class WebSocketProtocol:
         return self._connection.sock
 
 
-# Many programs assign their Reactor to ``self.loop`` themselves.
-refuse_assignments(WebSocketProtocol, but="loop")
+# Many programs keep their Reactor in ``self.loop``, or numbers in ``self.stats``, themselves.
+refuse_assignments(WebSocketProtocol, but=("loop", "stats"))

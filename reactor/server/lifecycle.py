@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 from ..base.printable import printable, quoted
 from ..exceptions import WebSocketStateException
 from ..protocols.frames import new_mask
+from ..protocols.history import Step
 from ..protocols.http.http11 import parse_again
 from ..protocols.session import Role, WebSocketSession
+from ..transports.dial.reach import peer_name
+from ..transports.tls.handshake import describe_tls
+from ..transports.tls.nested import is_tls
 from .pipeline import ServerUpgrade
 
 if TYPE_CHECKING:
@@ -61,6 +65,9 @@ class ServerLifecycle:
     def open(self, upgrade: ServerUpgrade) -> None:
         """The upgrade is complete."""
         connection = self._connection
+        connection.host = self._listener.place
+        tls = f" over {describe_tls(upgrade.sock)}" if is_tls(upgrade.sock) else ""
+        connection.note(Step.OPENED, f"{peer_name(upgrade.sock)}{tls}")
         connection.subprotocol = upgrade.subprotocol
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s is open", self.place)
@@ -91,6 +98,8 @@ class ServerLifecycle:
             logger.info("%s ended: %s", self.place, why)
         connection = self._connection
         connection.ending = connection.describe_end(code, reason, error)
+        connection.note_end(connection.ending)
+        connection.note(Step.OVER)
         connection.finish()
         try:
             connection.tell(code, reason, error)

@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.marks import calls_user_code
+from ..base.printable import printable
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..exceptions import CloseCode, WebSocketException
@@ -38,6 +40,7 @@ from .options import ServerOptions
 from .pipeline import ServerUpgrade, accept_upgrade
 
 if TYPE_CHECKING:
+    from ..connection.connections import Connections
     from ..loop.event_loop import EventLoop
     from ..timers import Timer
 
@@ -103,7 +106,7 @@ class Listener(Generic[P]):
     def __init__(
         self,
         loop: EventLoop,
-        registry: set[Connection],
+        registry: Connections,
         listeners: set[Listener[Any]],
         sock: socket.socket,
         factory: Callable[[], P],
@@ -113,6 +116,8 @@ class Listener(Generic[P]):
         self._unlink = unlink
         self.sock = sock
         self._address = sock.getsockname()  # now, while it is open: ``address`` may be read later
+        #: What its connections are counted under: ``"127.0.0.1:9001"``, or a path.
+        self.place = _shown(self._address)
         self.registry = registry
         self.options = options
         self.connections: set[Connection] = set()
@@ -328,6 +333,13 @@ class Listener(Generic[P]):
         for connection in list(self.connections):
             if connection.state is State.OPEN:
                 connection.close(code, reason)
+
+
+def _shown(address: Any) -> str:
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return printable(os.fsdecode(address))
 
 
 def _apologize(sock: socket.socket) -> None:

@@ -93,6 +93,7 @@ def attach(
         listener: Any = SimpleNamespace(
             registry=loop.connections,
             connections=set(),
+            place="twin:1",
             connection_over=lambda connection: None,
             leave=lambda address: None,
         )

@@ -40,6 +40,7 @@ from .wire import Wire
 if TYPE_CHECKING:
     from ...timers import PaceWindow
     from ..driver import Driver
+    from ..feed import Feed
 
 __all__ = ["Link"]
 
@@ -98,6 +99,11 @@ class Link(Place):
     def url(self) -> str:
         """The URL of the latest attempt, as it was given; "" before the first."""
         return self._wire.url if self._dialled else ""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that it belongs to."""
+        return self._driver.feed
 
     @property
     def topics(self) -> list[Topic]:
