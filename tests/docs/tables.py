@@ -81,7 +81,13 @@ def command(*names: str) -> Callable[[], str]:
             for action in parser._actions[1:]:
                 flags = ", ".join(f"`{flag}`" for flag in action.option_strings or [action.dest])
                 text = (action.help or "") % {**vars(action), "prog": "reactor"}
-                shown = "default" in text or action.default in (None, False, [], argparse.SUPPRESS)
+                shown = "default" in text or action.default in (
+                    None,
+                    False,
+                    "",
+                    [],
+                    argparse.SUPPRESS,
+                )
                 text += (
                     "" if shown or not action.option_strings else f" (default: {action.default})"
                 )
