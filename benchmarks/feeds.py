@@ -1,9 +1,8 @@
 """What a feed costs: bytes for a topic, microseconds for an update, seconds for a storm.
 
-    python benchmarks/feeds.py memory     # 100,000 topics on 2,000 links, beside the user's own
-    data python benchmarks/feeds.py update     # an update beside a plain on_message with the same
-    parse python benchmarks/feeds.py storm      # 10,000 topics on 200 links, all links killed,
-    twice
+    python benchmarks/feeds.py memory   # 100,000 topics on 2,000 links, beside the user's data
+    python benchmarks/feeds.py update   # an update beside a plain on_message with the same parse
+    python benchmarks/feeds.py storm    # 10,000 topics on 200 links, all links killed, twice
 
 ``memory`` and ``update`` drive a feed without sockets, so that nothing else is measured; ``storm``
 is run over loopback, with the service in a process of its own.

@@ -2,7 +2,7 @@
 
 What it is: :class:`Opens`, the declarations of both methods for type checkers and editors, which
 are not run; and :func:`shows`, which gives the methods themselves the signature that the fields of
-an options class make.
+an options class make. A Feed does the same: see feeds/signatures.py.
 
 What it must not know: what the options mean.
 
@@ -14,7 +14,7 @@ their documentation together.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .timers import Backoff, Pace
     from .transports.proxy import Proxy
 
-__all__ = ["Opens", "shows"]
+__all__ = ["Opens", "parameters", "shows"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=WebSocketProtocol)
@@ -82,11 +82,13 @@ class Opens:
             connect_pace: Pace | None = None,
             redirect_limit: int = 3,
             sslopt: Mapping[str, Any] | None = None,
+            sslkeylogfile: str | None = None,
             sockopt: Sequence[tuple[Any, ...]] = (),
             source_address: tuple[str, int] | None = None,
             unix_path: str | None = None,
             sock: Any = None,
             plain_sock: bool = False,
+            start_tls: bool = False,
             proxy: Proxy | str | bool | None = True,
             no_proxy: Sequence[str] | None = None,
             proxy_sslopt: Mapping[str, Any] | None = None,
@@ -125,6 +127,7 @@ class Opens:
             high_water: int = 65536,
             low_water: int = 16384,
             ssl: SSLContext | None = None,
+            sslkeylogfile: str | None = None,
             process_request: ProcessRequest | None = None,
             origins: Collection[str | re.Pattern[str] | None] | None = None,
             subprotocols: Sequence[str] | Callable[[Request, tuple[str, ...]], str | None] = (),
@@ -140,11 +143,28 @@ class Opens:
             """See Reactor; each option: see ServerOptions."""
 
 
-def shows(options: type[Any]) -> Callable[[F], F]:
+def parameters(options: type[Any]) -> list[inspect.Parameter]:
+    """Return the fields of a dataclass as parameters that are given by name.
+
+    Args:
+        options: the dataclass; each of its fields has a default.
+    """
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=field.type,
+        )
+        for field in fields(options)
+    ]
+
+
+def shows(options: Iterable[inspect.Parameter]) -> Callable[[F], F]:
     """Return a decorator for a method with ``**options``.
 
     Args:
-        options: the dataclass whose fields these options are; each has a default.
+        options: what these options are.
     """
 
     def decorate(method: F) -> F:
@@ -154,17 +174,8 @@ def shows(options: type[Any]) -> Callable[[F], F]:
             for each in signature.parameters.values()
             if each.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        named = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=field.type,
-            )
-            for field in fields(options)
-        ]
         method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[*own, *named]
+            parameters=[*own, *options]
         )
         return method
 

@@ -13,16 +13,21 @@ from typing import Any
 
 import pytest
 
-from reactor import ClientOptions, Reactor, ServerOptions, WebSocketProtocol
+from reactor import Backoff, ClientOptions, Reactor, ServerOptions, WebSocketProtocol
 from reactor.connection.options import ConnectionOptions
+from reactor.feeds import Feed, policy
+from reactor.feeds.policy import Policy
+from reactor.feeds.signatures import PIECES
 
 ROOT = Path(__file__).parents[1]
 METHODS = {"connect": ClientOptions, "listen": ServerOptions}
 
 
-def declared(method: str) -> dict[str, tuple[str, object]]:
-    """The options in signatures.py, which no program runs: name -> annotation, default."""
-    tree = ast.parse((ROOT / "reactor" / "signatures.py").read_text())
+def declared(
+    method: str, path: str = "reactor/signatures.py", names: Any = None
+) -> dict[str, tuple[str, object]]:
+    """The options in a module that no program runs: name -> annotation, default."""
+    tree = ast.parse((ROOT / path).read_text())
     (function,) = (
         node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == method
     )
@@ -30,7 +35,7 @@ def declared(method: str) -> dict[str, tuple[str, object]]:
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         assert argument.annotation is not None
         assert default is not None
-        value = eval(ast.unparse(default))
+        value = eval(ast.unparse(default), names)
         options[argument.arg] = (ast.unparse(argument.annotation), value)
     return options
 
@@ -77,19 +82,168 @@ def test_a_misspelt_option_is_answered_with_what_may_have_been_meant() -> None:
             loop.connect("ws://localhost/", WebSocketProtocol, **wrong)
 
 
+# --- feeds ---------------------------------------------------------------------------------------
+
+
+def feed_options() -> dict[str, inspect.Parameter]:
+    """The parameters of a Feed that are given by name."""
+    parameters = inspect.signature(Feed.__init__).parameters
+    kinds = {each.kind for each in parameters.values()}
+    assert inspect.Parameter.VAR_KEYWORD not in kinds
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return {name: each for name, each in parameters.items() if each.kind is keyword}
+
+
+def test_a_feed_shows_its_knobs_and_the_options_of_its_connections() -> None:
+    knobs = {field.name: field for field in fields(Policy)}
+    others = {field.name: field for field in fields(ClientOptions) if field.name not in knobs}
+    shown = feed_options()
+    assert shown.keys() == {*knobs, *others} - set(PIECES)
+    assert shown["reconnect"].default == Backoff()
+    for name, parameter in shown.items():
+        field = knobs.get(name) or others[name]
+        assert parameter.annotation == field.type
+        assert parameter.default == field.default or name == "reconnect"
+
+
+def test_what_is_declared_of_a_feed_is_what_it_takes() -> None:
+    found = declared("__init__", "reactor/feeds/signatures.py", vars(policy))
+    expected = {
+        name: (ast.unparse(ast.parse(each.annotation, mode="eval")), each.default)
+        for name, each in feed_options().items()
+    }
+    assert found == expected
+
+
+def test_the_attributes_of_a_feed_are_the_knobs_and_are_documented() -> None:
+    documented = "\n".join(
+        line for line in (Feed.__doc__ or "").splitlines() if line.startswith(" " * 8)
+    )
+    page = (ROOT / "docs" / "feeds.md").read_text()
+    for field in fields(Policy):
+        assert getattr(Feed, field.name) == field.default
+        assert Feed.__annotations__[field.name] == field.type
+        assert re.search(rf"^ +{field.name}: ", documented, re.M), field
+        assert re.search(rf"^\| .*`{field.name}`.* \|", page, re.M), field
+
+
+def test_a_knob_may_be_given_to_one_feed(loop: Reactor) -> None:
+    class Mine(Feed):
+        topics_per_link = 5
+
+    options: Any = {"topics_per_link": 7, "ack_timeout": None, "ping_interval": 3.0}
+    feed = Mine(loop, "ws://localhost/", **options)
+    assert (feed.topics_per_link, feed.ack_timeout, feed.stale_after) == (7, None, 30.0)
+    assert (Mine.topics_per_link, Mine.ack_timeout) == (5, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"pingintervall": 3}, r"Feed\(\) has no option 'pingintervall' .*'ping_interval'"),
+        ({"ping_interval": "3"}, "ping_interval must be .* not the str '3' .did you mean 3"),
+        ({"topics_per_lnk": 3}, r"Feed\(\) has no option 'topics_per_lnk' .*'topics_per_link'"),
+        ({"stale_after": "3"}, "stale_after must be .* not the str '3'"),
+        ({"on_stale_do": "shout"}, "on_stale_do must be one of"),
+        ({"fragments": True}, "whole messages"),
+    ],
+)
+def test_a_wrong_option_of_a_feed_is_an_error_that_names_it(
+    loop: Reactor, options: Any, says: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        Feed(loop, "ws://localhost/", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("topics_per_links", "topics_per_link"),
+        ("on_link_opened", "on_link_open"),
+        ("subscribe_mesage", "subscribe_message"),
+    ],
+)
+def test_a_name_in_a_feed_that_looks_misspelt_is_warned_of(name: str, meant: str) -> None:
+    with pytest.warns(UserWarning, match=f"Mine.{name} .*'{meant}'") as caught:
+        type("Mine", (Feed,), {name: None})
+    assert caught[0].filename == __file__
+
+
+def test_other_names_in_a_feed_are_the_users_own(recwarn: pytest.WarningsRecorder) -> None:
+    names = ("topic", "books", "states", "_on_update", "on_trade", "send_message", "parse_trade")
+    type("Mine", (Feed,), dict.fromkeys(names))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"priority": "high"}, "priority"),
+        ({"priority": None}, "priority"),
+        ({"priority": float("nan")}, "priority"),
+        ({"replay_last": "no"}, "replay_last"),
+        ({"stale_after": "3"}, "stale_after"),
+        ({"handler": "print"}, "handler"),
+        ({"stale_afterr": 3}, "stale_afterr"),
+    ],
+)
+def test_a_wrong_argument_of_subscribe_is_an_error_that_names_it(
+    loop: Reactor, arguments: Any, says: str
+) -> None:
+    feed = Feed(loop, "ws://localhost/")
+    for subscribe in (feed.subscribe, feed.subscribe_many):
+        with pytest.raises(TypeError, match=says):
+            subscribe(("A",), **arguments)
+    assert feed.topics() == []
+
+
+# --- type checkers -------------------------------------------------------------------------------
+
+
+#: A program; what stands behind a line is named in the error about it.
 PROGRAM = """
 from reactor import Reactor, WebSocketProtocol
+from reactor.feeds import Feed, Link, Mailbox, Subscription, Update
 
 class Mine(WebSocketProtocol):
     def on_text(self, message: str) -> None: ...
 
 loop = Reactor()
 mine: Mine = loop.connect("ws://localhost/", Mine, ping_interval=3)
-loop.connect("ws://localhost/", Mine, pingintervall=3)
-loop.connect("ws://localhost/", Mine, ping_interval="3")
+loop.connect("ws://localhost/", Mine, pingintervall=3)  # pingintervall
+loop.connect("ws://localhost/", Mine, ping_interval="3")  # ping_interval
 protocols: list[Mine] = loop.listen("127.0.0.1", 0, Mine, backlog=5).protocols
-loop.listen("127.0.0.1", 0, Mine, backlogg=5)
+loop.listen("127.0.0.1", 0, Mine, backlogg=5)  # backlogg
 again: Reactor = mine.loop
+
+class Trades(Feed):
+    topics_per_link = 20
+    on_stale_do = "report"
+    message_pace = None
+    stale_after = "3"  # Feed
+    sequences = "going up"  # Feed
+
+    def subscribe_message(self, topics: list[str], link: Link) -> str:
+        return topics[0]
+
+    def on_update(self, topic: str, update: Update) -> None: ...
+
+def handle(update: Update) -> None: ...
+
+feed = Trades(loop, ["ws://localhost/", lambda: "ws://localhost/"], ping_interval=3, max_links=2)
+Trades(loop, "ws://localhost/", pingintervall=3)  # pingintervall
+Trades(loop, "ws://localhost/", ping_interval="3")  # ping_interval
+Trades(loop, "ws://localhost/", topics_per_lnk=3)  # topics_per_lnk
+Trades(loop, "ws://localhost/", on_stale_do="shout")  # on_stale_do
+Trades(loop, "ws://localhost/", fragments=True)  # fragments
+one: Subscription = feed.subscribe("A", handle, replay_last=True, stale_after=3, priority=1)
+many: list[Subscription] = feed.subscribe_many(["A", ("B", 5)], feed.mailbox(drop="latest"))
+feed.subscribe("A", stale_afterr=3)  # stale_afterr
+feed.subscribe_many(["A"], stale_after="3")  # stale_after
+feed.subscribe_many(["A"], 5)  # subscribe_many
+box: Mailbox = feed.mailbox(maxlen="5")  # maxlen
+feed.mailbox(drop="newest")  # drop
+last: Update = box.get(timeout="5")  # timeout
 """
 
 
@@ -102,7 +256,12 @@ def test_mypy_finds_a_misspelt_option_and_a_wrong_type(tmp_path: Path) -> None:
     if "No module named mypy" in done.stderr:
         pytest.skip("mypy is not installed: it is in the extra lint")
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert [int(line.split(":")[1]) for line in errors] == [9, 10, 12]
-    assert "pingintervall" in errors[0]
-    assert "ping_interval" in errors[1]
-    assert "backlogg" in errors[2]
+    wrong = {
+        number: line.partition("  # ")[2]
+        for number, line in enumerate(PROGRAM.splitlines(), 1)
+        if "  # " in line
+    }
+    found = {int(error.split(":")[1]): error for error in errors}
+    assert found.keys() == wrong.keys(), done.stdout
+    for number, name in wrong.items():
+        assert name in found[number]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Marks", "common_options", "marks"]
+__all__ = ["Marks", "check_path", "common_options", "marks"]
 
 #: In place of no limit, where the reactor wants one.
 NO_LIMIT = 1 << 62
@@ -20,13 +20,13 @@ Pair = tuple[int | None, int | None]
 
 
 class Marks(NamedTuple):
-    """Where reading and sending wait.
+    """The marks of a connection's two queues.
 
     Attributes:
-        queue_high, queue_low: messages that have come and were not asked for: above the first,
-            reading is paused (None: never); at the second it goes on.
-        write_high, write_low: bytes that were sent and have not left: above the first, ``send``
-            waits; at the second it goes on.
+        queue_high: with more messages than this in the queue, reading is paused; None: never.
+        queue_low: with this many, reading resumes.
+        write_high: with more bytes than this in the write queue, ``send`` waits.
+        write_low: with this many, ``send`` goes on.
     """
 
     queue_high: int | None
@@ -79,3 +79,15 @@ def common_options(
         "high_water": marks.write_high,
         "low_water": marks.write_low,
     }
+
+
+def check_path(path: Any, sock: Any) -> None:
+    """Check that there is the path of a Unix socket, or a socket.
+
+    Raises:
+        ValueError: there are both, or neither.
+    """
+    if path is None and sock is None:
+        raise ValueError("no path and sock were specified")
+    if path is not None and sock is not None:
+        raise ValueError("path and sock can not be specified at the same time")

@@ -24,7 +24,9 @@ __all__ = [
     "complain",
     "duration",
     "file",
+    "fill_standard_streams",
     "header",
+    "limit",
     "port",
     "seconds",
     "share",
@@ -36,6 +38,13 @@ __all__ = [
 
 #: The exit status for what is wrong in the arguments.
 USAGE_ERROR = 2
+
+
+def fill_standard_streams() -> None:
+    """Open the null device in place of standard streams that were closed, as some daemons do."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for the whole run
 
 
 def complain(text: object) -> int:
@@ -118,6 +127,14 @@ def whole(text: str) -> int:
     value: int = _number(text, int, "a whole number of 1 or more")
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text!r}")
+    return value
+
+
+def limit(text: str) -> int:
+    """The largest number of something; 0: any number."""
+    value: int = _number(text, int, "a whole number of 0 or more")
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, not {text!r}")
     return value
 
 

@@ -1,8 +1,9 @@
 """Talk to WebSocket servers from the terminal: shows what comes, sends what is typed.
 
 The flags and the output are those of websocket-client's ``wsdump``. New: several URLs at once,
-``--reconnect``, ``--ping-interval`` and ``--json``. What comes is shown on one line, its control
-characters escaped, and cut where it is very long; in colour where standard output is a terminal.
+``--reconnect``, ``--ping-interval``, ``--json`` and ``--record``. What comes is shown on one line,
+its control characters escaped, and cut where it is very long; in colour where standard output is a
+terminal.
 
 What is piped in is sent line by line when the connections are open. After its end the answers are
 waited for: until a ping that follows the last line is answered, and as many messages as lines have
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..classic.app.app import WebSocketApp
@@ -28,7 +29,8 @@ from ..classic.tracing import enableTrace
 from ..client.proxy_choice import parse_proxy
 from ..exceptions import WebSocketException
 from ..reactor import Reactor
-from .arguments import Parser, complain, seconds, version
+from .arguments import Parser, complain, fill_standard_streams, seconds, version
+from .arguments import url as a_url
 from .showing import JSONLines, Lines, Terminal
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ LOOK = 0.05
 # answer; and how long a server may take nothing of what is sent.
 QUIET, FLOOD, SILENCE, STUCK = 0.25, 1.0, 2.0, 30.0
 
+#: Seconds that the servers have for the closing handshake.
+FAREWELL = 1.0
+
 #: What the ping after the last line carries.
 LAST_PING = b"reactor dump: was that all"
 
@@ -71,7 +76,7 @@ class _Verbosity(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
-    parser.add_argument("urls", nargs="+", metavar="ws_url", help="ws:// or wss://")
+    parser.add_argument("urls", nargs="+", metavar="ws_url", type=a_url, help="ws:// or wss://")
     parser.add_argument("-p", "--proxy", help="proxy URL, for example http://127.0.0.1:8080")
     parser.add_argument(
         "-v",
@@ -104,6 +109,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ping-interval", type=seconds, default=0.0, help="seconds between pings; 0: no pings"
     )
+    parser.add_argument(
+        "--record", metavar="FILE", help="record to this file (pcapng, for Wireshark)"
+    )
     parser.add_argument("--version", action="version", version=version())
 
 
@@ -111,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``reactor-dump``; return the exit status."""
     parser = Parser(prog="reactor-dump", description=(__doc__ or "").partition("\n")[0])
     add_arguments(parser)
+    fill_standard_streams()
     return run(parser.parse_args(argv))
 
 
@@ -118,12 +127,18 @@ def run(arguments: argparse.Namespace) -> int:
     """See main.py."""
     if arguments.verbose > 1:
         enableTrace(True)
-    with Reactor() as loop, _same_terminal():
+    with Reactor() as loop, _same_terminal(), ExitStack() as stack:
         show = _shower(arguments)
         try:
+            if arguments.record:
+                from ..monitor.recording.recorder import record  # loaded when it is needed
+
+                stack.enter_context(record(loop, arguments.record))
             dump = _Dump(loop, arguments, show)
         except (ValueError, TypeError, WebSocketException) as exc:
             return complain(exc)
+        except (OSError, ImportError) as exc:
+            return complain(f"argument --record: {exc}")
         show.begin()
         dump.start_input()
         try:
@@ -131,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             if sys.stdin.isatty() and sys.stderr.isatty():
                 print(file=sys.stderr)  # a line of its own for the shell's prompt
-        loop.shutdown(timeout=3.0)
+        loop.shutdown(timeout=FAREWELL)
     return 1 if dump.failed else 0
 
 
@@ -292,7 +307,7 @@ class _Dump:
 
     def start_input(self) -> None:
         """Begin to send what is typed, line by line."""
-        if sys.stdin.isatty():
+        if sys.stdin.isatty() and sys.stdout.isatty():
             # On a thread: input() blocks, and has history and line editing.
             threading.Thread(target=self._read_terminal, daemon=True).start()
             return
@@ -305,7 +320,7 @@ class _Dump:
             self._loop.call_soon(self._read_input)
 
     def _read_terminal(self) -> None:
-        silent = self._arguments.raw or self._arguments.json or not sys.stdout.isatty()
+        silent = self._arguments.raw or self._arguments.json
         while True:
             try:
                 line = input("" if silent else "> ")
@@ -344,7 +359,9 @@ class _Dump:
 
     def _unsent(self) -> int:
         """How many bytes wait to be sent, or for a connection."""
-        waiting = max((sum(map(len, line.unsent)) for line in self._lines), default=0)
+        waiting = max(
+            (sum(map(len, line.unsent)) for line in self._lines if line.app.keep_running), default=0
+        )
         return waiting + max(
             (each.sender.buffered_amount for each in self._loop.connections), default=0
         )

@@ -1,1 +1,1 @@
-"""An open connection, in either role: what comes in, what goes out, what time does to it."""
+"""A connection in either role: reading, sending, calling the handlers, and the watches over it."""

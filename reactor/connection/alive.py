@@ -1,18 +1,21 @@
-"""Keep-alive: pings on an open connection, and the end of one whose peer does not answer.
+"""Keep-alive: pings on an open connection, and the end of a connection whose peer does not answer.
 
 What it is: :class:`KeepAliveWatch`, which a connection with ``ping_interval`` has while it is open.
 
-What it must not know: when a ping is due, and when a peer is dead; timers/keepalive.py does.
+What it must not know: when a ping is due, and when a peer is dead. timers/keepalive.py decides
+both.
 
-How it works. The watch has a timer, which traffic does not touch. When it expires, KeepAlive says
-what is to be done. Before a peer is declared dead, what the kernel already holds is read: one read
-a turn, so that nobody is starved, until the pong is found or nothing is left.
+How it works. The watch has a timer, which traffic does not touch. When the timer expires, KeepAlive
+says what to do. Before a peer is declared dead, the watch reads what the kernel already holds, one
+read in each turn so that no other connection is starved, until it finds the pong or nothing is
+left.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..base.histogram import Histogram
 from ..exceptions import WebSocketTimeoutException
 from ..protocols.session import State
 from ..timers import Action, KeepAlive, KeepAlivePolicy
@@ -25,11 +28,11 @@ __all__ = ["KeepAliveWatch", "overdue"]
 
 
 class KeepAliveWatch:
-    """Watches one open connection, from :meth:`start` on.
+    """Pings the peer of one open connection, from :meth:`start` on. The loop's thread only.
 
     Args:
         connection: the connection.
-        policy: how to do it.
+        policy: how often to ping, and how long to wait for an answer.
     """
 
     __slots__ = ("_connection", "_keep_alive", "_timer")
@@ -45,21 +48,27 @@ class KeepAliveWatch:
         return self._keep_alive.latency
 
     def start(self) -> None:
-        """Begin: the connection is open."""
+        """Set the timer for the first ping. The connection is open."""
         loop = self._connection.loop
         grid = self._keep_alive.policy.grid
         due = self._keep_alive.start(loop.time(), loop.random(), grid)
         self._timer = loop.call_at(due, self._look)
 
     def stop(self) -> None:
-        """The connection is being closed: it has a deadline instead."""
+        """Stop watching: a connection that is being closed has a deadline instead."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def pong_received(self) -> None:
-        """A pong came."""
-        self._keep_alive.on_pong(self._connection.loop.time())
+        """Take note that a pong came."""
+        keep_alive, counters = self._keep_alive, self._connection.counters
+        awaited = keep_alive.awaiting_pong
+        keep_alive.on_pong(self._connection.loop.time())
+        if awaited and keep_alive.latency is not None:
+            if counters.round_trips is None:
+                counters.round_trips = Histogram()
+            counters.round_trips.add(keep_alive.latency)
 
     def _look(self) -> None:
         connection, keep_alive = self._connection, self._keep_alive
@@ -71,7 +80,7 @@ class KeepAliveWatch:
                 connection.fail(overdue())
                 return
             if connection.state is not State.OPEN:
-                return  # what was read, or its handler, has ended the connection
+                return  # what was read has ended the connection, or a handler has
             if not stream.reading and not connection.session.unfinished:
                 due = keep_alive.start(now, grid=keep_alive.policy.grid)
         elif action is Action.PING:
@@ -82,5 +91,5 @@ class KeepAliveWatch:
 
 
 def overdue() -> WebSocketTimeoutException:
-    """Return what on_error hears of a peer that does not answer pings."""
+    """Return the exception that ``on_error`` gets when a peer does not answer pings."""
     return WebSocketTimeoutException("ping/pong timed out")

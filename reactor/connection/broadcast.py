@@ -31,7 +31,7 @@ __all__ = ["broadcast"]
 #: A receiver on another thread, and the session that the message is for.
 Reserved = tuple[Connection, WebSocketSession]
 
-#: Receivers on other threads whose on_error is about to be told of a full queue.
+#: Receivers on other threads whose on_error will be called, because their write queue is full.
 _told_soon: set[Connection] = set()
 
 
@@ -42,17 +42,24 @@ def broadcast(
 ) -> int:
     """Send a message to all connections that are open. Any thread.
 
-    Receivers whose connection is not open are passed over. One whose write queue has reached its
-    limit goes without the message; its ``on_error`` is told, with WebSocketQueueFullException
-    (where another thread sends: once for all that were refused until then).
-    Clients' frames differ by their masks, so that only what servers send is serialized once.
+    Receivers whose connection is not open are skipped. A receiver whose write queue has reached
+    its limit does not get the message; its ``on_error`` gets a WebSocketQueueFullException. (If
+    another thread calls ``broadcast``, ``on_error`` is called once for all messages that were
+    refused until then.)
 
-    Parameters:
-        protocols: the receivers; on one reactor or several.
-        message: str for text; bytes, bytearray, memoryview for binary.
+    What servers send is serialized once. Clients' frames differ by their masks, so each is
+    serialized for itself.
+
+    Args:
+        protocols: the receivers, on one reactor or on several.
+        message: str for a text message; bytes, bytearray or memoryview for a binary one.
         compress: see ``WebSocketProtocol.send``.
 
-    Returns how many of the connections were open. Raises TypeError for another type of message.
+    Returns:
+        How many of the connections were open.
+
+    Raises:
+        TypeError: The message is of another type.
     """
     shared = SharedMessage(*encode(message), compress)
     here: list[Connection] = []
@@ -68,7 +75,7 @@ def broadcast(
             _reserve(connection, shared, elsewhere.setdefault(connection.loop, []))
             count += 1
     for connection in here:
-        if connection.state is State.OPEN:  # else closed by somebody's on_error
+        if connection.state is State.OPEN:  # else the on_error of another receiver has closed it
             _send(connection, connection.sender.send_shared, shared)
     for loop, reserved in elsewhere.items():
         if not reserved:
@@ -76,28 +83,28 @@ def broadcast(
         try:
             loop.call_soon_threadsafe(_send_reserved, reserved, shared)
         except RuntimeError:
-            pass  # the loop was closed this moment, and its connections with it
+            pass  # the loop has just been closed, and its connections with it
     return len(here) + count
 
 
 def _reserve(connection: Connection, message: SharedMessage, reserved: list[Reserved]) -> None:
-    """Add the receiver to those that get the message, if it has room for it."""
+    """Add the receiver to the list if it has room for the message."""
     try:
         reserved.append((connection, connection.sender.reserve(len(message.payload))))
     except WebSocketQueueFullException as exc:
-        _tell_soon(connection, exc.with_traceback(None))  # whose frames have the message
+        _tell_soon(connection, exc.with_traceback(None))  # its frames would keep the message alive
     except WebSocketException:
-        pass  # it has been closed this moment
+        pass  # it has just been closed
 
 
 def _tell_soon(connection: Connection, error: WebSocketQueueFullException) -> None:
-    """Have ``on_error`` called on the connection's thread; once, until that has been done."""
+    """Have ``on_error`` called on the connection's thread, unless a call is waiting already."""
     if connection not in _told_soon:
         _told_soon.add(connection)
         try:
             connection.loop.call_soon_threadsafe(_tell, connection, error)
         except RuntimeError:
-            _told_soon.discard(connection)  # the loop was closed this moment
+            _told_soon.discard(connection)  # the loop has just been closed
 
 
 def _tell(connection: Connection, error: WebSocketQueueFullException) -> None:
@@ -116,4 +123,4 @@ def _send(connection: Connection, send: Callable[..., None], *args: object) -> N
     except WebSocketQueueFullException as exc:
         call_on_error(connection.protocol, exc)
     except WebSocketConnectionClosedException:
-        pass  # its queue was full, and that was the end of it: see on_overflow
+        pass  # the full queue has ended the connection: on_overflow="close"

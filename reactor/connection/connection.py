@@ -1,21 +1,22 @@
-"""Connections: one stream, one session, one protocol object, and those who look after them.
+"""Connections: one stream, one session and one protocol object, and the parts that serve them.
 
-What it is: :class:`Connection`, the same for both roles. It has
+What it is: :class:`Connection`, the same class for both roles. It has
 
-    lifecycle   how it comes to be, and what follows on its end: what differs by the role
+    lifecycle   how it is opened, and what follows when it has ended; this depends on the role
     sender      the way from the methods that send to the stream
     reader      the way from the stream to the handlers
-    and, while it is open, watches: keep-alive (alive.py), and silence (idle.py)
+    and, while it is open, watches: keep-alive (alive.py) and silence (idle.py)
 
 What it must not know: the wire format, selectors, how a socket gets connected.
 
-How it works. phase.py has the phases. What ends in ATTACHED goes through ``_end``, which lets go of
-stream and session; from there, the lifecycle decides what comes next and has the protocol object
-told (``tell``: ``on_error``, if anything went wrong; ``on_close``, always).
+How it works. phase.py has the phases. A connection in phase ATTACHED ends in ``_end``, which hands
+the stream over to a Linger. The lifecycle then decides what comes next, and calls ``tell``, which
+calls ``on_error`` if anything went wrong, and always ``on_close``.
 
-Time: traffic touches no timer. The watches have theirs, and the connection the close deadline.
+Time: traffic touches no timer. Each watch has a timer, and the connection has one for the close
+deadline.
 
-Threads: ``close`` and ``abort`` may be called from any thread, as what sends.
+Threads: ``close``, ``abort`` and the methods that send may be called from any thread.
 """
 
 from __future__ import annotations
@@ -35,13 +36,16 @@ from ..exceptions import (
     WebSocketQueueFullException,
 )
 from ..loop.background import run_in_thread
+from ..protocols.counters import Counters
 from ..protocols.ending import Ending, find_initiator
+from ..protocols.history import Step, add
 from ..protocols.session import Close, Event, Failure, State, WebSocketSession, check_close
 from ..transports.linger import Linger
 from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
+from .counting import describe_end, most_queued, note_error, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
@@ -50,45 +54,54 @@ from .phase import ATTACHED, Change, Phase, change
 from .reader import Reader
 from .sender import Sender
 from .tracing import FileTap, TracingSession
+from .wiretap import tell_attached
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
+    from ..protocols.stats import ConnectionStats
     from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from ..transports.stream import Stream
+    from .connections import Connections
     from .lifecycle import Lifecycle
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger("reactor.connection")
 
-#: Seconds at most that a peer which has broken the protocol is given to read why.
+#: The most seconds that a peer which has violated the protocol gets to read our close frame.
 FAREWELL = 1.0
 
 
 class Connection:
-    """One connection, from the first attempt on to its end for good. See the module.
+    """One connection, from the first attempt until it is over for good. See the module.
 
     Args:
         loop: the event loop that this connection lives on.
-        registry: where the connection is listed until it is over; so it is kept alive.
+        registry: where the connection is listed until it is over; this keeps it alive.
         options: see options.py.
-        lifecycle: that of its role; it has no other connection.
+        lifecycle: the lifecycle for its role. Each connection has its own.
         protocol: the object whose handlers are called.
 
     Attributes:
-        phase: see phase.py; only ``change`` gives it another one.
-        session, stream: those of the latest time that it was open. Not set before.
-        subprotocol: what was agreed on, or None.
-        by_us: whether the end is our own wish.
+        phase: see phase.py; only ``change`` may assign it.
+        session: the session since the connection was last opened. Not set before.
+        stream: its stream, likewise.
+        subprotocol: the subprotocol that was agreed on, or None.
+        by_us: whether we have ended the connection.
         ending: how it ended; None while it is open, and before the first attempt has ended.
+        counters: what is counted of it, all its life long.
+        history: what has happened to it, see protocols/history.py.
+        host: the host and the port that it is counted under, see HostStats; "" if that is not known
+            yet.
     """
 
     __slots__ = (
-        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "ending", "lifecycle", "loop"),
-        *("options", "phase", "protocol", "reader", "sender", "session", "stream", "subprotocol"),
+        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "counters", "ending", "history"),
+        *("host", "lifecycle", "loop", "options", "phase", "protocol", "reader", "sender"),
+        *("session", "stream", "subprotocol"),
     )
 
     session: WebSocketSession
@@ -97,7 +110,7 @@ class Connection:
     def __init__(
         self,
         loop: EventLoop,
-        registry: set[Connection],
+        registry: Connections,
         options: ConnectionOptions,
         lifecycle: Lifecycle,
         protocol: WebSocketProtocol,
@@ -112,28 +125,42 @@ class Connection:
         self.subprotocol: str | None = None
         self.ending: Ending | None = None
         self.by_us = False
+        self.counters = Counters()
+        self.history = b""
+        self.host = ""
         self._registry = registry
         self._alive: KeepAliveWatch | None = None
         self._idle: IdleWatch | None = None
         self._close_timer: Timer | None = None
 
     def start(self) -> None:
-        """Be listed, and be what the protocol object sends on; the lifecycle does the rest."""
+        """Join the registry and the protocol object; the lifecycle does the rest."""
         self.protocol._connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
+        self.phases[self.phase] += 1
         self.enlist()
         self.lifecycle.start(self)
 
     def enlist(self) -> None:
-        """Be listed among the connections that are not over."""
-        self._registry.add(self)
+        """Join the registry of the connections that are not over."""
+        self._registry.enter(self)
 
-    # -- what there is to know -----------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------
+
+    @property
+    def phases(self) -> list[int]:
+        """How many connections of the loop are in each phase; see phase.py."""
+        return self._registry.phases
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """See WebSocketProtocol."""
+        return stats_of(self)
 
     @property
     def state(self) -> State:
-        """The state as RFC 6455 has it."""
+        """The state in the terms of RFC 6455."""
         if self.phase is ATTACHED:
             return self.session.state
         return State.CLOSED if self.phase is Phase.OVER else State.CONNECTING
@@ -145,7 +172,7 @@ class Connection:
 
     @property
     def place(self) -> str:
-        """How error messages and the log call this connection."""
+        """The name of this connection in error messages and the log."""
         return self.lifecycle.place
 
     @property
@@ -170,7 +197,7 @@ class Connection:
 
     @property
     def last_activity(self) -> float:
-        """When bytes last came, by the clock of the loop's turns."""
+        """When bytes last came, in seconds of ``loop.now``."""
         return self.reader.last_activity
 
     @property
@@ -178,22 +205,30 @@ class Connection:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
 
+    def note(self, step: Step, text: str = "") -> None:
+        """Take something down in its history."""
+        self.history = add(self.history, step, self.loop.time(), text)
+
+    def note_end(self, ending: Ending) -> None:
+        """Add to its history how it, or an attempt, has ended; before the phase changes."""
+        self.note(*describe_end(ending, self.phase is ATTACHED))
+
     # -- what the dispatcher asks for ----------------------------------------------------
 
     def deliver_later(self, events: list[Event]) -> None:
-        """A handler has left the loop by KeyboardInterrupt or SystemExit: the rest comes later."""
-        self.sender.cork()  # the answers to pings among them
+        """Deliver events in the next turn: a handler has raised KeyboardInterrupt or SystemExit."""
+        self.sender.cork()  # the session may have put out pongs
         self.loop.dirty.append(Undelivered(self, events))
 
     def pong_received(self) -> None:
-        """A pong came."""
+        """Take note that a pong came."""
         if self._alive is not None:
             self._alive.pong_received()
 
     def last_word(self, event: Close | Failure) -> None:
-        """The peer has sent its close frame, or broken the protocol."""
+        """End the connection: the peer has sent its close frame, or violated the protocol."""
         if isinstance(event, Failure):
-            self.stream.drop_queue()  # nothing is kept for who breaks the rules
+            self.stream.drop_queue()  # after a violation, only the close frame is sent
         self.session.take_last_word(event)
         self.sender.flush()
         if isinstance(event, Close):
@@ -204,7 +239,7 @@ class Connection:
     # -- beginning -----------------------------------------------------------------------
 
     def begin_attempt(self) -> None:
-        """An attempt to connect begins."""
+        """Take note that an attempt to connect begins."""
         change(self, Change.ATTEMPT)
         self.by_us = False
 
@@ -216,7 +251,14 @@ class Connection:
         on_open: Callable[[], object],
         agreement: Agreement | None = None,
     ) -> None:
-        """The opening handshake is done on *sock*: be open."""
+        """Become open: the opening handshake has succeeded.
+
+        Args:
+            sock: the socket.
+            leftover: bytes that came behind the opening handshake.
+            on_open: the handler to call, ``on_open`` or ``on_reconnect``.
+            agreement: the compression that was negotiated; None: no compression.
+        """
         options = self.options
         self.session = self._new_session(agreement)
         self.session.opened()
@@ -225,6 +267,8 @@ class Connection:
         self.ending = None
         self.by_us = False
         self.reader.begin()
+        if self.loop.wiretaps or self.protocol._wiretaps:
+            tell_attached(self, leftover)
         self.stream.start_reading()
         if options.keep_alive is not None:
             self._alive = KeepAliveWatch(self, options.keep_alive)
@@ -239,7 +283,7 @@ class Connection:
             if self.session.unfinished:
                 self.reader.hold_back()
             raise
-        # Unless on_open has ended the connection: what came with the handshake's last bytes.
+        # on_open may have ended the connection; then nothing more is delivered.
         if leftover and self.session.state is not State.CLOSED:
             self.reader.data_received(leftover)
 
@@ -254,6 +298,7 @@ class Connection:
             lenient=lifecycle.lenient,
             new_mask=lifecycle.new_mask,
             agreement=agreement,
+            counters=self.counters,
         )
         file = self.protocol._trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
@@ -261,7 +306,7 @@ class Connection:
             session.__class__ = TracingSession
         return session
 
-    # -- ended by the user ---------------------------------------------------------------
+    # -- the user ends it ----------------------------------------------------------------
 
     def close(
         self, code: int = CloseCode.NORMAL, reason: str = "", timeout: float | None = None
@@ -281,7 +326,7 @@ class Connection:
         self.lifecycle.reconnect(delay, reason)
 
     def on_loop(self, method: Callable[..., object], *args: Any) -> None:
-        """Call what ends the connection; from another thread, have the loop call it."""
+        """Call a method that ends the connection, on the loop's thread. Any thread."""
         if threading.get_ident() == self.loop.thread_id:
             method(*args)
         elif self.phase is not Phase.OVER:
@@ -290,16 +335,25 @@ class Connection:
 
     def _close(self, code: int, reason: str, timeout: float | None) -> None:
         self.lifecycle.retire()
+        if self.phase is not Phase.OVER:
+            self.note(Step.CLOSING, f"close({int(code)})")
         if self.phase is ATTACHED:
             self.close_stream(code, reason, timeout)
         else:
             self.lifecycle.give_up()
 
     def close_stream(self, code: int, reason: str, timeout: float | None = None) -> None:
-        """Begin the closing handshake of this stream; the lifecycle says what follows."""
+        """Begin the closing handshake on this stream. The lifecycle decides what follows.
+
+        Args:
+            code: for our close frame.
+            reason: for our close frame.
+            timeout: seconds that the peer has to answer; None: ``close_timeout``.
+        """
         if not self.session.close(code, reason):
             return
         self.by_us = True
+        self._registry.closing.add(self)
         self.sender.drop_outbox()
         self.sender.cork()
         self.reader.await_close()
@@ -309,24 +363,27 @@ class Connection:
 
     def _abort(self) -> None:
         self.lifecycle.retire()
+        if self.phase is not Phase.OVER:
+            self.note(Step.CLOSING, "abort()")
         if self.phase is not ATTACHED:
             self.lifecycle.give_up()
         elif self.session.state is not State.CLOSED:
             self.by_us = True
-            self.session.lost()  # no handler hears of what was read already
+            self._registry.closing.add(self)
+            self.session.lost()  # what has been read is not delivered any more
             self.stop_timers()
-            self.stream.abort()  # connection_lost() follows
+            self.stream.abort()  # this calls connection_lost()
 
     def cut_off(self, error: WebSocketQueueFullException) -> None:
-        """The write queue is full: end it, but not from within the method that was called."""
+        """End the connection because its write queue is full, after the running callback."""
         self._end_soon("", error, abort=True)
 
     def break_off(self, reason: str, error: Exception | None) -> None:
-        """End an open connection by our own wish, without waiting for the peer's answer.
+        """Send a close frame (1001, going away), and do not wait for the peer's answer.
 
         Args:
-            reason: goes into the close frame (1001, going away), and to ``on_close``.
-            error: what ``on_error`` hears of, if anything.
+            reason: for the close frame and for ``on_close``.
+            error: for ``on_error``; None if nothing went wrong.
         """
         self.session.close(CloseCode.GOING_AWAY, reason)
         self.sender.drop_outbox()
@@ -335,7 +392,8 @@ class Connection:
 
     def _end_soon(self, reason: str, error: Exception | None, abort: bool) -> None:
         self.by_us = True
-        self.session.lost()  # no handler hears of what was read already
+        self._registry.closing.add(self)
+        self.session.lost()  # what has been read is not delivered any more
         self.stop_timers()
         self.stream.pause_reading()
         self.loop.call_soon(self._end_now, self.session, reason, error, abort)
@@ -348,33 +406,39 @@ class Connection:
                 self.stream.abort()
             self._end(CloseCode.ABNORMAL, reason, error)
 
-    # -- ended by the peer, the network, or a fault ----------------------------------------
+    # -- the peer, the network or a fault ends it ------------------------------------------
 
     def lost(self, error: Exception | None) -> None:
-        """The transport ended, and there was no close frame: RFC 6455 section 7.1.5, 1006."""
+        """End: the stream has ended without a close frame (1006, RFC 6455 section 7.1.5).
+
+        Args:
+            error: why the stream ended; None: the peer has ended it.
+        """
         session = self.session
         if session.state is State.CLOSED or session.sent_close is not None:
-            self._end(CloseCode.ABNORMAL, "", None)  # we wanted it so
+            self._end(CloseCode.ABNORMAL, "", None)  # we were ending it: no error
         else:
             self._end(CloseCode.ABNORMAL, "", describe_loss(error))
 
     def fail(self, error: Exception) -> None:
-        """Nothing more can come of this stream: drop it."""
+        """Drop the stream without a closing handshake, because of an error."""
         self.stream.abort()
         self._end(CloseCode.ABNORMAL, "", error)
 
     def broken(self, exc: Exception) -> None:
-        """What came could not be looked at, so that nothing behind it can be, either."""
+        """Drop the stream: the session raised, so nothing more can be parsed."""
         logger.error("exception in the session of %s", self.place, exc_info=exc)
         error = WebSocketException(f"what came could not be processed: {quoted(exc)}")
         error.__cause__ = exc
         self.fail(error)
 
     def _end(self, code: int, reason: str, error: Exception | None) -> None:
-        """The stream is over. See what comes next, and have the protocol object told."""
+        """Release the stream. The lifecycle decides what comes next, and calls the handlers."""
         self.stop_timers()
         self.sender.drop_outbox()
         self.reader.end()
+        self._registry.closing.discard(self)
+        self.counters.most_queued = most_queued(self)
         self._alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()
@@ -384,30 +448,39 @@ class Connection:
         Linger(self.loop, self.stream, timeout, self.lifecycle.when_closed()).start()
         self.lifecycle.over(code, reason, error)
 
-    # -- what the lifecycle makes of it ----------------------------------------------------
+    # -- what the lifecycle calls ----------------------------------------------------------
 
     def describe_end(self, code: int, reason: str, error: Exception | None) -> Ending:
-        """Say how it ended; to be asked before the phase changes."""
+        """Return how the connection ended. It must be called before the phase changes."""
         opened = self.phase is ATTACHED
         received = opened and self.session.received_close is not None
-        return Ending(code, reason, error, find_initiator(error, self.by_us, opened, received))
+        initiator = find_initiator(error, self.by_us, opened, received)
+        self.counters.losses += opened and initiator != "us"
+        note_error(self.counters, error, self.loop.now)
+        return Ending(code, reason, error, initiator)
 
     def finish(self) -> None:
-        """It is over for good."""
+        """Leave the registry: the connection is over for good."""
         change(self, Change.ENDED)
-        self._registry.discard(self)
+        self._registry.leave(self)
 
     def tell(self, code: int, reason: str, error: Exception | None) -> None:
-        """Tell the protocol object of an end."""
+        """Call ``on_error``, if there was an error, and ``on_close``.
+
+        Args:
+            code: for ``on_close``.
+            reason: for ``on_close``.
+            error: for ``on_error``, or None.
+        """
         try:
             if error is not None:
                 call_on_error(self.protocol, error)
-        finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
+        finally:  # KeyboardInterrupt and SystemExit pass through, but on_close must be called
             call_handler(self.protocol, self.protocol.on_close, code, reason)
             conclude(self.protocol)
 
     def stop_timers(self) -> None:
-        """Nothing that time would bring is awaited any more. The latency stays known."""
+        """Stop the watches and the close deadline. :attr:`latency` stays known."""
         if self._alive is not None:
             self._alive.stop()
         if self._idle is not None:
@@ -434,7 +507,8 @@ class Connection:
         run_in_thread(self.loop, function, args, finish)
 
     def forked(self) -> None:
-        """In a forked child: the connection is the parent's, and over here. Nobody is told."""
+        """In a forked child, end the connection, which is the parent's. No handler is called."""
+        self._registry.closing.discard(self)
         if self.phase is ATTACHED:
             self.session.lost()
         if self.phase is not Phase.OVER:
@@ -442,7 +516,7 @@ class Connection:
         self.lifecycle.forked()
 
     def let_go(self) -> None:
-        """In a forked child: close its copy of the socket, if there is one."""
+        """In a forked child, close its copy of the socket, if there is one."""
         if hasattr(self, "stream"):
             self.stream.sock.close()
         self.lifecycle.let_go()

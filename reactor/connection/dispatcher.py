@@ -1,16 +1,16 @@
 """The dispatcher: events of a session -> handlers of a protocol object.
 
-What it is: the one place that calls user code, and the policy for what it raises.
+What it is: the one place that calls handlers, and the policy for what they raise.
 
 What it must not know: bytes, sockets, timers.
 
-The order of the calls is the order of the events. Messages, pings and pongs are delivered
-only while the session is open: a handler that closes the connection hears no more of them.
+Handlers are called in the order of the events. Messages, pings and pongs are delivered only while
+the session is open: after a handler has closed the connection, no more of them are delivered.
 
-An exception that a handler raises is logged with its traceback and given to ``on_error``,
-once; what ``on_error`` itself raises is logged. In the log, what repeats itself is counted: see
-errorlog.py. Neither stops the delivery of the rest.
-KeyboardInterrupt and SystemExit pass through.
+An exception that a handler raises is logged with its traceback and passed to ``on_error`` once. An
+exception that ``on_error`` itself raises is only logged. The log counts errors that repeat (see
+errorlog.py). Neither kind of exception stops the delivery of the rest. KeyboardInterrupt and
+SystemExit pass through.
 """
 
 from __future__ import annotations
@@ -39,17 +39,22 @@ class EventSource(Protocol):
     protocol: WebSocketProtocol
 
     def deliver_later(self, events: list[Event]) -> None:
-        """Deliver these in the next turn, before anything that comes after them."""
+        """Deliver these events in the next turn, before any that are read after them."""
 
     def pong_received(self) -> None:
-        """A pong came; called before the handler."""
+        """Take note that a pong came. Called before the handler."""
 
     def last_word(self, event: Close | Failure) -> None:
-        """The peer has sent its close frame, or broken the protocol."""
+        """End the connection: the peer has sent its close frame, or broken the protocol."""
 
 
 class Undelivered:
-    """Events that are still to be delivered, at the beginning of the next turn."""
+    """Events that are delivered at the beginning of the next turn.
+
+    Args:
+        source: the connection.
+        events: its events, in order.
+    """
 
     def __init__(self, source: EventSource, events: list[Event]) -> None:
         self._source = source
@@ -57,7 +62,7 @@ class Undelivered:
         self._events = events
 
     def flush(self) -> None:
-        """Called by the loop, which has this in its list of transports to be flushed."""
+        """Deliver them. The loop calls this, as for a transport that has output."""
         source = self._source
         if source.phase is ATTACHED and source.session is self._session:
             deliver(source, self._events)
@@ -66,10 +71,15 @@ class Undelivered:
 # Twin: deliver() in compiled/path.pyx.
 @calls_user_code
 def deliver(source: EventSource, events: Iterable[Event]) -> None:
-    """Deliver *events*, in order, to the protocol object of *source*."""
+    """Call the handlers for events, in order.
+
+    Args:
+        source: the connection whose protocol object has the handlers.
+        events: what was read.
+    """
     session = source.session
     protocol = source.protocol
-    remaining: Iterator[Any] = iter(events)  # told apart by their type, below
+    remaining: Iterator[Any] = iter(events)  # Any: their types are compared below
     while True:
         try:
             try:
@@ -95,15 +105,21 @@ def deliver(source: EventSource, events: Iterable[Event]) -> None:
             except Exception as exc:  # noqa: BLE001 - reported, not swallowed
                 report(protocol, exc)
         except BaseException:
-            # KeyboardInterrupt and SystemExit leave the loop, which may be run again: what is
-            # left of this read must not be lost.
+            # KeyboardInterrupt or SystemExit leaves the loop, which may be run again. The events
+            # that are left of this read must not be lost.
             source.deliver_later(list(remaining))
             raise
 
 
 @calls_user_code
 def call_handler(protocol: WebSocketProtocol, handler: Callable[..., object], *args: Any) -> None:
-    """Call one handler of *protocol*; what it raises is reported."""
+    """Call one handler, and report what it raises.
+
+    Args:
+        protocol: whose ``on_error`` hears of an exception.
+        handler: the function.
+        *args: its arguments.
+    """
     try:
         handler(*args)
     except Exception as exc:  # noqa: BLE001 - reported, not swallowed
@@ -111,14 +127,19 @@ def call_handler(protocol: WebSocketProtocol, handler: Callable[..., object], *a
 
 
 def report(protocol: WebSocketProtocol, exc: Exception) -> None:
-    """Log what a handler raised, and give it to ``on_error``."""
+    """Log an exception that a handler raised, and pass it to ``on_error``."""
     _log(protocol, exc)
     call_on_error(protocol, exc)
 
 
 @calls_user_code
 def call_on_error(protocol: WebSocketProtocol, exc: Exception) -> None:
-    """Tell *protocol* what went wrong; what ``on_error`` itself raises is logged."""
+    """Call ``on_error``; an exception that it raises itself is logged.
+
+    Args:
+        protocol: whose ``on_error`` is called.
+        exc: what went wrong.
+    """
     try:
         protocol.on_error(exc)
     except Exception as second:  # noqa: BLE001 - reported, not swallowed
@@ -132,6 +153,6 @@ def _log(protocol: WebSocketProtocol, exc: Exception) -> None:
 
 
 def conclude(protocol: WebSocketProtocol) -> None:
-    """The connection of *protocol* is over: log how often its errors have come again."""
+    """Log how often errors were repeated: the connection of this protocol object is over."""
     if protocol._error_log is not None:
         protocol._error_log.conclude()

@@ -1,15 +1,17 @@
 """The log of one connection's errors: once per episode, with a count.
 
-What it is: what stands between the exceptions of handlers and the log, so that a peer that makes
-the same handler fail with every message cannot fill the log, nor keep the loop busy with it.
+What it is: :class:`ErrorLog`, through which the exceptions of handlers reach the log. A peer that
+makes the same handler fail with every message can neither fill the log nor keep the loop busy with
+logging.
 
 What it must not know: handlers, connections.
 
-How it works. An episode begins with the first error and lasts a minute. In it, every kind of error
-is logged once, with its traceback; what is of the same kind is counted. A kind is a type, a place
-and a text; the texts of our own exceptions do not count, since they have figures in them. So that
-texts which differ each time do not help, only so many kinds are logged. What was counted is told
-when the next episode begins, or when the connection is over.
+How it works. An episode begins with the first error and lasts a minute. During an episode, each
+kind of error is logged once, with its traceback, and further errors of that kind are only counted.
+A kind is an exception's type, place and text; the text of our own exceptions is left out, since it
+contains figures. The number of kinds in an episode is limited, so a peer gains nothing by texts
+that differ each time. The counts are logged when the next episode begins, or when the connection is
+over.
 """
 
 from __future__ import annotations
@@ -27,38 +29,39 @@ __all__ = ["ErrorLog"]
 #: Seconds that an episode lasts.
 EPISODE = 60.0
 
-#: Kinds of errors that are logged in an episode.
+#: How many kinds of errors are logged in one episode.
 MOST_KINDS = 16
 
-#: Frames of a traceback, the innermost ones, and characters of a text that make up a kind.
+#: A kind is told from another by this many innermost frames, and this many characters of the text.
 FRAMES, CHARACTERS = 16, 200
 
 OTHERS = "other errors"
 
 
 class ErrorLog:
-    """What is logged of the errors of one connection.
+    """Logs the errors of one connection. The loop's thread only.
 
-    Parameters:
-        logger: where to.
+    Args:
+        logger: the logger to use.
     """
 
     __slots__ = ("_args", "_counts", "_ends", "_kinds", "_logger", "_message")
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._ends = 0.0  # when this episode does
-        self._kinds: dict[Hashable, str] = {}  # and what they are called
+        self._ends = 0.0  # when this episode ends, by monotonic()
+        self._kinds: dict[Hashable, str] = {}  # those of this episode, and their names in the log
         self._counts: Counter[Hashable] = Counter()
-        self._message = ""  # of the latest that was logged
+        self._message = ""  # of the latest error that was logged
         self._args: tuple[object, ...] = ()
 
     def error(self, exc: BaseException, message: str, *args: object) -> None:
         """Log an exception with its traceback, or count it.
 
-        Parameters:
+        Args:
             exc: the exception.
-            message, args: the line above the traceback, as for ``Logger.error``.
+            message: the line above the traceback, as for ``Logger.error``.
+            *args: its arguments.
         """
         now = monotonic()
         if now >= self._ends:
@@ -75,7 +78,7 @@ class ErrorLog:
             self._logger.error(message, *args, exc_info=exc)
 
     def conclude(self) -> None:
-        """The episode is over: tell what was counted."""
+        """End the episode: log what was only counted."""
         for kind, count in self._counts.items():
             name = self._kinds.get(kind, OTHERS)
             self._logger.error(f"{self._message}: %d more times %s", *self._args, count, name)
@@ -95,5 +98,5 @@ def _kind(exc: BaseException) -> Hashable:
 def _text(exc: BaseException) -> str:
     try:
         return str(exc)[:CHARACTERS]
-    except Exception:  # noqa: BLE001 - of a class of the user's; the logger says so, too
+    except Exception:  # noqa: BLE001 - a __str__ of the user's; the logger reports it
         return "?"

@@ -1,6 +1,6 @@
-"""Handlers: what may be given to a connection to be called.
+"""Checks of protocol objects, and of the functions and classes that make them.
 
-What it is: the checks of protocol objects, and of what makes them, before anything is connected.
+What it is: the checks that ``connect`` and ``listen`` make before anything is connected.
 
 What it must not know: what the handlers do, and when they are called.
 """
@@ -18,15 +18,20 @@ __all__ = ["HANDLERS", "check_factory", "check_protocol", "overrides_on_error"]
 #: The handlers of a protocol object.
 HANDLERS = frozenset(name for name in vars(WebSocketProtocol) if name.startswith("on_"))
 
-#: Classes whose handlers were looked at.
+#: Classes whose handlers have been checked.
 _checked: WeakSet[type[WebSocketProtocol]] = WeakSet()
 
 
 def check_protocol(handlers: object) -> None:
-    """Check that *handlers* can be given to a connection.
+    """Check that an object can be the protocol object of a connection.
 
-    Raises TypeError when it is no WebSocketProtocol, or has a handler that nobody would await;
-    ValueError when it has a connection.
+    Args:
+        handlers: the object.
+
+    Raises:
+        TypeError: It is not a WebSocketProtocol, or one of its handlers is a coroutine function,
+            which nobody would await.
+        ValueError: It already has a connection.
     """
     if not isinstance(handlers, WebSocketProtocol):
         raise TypeError(f"the protocol must be a WebSocketProtocol, not {handlers!r}")
@@ -46,7 +51,14 @@ def _check_class(kind: type[WebSocketProtocol]) -> None:
 
 
 def check_factory(factory: object) -> None:
-    """Check that *factory* can be called for a protocol object; TypeError when it cannot."""
+    """Check that a class or a function can be called to make protocol objects.
+
+    Args:
+        factory: the class or the function.
+
+    Raises:
+        TypeError: It cannot, or one of the class's handlers is a coroutine function.
+    """
     if isinstance(factory, WebSocketProtocol):
         name = type(factory).__name__
         raise TypeError(

@@ -1,13 +1,13 @@
-"""Idle: a connection on which no message comes for too long is dropped.
+"""Idle connections: a connection is dropped when no message has come for too long.
 
 What it is: :class:`IdleWatch`, which a connection with ``idle_timeout`` has.
 
 What it must not know: how a connection is dropped, and what follows.
 
-How it works. No message touches a timer, nor anything else for this: a read that has more than
-pings and pongs in it stamps the connection with its time, and that is looked at when the timer
-expires. If it is too long ago, what the kernel holds is read before anything is concluded, one read
-a turn: a handler that was slow has kept us from hearing, and that is no silence of the peer.
+How it works. A message does not touch the timer. The reader stamps the time of each read that
+contains more than pings and pongs, and the watch compares that stamp when its timer expires. If the
+stamp is too old, the watch first reads what the kernel holds, one read in each turn: a slow handler
+may have kept the loop from reading, and that is not silence of the peer.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ GRID = 1 / 64
 
 
 class IdleWatch:
-    """Watches one open connection, from :meth:`start` on.
+    """Drops one open connection when no message comes. The loop's thread only.
 
     Args:
-        connection: the connection.
-        timeout: seconds without a message.
+        connection: the connection; it is watched from :meth:`start` on.
+        timeout: seconds without a message after which the connection is dropped.
     """
 
     __slots__ = ("_connection", "_since", "_timeout", "_timer")
@@ -39,11 +39,11 @@ class IdleWatch:
     def __init__(self, connection: Connection, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
-        self._since = 0.0  # messages could be heard since then
+        self._since = 0.0  # since when the connection has been reading
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Begin: the connection is open."""
+        """Set the timer. The connection is open."""
         self._since = self._connection.loop.time()
         self._timer = self._call_at(self._since + self._timeout)
 
@@ -52,7 +52,7 @@ class IdleWatch:
         return self._connection.loop.call_at(when + -when % grid, self._look)
 
     def stop(self) -> None:
-        """The connection has ended."""
+        """Stop watching: the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -62,8 +62,8 @@ class IdleWatch:
         loop = connection.loop
         now = loop.time()
         if not connection.reader.listening:
-            # Nothing can be heard: who has paused reading, or has the peer take something first,
-            # need not be told that it is quiet.
+            # Nothing is read now, because the user has paused reading or the peer has to take
+            # output first. Silence says nothing about the peer then.
             self._since = now
             self._timer = self._call_at(now + self._timeout * GRID)
             return
@@ -72,7 +72,7 @@ class IdleWatch:
             self._timer = self._call_at(due)
             return
         if connection.stream.read_now():
-            if self._timer is not None:  # what was read, or its handler, has not ended it
+            if self._timer is not None:  # else what was read has ended it, or a handler has
                 self._timer = loop.call_at(now, self._look)
             return
         self._timer = None

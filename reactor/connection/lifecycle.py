@@ -1,9 +1,10 @@
-"""What a connection's role decides: how it comes to be, and what follows on its end.
+"""What the role of a connection decides: how it is opened, and what follows when it has ended.
 
-What it is: :class:`Lifecycle`, which every connection has. The client's is in client/lifecycle.py:
-attempts, and reconnects; the server's in server/lifecycle.py: the listener's books.
+What it is: :class:`Lifecycle`, the interface of an object that every connection has. That of a
+client is in client/lifecycle.py (attempts, and reconnecting); that of a server is in
+server/lifecycle.py (what the listener keeps count of).
 
-What it must not know: who sends and reads, and how.
+What it must not know: how a connection sends and reads.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ __all__ = ["Lifecycle"]
 
 
 class Lifecycle(Protocol):
-    """What a connection asks of its role, and tells it. All on the loop's thread."""
+    """What a connection asks and tells its role. The loop's thread only, unless a method says so.
+
+    "See WebSocketProtocol" means that the user reads it there, under the same name.
+    """
 
     @property
     def role(self) -> Role:
-        """Client or server."""
+        """Whether we are the client or the server."""
 
     @property
     def url(self) -> str:
@@ -33,7 +37,7 @@ class Lifecycle(Protocol):
 
     @property
     def place(self) -> str:
-        """The same as error messages and the log show it."""
+        """The URL or address, as error messages and the log show it."""
 
     @property
     def request(self) -> Request | None:
@@ -45,7 +49,7 @@ class Lifecycle(Protocol):
 
     @property
     def session_class(self) -> type[WebSocketSession]:
-        """Of what class the next session is."""
+        """The class of the next session."""
 
     @property
     def lenient(self) -> bool:
@@ -56,28 +60,41 @@ class Lifecycle(Protocol):
         """See WebSocketSession."""
 
     def start(self, connection: Connection) -> None:
-        """Begin the life of *connection*. Any thread, while nobody runs the loop."""
+        """Begin the life of a connection. Any thread, while the loop does not run.
+
+        Args:
+            connection: the connection that has this lifecycle.
+        """
 
     def pinging(self) -> None:
-        """The keep-alive is about to send a ping."""
+        """Called when the keep-alive is about to send a ping."""
 
     def retire(self) -> None:
-        """The user has ended the connection for good, whatever it is doing."""
+        """Called when the user ends the connection for good, in any phase."""
 
     def give_up(self) -> None:
-        """The user has ended it while there was no stream."""
+        """Called after :meth:`retire` when there is no stream: end it now."""
 
     def reconnect(self, delay: float | None, reason: str) -> None:
         """See WebSocketProtocol. Any thread."""
 
     def over(self, code: int, reason: str, error: Exception | None) -> None:
-        """The stream has ended, or is about to: see what comes next, and tell the handlers."""
+        """Called when the stream ends: decide what comes next, and tell the handlers.
+
+        Args:
+            code: for ``on_close``.
+            reason: for ``on_close``.
+            error: for ``on_error``; None if nothing went wrong.
+        """
 
     def when_closed(self) -> Callable[[], object] | None:
-        """Return what to call when the socket is closed, which may be later than the end."""
+        """Return a function to call when the socket is closed, or None.
+
+        The socket may be closed later than the connection ends (see transports/linger.py).
+        """
 
     def forked(self) -> None:
-        """In a forked child: the connection is over, and nobody is told."""
+        """In a forked child, end the connection. No handler is called."""
 
     def let_go(self) -> None:
-        """In a forked child: close the copies of sockets that are not the stream's."""
+        """In a forked child, close the copies of sockets that are not the stream's."""

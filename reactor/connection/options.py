@@ -1,14 +1,16 @@
 """Options that both roles have, and how options are checked.
 
-What it is: a frozen dataclass, of which client/options.py and server/options.py derive theirs. One
-is made for a call of ``connect`` or ``listen``, and shared by every connection that was opened with
-the same options; an unknown name is a TypeError, a wrong value an error that names the option.
+What it is: a frozen dataclass, the base of those in client/options.py and server/options.py. One
+object is made for a call of ``connect`` or ``listen``, and is shared by all connections that are
+opened with the same options. An unknown name is a TypeError; a wrong value is an error that names
+the option.
 
 What it must not know: who uses them.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -21,47 +23,52 @@ from ..protocols.http.http11 import HeadLimits
 from ..protocols.messages import MessageLimits
 from ..timers import KeepAlivePolicy
 
-__all__ = ["ConnectionOptions"]
+__all__ = ["ConnectionOptions", "check_path"]
 
 O = TypeVar("O", bound="ConnectionOptions")  # noqa: E741 - options
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionOptions:
-    """What both roles have.
+    """Options that both roles have.
 
-    Parameters:
-        ping_interval: seconds of silence after which a ping is sent; None or 0: no pings.
-        ping_timeout: seconds that the peer has for an answer; None: any time.
-        ping_payload: what the pings carry; at most 125 bytes.
+    Args:
+        ping_interval: seconds of silence after which a ping is sent (20); None or 0: no pings.
+        ping_timeout: seconds that the peer has for an answer (20); None: any time.
+        ping_payload: the payload of the pings, at most 125 bytes (empty).
         ping_when_idle: True: any traffic postpones the ping and counts as an answer. False:
-            ping every interval, and only a pong is an answer, as websocket-client does.
-        idle_timeout: seconds without any message (pings and pongs do not count) after which the
-            connection is dropped, and opened anew where there is a ``reconnect`` policy:
-            ``on_error`` hears of a WebSocketTimeoutException. None: never. It is noticed at most
-            1/64 of this later.
-        close_timeout: seconds that the peer has to answer our close frame.
-        max_message_size: bytes of a message that the peer may send (else close code 1009). A
-            compressed text of more than 64 MiB counts what its str takes in memory.
-        max_fragments: frames of such a message.
-        decode_text: False: text messages go to ``on_data`` as bytes, not decoded or checked.
-        fragments: True: messages in several frames go to ``on_data`` frame by frame.
-        fragment_size: with ``fragments``: every message of more bytes than this goes to
-            ``on_data``, in pieces of about this size as they come; None: a frame is never divided.
-            (``max_message_size`` holds for the sum of the pieces.)
-        compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: none.
-        max_head_size, max_header_count: bytes and header lines that the peer's part of the
-            opening handshake may have, and a proxy's answer. One line may take all of the bytes.
-        write_limit: bytes in the write queue at which ``on_overflow`` applies.
-        on_overflow: what becomes of a peer that takes less than it is sent. "raise": at
-            ``write_limit``, ``send`` raises WebSocketQueueFullException. "close": it returns 0,
-            and the connection ends: ``on_error`` hears of that exception, ``on_close`` of 1006.
-            (Other methods, and other threads, get WebSocketConnectionClosedException.) "pause":
-            while the queue is above its high mark, nothing is read, and what was read is not
-            delivered; so who answers what comes never gets to the limit. Who sends more than
-            that at one go does, and then ``send`` raises.
-        high_water, low_water: ``on_writable`` is called when the write queue, having been
-            above the first, falls to the second.
+            a ping is sent every interval, and only a pong is an answer, as in websocket-client.
+        idle_timeout: seconds without a message (pings and pongs do not count) after which the
+            connection is dropped; with a ``reconnect`` policy it is opened again. ``on_error``
+            gets a WebSocketTimeoutException. It may take 1/64 longer. None: never.
+        close_timeout: seconds that the peer has to answer our close frame (5).
+        max_message_size: the largest message that the peer may send, in bytes (16 MiB); a larger
+            one is answered by close code 1009. A compressed text of more than 64 MiB counts as
+            many bytes as its str takes in memory.
+        max_fragments: how many frames such a message may have (65,536).
+        decode_text: False: text messages are passed to ``on_data`` as bytes, neither decoded nor
+            checked.
+        fragments: True: messages of several frames are passed to ``on_data`` frame by frame.
+        fragment_size: with ``fragments``: every message of more bytes than this is passed to
+            ``on_data`` in pieces of about this size, as they come; ``max_message_size`` applies to
+            their sum. None: a frame is never divided.
+        compression: permessage-deflate (RFC 7692): "deflate", or a Deflate; None: no compression.
+        max_head_size: how many bytes the peer's part of the opening handshake may have, and a
+            proxy's answer (65,536). A single line may take all of them.
+        max_header_count: how many header lines it may have (128).
+        write_limit: the size of the write queue at which ``on_overflow`` applies, in bytes
+            (16 MiB).
+        on_overflow: what happens when a peer takes less than it is sent. "raise": at
+            ``write_limit``, ``send`` raises WebSocketQueueFullException. "close": at
+            ``write_limit``, ``send`` returns 0 and the connection ends: ``on_error`` gets that
+            exception, ``on_close`` gets 1006. (Other methods, and other threads, get
+            WebSocketConnectionClosedException.) "pause": while the queue is above its high mark,
+            nothing is read, and what has been read is not delivered. So a handler that only
+            answers messages never reaches the limit; one that sends more than ``write_limit`` at
+            once does, and ``send`` raises.
+        high_water: the high mark of the write queue, in bytes (65,536).
+        low_water: its low mark (16,384). When the queue has been above its high mark and falls to
+            the low one, ``on_writable`` is called.
     """
 
     ping_interval: float | None = 20.0
@@ -114,11 +121,16 @@ class ConnectionOptions:
         policies = ("raise", "close", "pause")
         if self.on_overflow not in policies:
             raise ValueError(f"on_overflow must be one of {policies}, not {self.on_overflow!r}")
-        # Made now, so that a wrong value is an error of the call that gave it.
+        # These are made now, so that a wrong value is an error in the call that gave it.
         _ = self.keep_alive, self.message_limits, self.head_limits, self.deflate
 
     def _check(self, name: str, valid: Callable[[Any], bool], expected: str) -> None:
-        """Raise ValueError for a number, TypeError for what is none."""
+        """Check one option.
+
+        Raises:
+            ValueError: It is a number, but not a valid one.
+            TypeError: It is not a number.
+        """
         value = getattr(self, name)
         check_number(name, value, expected)
         kind: type[Exception] = ValueError
@@ -131,17 +143,25 @@ class ConnectionOptions:
 
     @classmethod
     def of(cls: type[O], given: Mapping[str, Any], where: str) -> O:
-        """Return the options of these names and values.
+        """Return the options with these names and values.
 
-        Raises TypeError for an unknown name, saying *where* it is unknown; and as the class does.
+        Args:
+            given: the values by name.
+            where: the function that the user called, for the error message.
+
+        Raises:
+            TypeError: A name is unknown, or a value is of the wrong type.
+            ValueError: A value is not valid.
         """
         check_names(given, [option.name for option in fields(cls)], where)
         return cls(**given)
 
     @cached_property
     def water_marks(self) -> tuple[int, int]:
-        """The marks of the write queue. Where reading is paused at the first, it must not be so
-        near to the limit that one answer more is too much.
+        """The high and the low mark of the write queue, in bytes.
+
+        With ``on_overflow="pause"``, reading is paused at the high mark. There must be room for
+        another answer between that mark and ``write_limit``.
         """
         high = self.high_water
         if self.on_overflow == "pause":
@@ -166,7 +186,7 @@ class ConnectionOptions:
 
     @cached_property
     def deflate(self) -> Deflate | None:
-        """What ``compression`` means."""
+        """What ``compression`` stands for."""
         return Deflate.of(self.compression)
 
     @cached_property
@@ -178,3 +198,9 @@ class ConnectionOptions:
     def head_limits(self) -> HeadLimits:
         """The limits of the opening handshake."""
         return HeadLimits(self.max_head_size, self.max_header_count)
+
+
+def check_path(name: str, value: object) -> None:
+    """Raise TypeError for an option that is to be the path of a file, and is not."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be the path of a file, not {type(value).__name__}")

@@ -1,15 +1,15 @@
-"""The outbox: a message that is sent in fragments, and what waits behind it.
+"""The outbox: a message that is sent in fragments, and the messages that wait behind it.
 
-What it is: the order of messages on one connection while one of them is not complete. RFC 6455
-section 5.4 lets only control frames come in between.
+What it is: the queue that keeps messages in order while one of them is incomplete. RFC 6455 section
+5.4 allows only control frames between the fragments of a message.
 
 What it must not know: frames, sockets, where the fragments come from.
 
-How it works. A connection makes one for the first fragment, and drops it when the message and
-all that waits is sent. Fragments of an iterable are asked for as long as the write queue is
-below its high mark; when it falls to its low mark, the connection calls ``run`` again. In one
-turn at most as many bytes go out as the high mark allows, so that an endless message to a fast
-peer leaves room for others.
+How it works. The sender makes an outbox for the first fragment, and drops it when that message and
+all that wait behind it are sent. The outbox takes fragments from an iterable while the write queue
+is below its high mark. When the queue has fallen to its low mark, the connection calls ``run``
+again. In one turn, the outbox sends at most as many bytes as the high mark, so that an endless
+message to a fast peer leaves room for other connections.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fragments", "Message", "Outbox"]
 
-#: Bytes that an item counts beside its payload: what the objects around it take.
+#: Bytes that an item counts in addition to its payload, for the objects around it.
 ITEM_SIZE = 128
 
 
@@ -37,7 +37,7 @@ class Message(NamedTuple):
 
     opcode: int
     payload: bytes
-    compress: bool | None
+    compress: bool | None  # see WebSocketProtocol.send
 
 
 class Fragments(NamedTuple):
@@ -48,15 +48,15 @@ class Fragments(NamedTuple):
 
 
 class Outbox:
-    """See the module.
+    """The queue of one connection. See the module. The loop's thread only.
 
-    Parameters:
-        sender: that of the connection.
+    Args:
+        sender: the connection's sender.
         loop: its event loop.
-        share: how many bytes may go out in one turn.
+        share: how many bytes may be sent in one turn.
 
     Attributes:
-        size: bytes that the waiting messages take, each with ITEM_SIZE for the objects around it.
+        size: bytes that the waiting messages take, with ITEM_SIZE for each.
     """
 
     __slots__ = (
@@ -68,22 +68,28 @@ class Outbox:
         self._sender = sender
         self._loop = loop
         self._share = share
-        self._current: Fragments | None = None  # whose fragments are being sent
+        self._current: Fragments | None = None  # the message that is being sent
         self._waiting: deque[Message | Fragments] = deque()
-        self._running = False  # run() is: it calls iterators, which may use the connection
-        self._scheduled = False  # run() is in the loop's list of calls
+        self._running = False  # run() is running; it calls iterators, which may call it again
+        self._scheduled = False  # run() is among the loop's queued calls
         self.size = 0
 
     def add(self, item: Message | Fragments) -> None:
-        """Send this behind everything that waits."""
+        """Send an item after everything that waits."""
         self._waiting.append(item)
         self.size += _size_of(item)
         self.run()
 
     def send_fragment(self, data: Any, fin: bool, compress: bool | None) -> None:
-        """Send a fragment of a message whose fragments come one by one.
+        """Send one fragment of a message whose fragments the user sends one by one.
 
-        Raises WebSocketStateException when another message is in progress.
+        Args:
+            data: the fragment: str, or bytes-like.
+            fin: whether it is the last one.
+            compress: see ``WebSocketProtocol.send``; the first fragment decides.
+
+        Raises:
+            WebSocketStateException: Another message in fragments has not ended yet.
         """
         session = self._sender.session
         if self._current is not None or (self._waiting and not session.sending):
@@ -95,7 +101,10 @@ class Outbox:
                 self.run()
 
     def run(self) -> None:
-        """Send what there is room for. What an iterator sends, goes out when it has returned."""
+        """Send as much as there is room for.
+
+        An iterator may itself send on the connection. This is sent when the iterator has returned.
+        """
         if self._running:
             return
         self._running = True
@@ -111,7 +120,7 @@ class Outbox:
         while session.state is State.OPEN:
             if self._current is None:
                 if session.sending:
-                    return  # the next fragment is the user's
+                    return  # the user will send the next fragment
                 if not self._waiting:
                     sender.outbox_empty()
                     return
@@ -129,7 +138,7 @@ class Outbox:
 
     def _run_again(self) -> None:
         self._scheduled = False
-        if self._current is not None or self._waiting:  # nothing was dropped meanwhile
+        if self._current is not None or self._waiting:  # else everything has been dropped since
             self.run()
 
     @calls_user_code
@@ -139,7 +148,7 @@ class Outbox:
         try:
             fragment = next(message.fragments)
             if session.state is not State.OPEN:
-                return 0  # the iterator itself has closed the connection
+                return 0  # the iterator has closed the connection
             size = session.send_fragment(fragment, False, message.compress)
         except StopIteration:
             self._current = None
@@ -154,7 +163,7 @@ class Outbox:
             sender.fragments_failed(exc)  # else the message would seem to be complete
             raise
         sender.sent(size)
-        return max(size, len(fragment))  # of what compresses well, not any amount in one turn
+        return max(size, len(fragment))  # well-compressed data counts with its full length
 
     def _send_waiting(self, item: Message | Fragments) -> int:
         self.size -= _size_of(item)
@@ -166,8 +175,8 @@ class Outbox:
         return max(size, len(item.payload))
 
     def drop(self) -> None:
-        """The connection has ended, or is being closed: let go of everything."""
-        self._current = None  # a generator's finally blocks run when nobody holds it any longer
+        """Drop everything: the connection has ended, or is being closed."""
+        self._current = None  # the last reference to a generator, whose finally blocks then run
         self._waiting.clear()
         self.size = 0
 

@@ -1,16 +1,16 @@
 """Pacing: a connection takes from its peer only as fast as the peer takes from it.
 
 What it is: what ``on_overflow="pause"`` adds to a connection. While the write queue is above its
-high mark, nothing is read, and what was read already is held back. When the queue has fallen to
-its low mark, what was held back is delivered first, and then reading goes on.
+high mark, the connection reads nothing, and holds back the events that it has already read. When
+the queue has fallen to its low mark, those events are delivered first, and then reading resumes.
 
 What it must not know: sockets, what the handlers do.
 
-A message that is sent in fragments may keep the queue full for as long as it likes. Then only what
-waits behind it counts.
+A message that is sent in fragments keeps the write queue full by design, as its fragments are
+produced when there is room. While one is being sent, only what waits behind it counts.
 
-A peer that takes nothing is not heard meanwhile, so its pongs are not, either. That it is alive
-shows in the queue, which shrinks.
+Nothing is read from a peer that does not take its output, so its pongs are not seen either. A
+write queue that shrinks shows that the peer is alive.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 class Pacing:
-    """What a connection that is paced has in addition.
+    """The events that one connection holds back, and when. The loop's thread only.
 
-    Parameters:
-        connection: whose events it holds.
+    Args:
+        connection: the connection.
         high: the high mark of its write queue, in bytes.
 
     Attributes:
@@ -52,7 +52,7 @@ class Pacing:
         """Whether the peer has to take something before more is sent."""
         connection = self._connection
         if connection.session.state is not OPEN:
-            return False  # nothing more is
+            return False  # nothing more will be sent
         outbox = connection.sender.outbox
         if outbox is not None:
             return outbox.size > self._high
@@ -64,13 +64,18 @@ class Pacing:
         return self.full or (bool(self.held) and self._connection.session.state is OPEN)
 
     def go_on(self) -> None:
-        """Deliver what was held back, as far as there is room."""
+        """Deliver the events that were held back, as far as there is room."""
         events, self.held = self.held, []
         deliver_paced(self._connection, events)
 
 
 def deliver_paced(connection: Connection, events: list[Event]) -> None:
-    """Deliver *events* in order, as far as there is room for answers; hold the rest back."""
+    """Deliver events in order while there is room for answers, and hold the rest back.
+
+    Args:
+        connection: whose handlers are called; it has a :class:`Pacing`.
+        events: what was read, in order.
+    """
     session, pacing = connection.session, connection.reader.pacing
     assert pacing is not None
     waiting = iter(events)

@@ -1,20 +1,21 @@
-"""Reading: what a connection does with what comes.
+"""Reading: the way from a connection's stream to its handlers.
 
-What it is: :class:`Reader`, which every connection has: the receiver of its stream. It takes the
-events out of the session, and has the dispatcher deliver them; notes when something came; sees to
-the rest of a read and to the peer's end behind it; and decides whether the stream reads.
+What it is: :class:`Reader`, which every connection has, the receiver of its stream. It passes bytes
+to the session and the session's events to the dispatcher, notes when bytes came, and decides when
+the stream reads.
 
 What it must not know: timers, frames, how a connection begins and ends.
 
-How it works. More may come than one turn may deliver, or than the peer takes: that is held back.
-The session says that it has not finished, and that is the only note of it. As long
-as it has not, the stream does not read, so that nothing piles up. The loop calls for the next piece
-with its next batch of calls, one piece a turn, so that nobody else is kept waiting. An end of the
-stream that is heard of meanwhile lines up behind it: order is that of the loop's calls.
+How it works. A read may contain more messages than one turn should deliver. The session then stops
+in the middle of it, keeps the rest, and sets ``unfinished``. While it is set, the stream does not
+read, so nothing piles up. The next piece is delivered in the loop's next batch of calls, one piece
+in each turn, so that other connections need not wait. If the stream ends meanwhile, the end is
+queued behind the rest, also as a call of the loop.
 
-With ``on_overflow="pause"`` there is a second reason to hold back: see pacing.py. It ceases to be
-one when nothing can be written any more. So the stream reads unless the user has paused it, a
-piece is left, or the peer has to take something first.
+With ``on_overflow="pause"`` there is a second reason to hold events back: the peer does not take
+our output (see pacing.py). This reason ends when nothing can be written any more. So the stream
+reads unless the user has paused it, the session is unfinished, or the peer has to take output
+first.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..base.marks import calls_user_code
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
+from .counting import public_place
 from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
@@ -34,19 +35,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-#: What says nothing but that the peer is there.
+#: Events that are signs of life, but no messages.
 CONTROLS = frozenset({Ping, Pong})
 
 
 class Reader:
-    """See the module.
+    """The reading half of one connection. See the module. The loop's thread only.
 
     Args:
-        connection: for whom it reads; it has its options already.
+        connection: the connection; its options are set already.
 
     Attributes:
-        message_at: when bytes of messages last came, by the clock of the loop's turns.
-        pacing: holds back what the peer has to make room for, with ``on_overflow="pause"``.
+        message_at: when bytes of messages last came, in seconds of ``loop.now``.
+        pacing: holds events back until the peer takes output, with ``on_overflow="pause"``.
     """
 
     __slots__ = (
@@ -61,14 +62,15 @@ class Reader:
         self._connection = connection
         self.message_at = 0.0
         self._control_at = 0.0  # when pings or pongs last came
-        self._frame_at = 0.0  # when bytes last came of a frame that had begun before
-        self._paused = False  # whether the user wants nothing to be read
+        self._frame_at = 0.0  # when bytes last came of a frame that had begun earlier
+        self._paused = False  # whether the user has paused reading
         self.pacing: Pacing | None = None
         self._deliver = deliver
 
     def begin(self) -> None:
-        """Begin, with a new stream and a new session."""
+        """Begin: the connection has a new stream and a new session."""
         connection = self._connection
+        connection.counters.note_opening(connection.loop.now, self.message_at)
         self.message_at = connection.loop.now
         self._paused = False
         self.pacing = None
@@ -77,18 +79,18 @@ class Reader:
             self.pacing = Pacing(connection, connection.options.water_marks[0])
             self._deliver = deliver_paced
 
-    # -- what comes ----------------------------------------------------------------------
+    # -- input ---------------------------------------------------------------------------
 
     # Twin: data_received() in compiled/path.pyx.
     def data_received(self, data: bytes) -> None:
-        """Bytes came; b"": go on with what came before."""
+        """Process bytes from the stream; b"": go on with those that the session still has."""
         connection = self._connection
         session = connection.session
         if session.within_frame:
             self._frame_at = connection.loop.now
         try:
             events = session.receive(data)
-        except Exception as exc:  # noqa: BLE001 - no memory left, or a fault of ours; reported
+        except Exception as exc:  # noqa: BLE001 - out of memory, or a bug of ours; reported
             connection.broken(exc)
             return
         if session.controls:
@@ -103,7 +105,7 @@ class Reader:
             self._deliver(connection, events)
 
     def _controls_came(self, events: list[Event]) -> None:
-        """Pings or pongs came, which are a sign of life but no messages."""
+        """Note the time: pings or pongs came, which are signs of life but no messages."""
         connection = self._connection
         session = connection.session
         session.controls = False
@@ -112,30 +114,39 @@ class Reader:
             self.message_at = now
 
     def eof_received(self) -> None:
-        """The peer has ended its side, without a close frame of this attempt being seen."""
+        """End: the peer has ended its side of the stream without a close frame."""
         if not self._comes_later(self.eof_received):
             # A TLS stream tells of the last data and of the end in one call.
             self._connection.sender.flush()
             self._connection.lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The stream has ended, without a close frame of this attempt being seen."""
+        """End: the stream has ended without a close frame.
+
+        Args:
+            error: why, or None.
+        """
         if not self._comes_later(self.connection_lost, error):
             self._connection.lost(error)
 
-    # -- when something came -------------------------------------------------------------
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        connection = self._connection
+        return f"{type(connection.protocol).__qualname__} on {public_place(connection)}"
+
+    # -- signs of life -------------------------------------------------------------------
 
     @property
     def last_activity(self) -> float:
-        """When bytes last came, by the clock of the loop's turns."""
+        """When bytes last came, in seconds of ``loop.now``."""
         return max(self.message_at, self._control_at)
 
     @property
     def moved_at(self) -> float:
-        """When bytes last moved in a way that says that the peer is alive, pongs apart.
+        """When the peer last gave a sign of life other than a pong, in seconds of ``loop.now``.
 
-        It takes what is queued; or it is in the middle of a frame, where no pong can come, or
-        was until then.
+        That is when it took bytes from the write queue, or sent bytes in the middle of a frame,
+        where it could not send a pong.
         """
         connection = self._connection
         frame_at = self.last_activity if connection.session.within_frame else self._frame_at
@@ -143,14 +154,16 @@ class Reader:
 
     @property
     def listening(self) -> bool:
-        """Whether what the peer sends would be heard now."""
+        """Whether the connection reads what the peer sends."""
         return self._connection.stream.reading and not self._behind
 
     def read_now(self) -> bool:
-        """Read what the kernel holds, once. Whether the peer may be alive for all one can tell.
+        """Read what the kernel holds, once, before the peer is declared dead.
 
-        Its pong may also be in what is held back. Who has paused reading cannot know, and is not
-        told. A peer that has to take something first is not heard until it has.
+        Returns:
+            True: the peer may be alive. Something was read; or reading is paused, so that nobody
+            can know; or its pong may be in what is held back. False: it is silent, or does not
+            take the output that it has to take first.
         """
         stream = self._connection.stream
         silent = stream.reading and not stream.read_now()
@@ -158,15 +171,14 @@ class Reader:
             silent = stream.queued > 0 and not self._paused
         return not silent
 
-    # -- more than one turn may deliver --------------------------------------------------
+    # -- more input than one turn may deliver --------------------------------------------
 
     def hold_back(self) -> None:
-        """More came than one turn may deliver."""
+        """Deliver the rest of this read in the next turn, and read nothing until then."""
         connection = self._connection
         connection.stream.pause_reading()
         connection.loop.call_soon(self._receive_rest, connection.session)
 
-    @calls_user_code
     def _receive_rest(self, session: WebSocketSession) -> None:
         try:
             if session.state is not State.CLOSED and not self._behind:
@@ -176,10 +188,14 @@ class Reader:
                 self._read_on()
 
     def _comes_later(self, end: Callable[..., None], *args: Any) -> bool:
-        """Whether an end of the stream has to wait, for what came before it.
+        """Queue the end of the stream behind the input that has not been delivered yet.
 
-        Parameters:
-            end: what told of it; it is called again later, with *args*.
+        Args:
+            end: the method that was told of the end; it is called again later.
+            *args: its arguments.
+
+        Returns:
+            False: there is nothing to wait for; the end is not queued.
         """
         session = self._connection.session
         if session.state is State.CLOSED or not (session.unfinished or self.pacing):
@@ -195,32 +211,32 @@ class Reader:
         if connection.phase is ATTACHED and connection.session is session:
             end(*args)
 
-    # -- more than the peer takes --------------------------------------------------------
+    # -- more output than the peer takes -------------------------------------------------
 
     @property
     def _behind(self) -> bool:
-        """Whether the peer has to take something before more is read."""
+        """Whether the peer has to take output before more is read."""
         return self.pacing is not None and self.pacing.behind
 
     def queue_filled(self) -> None:
-        """The write queue is above its high mark."""
+        """Called by the stream: the write queue has risen above its high mark."""
         if self._behind:
             self._connection.stream.pause_reading()
 
     def queue_drained(self) -> None:
-        """The write queue is below its low mark again."""
+        """Called by the stream: the write queue has fallen to its low mark."""
         self.catch_up_soon()
         connection = self._connection
         outbox = connection.sender.outbox
         if outbox is not None:
             outbox.run()
             if connection.stream.above_high:
-                return  # this will come again
+                return  # the outbox has filled the queue; it will drain again
         if connection.session.state is State.OPEN:
             call_handler(connection.protocol, connection.protocol.on_writable)
 
     def write_failed(self) -> None:
-        """The peer takes nothing any more: what it has said is not held back for that."""
+        """Called by the stream: the peer takes no output any more. Stop waiting for that."""
         connection = self._connection
         if connection.phase is ATTACHED:
             try:
@@ -230,7 +246,7 @@ class Reader:
                     self._read_on()
 
     def _unpace(self) -> None:
-        """Nothing that is sent leaves any more, so nothing has to wait for it."""
+        """Deliver what pacing holds back: no output leaves any more, so it must not wait."""
         pacing, self.pacing = self.pacing, None
         self._deliver = deliver
         if pacing is not None:
@@ -239,12 +255,12 @@ class Reader:
             deliver(self._connection, pacing.held)
 
     def catch_up_soon(self) -> None:
-        """There may be room in the write queue."""
+        """Deliver in the next turn what pacing holds back, if there is room by then."""
         if self.pacing is not None:
             self._connection.loop.call_soon(self._catch_up, self._connection.session)
 
     def _catch_up(self, session: WebSocketSession) -> None:
-        """Go on with what was held back, and then read."""
+        """Deliver what pacing holds back, as far as there is room; then read."""
         connection = self._connection
         if self.pacing is None or connection.phase is not ATTACHED:
             return
@@ -264,7 +280,7 @@ class Reader:
         """See WebSocketProtocol."""
         connection = self._connection
         connection.loop._check_thread()
-        if connection.state is State.OPEN:  # else the peer's close frame would not be seen
+        if connection.state is State.OPEN:  # in CLOSING, the peer's close frame must be read
             self._paused = True
             connection.stream.pause_reading()
 
@@ -276,18 +292,18 @@ class Reader:
             self._read_on()
 
     def await_close(self) -> None:
-        """A close frame has been sent: read its answer, whatever was paused."""
+        """Read even if the user has paused it: a close frame was sent, and its answer follows."""
         self._paused = False
         self.catch_up_soon()
         self._read_on()
 
     def end(self) -> None:
-        """The connection has ended: let go of what was held back."""
+        """Drop what is held back: the connection has ended."""
         if self.pacing is not None:
             self.pacing.held.clear()
 
     def _read_on(self) -> None:
-        """Read, unless something speaks against it."""
+        """Read, unless there is one of the reasons not to (see the module)."""
         connection = self._connection
         if not (self._paused or connection.session.unfinished or self._behind):
             connection.stream.start_reading()

@@ -1,19 +1,17 @@
-"""Sending: what a connection does with what its user gives it to send.
+"""Sending: the way from the methods that send to the stream.
 
-What it is: :class:`Sender`, which every connection has: the way from the methods that send to the
-stream. The checks, the order, what other threads hand over, and the collection of what one callback
-sends.
+What it is: :class:`Sender`, which every connection has. It checks what is sent, keeps it in order,
+takes it over from other threads, and writes together what one callback sends.
 
-What it must not know: time, what comes in, how a connection begins and ends.
+What it must not know: time, input, how a connection begins and ends.
 
-How it works. What handlers send collects in the session's output, and leaves in one write when
-the running callback is over (``flush``, called by the loop), or earlier when it has grown to
-the cork limit. A message in fragments makes an outbox (see there), behind which other messages
-wait.
+How it works. Output collects in the session while a callback runs. It leaves in one write when the
+callback has returned (the loop calls ``flush``), or earlier when it has grown to the cork limit. A
+message in fragments makes an outbox (see outbox.py), behind which other messages wait.
 
-Threads: the methods that send check whether they are on the loop's thread; if not they check what
-can be checked, raise at once if the connection is closed, and hand over to the loop in the order of
-the calls.
+Threads: the methods that send check which thread they are on. On another thread than the loop's,
+they check what they can, raise at once if the connection is closed, and hand the message over to
+the loop in the order of the calls.
 """
 
 from __future__ import annotations
@@ -43,27 +41,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Sender", "encode"]
 
-#: Output is written during a callback, not after it, when it has grown to this many bytes, or
-#: to the high mark: then what is above the mark is in the stream's queue, which sees to
-#: ``on_writable``.
+#: Output of this many bytes, or of as many as the high mark, is written during the callback and not
+#: after it. So all output above the mark is in the stream's queue, which sees to ``on_writable``.
 CORK_LIMIT = 65536
 
-#: Bytes that something from another thread counts beside its payload, on its way to the loop:
-#: what the call takes.
+#: Bytes that a call from another thread counts in addition to its payload, for its own objects.
 CALL_SIZE = 320
 
 _thread_lock = ProcessLock()
 
 
 class Sender:
-    """See the module.
+    """The writing half of one connection. See the module.
 
     Args:
-        connection: whose messages it sends; it has its options already.
+        connection: the connection; its options are set already.
 
     Attributes:
-        outbox: there is one while a message is sent in fragments.
-        closing_soon: another thread has asked for the end, so that its later sends are too late.
+        outbox: the queue behind a message that is sent in fragments; None without one.
+        closing_soon: another thread has asked to close, so it cannot send any more.
     """
 
     __slots__ = (
@@ -88,12 +84,12 @@ class Sender:
 
     @property
     def session(self) -> WebSocketSession:
-        """The session of the connection; for the outbox."""
+        """The session of the connection. The outbox uses it."""
         return self._connection.session
 
     @property
     def buffered_amount(self) -> int:
-        """Bytes that were sent and have not left the process."""
+        """How many bytes the user has sent that have not left the process."""
         connection = self._connection
         if connection.phase is not ATTACHED:
             return 0
@@ -103,18 +99,18 @@ class Sender:
 
     @property
     def handed_over(self) -> bool:
-        """Whether another thread has sent or closed, and the loop has not come to it."""
+        """Whether another thread has sent or closed and the loop has not processed it yet."""
         over = self._connection.phase is Phase.OVER
         return self._from_threads > 0 or (self.closing_soon and not over)
 
     @property
     def unsent(self) -> bool:
-        """Whether something has still to leave, or a close that was asked for is not through."""
+        """Whether output is still waiting, or the closing handshake has not ended."""
         connection = self._connection
         closing = connection.phase is ATTACHED and connection.session.state is State.CLOSING
         return closing or self.handed_over or self.buffered_amount > 0 or self.outbox is not None
 
-    # -- what may be called from any thread ------------------------------------------------
+    # -- methods that may be called from any thread ----------------------------------------
 
     # Twin: sender_send() in compiled/path.pyx.
     def send(
@@ -125,7 +121,7 @@ class Sender:
         loop = connection.loop
         if threading.get_ident() != loop.thread_id or self.outbox is not None:
             return self.send_payload(*encode(message), compress)
-        # From here to the end: what _sendable() and sent() do, without the calls.
+        # The rest is what _sendable() and sent() do, without the calls.
         if connection.phase is not ATTACHED:
             self._refuse()
         queued = connection.stream.queued
@@ -142,7 +138,13 @@ class Sender:
         return size
 
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
-        """As :meth:`send`, with the opcode (OP_TEXT, OP_BINARY) and the payload in bytes."""
+        """Send a message that is encoded already; otherwise as :meth:`send`. Any thread.
+
+        Args:
+            opcode: OP_TEXT or OP_BINARY.
+            payload: the message; UTF-8 for a text.
+            compress: see ``WebSocketProtocol.send``.
+        """
         if threading.get_ident() != self._connection.loop.thread_id:
             self._check_from_thread(self.buffered_amount)
             self._hand_over(len(payload), self._send_message, opcode, payload, compress)
@@ -162,7 +164,11 @@ class Sender:
     def send_shared(self, message: SharedMessage) -> None:
         """Send a message that other connections get, too. The loop's thread only.
 
-        Raises as :meth:`send` does.
+        Args:
+            message: the message; its frame is kept for the other connections.
+
+        Raises:
+            WebSocketException: As :meth:`send` does.
         """
         session = self._sendable()
         if self.outbox is not None:
@@ -198,7 +204,7 @@ class Sender:
         if threading.get_ident() != self._connection.loop.thread_id:
             _opcode, payload = encode(data)
             self._check_from_thread(self.buffered_amount)
-            # A copy of what the caller may go on to change.
+            # The payload is a copy: the caller may change a bytearray after the call.
             unchanged = data if isinstance(data, str) else payload
             self._hand_over(len(payload), self._send_fragment_later, unchanged, fin, compress)
         else:
@@ -216,7 +222,7 @@ class Sender:
         try:
             self._send_fragment(data, fin, compress)
         except (TypeError, WebSocketStateException) as exc:
-            report(self._connection.protocol, exc)  # whoever sent it has gone on
+            report(self._connection.protocol, exc)  # the thread that sent it has gone on
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """See WebSocketProtocol."""
@@ -237,7 +243,7 @@ class Sender:
 
     def _send_frame(self, opcode: int, payload: bytes, fin: bool) -> None:
         if opcode < OP_CLOSE and self.outbox is not None:
-            report(self._connection.protocol, _not_ended())  # whoever sent it has gone on
+            report(self._connection.protocol, _not_ended())  # the thread that sent it has gone on
             return
         self.sent(self._connection.session.send_frame(opcode, payload, fin))
 
@@ -249,10 +255,10 @@ class Sender:
         """See WebSocketProtocol."""
         return self.send_frame(OP_PONG, payload)
 
-    # -- what forbids it -----------------------------------------------------------------
+    # -- checks --------------------------------------------------------------------------
 
     def _sendable(self) -> WebSocketSession:
-        """Return the session, if there is one and its write queue is not full."""
+        """Return the session if there is one and the write queue is not full; else raise."""
         connection = self._connection
         if connection.phase is not ATTACHED:
             self._refuse()
@@ -274,10 +280,14 @@ class Sender:
         raise _closed()
 
     def _overflowed(self, queued: int) -> None:
-        """The write queue has reached its limit: an error, or the end of the connection."""
+        """Raise, or end the connection: the write queue has reached its limit.
+
+        Args:
+            queued: its size in bytes.
+        """
         if self._connection.options.on_overflow != "close":
-            # Without a name for it, which would tie it to its own traceback, and so to all
-            # messages of its frames, until somebody collects garbage.
+            # No local variable may hold this exception: it would form a cycle with its traceback,
+            # and keep the messages in those frames alive until garbage is collected.
             raise self._queue_full(queued)
         if self._connection.session.state is not OPEN:
             raise _closed()
@@ -292,39 +302,43 @@ class Sender:
     # -- from the session to the stream --------------------------------------------------
 
     def sent(self, size: int) -> None:
-        """*size* bytes were added to the session's output."""
+        """See to the session's output, to which a message was added. The loop's thread only.
+
+        Args:
+            size: how many bytes were added.
+        """
         self._corked += size
         loop = self._connection.loop
         if self._corked >= self._cork_limit or not loop.running:
             self.flush()
-        elif len(self._connection.session.output) == 1:  # it was empty: nobody else has seen to it
+        elif len(self._connection.session.output) == 1:  # it was empty, so no flush is due yet
             loop.dirty.append(self)
 
     def cork(self) -> None:
-        """The session itself has put out frames: answers to what came."""
+        """See to the session's output, to which the session has added frames itself."""
         connection = self._connection
         self._corked = sum(map(len, connection.session.output))
         connection.loop.flush_soon(self)
 
     def answer(self) -> None:
-        """The session has put out pongs."""
+        """See to the session's output, to which the session has added pongs."""
         connection = self._connection
         stream = connection.stream
         if not stream.queued or self._corked:
             self.cork()
             return
-        # A peer that reads slowly need not wait for its pong until the queue is empty; and one
-        # that reads nothing is owed no more than one. RFC 6455 section 5.5.3: an endpoint "MAY
-        # elect to send a Pong frame for only the most recently processed Ping frame".
+        # The pong overtakes the queue, so that a peer that reads slowly need not wait for it. And
+        # a peer that does not read gets only one: RFC 6455 section 5.5.3 allows an endpoint to
+        # "send a Pong frame for only the most recently processed Ping frame".
         output = connection.session.output
         stream.write_ahead(output[-1])
         output.clear()
 
     # Twin: sender_flush() in compiled/path.pyx.
     def flush(self) -> None:
-        """Write what has collected. Called by the loop after the callback that sent.
+        """Write the session's output. The loop calls this after the callback that sent.
 
-        The connection may have ended meanwhile: its stream takes nothing more then.
+        The connection may have ended since; its stream ignores what is written then.
         """
         connection = self._connection
         output = connection.session.output
@@ -343,31 +357,33 @@ class Sender:
         return self.outbox
 
     def has_room(self) -> bool:
-        """Whether the write queue is below its high mark; for the outbox."""
+        """Return whether the write queue is not above its high mark. The outbox asks."""
         high, stream = self._connection.options.high_water, self._connection.stream
         if self._corked + stream.queued > high:
-            self.flush()  # so that the stream says when it has drained
+            self.flush()  # only what is in the stream's queue leads to queue_drained()
         return stream.queued <= high
 
     def outbox_empty(self) -> None:
-        """Nothing waits any longer."""
+        """Drop the outbox, which has sent everything."""
         self.outbox = None
         self._connection.reader.catch_up_soon()
 
     def fragments_failed(self, error: BaseException) -> None:
-        """A message cannot be ended, because of what its iterator raised.
+        """Close the connection: the iterator of a message raised, so the message stays incomplete.
 
-        KeyboardInterrupt and SystemExit are not reported: the outbox raises them again.
+        Args:
+            error: what it raised. KeyboardInterrupt and SystemExit are not reported here, since
+                the outbox raises them again.
         """
         connection = self._connection
         try:
             if isinstance(error, Exception):
                 report(connection.protocol, error)
-        finally:  # what on_error raises passes through, but the message stays cut
+        finally:  # KeyboardInterrupt and SystemExit of on_error pass through
             connection.close(CloseCode.INTERNAL_ERROR)
 
     def drop_outbox(self) -> None:
-        """The connection has ended, or is being closed: what waits will not be sent."""
+        """Drop all waiting messages: the connection has ended, or is being closed."""
         if self.outbox is not None:
             self.outbox.drop()
             self.outbox = None
@@ -395,7 +411,7 @@ class Sender:
         self, session: WebSocketSession, size: int, method: Callable[..., None], args: Any
     ) -> None:
         self._count(-size - CALL_SIZE)
-        # The connection may have ended, and even begun anew, since the call: with a new session.
+        # The connection may have ended since the call, and may even have a new session.
         if session.state is State.OPEN:
             method(*args)
 
@@ -404,17 +420,28 @@ class Sender:
             self._from_threads += size
 
     def reserve(self, size: int) -> WebSocketSession:
-        """Take note of bytes that another thread will hand over with others'. Any thread.
+        """Reserve room in the write queue for a broadcast from another thread. Any thread.
 
-        Returns the session that they are for. Raises as :meth:`send` does. ``send_reserved``
-        follows on the loop's thread.
+        Args:
+            size: bytes of the payload.
+
+        Returns:
+            The session that the message is for; ``send_reserved`` follows on the loop's thread.
+
+        Raises:
+            WebSocketException: As :meth:`send` does.
         """
         self._check_from_thread(self.buffered_amount)
         self._count(size + CALL_SIZE)
         return self._connection.session
 
     def send_reserved(self, session: WebSocketSession, message: SharedMessage) -> None:
-        """Send what :meth:`reserve` was for, unless that connection has ended since."""
+        """Send a message that room was reserved for, unless the session has ended since.
+
+        Args:
+            session: what :meth:`reserve` returned.
+            message: the message.
+        """
         self._handed_over(session, len(message.payload), self.send_shared, (message,))
 
     def _size_on_wire(self, length: int) -> int:
@@ -431,7 +458,11 @@ def _not_ended() -> WebSocketStateException:
 
 
 def encode(message: str | bytes | bytearray | memoryview) -> tuple[int, bytes]:
-    """Return opcode and payload of a message; TypeError for what is none."""
+    """Return the opcode and the payload of a message.
+
+    Raises:
+        TypeError: The message is neither str nor bytes-like.
+    """
     if isinstance(message, str):
         return OP_TEXT, message.encode()
     if isinstance(message, (bytes, bytearray, memoryview)):

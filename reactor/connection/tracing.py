@@ -1,15 +1,15 @@
 """The trace of a connection's frames, in both directions.
 
-What it is: :class:`TracingSession`, a session that shows every frame to a :class:`Tap`; and
-:func:`trace_connection`, which puts one in, and takes it out, while the connection is open.
+What it is: :class:`TracingSession`, a session that shows every frame to a :class:`Tap`, and
+:func:`trace_connection`, which turns tracing on and off while the connection is open.
 
 What it must not know: who looks at the frames.
 
-How it works. What came is handed on frame by frame, one with each call, so that a frame is shown
-before the answers to it. A frame is shown when it is complete, but its bytes are handed on as they
-come: the session must be able to refuse a frame that is too large. A session becomes a tracing one,
-or an ordinary one again, by a change of its class; the compiled path leaves other classes than the
-ordinary one to Python, so it need not know of this.
+How it works. Each call of ``receive`` passes one frame on to the session, so that a frame is shown
+before the answers to it. A frame is shown when it is complete, but its bytes are passed on as they
+come, since the session must be able to refuse a frame that is too large. To turn tracing on or off,
+the session's class is changed. The compiled path handles only sessions of the ordinary class and
+leaves all others to Python, so it need not know about tracing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ logger = logging.getLogger("reactor.connection")
 #: Bytes of the longest header (RFC 6455 section 5.2).
 MAX_HEADER = 14
 
-#: Characters of a line of the trace.
+#: The longest line of the trace, in characters; the rest of a longer one is cut off.
 LONGEST = 1 << 20
 
 NAMES = {
@@ -56,12 +56,12 @@ NAMES = {
 
 
 class Tap:
-    """Is shown the frames of one session.
+    """An observer of the frames of one session. The loop's thread only.
 
     Attributes:
-        seen: what has been handed on of the frame that is coming.
-        behind: what came behind the frame that was handed on.
-        skip: bytes to come of a frame whose beginning was not seen.
+        seen: the bytes of the incomplete frame that have been passed on to the session.
+        behind: bytes that follow the frame that was passed on last.
+        skip: how many bytes are missing of a frame whose beginning the tap did not see.
     """
 
     def __init__(self) -> None:
@@ -70,14 +70,28 @@ class Tap:
         self.skip = 0
 
     def received(self, raw: bytes, header: FrameHeader, payload: bytes) -> None:
-        """A frame has come; *payload* is without its mask."""
+        """Called for a frame that came.
+
+        Args:
+            raw: the whole frame as it came.
+            header: its header.
+            payload: its payload, unmasked.
+        """
 
     def sent(self, raw: bytes, opcode: int, payload: bytes, fin: bool, rsv: int) -> None:
-        """A frame goes out."""
+        """Called for a frame that is about to be sent.
+
+        Args:
+            raw: the whole frame as it is sent.
+            opcode: its opcode.
+            payload: its payload, unmasked.
+            fin: its FIN bit.
+            rsv: its three reserved bits.
+        """
 
 
 class TracingSession(WebSocketSession):
-    """A session whose frames its ``tap`` is shown. It is made of an ordinary one."""
+    """A session that shows its frames to its ``tap``. An ordinary session gets this class."""
 
     __slots__ = ()
 
@@ -97,7 +111,7 @@ class TracingSession(WebSocketSession):
         return events
 
     def _next_frame(self, tap: Tap, data: bytes) -> bytes:
-        """Return what is there of the next frame, and show it if that is all of it."""
+        """Return the bytes of the next frame that are there; show the frame if it is complete."""
         if tap.skip:
             piece = data[: tap.skip]
             tap.skip -= len(piece)
@@ -138,8 +152,8 @@ class FileTap(Tap):
     """Writes the frames to a text file, two lines each.
 
     Args:
-        place: how the lines name the connection.
-        file: where to; what it raises is logged once, and ends the trace.
+        place: the name of the connection in these lines.
+        file: the file. If writing to it fails, the error is logged and the trace ends.
     """
 
     def __init__(self, place: str, file: TextIO) -> None:
@@ -173,11 +187,16 @@ class FileTap(Tap):
 
 
 def trace_connection(connection: Connection, file: TextIO | None) -> None:
-    """Show the frames of a connection from now on; None: no longer. The loop's thread only."""
+    """Begin or end the trace of a connection. The loop's thread only.
+
+    Args:
+        connection: the connection.
+        file: where its frames are written from now on; None: end the trace.
+    """
     if connection.phase is not ATTACHED:
-        return  # the next session will be told when it begins
+        return  # Connection._new_session() sees to the next session
     session = connection.session
-    if session.unfinished:  # what is left of a read is in its hands
+    if session.unfinished:  # the session still holds a part of what was read: try again later
         connection.loop.call_soon(trace_connection, connection, file)
         return
     tap = session.tap

@@ -12,16 +12,19 @@ of asyncio, on a future.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from threading import Condition
-from typing import Any
+from typing import Any, Literal
 
 from ..base.mistakes import check_number
 from ..exceptions import WebSocketConnectionClosedException, WebSocketTimeoutException
 from .events import Topic, Update
 
-__all__ = ["Mailbox"]
+__all__ = ["Drop", "Mailbox"]
+
+#: What goes when a mailbox is full.
+Drop = Literal["oldest", "latest"]
 
 
 class Mailbox:
@@ -33,8 +36,10 @@ class Mailbox:
             "latest": it keeps one update for each topic, the latest (conflation); one that takes
             the place of another counts as dropped, too.
         clock: returns seconds that never go back, for :attr:`age`.
-        on_drop: called, on the loop's thread, with an update that was dropped, when none of its
-            topic was dropped since one of it was last taken; not for conflation.
+        on_drop: called, on the loop's thread, with an update that was dropped and the one of its
+            topic that was last taken (None: not known), when none of its topic was dropped since.
+            Not for conflation, where a later one took its place.
+        counts: where "mailbox dropped" counts what is dropped, beside ``dropped``; for a feed.
 
     Raises:
         ValueError: *maxlen* is less than 1, or *drop* is neither word.
@@ -44,9 +49,10 @@ class Mailbox:
     def __init__(
         self,
         maxlen: int = 10_000,
-        drop: str = "oldest",
+        drop: Drop = "oldest",
         clock: Callable[[], float] = time.monotonic,
-        on_drop: Callable[[Update], object] | None = None,
+        on_drop: Callable[[Update, Update | None], object] | None = None,
+        counts: Counter[str] | None = None,
     ) -> None:
         check_number("maxlen", maxlen, "1 or more")
         if not isinstance(maxlen, int):
@@ -61,45 +67,50 @@ class Mailbox:
         self.dropped = 0
         self._clock = clock
         self._on_drop = on_drop
+        self._counts: Counter[str] = Counter() if counts is None else counts
         self._changed = Condition()
         self._queue: deque[tuple[Update, float]] = deque()
         self._latest: OrderedDict[Topic, tuple[Update, float]] = OrderedDict()
+        self._taken: dict[Topic, Update] = {}  # the last of each topic, of the latest topics
         self._holed: set[Topic] = set()  # topics of which some were dropped since one was taken
         self._waiting: list[tuple[Any, Any]] = []  # loops of asyncio, and futures
         self._closed = False
 
     def __call__(self, update: Update) -> None:
-        """Put an update in; never waits. The loop's thread."""
-        dropped: Update | None = None
+        """Put an update in. It never waits. The loop's thread only."""
+        tell = False
         with self._changed:
             if self._closed:
                 return
-            if self.drop == "latest":
-                self._conflate(update)
-            else:
-                self._queue.append((update, self._clock()))
-                if len(self._queue) > self.maxlen:
-                    dropped = self._queue.popleft()[0]
-                    self.dropped += 1
-                    if dropped.topic in self._holed:
-                        dropped = None
-                    else:
-                        self._holed.add(dropped.topic)
+            dropped = self._conflate(update) if self.drop == "latest" else self._append(update)
+            if dropped is not None:
+                self._count_drop()
+                tell = dropped.topic not in self._holed
+                self._holed.add(dropped.topic)
+                last = self._taken.get(dropped.topic)
             self._wake()
-        if dropped is not None and self._on_drop is not None:
-            self._on_drop(dropped)
+        if tell and dropped is not None and self._on_drop is not None:
+            self._on_drop(dropped, last)
 
-    def _conflate(self, update: Update) -> None:
+    def _append(self, update: Update) -> Update | None:
+        """Put an update in, and return the one that had to go."""
+        self._queue.append((update, self._clock()))
+        return self._queue.popleft()[0] if len(self._queue) > self.maxlen else None
+
+    def _conflate(self, update: Update) -> Update | None:
+        """Put an update in the place of an older one; return another topic's that had to go."""
         latest = self._latest
         before = latest.get(update.topic)
         if before is not None:
-            self.dropped += 1
+            self._count_drop()
             latest[update.topic] = (update, before[1])  # it keeps its turn
-            return
+            return None
         latest[update.topic] = (update, self._clock())
-        if len(latest) > self.maxlen:
-            latest.popitem(last=False)
-            self.dropped += 1
+        return latest.popitem(last=False)[1][0] if len(latest) > self.maxlen else None
+
+    def _count_drop(self) -> None:
+        self.dropped += 1
+        self._counts["mailbox dropped"] += 1
 
     def _wake(self) -> None:
         self._changed.notify()
@@ -147,10 +158,14 @@ class Mailbox:
             return [self._take() for _ in range(min(n, len(self)))]
 
     def _take(self) -> Update:
-        if self.drop == "latest":
-            return self._latest.popitem(last=False)[1][0]
-        update = self._queue.popleft()[0]
-        self._holed.discard(update.topic)
+        queue = self._latest.popitem(last=False)[1] if self._latest else self._queue.popleft()
+        update = queue[0]
+        topic, taken = update.topic, self._taken
+        self._holed.discard(topic)
+        taken.pop(topic, None)  # the latest last
+        taken[topic] = update
+        if len(taken) > self.maxlen:
+            del taken[next(iter(taken))]
         return update
 
     def __iter__(self) -> Iterator[Update]:
@@ -198,7 +213,7 @@ class Mailbox:
             return self._clock() - since
 
     def close(self) -> None:
-        """Take nothing in any longer; what waits can still be taken. Any thread."""
+        """Accept no further updates; those that wait can still be taken. Any thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -8,14 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ..base.mistakes import check_number
 from ..timers import Backoff, Pace
-from .heartbeat import Heartbeat
+from .links.heartbeat import Heartbeat
 
-__all__ = ["FIVE_A_SECOND", "FULL_JITTER", "Policy", "check_limit", "check_seconds"]
+__all__ = [
+    "FIVE_A_SECOND",
+    "FULL_JITTER",
+    "OnStale",
+    "Policy",
+    "Sequences",
+    "check_limit",
+    "check_seconds",
+]
 
+#: What becomes of a stale topic.
+OnStale = Literal["resubscribe", "report"]
+
+#: How the sequences of a topic go up.
+Sequences = Literal["contiguous", "increasing"]
 
 FIVE_A_SECOND = Pace(5, per=1.0)
 FULL_JITTER = Backoff(first=1.0, cap=60.0)
@@ -23,27 +36,27 @@ FULL_JITTER = Backoff(first=1.0, cap=60.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The knobs of a feed; see Feed, where each of them is explained and has its default.
+    """The knobs of a feed; see Feed, where each of them is explained.
 
     Raises:
         ValueError: A value is outside its range; the message names it.
         TypeError: It is of the wrong type.
     """
 
-    topics_per_link: int | None
-    topics_per_message: int | None
-    max_links: int | None
-    message_pace: Pace | None
-    connect_pace: Pace | None
-    ack_timeout: float | None
-    ask_again: Backoff
-    stale_after: float | None
-    on_stale_do: str
-    idle_after: float | None
-    max_link_age: float | None
-    redundancy: int
-    sequences: str
-    heartbeat: Heartbeat | None
+    topics_per_link: int | None = 50
+    topics_per_message: int | None = 10
+    max_links: int | None = None
+    message_pace: Pace | None = FIVE_A_SECOND
+    connect_pace: Pace | None = None
+    ack_timeout: float | None = 5.0
+    ask_again: Backoff = FULL_JITTER
+    stale_after: float | None = 30.0
+    on_stale_do: OnStale = "resubscribe"
+    idle_after: float | None = 60.0
+    max_link_age: float | None = 23 * 3600.0
+    redundancy: int = 1
+    sequences: Sequences = "contiguous"
+    heartbeat: Heartbeat | None = None
 
     def __post_init__(self) -> None:
         for name in ("topics_per_link", "topics_per_message", "max_links"):
@@ -55,8 +68,8 @@ class Policy:
         self._check_kind("connect_pace", (Pace, type(None)))
         self._check_kind("ask_again", (Backoff,))
         self._check_kind("heartbeat", (Heartbeat, type(None)))
-        self._check_word("on_stale_do", ("resubscribe", "report"))
-        self._check_word("sequences", ("contiguous", "increasing"))
+        self._check_word("on_stale_do", get_args(OnStale))
+        self._check_word("sequences", get_args(Sequences))
         if self.max_links is not None and self.max_links < self.redundancy:
             raise ValueError(
                 f"max_links={self.max_links!r} is less than redundancy={self.redundancy!r}: "
@@ -95,7 +108,7 @@ class Policy:
 
 
 def check_seconds(name: str, value: Any) -> None:
-    """Raise an error that names what is no number of seconds and not None."""
+    """Raise an error that names the attribute if it is neither None nor a number of seconds."""
     expected = "None, or more than 0 seconds and finite"
     check_number(name, value, expected)
     if value is None:

@@ -41,7 +41,7 @@ def check_options(options: dict[str, Any], policy: Policy) -> dict[str, Any]:
         options["reconnect"] = replace(backoff, reset_after=min(backoff.reset_after, LIVED))
     if policy.connect_pace is not None:
         options.setdefault("connect_pace", policy.connect_pace)
-    checked = ClientOptions.of(options, "Feed()")
+    checked = ClientOptions(**options)
     if checked.fragments or not checked.decode_text:
         raise ValueError("a feed takes whole messages: fragments and decode_text are not for it")
     return options

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .deflate import Agreement
     from .ending import Ending
     from .http.http11 import Request, Response
+    from .stats import ConnectionStats
 
 __all__ = ["ConnectionInterface", "ReaderInterface", "SenderInterface"]
 
@@ -68,11 +69,15 @@ class ConnectionInterface(Protocol):
     @property
     def sock(self) -> Any: ...
     @property
+    def stream(self) -> Any: ...
+    @property
     def loop(self) -> Any: ...
     @property
     def ending(self) -> Ending | None: ...
     @property
     def last_activity(self) -> float: ...
+    @property
+    def stats(self) -> ConnectionStats: ...
     @property
     def compression(self) -> Agreement | None: ...
 

@@ -19,14 +19,17 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.marks import calls_user_code
+from ..base.printable import printable
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
+from ..connection.wiretap import handshake_taps
 from ..exceptions import CloseCode, WebSocketException
 from ..loop.tasks import Task
 from ..protocols.frames import OP_CLOSE, serialize
@@ -38,6 +41,7 @@ from .options import ServerOptions
 from .pipeline import ServerUpgrade, accept_upgrade
 
 if TYPE_CHECKING:
+    from ..connection.connections import Connections
     from ..loop.event_loop import EventLoop
     from ..timers import Timer
 
@@ -103,7 +107,7 @@ class Listener(Generic[P]):
     def __init__(
         self,
         loop: EventLoop,
-        registry: set[Connection],
+        registry: Connections,
         listeners: set[Listener[Any]],
         sock: socket.socket,
         factory: Callable[[], P],
@@ -113,6 +117,8 @@ class Listener(Generic[P]):
         self._unlink = unlink
         self.sock = sock
         self._address = sock.getsockname()  # now, while it is open: ``address`` may be read later
+        #: What its connections are counted under: ``"127.0.0.1:9001"``, or a path.
+        self.place = _shown(self._address)
         self.registry = registry
         self.options = options
         self.connections: set[Connection] = set()
@@ -200,7 +206,7 @@ class Listener(Generic[P]):
             address = None
         elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
             if there >= 2 * limit:
-                sock.close()  # it has been told; a further answer would only help it
+                sock.close()  # it has had answers; a further one would only help it
                 return
             refusal = TOO_MANY
         self._enter(address)
@@ -229,7 +235,8 @@ class Listener(Generic[P]):
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> ServerUpgrade | None:
         try:
-            upgraded = await accept_upgrade(handshake.sock, self.options, refusal)
+            tap = handshake_taps(self._loop, None)
+            upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
         finally:
             self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
@@ -328,6 +335,13 @@ class Listener(Generic[P]):
         for connection in list(self.connections):
             if connection.state is State.OPEN:
                 connection.close(code, reason)
+
+
+def _shown(address: Any) -> str:
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return printable(os.fsdecode(address))
 
 
 def _apologize(sock: socket.socket) -> None:

@@ -145,3 +145,41 @@ def test_a_loop_may_be_closed_under_a_feed(caplog: pytest.LogCaptureFixture) -> 
         run_until(loop, lambda: "live" in feed.names())
     assert caplog.messages == []
     assert feed.names()[-1] in ("link_close", "error")
+
+
+@pytest.mark.parametrize(
+    ("reason", "numbered"),
+    [
+        ("reconnect", True),
+        ("reconnect", False),
+        ("resubscribe", True),
+        ("resubscribe", False),
+        ("sequence", True),
+        ("reset", True),
+    ],
+)
+def test_a_gap_has_the_updates_around_it(
+    loop: Reactor, service: Service, make_feed: MakeFeed, reason: str, numbered: bool
+) -> None:
+    feed = make_feed()
+    feed.subscribe("A")
+    run_until(loop, lambda: "live" in feed.names())
+    service.publish("A", **({"seq": 1, "epoch": "a"} if numbered else {}))
+    run_until(loop, lambda: feed.of("update"))
+    lives = feed.names().count("live")
+    if reason == "reconnect":
+        service.connections[0].abort()
+        run_until(loop, lambda: feed.names().count("live") > lives)
+    elif reason == "resubscribe":
+        service.connections[0].subscribed.clear()
+        service.connections[0].say(op="unsubscribe", args=["A"])
+        run_until(loop, lambda: feed.names().count("live") > lives)
+    if numbered:
+        service.publish("A", seq=9, epoch="b" if reason == "reset" else "a")
+    else:
+        service.publish("A")
+    run_until(loop, lambda: len(feed.of("update")) == 2)
+    first, second = (update for _, update in feed.of("update"))
+    ((topic, gap),) = feed.of("gap")
+    assert (topic, gap.reason, gap.last) == ("A", reason, first)
+    assert gap.next is (second if numbered else None)

@@ -29,14 +29,16 @@ def test_updates_are_taken_in_order() -> None:
 
 
 def test_when_it_is_full_the_oldest_is_dropped_and_counted_and_told_once() -> None:
-    told: list[Update] = []
-    box = Mailbox(2, on_drop=told.append)
+    told: list[tuple[Update, Update | None]] = []
+    box = Mailbox(2, on_drop=lambda *what: told.append(what))
     put(box, "A", "A", "A", "A")
     assert box.dropped == 2
-    assert [update.data for update in told] == [0]
-    assert [update.data for update in box.get_many(5)] == [2, 3]
+    assert [(update.data, last) for update, last in told] == [(0, None)]
+    taken = box.get_many(5)
+    assert [update.data for update in taken] == [2, 3]
     put(box, "A", "A", "A")
     assert len(told) == 2
+    assert told[1][1] is taken[-1]
 
 
 def test_conflation_keeps_the_latest_of_each_topic_and_its_turn() -> None:
@@ -46,6 +48,26 @@ def test_conflation_keeps_the_latest_of_each_topic_and_its_turn() -> None:
     assert box.dropped == 1
     put(box, "A", "B", "C")
     assert [update.topic for update in box.get_many(5)] == ["B", "C"]
+
+
+def test_a_topic_whose_latest_is_dropped_for_want_of_room_is_told() -> None:
+    told: list[tuple[Update, Update | None]] = []
+    box = Mailbox(2, drop="latest", on_drop=lambda *what: told.append(what))
+    put(box, "A")
+    taken = box.get()
+    put(box, "A", "A", "B", "C")
+    assert [(update.topic, update.data, last) for update, last in told] == [("A", 1, taken)]
+    assert box.dropped == 2
+
+
+def test_it_remembers_no_more_topics_than_it_holds_updates() -> None:
+    told: list[tuple[Update, Update | None]] = []
+    box = Mailbox(2, on_drop=lambda *what: told.append(what))
+    for topic in ("A", "B", "C"):
+        put(box, topic)
+        box.get()
+    put(box, "A", "B", "C", "C")
+    assert [update and update.topic for _, update in told] == [None, "B"]
 
 
 def test_it_tells_the_age_of_what_it_holds() -> None:
@@ -100,17 +122,36 @@ def test_arguments_that_cannot_be_used_are_errors(arguments: Any) -> None:
         Mailbox(*arguments)
 
 
-def test_a_feed_tells_what_its_mailbox_drops_and_closes_it(stage: Stage) -> None:
+def test_a_feed_counts_what_its_mailboxes_have_dropped(stage: Stage) -> None:
     feed = stage.feed()
-    box = feed.mailbox(maxlen=1)
+    box = feed.mailbox(drop="latest")
     feed.subscribe("A", box)
     stage.until(lambda: feed.state("A") is TopicState.LIVE)
     for _ in range(3):
         stage.service.publish("A", numbered=True)
     stage.turns()
-    assert [(topic, gap.reason) for topic, gap in feed.of("gap")] == [("A", "dropped")]
-    assert feed.stats().gaps["dropped"] == 1
+    assert feed.stats().mailbox_dropped == 2
+    del box
     feed.close()
-    assert box.get().sequence == 3
+    assert feed.stats().mailbox_dropped == 2
+
+
+def test_a_feed_tells_what_its_mailbox_drops_and_closes_it(stage: Stage) -> None:
+    feed = stage.feed()
+    box = feed.mailbox(maxlen=1)
+    feed.subscribe("A", box)
+    stage.until(lambda: feed.state("A") is TopicState.LIVE)
+    stage.service.publish("A", numbered=True)
+    stage.until(lambda: len(box))
+    first = box.get()
+    for _ in range(3):
+        stage.service.publish("A", numbered=True)
+    stage.turns()
+    ((topic, gap),) = feed.of("gap")
+    assert (topic, gap.reason, gap.last, gap.next) == ("A", "dropped", first, None)
+    assert feed.stats().gaps["dropped"] == 1
+    assert feed.stats().mailbox_dropped == 2
+    feed.close()
+    assert box.get().sequence == 4
     with pytest.raises(WebSocketConnectionClosedException):
         box.get()
