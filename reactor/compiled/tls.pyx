@@ -142,9 +142,14 @@ cdef class OpenSSL:
         return inner
 
     cdef Py_ssize_t receive(self, uint8_t *buffer, Py_ssize_t room) except -1:
-        """Take all records that are there and have room. Nothing is raised: see ``failure``."""
+        """Take all records that are there and have room. Nothing is raised: see ``failure``.
+
+        Towards the end of the room it does not read ahead any more, so that it ends with nothing
+        left in OpenSSL, and the poller tells of the rest: one bounded read in a turn.
+        """
         cdef Py_ssize_t total = 0
         cdef int got, code, kind
+        cdef bint ahead = True
         cdef void *pointer
         self.more = False
         if self.failure is not None:
@@ -161,11 +166,21 @@ cdef class OpenSSL:
             if got <= 0:
                 break
             total += got
+            if room - total < RECORD:
+                break
             # A record of full length has rarely come alone.
-            if room - total < RECORD or (got < RECORD and not lib.has_pending(pointer)):
-                self.more = lib.has_pending(pointer)
-                return total
+            if (got < RECORD or not ahead) and not lib.has_pending(pointer):
+                break
+            # What may have been read ahead is less than two records.
+            if ahead and room - total < 3 * RECORD:
+                ahead = False
+                lib.set_read_ahead(pointer, 0)
         code = errno
+        if not ahead:
+            lib.set_read_ahead(pointer, 1)
+        if got > 0:
+            self.more = lib.has_pending(pointer)
+            return total
         kind = lib.get_error(pointer, got)
         if kind == ERROR_WANT_READ or kind == ERROR_WANT_WRITE:
             self.dry = True
@@ -393,7 +408,7 @@ cdef int look_up(void *handle) except -1:
     cdef void *found
     for name, place in names.items():
         found = dlsym(handle, name.encode())
-        expect(found is not NULL, f"{name} is not among the symbols of Python's _ssl")
+        expect(found is not NULL, f"{name} is not among the symbols of _ssl")
         (<void **><uintptr_t>place)[0] = found
     return 0
 

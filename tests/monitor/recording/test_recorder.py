@@ -174,7 +174,9 @@ class TestWhat:
             run(loop, client)
         (recorded,) = read_recording(path)
         assert answers(recorded) == ["secret of TLS", b"x" * 300_000]
-        assert recorded.ends[0].by_client
+        assert any(
+            end.by_client for end in recorded.ends
+        )  # the server's may come with its close frame
 
     def test_compressed_frames_as_they_were_on_the_wire(self, loop: Reactor, path: Path) -> None:
         url = serve_echo(loop, compression="deflate")
