@@ -40,6 +40,12 @@ static TLS *tls_new(int fd)
     return NULL;
 }
 
+static inline TLS *tls_new_client(int fd, const char *certificate)
+{
+    (void)certificate;
+    return tls_new(fd);
+}
+
 static inline void tls_free(TLS *tls)
 {
     (void)tls;
@@ -160,20 +166,32 @@ static void tls_make_certificate(const char *path)
     EVP_PKEY_free(key);
 }
 
+static SSL_CTX *tls_new_context(bool server)
+{
+    SSL_CTX *context = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    if (context == NULL)
+        tls_die("SSL_CTX_new");
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                  SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_read_ahead(context, 1); /* one recv(2) per record, not two */
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    return context;
+}
+
+static void tls_trust(SSL_CTX *context, const char *certificate)
+{
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    if (SSL_CTX_load_verify_locations(context, certificate, NULL) != 1)
+        tls_die(certificate);
+}
+
 /* To be called once. The server writes the certificate, the client trusts it. */
 static void tls_start(const char *certificate, bool server, bool tickets)
 {
     signal(SIGPIPE, SIG_IGN); /* OpenSSL calls write(2) */
     tls_is_server = server;
-    tls_context = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    if (tls_context == NULL)
-        tls_die("SSL_CTX_new");
-    SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                      SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_options(tls_context, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_read_ahead(tls_context, 1); /* one recv(2) per record, not two */
-    SSL_CTX_set_session_cache_mode(tls_context, SSL_SESS_CACHE_OFF);
+    tls_context = tls_new_context(server);
     if (server) {
         if (!tickets) {
             SSL_CTX_set_options(tls_context, SSL_OP_NO_TICKET);
@@ -181,23 +199,37 @@ static void tls_start(const char *certificate, bool server, bool tickets)
         }
         tls_make_certificate(certificate);
     } else {
-        SSL_CTX_set_verify(tls_context, SSL_VERIFY_PEER, NULL);
-        if (SSL_CTX_load_verify_locations(tls_context, certificate, NULL) != 1)
-            tls_die(certificate);
+        tls_trust(tls_context, certificate);
     }
+}
+
+static TLS *tls_over(SSL_CTX *context, int fd, bool server)
+{
+    TLS *tls = SSL_new(context);
+    if (tls == NULL || SSL_set_fd(tls, fd) != 1)
+        tls_die("SSL_new");
+    if (server)
+        SSL_set_accept_state(tls);
+    else
+        SSL_set_connect_state(tls);
+    return tls;
 }
 
 /* The handshake happens with the first stream_send or stream_receive. */
 static TLS *tls_new(int fd)
 {
-    TLS *tls = SSL_new(tls_context);
-    if (tls == NULL || SSL_set_fd(tls, fd) != 1)
-        tls_die("SSL_new");
-    if (tls_is_server)
-        SSL_set_accept_state(tls);
-    else
-        SSL_set_connect_state(tls);
-    return tls;
+    return tls_over(tls_context, fd, tls_is_server);
+}
+
+/* The client's end, in a process that has started as a server. */
+static inline TLS *tls_new_client(int fd, const char *certificate)
+{
+    static SSL_CTX *context;
+    if (context == NULL) {
+        context = tls_new_context(false);
+        tls_trust(context, certificate);
+    }
+    return tls_over(context, fd, false);
 }
 
 /* Says close_notify if that is possible at once. */

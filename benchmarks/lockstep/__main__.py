@@ -32,6 +32,7 @@ class Scenario(NamedTuple):
     ready: int  # of the connections, in each step
     per: int  # messages for each of these, in one write
     rounds: int
+    tls: int = 0
 
 
 SCENARIOS = {
@@ -41,6 +42,10 @@ SCENARIOS = {
     "echo-1": Scenario(1, 1, 1, 1, 8000),
     "fanin-200": Scenario(0, 200, 200, 1, 80),
     "fanin-200x3": Scenario(0, 200, 200, 3, 50),
+    "echo-200-tls": Scenario(1, 200, 200, 1, 60, 1),
+    "echo-1-tls": Scenario(1, 1, 1, 1, 6000, 1),
+    "fanin-200-tls": Scenario(0, 200, 200, 1, 80, 1),
+    "fanin-200x3-tls": Scenario(0, 200, 200, 3, 50, 1),
 }
 
 PYTHON = sys.executable
@@ -50,6 +55,7 @@ CLIENTS: dict[str, tuple[list[str], dict[str, str]]] = {
     C: ([str(BUILD / "lockstep")], {}),
     "reactor": ([PYTHON, str(HERE / "client_reactor.py")], {}),
     "reactor-pure": ([PYTHON, str(HERE / "client_reactor.py")], PURE),
+    "reactor-ssl": ([PYTHON, str(HERE / "client_reactor.py")], {"REACTOR_PYTHON_TLS": "1"}),
     "picows": ([PYTHON, str(HERE / "client_picows.py")], {}),
 }
 # reactor.asyncio, websockets, aiohttp, and hosted handlers; for example "aiohttp-uvloop".
@@ -72,7 +78,10 @@ def build() -> None:
         path = BUILD / target
         if not path.exists() or path.stat().st_mtime < newest:
             command = [compiler, "-O2", *flags, "-o", str(path), "-lpthread"]
-            subprocess.run(command, cwd=HERE, check=True)
+            tls = subprocess.run([*command, "-lssl", "-lcrypto"], cwd=HERE, capture_output=True)
+            if tls.returncode != 0:
+                subprocess.run([*command, "-DNO_TLS"], cwd=HERE, check=True)
+                print(f"{target} was compiled without TLS: no OpenSSL headers?", file=sys.stderr)
 
 
 def run_once(scenario: Scenario, client: str) -> float:

@@ -2,11 +2,11 @@
  * The reference of the lock-step benchmark: what the kernel's calls alone cost a client. Level
  * triggered epoll, one receive and one send for each message that is ready, random masks.
  *
- *     client --echo 0|1 --connections N --ready K --per M --rounds R --size S
+ *     client --echo 0|1 --connections N --ready K --per M --rounds R --size S --tls 0|1
  *
  * Prints one line of JSON: messages, and seconds of CPU time without the peer's.
  *
- * Linux only.  cc -O2 -o client client.c peer.c -lpthread
+ * Linux only.  cc -O2 -o client client.c -lpthread -lssl -lcrypto  (or -DNO_TLS)
  */
 #define _GNU_SOURCE
 #include "peer.c" /* in one unit, as a library would be of no use here */
@@ -17,6 +17,8 @@
 #include <sys/resource.h>
 
 enum { READ_SIZE = 256 * 1024, MASKS = 1024 };
+
+static const char *certificate; /* NULL without TLS */
 
 static int option(int count, char **given, const char *name)
 {
@@ -43,7 +45,7 @@ static const char *next_mask(void)
     return pool + 4 * --left;
 }
 
-static int open_connection(int port)
+static int open_connection(int port, TLS **stream)
 {
     static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -57,10 +59,11 @@ static int open_connection(int port)
     if (connect(fd, (void *)&address, sizeof address) < 0)
         die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (send(fd, request, sizeof request - 1, 0) < 0)
+    TLS *tls = *stream = certificate == NULL ? NULL : tls_new_client(fd, certificate);
+    if (stream_send(fd, tls, request, sizeof request - 1) < 0)
         die("send of a request");
     do {
-        ssize_t got = recv(fd, response + length, sizeof response - 1 - length, 0);
+        ssize_t got = stream_receive(fd, tls, response + length, sizeof response - 1 - length);
         if (got <= 0)
             die("recv of a response");
         length += (size_t)got;
@@ -71,23 +74,23 @@ static int open_connection(int port)
 }
 
 /* Sends one masked text of letters. */
-static void reply(int fd, const char *payload, int size)
+static void reply(int fd, TLS *tls, const char *payload, int size)
 {
     static char frame[MAX_HEADER + 4 + 65536];
     size_t start = frame_header((uint8_t *)frame, FIN | OP_TEXT, MASKED, (uint64_t)size) + 4;
     memcpy(frame + start - 4, next_mask(), 4);
     apply_mask(frame + start, payload, (size_t)size, frame + start - 4);
-    if (send(fd, frame, start + (size_t)size, MSG_NOSIGNAL) < 0)
+    if (stream_send(fd, tls, frame, start + (size_t)size) < 0)
         die("send");
 }
 
 /* Takes the whole frames of one read; returns how many there were. */
-static int take(int fd, bool echo, int size)
+static int take(int fd, TLS *tls, bool echo, int size)
 {
     static char buffer[READ_SIZE];
     static char payload[65536];
     int messages = 0;
-    ssize_t got = recv(fd, buffer, sizeof buffer, 0);
+    ssize_t got = stream_receive(fd, tls, buffer, sizeof buffer);
     if (got < 0)
         return errno == EAGAIN ? 0 : (die("recv"), 0);
     for (ssize_t pos = 0; pos < got; messages++) {
@@ -99,7 +102,7 @@ static int take(int fd, bool echo, int size)
             die("a frame that nobody expected");
         memcpy(payload, buffer + start, (size_t)length); /* the message as an object of its own */
         if (echo)
-            reply(fd, payload, size);
+            reply(fd, tls, payload, size);
         pos = start + length;
     }
     return messages;
@@ -115,14 +118,23 @@ int main(int count, char **given)
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    int port = peer_start(connections), poll = epoll_create1(EPOLL_CLOEXEC);
+    char name[] = "/tmp/lockstep-XXXXXX";
+    if (option(count, given, "tls"))
+        close(mkstemp(name)), certificate = name;
+    int port = peer_start(connections, certificate), poll = epoll_create1(EPOLL_CLOEXEC);
+    struct end {
+        int fd;
+        TLS *tls;
+    } *ends = calloc((size_t)connections, sizeof *ends);
     for (int i = 0; i < connections; i++) {
-        int fd = open_connection(port);
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+        int fd = ends[i].fd = open_connection(port, &ends[i].tls);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = ends + i};
         if (epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event) < 0)
             die("epoll_ctl");
     }
     peer_wait();
+    if (certificate != NULL)
+        unlink(certificate);
     int64_t begun = peer_clock(), peers = peer_spent();
     for (int round = 0; round < rounds; round++) {
         peer_step(ready, per, size);
@@ -130,7 +142,8 @@ int main(int count, char **given)
             struct epoll_event events[MAX_EVENTS];
             int found = epoll_wait(poll, events, MAX_EVENTS, -1);
             for (int i = 0; i < found; i++)
-                left -= take(events[i].data.fd, echo, size);
+                left -= take(((struct end *)events[i].data.ptr)->fd,
+                             ((struct end *)events[i].data.ptr)->tls, echo, size);
         }
     }
     int64_t own = peer_clock() - begun - (peer_spent() - peers);

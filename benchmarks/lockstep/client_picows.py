@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 import uvloop
 from driver import Run
@@ -24,8 +25,9 @@ class Client(WSListener):
 
 async def main() -> None:
     """Open all connections and wait for the end, which is the process's."""
+    context = ssl.create_default_context(cafile=run.certificate) if run.certificate else None
     for _ in range(run.connections):
-        await ws_connect(Client, run.url)
+        await ws_connect(Client, run.url, ssl_context=context)
     run.begin()
     await asyncio.get_running_loop().create_future()
 

@@ -9,6 +9,7 @@ from reactor import Reactor, WebSocketProtocol
 loop = Reactor()
 run = Run(loop.stop)
 payload = "x" * run.size
+trust = run.certificate and {"ca_certs": run.certificate}
 AT_ONCE = 40
 opened = started = 0
 
@@ -18,7 +19,7 @@ def open_more() -> None:
     global started
     while started < run.connections and started - opened < AT_ONCE:
         started += 1
-        loop.connect(run.url, Client, ping_interval=None, proxy=None)
+        loop.connect(run.url, Client, ping_interval=None, proxy=None, sslopt=trust)
 
 
 class Client(WebSocketProtocol):

@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Run:
 
     def __init__(self, stop: Callable[[], object]) -> None:
         parser = argparse.ArgumentParser()
-        for name in ("echo", "connections", "ready", "per", "rounds", "size"):
+        for name in ("echo", "connections", "ready", "per", "rounds", "size", "tls"):
             parser.add_argument(f"--{name}", type=int, required=True)
         parser.add_argument("--library", help="of client_asyncio.py")
         parser.add_argument("--loop", help="of client_asyncio.py: asyncio or uvloop")
@@ -48,11 +49,19 @@ class Run:
         # PyDLL: the GIL is kept, as nobody else runs.
         self._peer = peer = ctypes.PyDLL(str(BUILD / "peer.so"))
         peer.peer_spent.restype = peer.peer_clock.restype = ctypes.c_int64
-        self.url = f"ws://127.0.0.1:{peer.peer_start(self.connections)}/"
+        self.certificate: str | None = None  # of the peer, to be trusted
+        if args.tls:
+            handle, self.certificate = tempfile.mkstemp(suffix=".pem")
+            os.close(handle)
+        name = self.certificate and self.certificate.encode()
+        port = peer.peer_start(self.connections, name)
+        self.url = f"{'wss' if args.tls else 'ws'}://127.0.0.1:{port}/"
 
     def begin(self) -> None:
         """All connections are open."""
         self._peer.peer_wait()
+        if self.certificate is not None:
+            os.unlink(self.certificate)
         gc.collect()
         self._begun = self._peer.peer_clock()
         self._peers = self._peer.peer_spent()

@@ -24,6 +24,11 @@ from . import replace
 
 __all__ = ["explain_compiled"]
 
+if replace.compiled:
+    from .tls import OpenSSL
+
+_PYTHON_TLS = "OpenSSL is called by Python's ssl, and not directly: "
+
 
 def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
     """Say whether the compiled twins are in use, and what a connection does in Python nevertheless.
@@ -34,13 +39,14 @@ def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
         protocol: a protocol object whose connection is examined; None (default): only the process.
 
     Returns:
-        "compiled", or "not compiled: " and the reason, in one line. With a connection, one further
-        line for each thing that it does in Python.
+        "compiled", or "not compiled: " and the reason, in one line. Without a connection, a further
+        line if OpenSSL is not called directly; with one, a line for each thing that it does in
+        Python.
     """
     if not replace.compiled:
         return f"not compiled: {replace.reason}"
     if protocol is None:
-        return "compiled"
+        return "compiled" + (f"\n{_PYTHON_TLS}{replace.python_tls}" if replace.python_tls else "")
     connection = protocol._connection
     if not isinstance(connection, Connection):
         return "compiled\nthere is no connection to examine"
@@ -83,3 +89,7 @@ def _of_stream(stream: Any) -> Iterator[str]:
             yield f"the socket is a {type(sock).__module__}.{type(sock).__qualname__}"
     elif type(stream) is not TLSStream or type(sock) is not ssl.SSLSocket:
         yield f"the bytes go through a {type(stream).__name__} over a {type(sock).__name__}"
+    elif replace.python_tls:
+        yield f"{_PYTHON_TLS}{replace.python_tls}"
+    elif type(stream._engine) is not OpenSSL:
+        yield f"{_PYTHON_TLS}something about this socket, or its context, is not as expected"

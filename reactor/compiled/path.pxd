@@ -3,3 +3,4 @@
 cdef object os_error(int code)
 cdef int flush(sender) except -1
 cdef bint read_stream(stream) except -1
+cdef bint read_tls_stream(stream) except -1

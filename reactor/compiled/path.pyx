@@ -26,9 +26,10 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 
 from reactor.compiled.slots cimport (
-    find_slot, get, holds, is_a, number, put, require, slot,
+    SocketHead, find_slot, get, holds, is_a, number, put, require, slot,
 )
 from reactor.compiled.counters cimport Counters
+from reactor.compiled.tls cimport OpenSSL
 from reactor.compiled.frames cimport build, draw, parse
 
 import os
@@ -62,11 +63,7 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0  /* there Python has the process ignore SIGPIPE */
     #endif
-    /* How the object of a socket begins: see has_known_layout(). */
-    typedef struct { PyObject_HEAD int descriptor; } SocketHead;
     """
-    ctypedef struct SocketHead:
-        int descriptor
     enum:
         MSG_DONTWAIT
         MSG_NOSIGNAL
@@ -145,6 +142,7 @@ cdef bint IS_LAYOUT_KNOWN = has_known_layout()
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
 cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
+cdef Py_ssize_t STREAM_ENGINE = find_slot(Stream, "_engine")
 cdef Py_ssize_t STREAM_ABOVE_HIGH = find_slot(Stream, "above_high")
 cdef Py_ssize_t STREAM_RECEIVER = find_slot(Stream, "_receiver")
 cdef Py_ssize_t STREAM_SOCK = find_slot(Stream, "sock")
@@ -253,6 +251,37 @@ cdef bint read_stream(stream) except -1:
     return True
 
 
+cdef bint read_openssl(stream, OpenSSL engine) except -1:
+    """Do the work of tls_read() where OpenSSL can be called directly."""
+    cdef Py_ssize_t size
+    cdef list events
+    cdef uint8_t *buffer = take_buffer()
+    try:
+        size = engine.receive(buffer, BUFFER)
+        receiver = get(stream, STREAM_RECEIVER)
+        data = None
+        events = None
+        if size > 0:
+            if is_a(receiver, A_READER) and is_between_messages(session_of(receiver)):
+                events = parse_events(receiver, buffer, size)
+            else:
+                data = PyBytes_FromStringAndSize(<char *>buffer, size)
+    finally:
+        give_back(buffer)
+    if size > 0:
+        if engine.more:  # before the handlers: one may raise KeyboardInterrupt
+            stream._loop.call_soon(stream._read_pending)
+        if data is None:
+            handle(receiver, events)
+        else:
+            receiver.data_received(data)
+    if engine.failure is None:
+        return size > 0
+    failure, engine.failure = engine.failure, None
+    stream._after_read(failure)
+    return True
+
+
 cdef inline object tls_engine(stream):
     """Return the object that does the work in the socket of a TLSStream; None if it has none."""
     if type(stream) is not A_TLS_STREAM:
@@ -262,7 +291,15 @@ cdef inline object tls_engine(stream):
 
 
 def tls_read(stream):
-    cdef list chunks = []
+    return read_tls_stream(stream)
+
+
+cdef bint read_tls_stream(stream) except -1:
+    """Do the work of tls_read(), for compiled callers."""
+    cdef list chunks
+    if type(stream) is A_TLS_STREAM and type(get(stream, STREAM_ENGINE)) is OpenSSL:
+        return read_openssl(stream, <OpenSSL>get(stream, STREAM_ENGINE))
+    chunks = []
     engine = tls_engine(stream)
     if engine is None:
         return python_tls_read(stream)
@@ -289,7 +326,7 @@ def tls_read(stream):
             chunks[0] if PyList_GET_SIZE(chunks) == 1 else b"".join(chunks)
         )
     stream._after_read(failure)
-    return bool(chunks) or failure is not None
+    return PyList_GET_SIZE(chunks) > 0 or failure is not None
 
 
 cdef inline object session_of(reader):
@@ -540,6 +577,14 @@ cdef int flush(sender) except -1:
                 stream._write_failed(os_error(errno))
                 return 0
             sent = 0
+    elif type(stream) is A_TLS_STREAM and type(get(stream, STREAM_ENGINE)) is OpenSSL:
+        try:
+            sent = (<OpenSSL>get(stream, STREAM_ENGINE)).transmit(
+                PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)
+            )
+        except OSError as exc:
+            stream._write_failed(exc)
+            return 0
     else:
         engine = tls_engine(stream)
         if engine is None:

@@ -1,12 +1,13 @@
 """Replaces the methods that every message passes with their compiled twins.
 
 What it is: one list of the methods that have a twin in turn.pyx or path.pyx, and the reason if the
-twins are not in use.
+twins are not in use; and what tls.pyx has for streams over TLS.
 
 What it must not know: what the methods do.
 
 The twins are in use if they were built, unless the environment variable REACTOR_PURE_PYTHON is set
-to anything but "" or "0". ``compiled`` says whether they are.
+to anything but "" or "0". ``compiled`` says whether they are. OpenSSL is called directly if tls.pyx
+has found everything as it expects it, unless REACTOR_PYTHON_TLS is set.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from ..connection.sender import Sender
 from ..loop.event_loop import EventLoop
 from ..protocols import frames
 from ..protocols.websocket import WebSocketProtocol
+from ..transports import tls_stream
 from ..transports.stream import Stream
+from ..transports.tls import sessions
 from ..transports.tls_stream import TLSStream
 
-__all__ = ["compiled", "reason"]
+__all__ = ["compiled", "python_tls", "reason"]
 
 #: Whether all compiled modules are in use. (If this is False and frames.compiled is True, only
 #: frames.pyx is in use, for example on a system without POSIX sockets.)
@@ -30,6 +33,9 @@ compiled = False
 
 #: Why they are not; empty if they are.
 reason = frames.not_compiled
+
+#: Why Python's ssl reads and writes where there is TLS; empty if OpenSSL is called directly.
+python_tls = "the compiled part is not in use"
 
 if frames.compiled:
     try:
@@ -41,6 +47,7 @@ if frames.compiled:
             sender_send,
             tls_read,
         )
+        from .tls import engine_of, refused, session_of
         from .turn import turn
     except ModuleNotFoundError as exc:
         reason = f"it was not built: {exc}"
@@ -60,3 +67,7 @@ if frames.compiled:
         ):
             setattr(owner, name, update_wrapper(twin, getattr(owner, name)))
         compiled = True
+        python_tls = refused
+        if not refused:
+            tls_stream.direct_engine = engine_of
+            sessions.newest_session = session_of

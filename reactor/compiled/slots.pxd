@@ -18,6 +18,14 @@ cdef extern from "structmember.h":
     ctypedef struct PyMemberDef:
         Py_ssize_t offset
 
+cdef extern from *:
+    """
+    /* How the object of a socket begins: path.pyx and tls.pyx make sure that it does. */
+    typedef struct { PyObject_HEAD int descriptor; } SocketHead;
+    """
+    ctypedef struct SocketHead:
+        int descriptor
+
 
 cdef inline Py_ssize_t find_slot(kind, str name) except -1:
     """Return the offset of the attribute *name* in objects of the class *kind*."""

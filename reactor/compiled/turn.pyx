@@ -22,12 +22,12 @@ from libc.errno cimport EINTR, errno
 from libc.math cimport ceil, rint
 from libc.stdint cimport int64_t, uint32_t
 
-from reactor.compiled.path cimport flush, os_error, read_stream
+from reactor.compiled.path cimport flush, os_error, read_stream, read_tls_stream
 from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put, require
 
 from time import monotonic
 
-from .path import read
+from .path import read, tls_read
 from ..loop.event_loop import MAX_SLEEP, EventLoop
 from ..loop.poller import EpollPoller, Poller
 from ..connection.sender import Sender
@@ -248,6 +248,8 @@ cdef int run(loop, handler) except -1:
     try:
         if PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == <PyObject *>read:
             read_stream(<object>PyMethod_GET_SELF(handler))
+        elif PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == <PyObject *>tls_read:
+            read_tls_stream(<object>PyMethod_GET_SELF(handler))
         else:
             PyObject_CallNoArgs(handler)
         while PyList_GET_SIZE(dirty):

@@ -81,6 +81,9 @@ class _TapEngine:
         size: int = self.real.pending()
         return size
 
+    def unwrap(self) -> None:
+        self.real.unwrap()
+
     def ended(self, ours: bool, reset: bool) -> None:
         for tap in self.taps:
             tap.ended(ours, reset)

@@ -10,6 +10,7 @@ What it must not know: handshakes, certificates, WebSocket.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
@@ -34,6 +35,11 @@ MAX_RECORD = 16384
 MAX_WRITE = 65536
 
 
+#: Returns the engine that calls OpenSSL directly, or None if a socket is not one for it. It is
+#: compiled/replace.py that puts it here; None: OpenSSL cannot be called directly.
+direct_engine: Callable[[Any], Any] | None = None
+
+
 class TLSStream(Stream):
     """A stream over an ``ssl.SSLSocket``, or a NestedTLS, whose handshake is done. See Stream."""
 
@@ -53,8 +59,7 @@ class TLSStream(Stream):
         low: int,
     ) -> None:
         super().__init__(loop, sock, receiver, high, low)
-        plain = type(sock) is ssl.SSLSocket and hasattr(sock, "_sslobj")
-        self._engine = _Engine(sock) if plain else _Pieces(sock)
+        self._engine = _make_engine(sock)
 
     # Twin: tls_read() in compiled/path.pyx.
     def _read(self) -> bool:
@@ -102,7 +107,7 @@ class TLSStream(Stream):
         bytes would be read as plain text.
         """
         try:
-            self.sock.unwrap()
+            self._engine.unwrap()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             self.start_reading()
         except ssl.SSLError:
@@ -124,15 +129,25 @@ class TLSStream(Stream):
             self._loop.call_soon(self._read_pending)
 
 
+def _make_engine(sock: ssl.SSLSocket | NestedTLS) -> Any:
+    """Return the object that reads and writes for a stream over this socket."""
+    engine = None if direct_engine is None else direct_engine(sock)
+    if engine is not None:
+        return engine
+    plain = type(sock) is ssl.SSLSocket and hasattr(sock, "_sslobj")
+    return _Engine(sock) if plain else _Pieces(sock)
+
+
 class _Pieces:
     """A socket that speaks TLS, and is given as much at a time as OpenSSL is given."""
 
-    __slots__ = ("_sock", "pending", "recv")
+    __slots__ = ("_sock", "pending", "recv", "unwrap")
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
         self.pending = sock.pending
         self.recv = sock.recv
+        self.unwrap = sock.unwrap
 
     def send(self, data: Any) -> int:
         part = data if len(data) <= MAX_WRITE else memoryview(data)[:MAX_WRITE]
@@ -170,6 +185,9 @@ class _Engine:
     def pending(self) -> int:
         engine = self._sock._sslobj
         return 0 if engine is None else engine.pending()
+
+    def unwrap(self) -> None:
+        self._sock.unwrap()
 
 
 def make_stream(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from reactor.loop.poller import selector_classes
 from reactor.protocols.session import Role
+from reactor.transports import tls_stream
 
 from ..support.certificates import Authority
 from ..support.websocket_frames import (
@@ -227,7 +228,15 @@ def contexts(authority: Authority) -> tuple[SSLContext, SSLContext]:
     suppress_health_check=list(HealthCheck),
 )
 @given(script=scripts())
+@pytest.mark.parametrize("engine", ["direct", "python"])
 def test_with_tls_a_script_goes_the_same_way_too(
-    script: Script, contexts: tuple[SSLContext, SSLContext]
+    script: Script, contexts: tuple[SSLContext, SSLContext], engine: str
 ) -> None:
-    compare(replace(script, packets=False, contexts=contexts))
+    """Whether OpenSSL is called directly or not: that decides what comes in one turn."""
+    direct_engine = tls_stream.direct_engine
+    if engine == "python":
+        tls_stream.direct_engine = None
+    try:
+        compare(replace(script, packets=False, contexts=contexts))
+    finally:
+        tls_stream.direct_engine = direct_engine

@@ -113,7 +113,7 @@ def shake(
     server: Server,
     context: ssl.SSLContext,
     host: str | None = HOST,
-    session: ssl.SSLSession | None = None,
+    session: Any = None,
 ) -> ssl.SSLSocket:
     return run_blocking(start_tls(server.connect(), context, host, None, session))
 

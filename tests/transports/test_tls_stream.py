@@ -1,5 +1,8 @@
 """Streams over NestedTLS, and over ordinary ``ssl.SSLSocket``s, which they look into: ``_Engine``.
 
+And over those of which OpenSSL is called directly, where that is possible; tests/compiled/test_tls
+has what is particular about them.
+
 test_stream.py has the rest, over sockets that are watched and made to fail; such a subclass is
 asked for every byte.
 """
@@ -15,6 +18,7 @@ from itertools import pairwise
 import pytest
 
 from reactor.loop.event_loop import EventLoop
+from reactor.transports import tls_stream
 from reactor.transports.stream import WRITE_SIZE, StreamState
 from reactor.transports.tls.nested import NestedTLS
 from reactor.transports.tls_stream import TLS_SIZE, TLSStream, make_stream
@@ -50,8 +54,17 @@ class Case:
             self.loop.run_once(0)
 
 
-@pytest.fixture(params=[tls_pair, nested_pair])
-def case(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Case]:
+def python_pair(authority: Authority) -> tuple[ssl.SSLSocket, TLSPeer]:
+    """A pair of which Python's ssl reads and writes."""
+    tls_stream.direct_engine = None
+    return tls_pair(authority)
+
+
+@pytest.fixture(params=[tls_pair, python_pair, nested_pair])
+def case(
+    request: pytest.FixtureRequest, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Case]:
+    monkeypatch.setattr(tls_stream, "direct_engine", tls_stream.direct_engine)  # to be put back
     loop = EventLoop()
     case = Case(loop, *request.param(authority))
     yield case

@@ -27,7 +27,7 @@ from ...loop.tasks import my_turn, wait
 from ..dial.names import server_hostname as name_to_verify
 from .contexts import make_context, reason_of
 from .nested import NestedTLS
-from .sessions import Resumption, session_cache
+from .sessions import AnySession, Resumption, session_cache
 
 __all__ = ["accept_tls", "connect_tls", "describe_tls", "speaks_no_tls", "speaks_tls", "start_tls"]
 
@@ -91,7 +91,7 @@ async def start_tls(
     context: ssl.SSLContext,
     server_hostname: str | None,
     until: float | None,
-    session: ssl.SSLSession | None = None,
+    session: AnySession | None = None,
     *,
     suppress_ragged_eofs: bool = True,
     host: str | None = None,
@@ -164,15 +164,25 @@ async def _start(
 
 
 def _wrap(
-    sock: socket.socket, context: ssl.SSLContext, **options: Any
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    *,
+    session: AnySession | None = None,
+    **options: Any,
 ) -> ssl.SSLSocket | NestedTLS:
     """Return the TLS socket, which has taken the descriptor of *sock*."""
+    if isinstance(session, ssl.SSLSession):
+        options["session"] = session
+        session = None
     # wrap_socket would find these errors too, but only after it has taken the descriptor, which
     # then stays open for as long as the exception lives.
     sock.getpeername()
     (options.get("server_hostname") or "").encode("idna")
     if isinstance(sock, ssl.SSLSocket):
-        return NestedTLS(sock, context, **options)
+        nested = NestedTLS(sock, context, **options)
+        if session is not None:
+            session.offer(nested)
+        return nested
     try:
         wrapped = context.wrap_socket(sock, do_handshake_on_connect=False, **options)
     except (OSError, ValueError) as exc:
@@ -181,6 +191,12 @@ def _wrap(
         raise
     if wrapped.gettimeout() != 0.0:
         wrapped.setblocking(False)  # eventlet's socket has lost that setting
+    if session is not None:
+        try:
+            session.offer(wrapped)
+        except (OSError, ValueError):
+            wrapped.close()
+            raise
     return wrapped
 
 

@@ -12,28 +12,46 @@ was resumed, and keeps a new one if it is needed.
 A resumed session is not verified again. So it is only offered for the context, the host name and
 the port for which it was verified, by a context that is as strict as it was then.
 
-CPython's ``session`` attribute leaks one session, some 6.5 KB, whenever it is read (at least in
-3.10 to 3.13). So it is read only after a full handshake with a server for which no usable session
-is kept, and that session is then offered every time, although RFC 8446 appendix C.4 recommends
-using each ticket once. In addition, the number of reads is limited, for servers that never resume:
-see :class:`_Reads`.
+Where OpenSSL can be called directly (:data:`newest_session`), the newest session of each connection
+takes the place of the one before. So a ticket is used once (RFC 8446 appendix C.4), except by
+connections that begin at the same time.
+
+Elsewhere there is only CPython's ``session`` attribute, which leaks one session, some 6.5 KB,
+whenever it is read (at least in 3.10 to 3.13). So it is read only after a full handshake with a
+server for which no usable session is kept, and that session is then offered every time. In
+addition, the number of reads is limited, for servers that never resume: see :class:`_Reads`.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
 
 from ...base.locks import ProcessLock
 from .contexts import strictness
 
-__all__ = ["Resumption", "SessionCache", "session_cache"]
+__all__ = ["AnySession", "DirectSession", "Resumption", "SessionCache", "session_cache"]
 
 #: Reads for a server before its first resumption, and resumptions that earn a further read.
 READS = 3
 RESUMPTIONS_PER_READ = 8
+
+
+class DirectSession(Protocol):
+    """A session that was taken from OpenSSL directly: Session of compiled/tls.pyx."""
+
+    def offer(self, tls: Any) -> None:
+        """Offer it in the handshake of *tls*, which has not begun. Raises ValueError, SSLError."""
+
+
+#: What can be offered to a server.
+AnySession = ssl.SSLSession | DirectSession
+
+#: Returns the newest session of a connection, or None if it cannot be resumed. It is
+#: compiled/replace.py that puts it here; None: OpenSSL cannot be called directly.
+newest_session: Callable[[Any], DirectSession | None] | None = None
 
 
 class _Reads:
@@ -66,7 +84,7 @@ class _Entry:
     __slots__ = ("reads", "session")
 
     def __init__(self) -> None:
-        self.session: ssl.SSLSession | None = None
+        self.session: AnySession | None = None
         self.reads = _Reads(READS)
 
 
@@ -79,7 +97,7 @@ class Resumption:
 
     __slots__ = ("_cache", "_key", "session")
 
-    def __init__(self, cache: SessionCache, key: Hashable, session: ssl.SSLSession | None) -> None:
+    def __init__(self, cache: SessionCache, key: Hashable, session: AnySession | None) -> None:
         self._cache = cache
         # The key before the handshake: later changes of the context were not applied to it.
         self._key = key
@@ -129,14 +147,18 @@ class SessionCache:
                 self._entries.move_to_end(key)
             return Resumption(self, key, None if entry is None else entry.session)
 
-    def _finish(self, key: Hashable, offered: ssl.SSLSession | None, tls: Any) -> None:
+    def _finish(self, key: Hashable, offered: AnySession | None, tls: Any) -> None:
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
                 entry = self._entries[key] = _Entry()
                 if len(self._entries) > self._limit:
                     self._entries.popitem(last=False)
-            if tls.session_reused:
+            if newest_session is not None:
+                session = newest_session(tls)
+                if session is not None or entry.session is offered:
+                    entry.session = session
+            elif tls.session_reused:
                 entry.reads.earn()
                 self._reads.earn()
             elif entry.session is offered:  # else another connection has stored one meanwhile

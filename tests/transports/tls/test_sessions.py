@@ -13,6 +13,7 @@ import pytest
 
 from reactor.exceptions import WebSocketTLSException
 from reactor.loop.tasks import run_blocking
+from reactor.transports.tls import sessions
 from reactor.transports.tls.contexts import make_context, make_server_context
 from reactor.transports.tls.handshake import start_tls
 from reactor.transports.tls.sessions import READS, RESUMPTIONS_PER_READ, SessionCache
@@ -211,6 +212,12 @@ def test_what_a_context_became_during_the_handshake_does_not_count(
 # --- what is read -------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def leaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions come from Python's ssl."""
+    monkeypatch.setattr(sessions, "newest_session", None)
+
+
 class Memory:
     """TLS connections within the process, without a socket. Reads of sessions are counted."""
 
@@ -238,7 +245,12 @@ class Memory:
         self.client.sslobject_class = Counting
         resumption = self.cache.begin(self.client, HOST, port)
         down, up = ssl.MemoryBIO(), ssl.MemoryBIO()
-        near = self.client.wrap_bio(down, up, server_hostname=HOST, session=resumption.session)
+        session = resumption.session
+        if session is None or isinstance(session, ssl.SSLSession):
+            near = self.client.wrap_bio(down, up, server_hostname=HOST, session=session)
+        else:
+            near = self.client.wrap_bio(down, up, server_hostname=HOST)
+            session.offer(near)
         far = self.server.wrap_bio(up, down, server_side=True)
         for end in (near, far, near, far):
             try:
@@ -251,12 +263,14 @@ class Memory:
         return bool(near.session_reused)
 
 
+@pytest.mark.usefixtures("leaking")
 def test_a_session_is_read_once_for_many_resumptions(files: Files) -> None:
     memory = Memory(files)
     assert [memory.connect() for _ in range(10)] == [False] + [True] * 9
     assert memory.reads == 1
 
 
+@pytest.mark.usefixtures("leaking")
 @pytest.mark.parametrize(
     "server",
     [
@@ -274,6 +288,7 @@ def test_of_a_server_that_never_resumes_few_sessions_are_read(
     assert memory.reads <= READS
 
 
+@pytest.mark.usefixtures("leaking")
 def test_of_servers_with_keys_of_their_own_behind_one_name_few_sessions_are_read(
     files: Files,
 ) -> None:
@@ -284,6 +299,7 @@ def test_of_servers_with_keys_of_their_own_behind_one_name_few_sessions_are_read
     assert memory.reads == READS
 
 
+@pytest.mark.usefixtures("leaking")
 def test_a_server_that_resumes_has_its_session_renewed(files: Files) -> None:
     """Tickets expire, and servers are restarted, as often as the process lives."""
     memory = Memory(files)
@@ -293,6 +309,7 @@ def test_a_server_that_resumes_has_its_session_renewed(files: Files) -> None:
         assert resumed == [False] + [True] * RESUMPTIONS_PER_READ
 
 
+@pytest.mark.usefixtures("leaking")
 def test_of_any_number_of_servers_as_many_sessions_are_read_as_are_kept(files: Files) -> None:
     memory = Memory(files)
     memory.cache = SessionCache(limit=5)
@@ -307,7 +324,12 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell")
-def test_2000_reconnects_take_no_memory(files: Files) -> None:
+@pytest.mark.parametrize("way", ["direct", "leaking"])
+def test_2000_reconnects_take_no_memory(
+    request: pytest.FixtureRequest, files: Files, way: str
+) -> None:
+    if way == "leaking":
+        request.getfixturevalue("leaking")
     memory = Memory(files, maximum_version=ssl.TLSVersion.TLSv1_2)  # the quickest to resume
     for _ in range(200):
         memory.connect()
@@ -317,3 +339,76 @@ def test_2000_reconnects_take_no_memory(files: Files) -> None:
         memory.connect()
     gc.collect()
     assert resident() - before < 2_000_000  # with a session each it would be 13 MB
+
+
+# --- what is taken from OpenSSL directly --------------------------------------------------------
+
+direct = pytest.mark.skipif(
+    sessions.newest_session is None, reason="OpenSSL cannot be called directly"
+)
+
+
+@direct
+def test_no_session_is_read_if_it_can_be_taken(files: Files) -> None:
+    memory = Memory(files)
+    assert [memory.connect() for _ in range(10)] == [False] + [True] * 9
+    assert memory.reads == 0
+
+
+@direct
+def test_a_session_is_offered_once_if_there_is_a_newer_one(files: Files) -> None:
+    memory = Memory(files)
+    offered = []
+    for _ in range(3):
+        memory.connect()
+        offered.append(memory.cache.begin(memory.client, HOST, 443).session)
+    assert len(set(map(id, offered))) == 3
+
+
+@direct
+def test_of_servers_with_keys_of_their_own_each_session_is_replaced(files: Files) -> None:
+    memory = Memory(files)
+    for _ in range(20):
+        memory.server = make_server_context(files.cert, files.key)
+        assert [memory.connect() for _ in range(2)] == [False, True]
+
+
+@direct
+def test_a_connection_that_breaks_off_does_not_spoil_the_session_that_it_has_resumed(
+    files: Files, resuming: Server
+) -> None:
+    cache, context = SessionCache(), make_context({"ca_certs": files.ca})
+    connect(cache, resuming, context)
+    session = cache.begin(context, HOST, 443).session
+    for _ in range(3):
+        with shake(resuming, context, session=session) as sock:
+            assert hello(sock) == b"hello"
+            assert sock.session_reused
+
+
+@direct
+@pytest.mark.parametrize(
+    "server",
+    [{"num_tickets": 0}, {"maximum_version": ssl.TLSVersion.TLSv1_2, "options": ssl.OP_NO_TICKET}],
+)
+def test_a_server_that_never_resumes_is_offered_nothing_that_spoils_the_handshake(
+    files: Files, server: dict[str, Any]
+) -> None:
+    memory = Memory(files, **server)
+    for _ in range(5):
+        assert memory.connect() is False
+
+
+@direct
+def test_a_session_taken_directly_is_refused_by_another_context(
+    files: Files, resuming: Server
+) -> None:
+    cache, context = SessionCache(), make_context({"ca_certs": files.ca})
+    connect(cache, resuming, context)
+    session = cache.begin(context, HOST, 443).session
+    plain = resuming.connect()
+    descriptor = plain.fileno()
+    with pytest.raises(WebSocketTLSException, match=HOST):
+        run_blocking(start_tls(plain, make_context(), HOST, None, session))
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
