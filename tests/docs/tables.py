@@ -157,6 +157,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "close codes": codes,
     "commands": command("dump"),
     "servers": command("echo", "feed", "exchange"),
+    "replay": command("replay"),
     "runs": command("run", "collect"),
     "top": command("top"),
 }
