@@ -25,6 +25,9 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
+# A short name in a signature may be that of two classes: Recorder, of testing and of monitor.
+suppress_warnings = ["ref.python"]
+
 html_theme = "furo"
 pygments_dark_style = "github-dark"
 html_static_path = ["_static"]

@@ -40,14 +40,12 @@ def classes_of(base: type[BaseException]) -> list[type[BaseException]]:
 CLASSES = classes_of(Exception)
 
 #: What the constructors take that want more than a text.
+REFUSED = ("Handshake status 503 Busy", 503, "Busy", {"retry-after": "7"}, b"later\x00")
+
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "WebSocketBadStatusException": (
-        "Handshake status 503 Busy",
-        503,
-        "Busy",
-        {"retry-after": "7"},
-        b"later\x00",
-    ),
+    "WebSocketBadStatusException": REFUSED,
+    "InvalidStatus": REFUSED,
+    "InvalidURI": ("ws:/", "it has no host"),
     "WebSocketConnectionClosedException": ("gone", 1001, "restart"),
     "WebSocketConnectionLostException": ("lost", 104),
     **{

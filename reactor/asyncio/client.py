@@ -142,14 +142,16 @@ class connect:  # noqa: N801 - it is called as a function
             ``local_addr``, ``unix_path``; and ``reactor``, a dict of options of
             ``Reactor.connect`` (see ClientOptions).
 
-    Raises, when awaited:
+    When it is awaited, it may raise these; all but the options' are members of the tree of
+    WebSocketException as well.
+
+    Raises:
         InvalidURI: it is no WebSocket URI.
         ValueError, TypeError: an option cannot be used.
         OSError: the TCP connection, or TLS, has failed.
         InvalidHandshake: the server has refused: InvalidStatus with another status than 101,
             InvalidMessage with something else than HTTP.
         TimeoutError: ``open_timeout`` is over.
-        All but the options' are members of the tree of WebSocketException as well.
     """
 
     def __init__(
