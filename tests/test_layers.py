@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"reactor", "registry", "signatures", "tasks", "compiled"},
-    {"hosting", "asyncio", "classic", "feeds", "testing", "tracing"},
+    {"hosting", "asyncio", "classic", "feeds", "fleet", "testing", "tracing"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
 
@@ -50,6 +50,7 @@ _FEEDS_WITH_IO = {f"reactor.feeds.{name}" for name in ("driver", "feed", "link",
 #: What the modules and packages on the left may not import, of the standard library or of us.
 FORBIDDEN = {
     **{f"reactor.feeds.{name}": _SANS_IO | _FEEDS_WITH_IO for name in _RECONCILER},
+    "reactor.fleet.rules": _SANS_IO | {"nats"},
     "reactor.protocols": _SANS_IO | {"reactor.timers"},
     "reactor.timers": _SANS_IO - {"time"} | {"reactor.protocols"},
     "reactor.timers.wheel": {"time", "datetime", "reactor.timers.clock"},
@@ -60,14 +61,18 @@ FORBIDDEN = {
     "reactor.loop.tasks": {"reactor.loop.event_loop"},
     "reactor.client": {"reactor.server"},
     "reactor.server": {"reactor.client"},
-    "reactor": {"asyncio"},
+    "reactor": {"asyncio", "nats", "ray"},
 }
 
 #: (who, what) all the same: where the loop of asyncio may be the one that runs.
 ALL_THE_SAME = {("reactor.feeds.mailbox", "asyncio")}
 
 #: Packages for which a rule above is none: they are about what it forbids.
-EXEMPT = {"asyncio": {"reactor.asyncio", "reactor.hosting.asyncio"}}
+EXEMPT = {
+    "asyncio": {"reactor.asyncio", "reactor.fleet", "reactor.hosting.asyncio"},
+    "nats": {"reactor.fleet"},
+    "ray": {"reactor.fleet.placements.ray"},
+}
 
 #: Who alone may import what is on the left.
 RESERVED = {
