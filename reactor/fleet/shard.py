@@ -189,21 +189,21 @@ class Shard:
         async with asyncio_host() as loop:
             writer.start()
             self.feed = self._make_feed(loop, writer)
+            lease = asyncio.ensure_future(self._keep(seat))
             tasks = [
-                asyncio.ensure_future(self._keep(seat)),
                 asyncio.ensure_future(self._follow(wishes, number, writer)),
                 asyncio.ensure_future(self._count()),
                 asyncio.ensure_future(self._unwant(store)),
             ]
             try:
-                await self._watch(tasks)
+                await self._watch([lease, *tasks])
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
+                await _cancel(tasks)
                 self.feed.close()
                 if self._leaving is not Leaving.FENCED:
-                    await writer.flush(FLUSH)
+                    await writer.flush(FLUSH)  # and the lease is renewed meanwhile
+                await _cancel([lease])
+                if self._leaving is not Leaving.FENCED:
                     await seat.release()
                 await writer.close()
 
@@ -275,16 +275,15 @@ class Shard:
             self._changed.clear()
             plan = wishes.plan
             if wishes.drained:
-                self.leave(Leaving.DRAINED)
-            elif plan is None or number >= plan.shards:
-                self.leave(Leaving.SURPLUS)
-            else:
-                try:
-                    await self._obey(wishes, number, writer)
-                except Exception as exc:  # noqa: BLE001 - the store is away: again
-                    _log.warning("the share is not complete: %s: %s", type(exc).__name__, exc)
-                    await asyncio.sleep(0.2)
-                    continue
+                return self.leave(Leaving.DRAINED)
+            if plan is None or number >= plan.shards:
+                return self.leave(Leaving.SURPLUS)
+            try:
+                await self._obey(wishes, number, writer)
+            except Exception as exc:  # noqa: BLE001 - the store is away: again
+                _log.warning("the share is not complete: %s: %s", type(exc).__name__, exc)
+                await asyncio.sleep(0.2)
+                continue
             await self._changed.wait()
 
     async def _obey(self, wishes: Wishes, number: int, writer: Writer) -> None:
@@ -373,6 +372,12 @@ class Shard:
             **self._counts,
             **({} if writer is None else writer.figures()),
         }
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def _listen(feed: Feed, shard: Shard, writer: Writer) -> None:

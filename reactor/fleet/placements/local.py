@@ -47,6 +47,10 @@ LIVED = 5.0
 AGAIN = Backoff(first=0.5, cap=15.0)
 
 
+#: Ends after which there is no wait: it was killed, it was replaced, or is wanted again.
+AT_ONCE = (-signal.SIGKILL, *(why.value for why in Leaving if why is not Leaving.STOPPED))
+
+
 def child(spec: ShardSpec) -> None:
     """Run in the process of a shard."""
     parent = multiprocessing.parent_process()
@@ -144,13 +148,11 @@ class Local(Placement):
             self._old.discard(run)
             return
         del self._runs[run.shard]
-        if run.shard not in self._wanted or status == Leaving.SURPLUS.value:
-            return
-        if status == Leaving.STOPPED.value and self._drained:
+        if run.shard not in self._wanted or self._drained:
             return
         self.restarts += 1
         delay = 0.0
-        if self._loop.time() - run.begun < LIVED and status not in (-signal.SIGKILL, 12):
+        if self._loop.time() - run.begun < LIVED and status not in AT_ONCE:
             failures = self._failures[run.shard] = self._failures.get(run.shard, 0) + 1
             delay = min(AGAIN.first * AGAIN.factor ** (failures - 1), AGAIN.cap)
         else:
