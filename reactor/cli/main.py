@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import collect, dump, echo, exchange, feed, run
+from . import collect, dump, echo, exchange, feed, fleet, run
 from .arguments import Parser, version
 
 __all__ = ["main"]
@@ -18,6 +18,7 @@ COMMANDS = {
     "echo": echo,
     "exchange": exchange,
     "feed": feed,
+    "fleet": fleet,
     "run": run,
 }
 

@@ -7,6 +7,8 @@ Needs ``pip install 'reactor-websocket[fleet]'``; docs/fleet.md tells what it do
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .coordinator import Coordinator
 from .fleet import Fleet
 from .placements.base import External, Placement
@@ -17,6 +19,9 @@ from .sinks.base import Sink
 from .sinks.jetstream import JetStream
 from .sinks.plain import Call, CoreNats, Lines
 from .stats import FleetStats, ShardStats
+
+if TYPE_CHECKING:
+    from .placements.ray import Ray
 
 __all__ = [
     "Call",
@@ -30,8 +35,18 @@ __all__ = [
     "Local",
     "Notice",
     "Placement",
+    "Ray",
     "Record",
     "ShardSpec",
     "ShardStats",
     "Sink",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import Ray's placement when it is asked for: it needs the extra ``fleet-ray``."""
+    if name == "Ray":
+        from .placements.ray import Ray
+
+        return Ray
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -122,7 +122,7 @@ class Coordinator:
         if lease is not None and self._replaced.get(shard) != lease.incarnation:
             self._replaced[shard] = lease.incarnation
             _log.warning("shard %d on %s (process %d) is silent", shard, lease.node, lease.pid)
-            await self.placement.replace(shard, lease.incarnation)
+            await self.placement.replace(shard, lease)
 
     # -- what may be asked for -------------------------------------------------------------------
 

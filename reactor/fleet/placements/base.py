@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from ..rules.leases import Lease
 from ..shard import ShardSpec
 
 __all__ = ["External", "Placement"]
@@ -32,12 +33,12 @@ class Placement:
         Those that are to run no longer leave by themselves: they see the plan, too.
         """
 
-    async def replace(self, shard: int, incarnation: str) -> None:
+    async def replace(self, shard: int, lease: Lease) -> None:
         """A shard does not renew its lease: have another one run in its place.
 
         Args:
             shard: which.
-            incarnation: of the one that is silent; nothing is to be done if it is gone already.
+            lease: of the one that is silent; nothing is to be done if it is gone already.
 
         The one that hangs is refused by the server; it may be left alone or ended.
         """

@@ -30,6 +30,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from ...timers import Backoff
+from ..rules.leases import Lease
 from ..shard import Leaving, ShardSpec, run_shard, this_node
 from .base import Placement
 
@@ -168,10 +169,10 @@ class Local(Placement):
         else:
             self._start(run.shard)
 
-    async def replace(self, shard: int, incarnation: str) -> None:
+    async def replace(self, shard: int, lease: Lease) -> None:
         """See Placement."""
         run = self._runs.get(shard)
-        if run is not None and run.incarnation != incarnation:
+        if run is not None and run.incarnation != lease.incarnation:
             return  # it was replaced already, and the new one has not got so far
         if run is not None:
             del self._runs[shard]
