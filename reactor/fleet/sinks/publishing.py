@@ -47,6 +47,9 @@ _log = logging.getLogger("reactor.fleet")
 #: Messages between two looks at what else there is to do in the process.
 AT_ONCE = 128
 
+#: Why a connection ends that has nothing wrong: everything is sent again under another epoch.
+RENEWED = "the epoch was renewed"
+
 #: Seconds without a confirmation after which a connection is given up.
 STALLED = 5.0
 
@@ -214,7 +217,7 @@ class JetStreamWriter(Writer):
         finally:
             watch.cancel()
             await asyncio.wait([watch])
-        if self._trouble is not None:
+        if self._trouble not in (None, RENEWED):
             raise WebSocketConnectionLostException(self._trouble)
 
     async def _pump(self, client: Client, inbox: str, fence: dict[str, str]) -> None:
@@ -302,7 +305,7 @@ class JetStreamWriter(Writer):
                     await self._judge()
                 except Exception as exc:  # noqa: BLE001 - the next connection judges it
                     self._trouble = f"{type(exc).__name__}: {exc}"
-                self._trouble = self._trouble or "the epoch was renewed"
+                self._trouble = self._trouble or RENEWED
                 break
             if len(self.window) and now - self._heard > STALLED:
                 self._trouble = f"nothing was confirmed for {STALLED:.0f} s"
