@@ -13,8 +13,10 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..base.mistakes import check_number
+from ..client.gate import check_pace
 from ..exceptions import WebSocketStateException
 from ..feeds import Feed
+from ..timers import Pace
 from .coordinator import Coordinator
 from .placements.base import Placement
 from .placements.local import Local
@@ -44,6 +46,8 @@ class Fleet:
         sink: where updates go (default: ``JetStream()``).
         options: further arguments of *feed*.
         nats_options: for connections to NATS, as for ``nats.connect``.
+        connects: a limit of connects for all shards together, as ``Pace(100, per=1.0)``; None:
+            none but those of the feed.
         store: a folder for what a nats-server of its own stores; None: a temporary one.
 
     Raises:
@@ -65,6 +69,7 @@ class Fleet:
         sink: Sink | None = None,
         options: Mapping[str, Any] | None = None,
         nats_options: Mapping[str, Any] | None = None,
+        connects: Pace | None = None,
         store: str | None = None,
     ) -> None:
         if not callable(feed):
@@ -72,6 +77,7 @@ class Fleet:
         if isinstance(topics, (str, bytes)):
             raise TypeError(f"topics must be several topics, not {topics!r}")
         _check_shards(shards)
+        check_pace(connects, "connects")
         self._topics = list(topics)
         self._shards = shards
         spec = ShardSpec(
@@ -82,6 +88,7 @@ class Fleet:
             JetStream() if sink is None else sink,
             dict(options or {}),
             dict(nats_options or {}),
+            connects,
         )
         #: What does the work, on a loop of its own.
         self.coordinator = Coordinator(spec, placement or Local(), store)

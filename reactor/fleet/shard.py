@@ -31,6 +31,8 @@ from typing import Any
 
 from ..feeds import Feed, Gap, Update
 from ..hosting.asyncio import AsyncioHost, asyncio_host
+from ..timers import Pace
+from .connects import Connects
 from .ledger import Ledger
 from .names import Names
 from .rules.records import Notice
@@ -78,6 +80,7 @@ class ShardSpec:
         sink: where updates go.
         options: further arguments of *feed*.
         nats_options: for connections to NATS, as for ``nats.connect``.
+        connects: a limit of connects for all shards together; None: none.
         shard: its number; None: any that is free.
         holder: see Identity; None: nobody else's.
         incarnation: the same; None: a new one.
@@ -91,6 +94,7 @@ class ShardSpec:
     sink: Sink = field(default_factory=JetStream)
     options: Mapping[str, Any] = field(default_factory=dict)
     nats_options: Mapping[str, Any] = field(default_factory=dict)
+    connects: Pace | None = None
     shard: int | None = None
     holder: str | None = None
     incarnation: str | None = None
@@ -195,6 +199,9 @@ class Shard:
                 asyncio.ensure_future(self._count()),
                 asyncio.ensure_future(self._unwant(store)),
             ]
+            if spec.connects is not None:
+                connects = Connects(store, loop.gate, spec.connects)
+                tasks.append(asyncio.ensure_future(connects.run()))
             try:
                 await self._watch([lease, *tasks])
             finally:

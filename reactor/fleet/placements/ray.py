@@ -84,8 +84,13 @@ class ShardActor:
 
 
 def kill(pid: int) -> None:
-    """End a process of the node on which this runs."""
-    os.kill(pid, signal.SIGKILL)
+    """End a shard's process on the node on which this runs, if it is still there."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if ShardActor.__name__.encode() in file.read():
+                os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass  # it is gone
 
 
 class Ray(Placement):

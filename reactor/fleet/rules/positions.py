@@ -57,20 +57,20 @@ def message_id(token: str, sequence: int, epoch: Any = None, mark: str = "") -> 
 
 
 def numbered_id(shard: int, epoch: int, number: int) -> str:
-    """Return the id of any other message.
+    """Return the id of any other message; it begins with what no topic can.
 
     Args:
         shard, epoch: who sends it.
         number: which of its messages.
     """
-    return f"#{shard} {epoch} {number}"
+    return f"*{shard} {epoch} {number}"
 
 
 def position_of(identity: str) -> Position:
     """Return what an id tells. An id of another kind: a position without a sequence."""
     parts = identity.split(" ", 3)
     try:
-        if len(parts) < 2 or identity.startswith("#"):
+        if len(parts) < 2 or identity.startswith("*"):
             return Position(None)
         mark = parts[2] if len(parts) > 2 else ""
         epoch = json.loads(parts[3]) if len(parts) > 3 and parts[3] else None
