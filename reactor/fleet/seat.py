@@ -5,16 +5,20 @@ What it is: :class:`Seat`: takes a shard, renews its lease, and says when it is 
 What it must not know: feeds, sinks, topics.
 
 How it works. A lease is taken by compare-and-set, then the epoch is begun: from then on nobody but
-us can publish for this shard. The lease is renewed every second, with the figures of the shard. A
-renewal that finds another one's lease is the end. While the store cannot be reached nothing is
-known, and :attr:`Seat.valid` says since when.
+us can publish for this shard. The lease is renewed every second, with the figures of the shard, by
+a thread of its own: a shard that has more to do than it can is slow, and to replace it would make
+that worse. A process that hangs has no threads that run; and when the loop of the shard does not go
+on for :data:`STUCK` seconds, the thread renews nothing, either. A renewal that finds another one's
+lease is the end. While the store cannot be reached nothing is known, and :meth:`Seat.valid` says
+so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +28,9 @@ from .rules.leases import LEASE, RENEW, Lease, LeaseTable, may_take
 from .store import Store
 
 __all__ = ["Identity", "Seat"]
+
+#: Seconds without a turn of the shard's loop after which its lease is not renewed any longer.
+STUCK = 20.0
 
 #: Seconds between two looks at leases that may become free.
 LOOK = 0.25
@@ -53,6 +60,7 @@ class Seat:
         store: of the fleet.
         ledger: the stream of the updates; None: the sink has none, and nobody is fenced.
         identity: who takes it.
+        connect: connects to the store once more, for the thread.
 
     Attributes:
         lease: what we hold; None before :meth:`take`.
@@ -60,13 +68,21 @@ class Seat:
         lost: why we hold it no longer; None as long as we do.
     """
 
-    def __init__(self, store: Store, ledger: Ledger | None, identity: Identity) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger | None,
+        identity: Identity,
+        connect: Callable[[], Awaitable[Store]],
+    ) -> None:
         self._store = store
+        self._connect = connect
         self._ledger = ledger
         self._identity = identity
         self._revision = 0
         self._renewed = 0.0
-        self._writing = asyncio.Lock()
+        self._turned = time.monotonic()  # when the shard's loop last went on
+        self._beat: _Beat | None = None
         self._table = LeaseTable()
         self.lease: Lease | None = None
         self.epoch: Epoch | None = None
@@ -139,44 +155,65 @@ class Seat:
         Returns:
             Whether it is still ours.
         """
+        if self._beat is None:
+            return await self.write_with(self._store, changes)
+        return await self._beat.write(changes)
+
+    async def write_with(self, store: Store, changes: Mapping[str, Any]) -> bool:
+        """The same, by a connection; one at a time."""
         assert self.lease is not None
-        async with self._writing:
-            begun = time.monotonic()
-            lease = replace(self.lease, **changes)
-            written = await self._store.write_lease(lease, self._revision)
+        begun = time.monotonic()
+        lease = replace(self.lease, **changes)
+        written = await store.write_lease(lease, self._revision)
+        if written is None:
+            # The answer to an earlier write may have been lost.
+            revision, there = await store.lease(lease.shard)
+            if there is None or there.incarnation != self._identity.incarnation:
+                self.lost = f"shard {lease.shard} has another holder"
+                return False
+            written = await store.write_lease(lease, revision)
             if written is None:
-                # The answer to an earlier write may have been lost.
-                revision, there = await self._store.lease(lease.shard)
-                if there is None or there.incarnation != self._identity.incarnation:
-                    self.lost = f"shard {lease.shard} has another holder"
-                    return False
-                written = await self._store.write_lease(lease, revision)
-                if written is None:
-                    return False
-            self.lease, self._revision, self._renewed = lease, written, begun
-            return True
+                return False
+        self.lease, self._revision, self._renewed = lease, written, begun
+        return True
 
     async def keep(self, figures: Callable[[], Mapping[str, Any]]) -> None:
-        """Renew the lease until it is lost.
+        """Have the lease renewed, until it is lost.
 
         Args:
-            figures: returns what the shard counts.
+            figures: returns what the shard counts; called by the thread.
         """
-        while self.lost is None:
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        self._turned = time.monotonic()
+        self._beat = _Beat(self, self._connect, figures, lambda: _from_thread(loop, over.set))
+        self._beat.start()
+        while not over.is_set():
+            self._turned = time.monotonic()
             try:
-                await self.write(figures=figures())
-            except Exception:  # noqa: BLE001 - the store is away; valid() says so
-                await asyncio.sleep(RENEW / 4)
-                continue
-            await asyncio.sleep(RENEW)
+                await asyncio.wait_for(over.wait(), RENEW / 4)
+            except (TimeoutError, asyncio.TimeoutError):
+                pass
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the shard's loop does not go on."""
+        return time.monotonic() - self._turned > STUCK
 
     async def release(self) -> None:
-        """Give the shard back."""
+        """Give the shard back, if it is ours."""
         if self.lost is None and self.lease is not None:
             try:
                 await asyncio.wait_for(self.write(released=True), 2.0)
             except Exception:  # noqa: BLE001 - whoever wants it waits for three seconds then
                 pass
+
+    async def close(self) -> None:
+        """Renew the lease no longer."""
+        if self._beat is not None:
+            self._beat.stop()
+            await asyncio.to_thread(self._beat.join, 5.0)
+            self._beat = None
 
     # -- the shards that topics come from ------------------------------------------------------
 
@@ -203,3 +240,77 @@ class Seat:
                     left.discard(shard)
             if left:
                 await asyncio.sleep(0.1)
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # it is closed
+
+
+class _Beat(threading.Thread):
+    """Renews a lease, on a loop and a connection of its own."""
+
+    def __init__(
+        self,
+        seat: Seat,
+        connect: Callable[[], Awaitable[Store]],
+        figures: Callable[[], Mapping[str, Any]],
+        lost: Callable[[], object],
+    ) -> None:
+        super().__init__(name="reactor-lease", daemon=True)
+        self._seat = seat
+        self._connect = connect
+        self._figures = figures
+        self._lost = lost
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._store: asyncio.Future[Store] = self._loop.create_future()
+
+    def run(self) -> None:
+        """See Thread."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._renew())
+        finally:
+            self._loop.close()
+
+    def stop(self) -> None:
+        """End the thread. Any thread."""
+        _from_thread(self._loop, self._stopping.set)
+
+    async def write(self, changes: Mapping[str, Any]) -> bool:
+        """Have the lease written; on the shard's loop."""
+        future = asyncio.run_coroutine_threadsafe(self._write(changes), self._loop)
+        return await asyncio.wrap_future(future)
+
+    async def _write(self, changes: Mapping[str, Any]) -> bool:
+        store = await asyncio.shield(self._store)
+        async with self._writing:
+            return await self._seat.write_with(store, changes)
+
+    async def _renew(self) -> None:
+        seat = self._seat
+        while not self._store.done():
+            if self._stopping.is_set():
+                return
+            try:
+                self._store.set_result(await self._connect())
+            except Exception:  # noqa: BLE001 - the store is away: again
+                await asyncio.sleep(RENEW / 4)
+        while seat.lost is None and not self._stopping.is_set():
+            pause = RENEW
+            if not seat.stuck and not (seat.lease and seat.lease.released):
+                try:
+                    await self._write({"figures": self._figures()})
+                except Exception:  # noqa: BLE001 - the store is away; valid() says so
+                    pause = RENEW / 4
+            try:
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            except (TimeoutError, asyncio.TimeoutError):
+                pass
+        if seat.lost is not None:
+            self._lost()
+        await self._store.result().client.close()

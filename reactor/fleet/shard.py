@@ -172,7 +172,12 @@ class Shard:
     async def _run(
         self, store: Store, ledger: Ledger | None, wishes: Wishes, identity: Identity
     ) -> None:
-        seat = self.seat = Seat(store, ledger, identity)
+
+        async def connect_again() -> Store:
+            client = await connect(self.spec.servers, **self.spec.nats_options)
+            return await Store(client, store.names).open()
+
+        seat = self.seat = Seat(store, ledger, identity, connect_again)
         number = await self._until_over(seat.take(lambda: self._free(wishes)))
         if number is None:
             return
@@ -209,9 +214,9 @@ class Shard:
                 self.feed.close()
                 if self._leaving is not Leaving.FENCED:
                     await writer.flush(FLUSH)  # and the lease is renewed meanwhile
-                await _cancel([lease])
-                if self._leaving is not Leaving.FENCED:
                     await seat.release()
+                await _cancel([lease])
+                await seat.close()
                 await writer.close()
 
     async def _watch(self, tasks: Sequence[asyncio.Task[Any]]) -> None:

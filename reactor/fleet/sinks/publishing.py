@@ -92,7 +92,7 @@ class JetStreamWriter(Writer):
         self._resets = 0
         self._trouble: str | None = None  # why the connection is given up
         self._doubt = False  # the fence has refused something
-        self._heard = 0.0  # when something was last confirmed
+        self._heard = 0  # answers that have come
         self._lost_at: float | None = None  # since when the window is without a connection
         self._renewal_wanted = False
         self._epoch_at = asyncio.get_running_loop().time()
@@ -164,6 +164,7 @@ class JetStreamWriter(Writer):
             "connect_timeout": 2,
             "max_reconnect_attempts": 1,
             "error_cb": ignore,
+            "skip_subject_validation": True,  # topic_token() has seen to it
         }
         return await nats.connect(servers, **options)
 
@@ -195,8 +196,6 @@ class JetStreamWriter(Writer):
     async def _serve(self, client: Client) -> None:
         """Send the window again, then what is new, until the connection is lost."""
         self._trouble = None
-        loop = asyncio.get_running_loop()
-        self._heard = loop.time()
         inbox = client.new_inbox()
         await client.subscribe(
             f"{inbox}.>",
@@ -297,9 +296,12 @@ class JetStreamWriter(Writer):
     async def _watch(self, client: Client) -> None:
         """See what no message tells: a lost connection, a server that is silent."""
         loop = asyncio.get_running_loop()
+        heard, heard_at = self._heard, loop.time()
         while client.is_connected:
             await asyncio.sleep(0.02)
             now = loop.time()
+            if heard != self._heard or not len(self.window):
+                heard, heard_at = self._heard, now
             if self._doubt:
                 try:
                     await self._judge()
@@ -307,7 +309,7 @@ class JetStreamWriter(Writer):
                     self._trouble = f"{type(exc).__name__}: {exc}"
                 self._trouble = self._trouble or RENEWED
                 break
-            if len(self.window) and now - self._heard > STALLED:
+            if now - heard_at > STALLED:
                 self._trouble = f"nothing was confirmed for {STALLED:.0f} s"
                 break
             if now - self._looked_at > LOOK:
@@ -317,9 +319,9 @@ class JetStreamWriter(Writer):
     # -- confirmations ---------------------------------------------------------------------------
 
     async def _acknowledged(self, message: Msg) -> None:
-        number = int(message.subject.rpartition(".")[2])
+        number = int(message.subject[message.subject.rindex(".") + 1 :])
         data = message.data
-        self._heard = asyncio.get_running_loop().time()
+        self._heard += 1
         if data.startswith(b'{"stream"'):
             self._confirm(number, b'"duplicate": true' in data or b'"duplicate":true' in data)
         elif not data:
