@@ -18,7 +18,7 @@ JOBS ?= 4
 SECONDS ?= 60
 
 # What is compiled where there is a compiler.
-TWINS := $(addprefix reactor/compiled/,frames.pyx path.pyx turn.pyx)
+TWINS := $(addprefix reactor/compiled/,counters.pyx frames.pyx path.pyx turn.pyx)
 
 # The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
 AUTOBAHN ?= --markdown docs/conformance.md
@@ -34,7 +34,7 @@ PLACEMENT ?= local
 # A fleet whose shards and server are killed all the time; make fleet-storm STORM='--seconds 60'
 STORM ?=
 
-.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds fleet-demo fleet-storm bench bench-check bench-lockstep clean help
+.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds fleet-demo fleet-storm bench bench-check bench-lockstep docs clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
@@ -48,7 +48,9 @@ help:
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
 	@echo "make bench-check  is anything slower than it was? a minute"
-	@echo "make lint | types | cov | format | clean"
+	@echo "make cov    branch coverage of each module by its own tests (COV=protocols)"
+	@echo "make docs   the pages of docs/ in build/docs, for a browser"
+	@echo "make lint | types | format | clean"
 
 run: $(VENV)/installed
 	$(BIN)/python -m reactor $(if $(URL),run --url '$(URL)',collect) --count $(N) --duration $(DURATION)
@@ -67,8 +69,9 @@ format: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy
 
+# One folder only: make cov COV=protocols
 cov: $(VENV)/installed-test
-	$(BIN)/python -m pytest --cov=reactor --cov-branch --cov-report=term-missing:skip-covered
+	$(BIN)/python -m tests.coverage --jobs $(JOBS) $(COV)
 
 autobahn: $(VENV)/installed-test
 	$(BIN)/python -m tests.autobahn $(AUTOBAHN)
@@ -103,6 +106,10 @@ bench-check: $(VENV)/installed-bench
 bench-lockstep: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/lockstep $(BENCH)
 
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+	@echo "build/docs/index.html"
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info benchmarks/build .pytest_cache .mypy_cache .ruff_cache
 	rm -rf .hypothesis .coverage htmlcov $(TWINS:.pyx=.c) reactor/compiled/*.so
@@ -135,4 +142,8 @@ $(VENV)/installed-fleet $(VENV)/installed-fleet-ray: $(VENV)/installed-%: $(VENV
 
 $(VENV)/installed-bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@

@@ -46,6 +46,7 @@ from .protocols.deflate import Deflate
 from .protocols.ending import Ending
 from .protocols.http.http11 import Request, Response
 from .protocols.session import State
+from .protocols.stats import ConnectionStats
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
 from .server.decisions import Accept, HTTPResponse
@@ -64,6 +65,7 @@ __all__ = [
     "Backoff",
     "ClientOptions",
     "CloseCode",
+    "ConnectionStats",
     "Deflate",
     "Ending",
     "EventLoop",

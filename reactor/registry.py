@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base.marks import calls_user_code
-from .connection.connection import Connection
-from .connection.phase import Phase
+from .connection.connections import Connections, HostStats
 from .exceptions import CloseCode
 from .loop.event_loop import EventLoop
 from .loop.residents import Resident
 from .loop.stats import LoopStats
-from .protocols.session import State
+from .protocols.stats import ConnectionStats
 from .server.listener import Listener
 from .timers import Deadline
 
@@ -32,17 +31,27 @@ __all__ = ["ReactorStats", "Registry"]
 class ReactorStats(LoopStats):
     """A snapshot of the loop and its connections.
 
+    All of it costs the same however many connections there are, except what is asked for by name,
+    which looks at every connection.
+
     Attributes:
         connecting, open, closing, waiting: the number of connections in each state; waiting ones
             will reconnect.
+        ended: connections that are over.
         listeners: listening sockets.
+        hosts: sums for each host, over all connections, those that are over included; empty unless
+            asked for.
+        connections: what was counted of each connection that is not over; empty unless asked for.
     """
 
-    connecting: int
-    open: int
-    closing: int
-    waiting: int
-    listeners: int
+    connecting: int = 0
+    open: int = 0
+    closing: int = 0
+    waiting: int = 0
+    ended: int = 0
+    listeners: int = 0
+    hosts: tuple[HostStats, ...] = ()
+    connections: tuple[ConnectionStats, ...] = ()
 
 
 class Registry(Resident):
@@ -52,16 +61,17 @@ class Registry(Resident):
         loop: the event loop on which they live. All of this belongs to its thread.
 
     Attributes:
+        loop: the event loop.
         connections: all that have not ended, in both roles.
         listeners: all that accept.
         closing: the loop is being closed: nothing new may be added.
     """
 
     def __init__(self, loop: EventLoop) -> None:
-        self.connections: set[Connection] = set()
+        self.connections = Connections()
         self.listeners: set[Listener[Any]] = set()
         self.closing = False
-        self._loop = loop
+        self.loop = loop
 
     def check_usable(self) -> None:
         """Check that connections and listeners may be added now.
@@ -69,7 +79,7 @@ class Registry(Resident):
         Raises:
             RuntimeError: the loop is closed or being closed, or another thread runs it.
         """
-        loop = self._loop
+        loop = self.loop
         # A loop that does not run finds what was added when it runs. The thread of a host runs
         # it between its turns, too.
         if loop.running or (loop.on_wanted is not None and loop.turns):
@@ -77,13 +87,28 @@ class Registry(Resident):
         if self.closing or loop._closed:
             loop._refuse()
 
-    def stats(self) -> ReactorStats:
-        """Return a snapshot of the loop, the connections and the listeners."""
-        counts = {"connecting": 0, "open": 0, "closing": 0, "waiting": 0}
-        for connection in self.connections:
-            counts[_activity(connection)] += 1
-        stats = self._loop.stats()
-        return ReactorStats(**vars(stats), **counts, listeners=len(self.listeners))
+    def stats(self, hosts: bool = False, connections: bool = False) -> ReactorStats:
+        """Return a snapshot of the loop, the connections and the listeners. Any thread.
+
+        Args:
+            hosts: whether to sum up by host.
+            connections: whether to have the numbers of each connection.
+        """
+        known = self.connections
+        connecting, attached, waiting, ended = known.phases
+        closing = len(known.closing)
+        return ReactorStats(
+            **vars(self.loop.stats()),
+            connecting=connecting,
+            open=attached - closing,
+            closing=closing,
+            waiting=waiting,
+            ended=ended,
+            listeners=len(self.listeners),
+            hosts=known.hosts() if hosts else (),
+            # list() copies in one step: any thread may call this.
+            connections=tuple(each.stats for each in list(known)) if connections else (),
+        )
 
     @calls_user_code
     def shut_down(self, deadline: Deadline) -> None:
@@ -92,7 +117,7 @@ class Registry(Resident):
         This includes streams that linger after the end of their connection until the peer has ended
         them, too. What is left at the deadline is aborted.
         """
-        loop = self._loop
+        loop = self.loop
         try:
             self.close_all()
             loop._flush()
@@ -123,7 +148,7 @@ class Registry(Resident):
         interrupt: BaseException | None = None
         while True:
             try:
-                self._loop._turn(0)
+                self.loop._turn(0)
             except Exception:
                 raise
             except BaseException as exc:  # noqa: BLE001 - raised below
@@ -162,12 +187,3 @@ class Registry(Resident):
             listener.let_go()
         self.connections.clear()
         self.listeners.clear()
-
-
-def _activity(connection: Connection) -> str:
-    if connection.phase is Phase.WAITING:
-        return "waiting"
-    state = connection.state
-    if state is State.CONNECTING:
-        return "connecting"
-    return "open" if state is State.OPEN else "closing"

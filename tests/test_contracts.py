@@ -602,7 +602,7 @@ class TestContract4Time:
         seen: list[float] = []
 
         def slow(_: Actor) -> None:
-            seen.append(scene.loop.now)
+            seen.append(scene.loop.loop.now)
             scene.clock.advance(5)
 
         peers = [scene.open(Actor(message=slow)) for _ in range(3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name not in H
 
 #: A line that shows that the example has done what it is for.
 SHOWS = {
+    "back_pressure.py": "never much above 64 KiB: True",
+    "blocking_work.py": "answer: 1",
     "chat_server.py": "refused: 403 connections from the Origin 'https://evil.example'",
     "close_codes_receiving.py": "close status code: 4001",
     "close_codes_sending.py": "closed: 1002",
@@ -30,6 +33,7 @@ SHOWS = {
     "echo_server.py": "Hello, Server",
     "feed_binance.py": "missing: btcusdt@aggTrade sequence",
     "feed_graphql.py": "BTC has ended: complete",
+    "feed_in_a_thread.py": "the last prices: {'A': 3, 'B': 3}",
     "feed_kraken.py": "missing: ('trade', 'BTC/USD') after 2 sequence",
     "first_connection.py": "Hello, Server",
     "asyncio_client.py": "you said: Hello from asyncio",
@@ -42,18 +46,34 @@ SHOWS = {
     "mask_key.py": "Hello from the app",
     "message_in_pieces.py": "16 MiB, ",
     "no_tls_verification.py": "the app is connected",
+    "origins_and_limits.py": "one that talks too much is out: 1009",
     "ping_pong.py": 'Got a pong! No need to respond: b"a ping\'s payload"',
     "protocol_handlers.py": "closed 4000 that was all",
     "proxies.py": "Hello through socks5",
+    "reconnecting.py": "open again",
+    "several_processes.py": "2 processes have answered",
     "subprotocols.py": "the server chose None",
     "suppress_origin.py": "the app is connected",
     "timeouts.py": "timed out",
+    "tokens.py": "let in",
     "trace.py": "Hello, Server",
 }
 
 
 def test_every_example_is_known_here() -> None:
     assert sorted(SHOWS) == SCRIPTS
+
+
+def test_the_index_lists_every_example_and_the_extra_that_it_needs() -> None:
+    rows = re.findall(
+        r"^\| \[(\w+\.py)\]\(\1\) \| .+ \| (.*) \|$", (FOLDER / "README.md").read_text(), re.M
+    )
+    names = [name for name, _ in rows]
+    assert sorted(names) == SCRIPTS
+    for name, needs in rows:
+        imported = set(re.findall(r"\b(trio|qt_host|pproxy)\b", (FOLDER / name).read_text()))
+        extras = {"trio": "`trio`", "qt_host": "`qt`", "pproxy": "`test`"}
+        assert needs.split(" ")[0] == "".join(extras[each] for each in imported), name
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:

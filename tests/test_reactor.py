@@ -61,7 +61,7 @@ class TestNames:
             connect listen run_forever run_once stop shutdown close
             call_soon call_soon_threadsafe call_later call_at call_every run_in_thread
             add_reader add_writer remove_reader remove_writer signal
-            fileno next_timeout stats connections listeners gate time now loop
+            fileno next_timeout stats connections listeners time loop
         """
         assert {name for name in dir(loop) if not name.startswith("_")} == set(names.split())
 

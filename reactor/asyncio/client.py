@@ -108,8 +108,8 @@ class connect:  # noqa: N801 - it is called as a function
     """Connect to a WebSocket server.
 
     ``async with connect(uri) as ws`` closes the connection at the end of the block; ``ws = await
-    connect(uri)`` leaves that to you; ``async for ws in connect(uri)`` connects anew, with growing
-    delays, whenever the body has come to its end or has said ``continue``.
+    connect(uri)`` leaves that to you; ``async for ws in connect(uri)`` connects again, with growing
+    delays, whenever the body of the loop has ended or has executed ``continue``.
 
     Args:
         uri: ws:// or wss://.

@@ -1,14 +1,14 @@
 """A connection, as a task sees it: ``await ws.send(...)``, ``async for message in ws``.
 
-What it is: :class:`Connection`, what clients and servers share; each is the face of one protocol
-object, whose handlers put what they hear where tasks wait for it.
+What it is: :class:`Connection`, the base of the client's and the server's class. Each object has a
+protocol object, whose handlers pass on what happens to the tasks that wait for it.
 
-What it must not know: how connections come to be.
+What it must not know: how connections are opened.
 
-How it works. Verbs that the reactor has are called at once; what a task waits for is a future that
-one of the handlers resolves: a message (received.py), room in the write queue, a pong, the end.
-None of them is resolved twice, and none holds anything but a signal, so a task may be cancelled at
-any ``await`` and lose nothing. Handlers run in turns of the reactor, between the steps of tasks.
+How it works. What the reactor can do at once is a plain call. Where a task has to wait, it awaits a
+future, which a handler resolves: for a message (received.py), for room in the write queue, for a
+pong, for the end. These futures are only signals and carry no data, so a task can be cancelled at
+any ``await`` and nothing is lost. Handlers run in turns of the reactor, between the steps of tasks.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ Data = str | bytes | bytearray | memoryview
 
 
 class Handlers(WebSocketProtocol):
-    """The protocol object behind a connection's face.
+    """The protocol object of a connection.
 
     Args:
-        face: whose methods are called.
+        face: the connection, whose methods are called.
     """
 
     def __init__(self, face: Connection) -> None:
         self.face = face
-        # Straight into the queue: a call less for every message.
+        # Messages go straight into the queue, which saves a call for each of them.
         self.on_message = face._received.put  # type: ignore[method-assign,assignment]
 
     def on_open(self) -> None:
@@ -80,17 +80,18 @@ class Handlers(WebSocketProtocol):
 class Connection:
     """What clients' and servers' connections have in common. Made by ``connect`` and ``serve``.
 
-    All methods belong to the thread of the asyncio loop.
+    All methods are for the thread of the asyncio loop.
 
     Args:
         loop: the asyncio loop.
-        marks: where reading and sending wait.
-        logger: the logger that :attr:`logger` is; None: "reactor.asyncio".
+        marks: the marks of the queue of messages and of the write queue.
+        logger: see the attribute; None: "reactor.asyncio".
 
     Attributes:
         loop: the asyncio loop.
-        logger: for the use of handlers (Logger).
-        request, response: the heads of the opening handshake; a server knows the request only.
+        logger: a logger for the program's own use (Logger).
+        request: the head of the client's request.
+        response: the head of the server's response; None on the server's side.
     """
 
     request: Request | None = None
@@ -109,14 +110,14 @@ class Connection:
             lambda: self._protocol.resume_reading(),
         )
         self._protocol = Handlers(self)
-        self._room: asyncio.Future[None] | None = None  # for those who wait to send
-        # Resolved when a message that is sent in fragments is through; None: there is none.
+        self._room: asyncio.Future[None] | None = None  # tasks that wait to send await it
+        # Resolved when a message that is sent in fragments is complete; None: there is none.
         self._fragmented: asyncio.Future[None] | None = None
         self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}  # in order
         self._latency: float | None = None
         self._over: asyncio.Future[None] = loop.create_future()
-        self._error: Exception | None = None  # that the handlers have heard of
-        self._sent: Close | None = None  # what close() was given
+        self._error: Exception | None = None  # the argument of on_error
+        self._sent: Close | None = None  # the arguments of close()
         self._ending: tuple[Close | None, Close | None, bool | None] = None, None, None
         self._addresses: tuple[Any, Any] = None, None
         self._id: uuid.UUID | None = None
@@ -124,15 +125,15 @@ class Connection:
     # -- receiving -----------------------------------------------------------------------------
 
     async def recv(self, decode: bool | None = None) -> str | bytes:
-        """Return the next message: str for text, bytes for binary. Cancelling it loses none.
+        """Return the next message: str for text, bytes for binary. Cancelling loses no message.
 
         Args:
             decode: True: str in any case, decoded as UTF-8. False: bytes in any case. None
                 (default): as it came.
 
         Raises:
-            ConnectionClosed: There is none left, and none will come.
-            ConcurrencyError: Another task is waiting for one.
+            ConnectionClosed: The connection is closed, and all its messages have been returned.
+            ConcurrencyError: Another task is waiting for a message.
         """
         message = await self._received.next()
         return message if decode is None else convert(message, decode)
@@ -140,13 +141,14 @@ class Connection:
     async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]:
         """Yield the fragments of the next message; a message in one frame is yielded as it is.
 
-        Whoever begins must go on to the end: until then nothing else can be received.
+        The iterator must be used up: until then, nothing else can be received.
 
         Args:
             decode: See :meth:`recv`; a fragment may not be divided within a character then.
 
         Raises:
-            ConnectionClosed, ConcurrencyError: As for :meth:`recv`.
+            ConnectionClosed: As for :meth:`recv`.
+            ConcurrencyError: As for :meth:`recv`.
         """
         received = self._received
         received.begin_pieces()
@@ -187,16 +189,17 @@ class Connection:
     ) -> None:
         """Send a message; wait while the write queue is above its high mark.
 
-        A message in fragments that is cancelled, or whose iterable raises, cannot be ended: the
-        connection is closed with 1011.
+        If sending a message in fragments is cancelled, or its iterable raises, the message cannot
+        be completed, and the connection is closed with 1011.
 
         Args:
-            message: str for text, bytes, bytearray or memoryview for binary; or an iterable or an
-                asynchronous iterable of either, each item of which is a fragment.
-            text: True: as text in any case; bytes must be UTF-8. False: as binary in any case.
+            message: str for text; bytes, bytearray or memoryview for binary; or an iterable or
+                asynchronous iterable of these, whose items become the fragments.
+            text: True: send as text in any case; bytes must be UTF-8. False: send as binary in any
+                case.
 
         Raises:
-            ConnectionClosed: The connection is closed, or closed while this waited.
+            ConnectionClosed: The connection is closed, or was closed during the wait.
             TypeError: The message is of another type.
         """
         if not isinstance(message, SINGLE):
@@ -251,7 +254,7 @@ class Connection:
             await self._wait_for_room()
 
     async def _wait_for_others(self) -> None:
-        """Wait for a message in fragments that is being sent, and for room."""
+        """Wait until no message in fragments is being sent, and until there is room."""
         while self._fragmented is not None:
             await asyncio.shield(self._fragmented)
         if self._room is not None:
@@ -271,7 +274,7 @@ class Connection:
             self._room = None
 
     async def _refuse(self) -> None:
-        """The connection is closing, or closed: raise when it is known how."""
+        """Raise ConnectionClosed when the connection, which is closing, is closed."""
         await asyncio.shield(self._over)
         raise self._closed_error()
 
@@ -284,8 +287,9 @@ class Connection:
             data: at most 125 bytes; None: four random ones.
 
         Returns:
-            A future: ``latency = await (await ws.ping())``, in seconds. A later ping's pong answers
-            earlier pings, too. It raises ConnectionClosed when the connection ends before.
+            A future for the latency in seconds: ``latency = await (await ws.ping())``. The pong
+            to a later ping answers earlier pings, too. The future raises ConnectionClosed if the
+            connection ends first.
 
         Raises:
             ConnectionClosed: The connection is closed.
@@ -307,7 +311,7 @@ class Connection:
         return pong
 
     async def pong(self, data: str | bytes = b"") -> None:
-        """Send a pong that nobody has asked for. Pings are answered without this.
+        """Send an unsolicited pong. Pings are answered automatically.
 
         Raises:
             ConnectionClosed: The connection is closed.
@@ -339,7 +343,7 @@ class Connection:
             reason: at most 123 bytes of UTF-8.
 
         Raises:
-            ValueError: another code, or a longer reason.
+            ValueError: The code is not one of these, or the reason is too long.
         """
         self._close(code, reason)
         await asyncio.shield(self._over)
@@ -359,23 +363,23 @@ class Connection:
         try:
             self._addresses = sock.getsockname(), sock.getpeername()
         except OSError:
-            pass  # it has gone already
+            pass  # the peer has already disconnected
 
     def _is_closed(self, code: int, reason: str) -> None:
-        """The last that is heard of the connection."""
+        """Wake all tasks that wait: the connection is closed."""
         self._ending = self._frames(code, reason)
         self._received.end(self._closed_error)
         self._has_room()
         for pong, _ in self._pings.values():
             if not pong.done():
                 pong.set_exception(self._closed_error())
-                pong.exception()  # nobody has to ask for it
+                pong.exception()  # marks it as retrieved: nobody need await this future
         self._pings.clear()
         if not self._over.done():
             self._over.set_result(None)
 
     def _frames(self, code: int, reason: str) -> tuple[Close | None, Close | None, bool | None]:
-        """Return what ConnectionClosed has of the close frames."""
+        """Return the arguments of ConnectionClosed: received, sent, and which came first."""
         ending = self._protocol.ending
         initiator = "us" if ending is None else ending.initiator
         if isinstance(self._error, WebSocketPeerException):
@@ -383,7 +387,7 @@ class Connection:
         received = None if code == CloseCode.ABNORMAL else Close(code, reason)
         sent = self._sent
         if sent is None and received is not None:
-            # The answer has the peer's code; or the reactor has closed everything.
+            # We have answered with the peer's code, or the reactor has closed all connections.
             sent = received if initiator == "peer" else Close(CloseCode.GOING_AWAY)
         both = received is not None and sent is not None
         return received, sent, initiator == "peer" if both else None
@@ -393,7 +397,7 @@ class Connection:
         error.__cause__ = self._error
         return error
 
-    # -- what there is to know -----------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -402,7 +406,7 @@ class Connection:
 
     @property
     def id(self) -> uuid.UUID:
-        """A number of its own, for logs."""
+        """A unique number of this connection, for logs."""
         if self._id is None:
             self._id = uuid.uuid4()
         return self._id
@@ -424,14 +428,14 @@ class Connection:
 
     @property
     def latency(self) -> float:
-        """Seconds that the latest ping took; 0.0 as long as none was answered."""
+        """Seconds between the latest ping and its pong; 0.0 before the first pong."""
         if self._latency is not None:
             return self._latency
         return self._protocol.latency or 0.0
 
     @property
     def close_code(self) -> int | None:
-        """The peer's close code, 1006 if it has sent none; None while it is not closed."""
+        """The peer's close code; 1006: no close frame came; None: the connection is not closed."""
         if not self._over.done():
             return None
         received = self._ending[0]
@@ -439,7 +443,7 @@ class Connection:
 
     @property
     def close_reason(self) -> str | None:
-        """The peer's reason; None while it is not closed."""
+        """The reason in the peer's close frame; None: the connection is not closed."""
         if not self._over.done():
             return None
         received = self._ending[0]

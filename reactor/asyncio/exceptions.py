@@ -1,7 +1,7 @@
-"""How a connection ended, as those hear of it who await something of it.
+"""Exceptions of connections for tasks.
 
-What it is: :class:`ConnectionClosed` and its two kinds, which know the close frames of both sides;
-and two errors of the use of a connection.
+What it is: :class:`ConnectionClosed` and its two subclasses, which have the close frames of both
+sides, and exceptions for the misuse of a connection and for failed handshakes.
 
 What it must not know: connections.
 """
@@ -87,7 +87,7 @@ class ConnectionClosedError(ConnectionClosed):
 
 
 class ConcurrencyError(WebSocketException, RuntimeError):
-    """Two tasks want what only one can have at a time: the next message, for example."""
+    """Two tasks want something that only one can have, such as the next message."""
 
 
 class OpenTimeout(WebSocketTimeoutException, TimeoutError):

@@ -1,12 +1,12 @@
-"""The reactor of an asyncio loop: one for all connections there, made when the first is asked for.
+"""The reactor of an asyncio loop: all connections on that loop share one.
 
-What it is: :func:`get_host`.
+What it is: :func:`get_host`, which returns it and makes it at the first call.
 
 What it must not know: connections.
 
-How it works. The asyncio loop keeps the reactor alive, since it watches its descriptor, and ends
-it: see hosting/asyncio.py. Here it is only found, by the id of the loop, which is nobody else's as
-long as the reactor is there and refers to the loop.
+How it works. The asyncio loop watches the reactor's descriptor, and so keeps it alive and ends it:
+see hosting/asyncio.py. This module finds the reactor by the id of the loop, which is unique as long
+as the reactor exists and refers to the loop.
 """
 
 from __future__ import annotations

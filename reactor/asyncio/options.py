@@ -20,13 +20,13 @@ Pair = tuple[int | None, int | None]
 
 
 class Marks(NamedTuple):
-    """Where reading and sending wait.
+    """The marks of a connection's two queues.
 
     Attributes:
-        queue_high, queue_low: messages that have come and were not asked for: above the first,
-            reading is paused (None: never); at the second it goes on.
-        write_high, write_low: bytes that were sent and have not left: above the first, ``send``
-            waits; at the second it goes on.
+        queue_high: with more messages than this in the queue, reading is paused; None: never.
+        queue_low: with this many, reading resumes.
+        write_high: with more bytes than this in the write queue, ``send`` waits.
+        write_low: with this many, ``send`` goes on.
     """
 
     queue_high: int | None

@@ -1,15 +1,15 @@
-"""What has come and was not asked for yet.
+"""The queue of received messages.
 
-What it is: :class:`Received`, the queue between the reactor, which puts messages in, and the one
-task that takes them out.
+What it is: :class:`Received`, between the reactor, which puts messages in, and the one task that
+takes them out.
 
-What it must not know: how messages come.
+What it must not know: how messages are read.
 
-How it works. A task that finds the queue empty waits for a future; the first message that comes
-resolves it, and by the time the task runs, the whole batch is there. A message leaves the queue
-only in the step in which it is returned, so a task that is cancelled while it waits loses none. A
-message in fragments is collected here, not in the task, for the same reason. Above its high mark
-the queue asks for a pause of reading, and at the low one for its end.
+How it works. A task that finds the queue empty awaits a future. The first message resolves it, and
+when the task runs, the whole batch is there. A message leaves the queue only in the step in which
+it is returned, so a task that is cancelled while it waits loses none. For the same reason, the
+fragments of a message are collected here and not in the task. Above its high mark, the queue pauses
+reading; at its low mark, reading resumes.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ Item = str | bytes | Piece
 
 
 class Received:
-    """See the module. All of this belongs to the loop's thread.
+    """The queue of one connection. See the module. The loop's thread only.
 
     Args:
         loop: the asyncio loop.
-        marks: above how many items there is to be a pause, and at how many it ends.
-        pause, resume: called for that.
+        marks: the numbers of items above which reading is paused, and at which it resumes.
+        pause: called to pause reading.
+        resume: called to resume it.
 
     Attributes:
-        items: what has come, in order.
-        error: what ended it; a function that returns a new exception, or None.
+        items: messages and fragments, in order.
+        error: a function that returns a new exception, after the end of the connection; or None.
     """
 
     __slots__ = (
@@ -76,11 +77,11 @@ class Received:
         self._pause = pause
         self._resume = resume
         self._waiter: asyncio.Future[None] | None = None
-        self._parts: list[str | bytes] = []  # of a message of which the rest has not come
+        self._parts: list[str | bytes] = []  # the fragments of an incomplete message
         self._busy = False  # the fragments of a message are being taken one by one
 
     def put(self, item: Item) -> None:
-        """Something has come."""
+        """Add a message or a fragment."""
         items = self.items
         items.append(item)
         waiter = self._waiter
@@ -93,14 +94,23 @@ class Received:
             self._pause()
 
     def end(self, error: Callable[[], Exception]) -> None:
-        """Nothing more will come. What is there can still be taken."""
+        """Take note that nothing more will come. The items can still be taken.
+
+        Args:
+            error: returns the exception for a task that finds the queue empty.
+        """
         self.error = error
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Wait until there is something. Raises what ended it, and ConcurrencyError."""
+        """Wait until there is an item.
+
+        Raises:
+            ConnectionClosed: The connection has ended.
+            ConcurrencyError: Another task is waiting.
+        """
         while not self.items:
             if self.error is not None:
                 raise self.error()
@@ -114,14 +124,18 @@ class Received:
                     self._waiter = None
 
     def taken(self) -> None:
-        """Something was taken out of ``items`` while reading was paused."""
+        """Resume reading if few items are left. Called when one was taken during a pause."""
         if len(self.items) <= self._low:
             self.paused = False
             if self.error is None:
                 self._resume()
 
     def take(self) -> str | bytes | None:
-        """Return the next whole message; None if it has not come. Raises ConcurrencyError."""
+        """Return the next whole message; None if it has not come.
+
+        Raises:
+            ConcurrencyError: A task is taking a message in fragments.
+        """
         if self._busy:
             raise ConcurrencyError(BUSY)
         items = self.items
@@ -137,7 +151,7 @@ class Received:
         return None
 
     async def next(self) -> str | bytes:
-        """Return the next whole message. Raises as :meth:`wait` does."""
+        """Return the next whole message. It raises what :meth:`wait` raises."""
         while (message := self.take()) is None:
             await self.wait()
         return message
@@ -149,8 +163,8 @@ class Received:
         return b"".join(part for part in parts if isinstance(part, bytes))
 
     async def next_piece(self) -> Piece:
-        """Return the next fragment of a message, or a whole one. Raises as :meth:`wait` does."""
-        if self._parts:  # somebody has given up waiting for the rest of this message
+        """Return the next fragment, or a whole message. It raises what :meth:`wait` raises."""
+        if self._parts:  # a task that waited for the rest of this message has been cancelled
             parts, self._parts = self._parts, []
             self.items.extendleft(Piece(part, False) for part in reversed(parts))
         if not self.items:
@@ -161,15 +175,15 @@ class Received:
         return item if isinstance(item, Piece) else Piece(item, True)
 
     def begin_pieces(self) -> None:
-        """Somebody takes a message in fragments: nobody else may come in between.
+        """Reserve the queue for a task that takes a message in fragments.
 
         Raises:
-            ConcurrencyError: somebody waits already.
+            ConcurrencyError: Another task is waiting, or has reserved it.
         """
         if self._busy or self._waiter is not None:
             raise ConcurrencyError(BUSY)
         self._busy = True
 
     def end_pieces(self) -> None:
-        """The message is taken."""
+        """Release the queue: the whole message has been taken."""
         self._busy = False

@@ -69,7 +69,7 @@ class ServerConnection(Connection):
         try:
             self._addresses = sock.getsockname(), sock.getpeername()
         except OSError:
-            pass  # the client has gone already
+            pass  # the client has already disconnected
 
     def respond(self, status: int, text: str) -> Response:
         """Return an answer that refuses the client; for ``process_request``.
@@ -248,17 +248,18 @@ class serve:  # noqa: N801 - it is called as a function
         compression: "deflate" (default), a Deflate, or None.
         process_request: a function, or coroutine function, ``(connection, request)`` that is called
             before the upgrade. It returns None, or a Response, which refuses the client: see
-            ``connection.respond()``. What it sets on the connection, the handler finds there.
+            ``connection.respond()``. The handler gets the same connection object.
         server_header: the Server header; None: none.
         open_timeout: seconds that a client has from TCP connection to upgrade; None: a day.
         ping_interval, ping_timeout, close_timeout, max_size, max_queue, write_limit, logger: see
             connect.
-        options: ``ssl`` (an SSLContext), ``sock`` (bound), ``unix_path``, ``backlog``,
+        **options: ``ssl`` (an SSLContext), ``sock`` (bound), ``unix_path``, ``backlog``,
             ``reuse_port``; and ``reactor``, a dict of options of ``Reactor.listen``.
 
-    Raises, when awaited:
-        OSError: the address cannot be used.
-        ValueError, TypeError: an option cannot be used.
+    Raises:
+        OSError: When awaited: the address cannot be used.
+        ValueError: When awaited: an option cannot be used.
+        TypeError: When awaited: an option is of the wrong type, or unknown.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class ProcessLock:
     def __init__(self, kind: Callable[[], Any] = threading.Lock) -> None:
         self._kind = kind
         self._renew()
-        if hasattr(os, "register_at_fork"):
+        if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
             os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:

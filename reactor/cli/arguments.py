@@ -24,6 +24,7 @@ __all__ = [
     "complain",
     "duration",
     "file",
+    "fill_standard_streams",
     "header",
     "port",
     "seconds",
@@ -36,6 +37,13 @@ __all__ = [
 
 #: The exit status for what is wrong in the arguments.
 USAGE_ERROR = 2
+
+
+def fill_standard_streams() -> None:
+    """Open the null device in place of standard streams that were closed, as some daemons do."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for the whole run
 
 
 def complain(text: object) -> int:

@@ -1,6 +1,7 @@
-"""How ``reactor run`` shows what goes on: a table in place, lines, or JSON.
+"""How the commands that watch connections show what goes on: a table in place, lines, or JSON.
 
-What it is: three classes with the same methods. What it must not know: connections.
+What it is: three classes with the same methods, and what they are given. What it must not know:
+connections.
 
 How it works. ``LineBoard`` prints a line every second, and below it what has failed since the last.
 ``TableBoard`` draws with rich, which is in the extra ``cli``: a table that is drawn anew in place.
@@ -11,19 +12,52 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ..compiled.replace import compiled
 from .arguments import version
-from .monitor import Row
 
-__all__ = ["JSONBoard", "LineBoard", "TableBoard", "about_us", "facts", "make_board"]
+__all__ = ["JSONBoard", "LineBoard", "Second", "Summary", "TableBoard", "facts", "make_board"]
 
 #: Causes that are shown at a time.
 MOST_CAUSES = 5
 
-HEADINGS = ("time", "open", "connecting", "waiting", "msg/s", "p50 ms", "p99 ms", "reconnects")
-WIDTHS = (8, 6, 10, 7, 8, 8, 8, 10)
+#: Characters of a column at least.
+WIDTH = 7
+
+
+@dataclass(frozen=True)
+class Second:
+    """What is going on in this second.
+
+    Attributes:
+        cells: for people: headings of columns, and what is in them.
+        values: the same as data, by name; what is not known is None.
+        causes: why connections have ended, and how often, in all; the most frequent ones first.
+        news: the same, for the time since the last second.
+    """
+
+    cells: dict[str, str]
+    values: dict[str, Any]
+    causes: list[tuple[str, int]]
+    news: list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of it.
+
+    Attributes:
+        lines: for people: names, and what came.
+        values: the same as data, by name; what is not known is None.
+        causes: as in a Second.
+    """
+
+    lines: dict[str, object]
+    values: dict[str, Any]
+    causes: list[tuple[str, int]]
 
 
 def make_board(as_json: bool) -> LineBoard:
@@ -41,6 +75,9 @@ def make_board(as_json: bool) -> LineBoard:
 class LineBoard:
     """Prints lines: for pipes, and where rich is not installed."""
 
+    def __init__(self) -> None:
+        self._has_headings = False
+
     def begin(self, about: dict[str, Any]) -> None:
         """Say what this program runs on, and what it may.
 
@@ -48,29 +85,46 @@ class LineBoard:
             about: ``version``, ``python``, ``compiled``, ``descriptors`` (or None), ``url``,
                 ``count`` and ``duration``.
         """
-        for line in describe(about):
-            print(line)
-        self._print_headings()
+        way = "compiled" if about["compiled"] else "pure Python"
+        limit = "any number of" if about["descriptors"] is None else about["descriptors"]
+        plural = "" if about["count"] == 1 else "s"
+        print(
+            f"reactor {about['version']}, {way}, on Python {about['python']}; "
+            f"it may have {limit} descriptors open"
+        )
+        print(
+            f"{about['count']} subscription{plural} at {about['url']} for {about['duration']:g} s"
+        )
+        sys.stdout.flush()
 
-    def _print_headings(self) -> None:
-        print("  ".join(text.rjust(width) for text, width in zip(HEADINGS, WIDTHS, strict=True)))
-
-    def show(self, row: Row) -> None:
+    def show(self, second: Second) -> None:
         """Show a second."""
-        cells = zip(cells_of(row), WIDTHS, strict=True)
-        print("  ".join(text.rjust(width) for text, width in cells))
-        for cause, count in row.news[:MOST_CAUSES]:
+        widths = [max(len(heading), WIDTH) for heading in second.cells]
+        if not self._has_headings:
+            self._has_headings = True
+            _print_cells(second.cells, widths)
+        _print_cells(second.cells.values(), widths)
+        for cause, count in second.news[:MOST_CAUSES]:
             print(f"{count:>14} x  {cause}")
-        if more := row.news[MOST_CAUSES:]:
+        if more := second.news[MOST_CAUSES:]:
             print(f"{sum(count for _, count in more):>14} x  other causes")
         sys.stdout.flush()
 
-    def end(self, summary: dict[str, Any]) -> None:
+    def end(self, summary: Summary) -> None:
         """Show the summary."""
+        lines = [(name, str(value)) for name, value in summary.lines.items()]
+        for number, (cause, count) in enumerate(summary.causes[:MOST_CAUSES]):
+            lines.append(("" if number else "connections ended", f"{count} x  {cause}"))
+        if more := summary.causes[MOST_CAUSES:]:
+            lines.append(("", f"{sum(count for _, count in more)} x  other causes"))
         print()
-        for line in summarize(summary):
-            print(line)
+        for name, value in lines:
+            print(f"{name:<21}  {value}")
         sys.stdout.flush()
+
+
+def _print_cells(cells: Iterable[str], widths: list[int]) -> None:
+    print("  ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True)))
 
 
 class TableBoard(LineBoard):
@@ -81,37 +135,39 @@ class TableBoard(LineBoard):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         from rich.console import Console
         from rich.live import Live
 
         # No thread draws: this one does, once a second.
         self._live = Live(console=Console(), auto_refresh=False)
 
-    def _print_headings(self) -> None:
-        sys.stdout.flush()
+    def begin(self, about: dict[str, Any]) -> None:
+        """Say what this program runs on, and what it may; the table begins below that."""
+        super().begin(about)
         self._live.start()
 
-    def show(self, row: Row) -> None:
+    def show(self, second: Second) -> None:
         """Draw a second in the place of the one before."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None)
-        for heading in HEADINGS:
+        for heading in second.cells:
             table.add_column(heading, justify="right")
-        table.add_row(*cells_of(row))
+        table.add_row(*second.cells.values())
         parts: list[Any] = [table]
-        if row.causes:
+        if second.causes:
             causes = Table(box=None, title="why connections have ended", title_justify="left")
             causes.add_column("times", justify="right")
             causes.add_column("cause")
-            for cause, count in row.causes[:MOST_CAUSES]:
+            for cause, count in second.causes[:MOST_CAUSES]:
                 causes.add_row(str(count), Text(cause))  # what came is no markup
             parts.append(causes)
         self._live.update(Group(*parts), refresh=True)
 
-    def end(self, summary: dict[str, Any]) -> None:
+    def end(self, summary: Summary) -> None:
         """Show the summary, below the last table."""
         self._live.stop()
         super().end(summary)
@@ -124,20 +180,18 @@ class JSONBoard(LineBoard):
         """Say what this program runs on, and what it may."""
         _print_object("start", about)
 
-    def show(self, row: Row) -> None:
+    def show(self, second: Second) -> None:
         """Show a second."""
-        _print_object("second", {**vars(row), "causes": dict(row.causes), "news": dict(row.news)})
+        causes = {"causes": dict(second.causes), "news": dict(second.news)}
+        _print_object("second", {**second.values, **causes})
 
-    def end(self, summary: dict[str, Any]) -> None:
+    def end(self, summary: Summary) -> None:
         """Show the summary."""
-        _print_object("summary", summary)
+        _print_object("summary", {**summary.values, "causes": dict(summary.causes)})
 
 
 def _print_object(kind: str, values: dict[str, Any]) -> None:
     print(json.dumps({"type": kind, **values}), flush=True)
-
-
-# --- words --------------------------------------------------------------------------------------
 
 
 def facts(descriptors: int | None) -> dict[str, Any]:
@@ -148,68 +202,3 @@ def facts(descriptors: int | None) -> dict[str, Any]:
         "compiled": compiled,
         "descriptors": descriptors,
     }
-
-
-def about_us(descriptors: int | None) -> str:
-    """Return the same in a line."""
-    way = "compiled" if compiled else "pure Python"
-    limit = "any number of" if descriptors is None else descriptors
-    python = platform.python_version()
-    return f"{version()}, {way}, on Python {python}; it may have {limit} descriptors open"
-
-
-def describe(about: dict[str, Any]) -> list[str]:
-    """Return what is known before the start, in lines."""
-    plural = "" if about["count"] == 1 else "s"
-    return [
-        about_us(about["descriptors"]),
-        f"{about['count']} subscription{plural} at {about['url']} for {about['duration']:g} s",
-    ]
-
-
-def cells_of(row: Row) -> list[str]:
-    """Return the cells of a row, in the order of the headings."""
-    return [
-        f"{row.seconds:.1f}s",
-        str(row.open),
-        str(row.connecting),
-        str(row.waiting),
-        f"{row.rate:.0f}",
-        _known(row.p50),
-        _known(row.p99),
-        str(row.reconnects),
-    ]
-
-
-def summarize(summary: dict[str, Any]) -> list[str]:
-    """Return the summary in lines."""
-    lines = [
-        ("subscriptions", f"{summary['subscriptions']}, of which {summary['served']} got messages"),
-        ("messages", summary["messages"]),
-    ]
-    if summary["messages_per_second"] is None:
-        lines.append(("rates", f"none: only {summary['opened']} subscriptions were ever open"))
-    else:
-        lines += [
-            ("messages per second", summary["messages_per_second"]),
-            ("CPU per message", f"{summary['cpu_per_message_us']} us"),
-            ("memory per connection", f"{summary['memory_per_connection_kib']} KiB"),
-        ]
-    lines += [
-        ("latency", f"p50 {_known(summary['p50_ms'])} ms, p99 {_known(summary['p99_ms'])} ms"),
-        ("pings answered", summary["pings_answered"]),
-        ("reconnects", summary["reconnects"]),
-        ("threads", summary["threads"]),
-    ]
-    shown = [f"{name:<21}  {value}" for name, value in lines]
-    causes = list(summary["causes"].items())
-    for number, (cause, count) in enumerate(causes[:MOST_CAUSES]):
-        name = "" if number else "connections ended"
-        shown.append(f"{name:<21}  {count} x  {cause}")
-    if more := causes[MOST_CAUSES:]:
-        shown.append(f"{'':<21}  {sum(count for _, count in more)} x  other causes")
-    return shown
-
-
-def _known(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"

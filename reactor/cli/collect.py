@@ -2,25 +2,36 @@
 
 Starts the exchange (see exchange.py) in a child process, with some of its difficulties, and
 collects from it; or from one that runs already, with ``--url``. Ends after the given time with a
-summary. The exit status is 0 only when every topic got updates.
+summary, or later where a busy machine still gets topics their first update then; Ctrl-C and SIGTERM
+end it earlier. The exit status is 0 only when every topic got updates.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import signal
+import math
 from typing import Any
 
-from ..base.printable import printable
-from ..feeds import Feed, Gap, Link, Pace, Refused, Subscribed, Unsubscribed, Update
+from ..exceptions import CloseCode
+from ..feeds import (
+    Feed,
+    FeedStats,
+    Gap,
+    Link,
+    Pace,
+    Refused,
+    Subscribed,
+    TopicState,
+    Unsubscribed,
+    Update,
+)
 from ..reactor import Reactor
 from ..timers import Backoff
-from .arguments import duration, share, whole
-from .arguments import url as a_url
-from .board import about_us
-from .monitor import PATIENCE
-from .serving import child_server, raise_descriptor_limit
+from .arguments import complain, share
+from .board import Second, Summary, make_board
+from .serving import child_server
+from .watching import PATIENCE, Causes, add_watch_arguments, prepare, watch
 
 __all__ = ["Collector", "add_arguments", "run"]
 
@@ -42,7 +53,7 @@ class Collector(Feed):
     def __init__(self, loop: Reactor, url: str, **options: Any) -> None:
         super().__init__(loop, url, **options)
         self.served: set[Any] = set()
-        self.last_error = ""
+        self.causes = Causes()
 
     def subscribe_message(self, topics: list[Any], link: Link) -> str:
         """See Feed."""
@@ -78,100 +89,136 @@ class Collector(Feed):
         """See Feed."""
         # counted: see stats()
 
+    def on_link_close(self, link: Link, code: int, reason: str) -> None:
+        """See Feed."""
+        if code != CloseCode.ABNORMAL and not link.over:  # else on_error tells why, or we did it
+            self.causes.add(f"closed with {code} {reason}".rstrip())
+
     def on_error(self, error: Exception) -> None:
         """See Feed."""
-        self.last_error = printable(f"{type(error).__name__}: {error}")
+        self.causes.add_error(error)
 
 
-class Table:
-    """Prints a line every second, and a summary at the end.
+class Collection:
+    """What is shown of a collector: see watching.py.
 
     Args:
-        loop: where the feed lives.
-        feed: whose figures are shown.
+        loop: where it lives.
+        feed: the collector.
+        count: how many topics it has.
     """
 
-    def __init__(self, loop: Reactor, feed: Collector) -> None:
+    def __init__(self, loop: Reactor, feed: Collector, count: int) -> None:
         self._loop = loop
         self._feed = feed
+        self._count = count
         self._begun = loop.time()
-        self._before = 0
-        self._shown = ""  # the error that was shown last
+        self._last = (loop.time(), 0)  # time and updates of the previous second
         self._progress = (0, loop.time())  # topics that have got updates, and since when
-        self._timer = loop.call_later(1.0, self._tick)
-        print("   time  links    live   asked  wanted   stale   updates/s    gaps  asked again")
 
-    def _tick(self) -> None:
-        self._timer = self._loop.call_later(1.0, self._tick)
-        stats = self._feed.stats()
-        rate, self._before = stats.updates - self._before, stats.updates
-        states = stats.topics
-        print(
-            f"{self._loop.time() - self._begun:6.1f}s  {stats.open_links:5d}"
-            f"  {states['LIVE']:6d}  {states['ASKED']:6d}  {states['WANTED']:6d}"
-            f"  {states['STALE']:6d}  {rate:10d}  {sum(stats.gaps.values()):6d}"
-            f"  {stats.asked - stats.wanted:11d}",
-            flush=True,
-        )
-        if self._feed.last_error != self._shown:
-            self._shown = self._feed.last_error
-            print(f"{'':7}  {self._shown}", flush=True)
+    @property
+    def is_complete(self) -> bool:
+        """Whether every topic got updates."""
+        return len(self._feed.served) == self._count
 
-    def end(self) -> None:
-        """Stop the loop, unless more topics still get their first update: on a busy machine."""
+    def is_getting_on(self) -> bool:
+        """Whether more topics still get their first update: on a busy machine."""
         served, since = self._progress
         now = self._loop.time()
         if len(self._feed.served) != served:
             served, since = self._progress = len(self._feed.served), now
-        if served < self._feed.stats().wanted and now - since < PATIENCE:
-            self._loop.call_later(0.1, self.end)
-        else:
-            self._loop.stop()
+        return not self.is_complete and now - since < PATIENCE
 
-    def summary(self) -> bool:
-        """Print what came of it; return whether every topic got updates."""
-        self._timer.cancel()
+    def finish(self) -> None:
+        """The time is over."""
+
+    def second(self) -> Second:
+        """Return what has happened since the last one."""
+        stats, now = self._feed.stats(), self._loop.time()
+        rate = (stats.updates - self._last[1]) / max(now - self._last[0], 1e-9)
+        self._last = (now, stats.updates)
+        connecting, seconds = self._loop.stats().connecting, now - self._begun
+        states = {str(state): stats.topics[str(state)] for state in TopicState}
+        values = {
+            "seconds": round(seconds, 3),
+            "links": stats.open_links,
+            "connecting": connecting,
+            "topics": states,
+            "rate": round(rate, 1),
+            "gaps": dict(stats.gaps),
+            "asked_again": _again(stats),
+        }
+        cells = {
+            "time": f"{seconds:.1f}s",
+            "links": str(stats.open_links),
+            "connecting": str(connecting),
+            **{name.lower(): str(states[name]) for name in ("LIVE", "ASKED", "WANTED", "STALE")},
+            "updates/s": f"{rate:.0f}",
+            "gaps": str(sum(stats.gaps.values())),
+            "asked again": str(_again(stats)),
+        }
+        return Second(cells, values, self._feed.causes.all(), self._feed.causes.news())
+
+    def summary(self) -> Summary:
+        """Return what came of it."""
         feed, stats = self._feed, self._feed.stats()
-        print()
-        print(f"topics        {stats.wanted}, of which {len(feed.served)} got updates")
-        print(f"links         {stats.links}")
-        print(f"updates       {stats.updates}, and {stats.duplicates} duplicates that were dropped")
-        print(f"gaps          {dict(stats.gaps) or 'none'}")
-        print(f"asked again   {stats.asked - stats.wanted}")
-        print(f"unanswered    {stats.unanswered}, and {stats.ignored} answers to nothing")
-        if feed.last_error:
-            print(f"last error    {feed.last_error}")
-        return len(feed.served) == stats.wanted
+        values = {
+            "topics": stats.wanted,
+            "served": len(feed.served),
+            "links": stats.links,
+            "updates": stats.updates,
+            "duplicates": stats.duplicates,
+            "gaps": dict(stats.gaps),
+            "asked_again": _again(stats),
+            "unanswered": stats.unanswered,
+            "ignored": stats.ignored,
+        }
+        gaps = ", ".join(f"{number} by {reason}" for reason, number in stats.gaps.items())
+        lines = {
+            "topics": f"{stats.wanted}, of which {len(feed.served)} got updates",
+            "links": stats.links,
+            "updates": f"{stats.updates}, and {stats.duplicates} duplicates that were dropped",
+            "gaps": gaps or "none",
+            "asked again": _again(stats),
+            "unanswered": f"{stats.unanswered}, and {stats.ignored} answers to nothing",
+        }
+        return Summary(lines, values, feed.causes.all())
+
+
+def _again(stats: FeedStats) -> int:
+    """How often topics were asked for beyond the first time."""
+    return max(0, stats.asked - stats.wanted)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
-    parser.add_argument("-n", "--count", type=whole, default=1000, help="topics")
-    parser.add_argument("--duration", type=duration, default=10.0, help="seconds")
+    add_watch_arguments(parser, "topics", "an exchange that runs already")
     parser.add_argument("--rate", type=share, default=1.0, help="updates per second of each topic")
-    parser.add_argument("--url", type=a_url, help="an exchange that runs already")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """See main.py."""
-    print(about_us(raise_descriptor_limit()), flush=True)
+    assert Collector.topics_per_link is not None
+    links = math.ceil(arguments.count / Collector.topics_per_link)
+    try:
+        options, limit = prepare(arguments, connections=2 * links)  # each may be being replaced
+    except ValueError as exc:
+        return complain(exc)
     if arguments.url:
-        return _collect(arguments, arguments.url)
+        return _collect(arguments, arguments.url, options, limit)
     with child_server("exchange", *DIFFICULTIES, "--rate", str(arguments.rate)) as url:
-        return _collect(arguments, url)
+        return _collect(arguments, url, options, limit)
 
 
-def _collect(arguments: argparse.Namespace, url: str) -> int:
+def _collect(
+    arguments: argparse.Namespace, url: str, options: dict[str, Any], limit: int | None
+) -> int:
     with Reactor() as loop:
-        feed = Collector(loop, url, reconnect=Backoff(first=0.5, cap=5.0))
-        table = Table(loop, feed)
+        feed = Collector(loop, url, reconnect=Backoff(first=0.5, cap=5.0), **options)
         feed.subscribe_many([f"T{number:05d}" for number in range(arguments.count)])
-        loop.signal(signal.SIGTERM, loop.stop)
-        loop.call_later(arguments.duration, table.end)
-        try:
-            loop.run_forever()
-        except KeyboardInterrupt:
-            pass  # the user wants to see the summary then
-        complete = table.summary()
+        about = {"url": url, "descriptors": limit}
+        collection = Collection(loop, feed, arguments.count)
+        status = watch(loop, collection, make_board(arguments.json), arguments, about)
         feed.close()
-    return 0 if complete else 1
+        loop.shutdown(timeout=2.0)
+    return status

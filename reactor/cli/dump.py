@@ -28,7 +28,8 @@ from ..classic.tracing import enableTrace
 from ..client.proxy_choice import parse_proxy
 from ..exceptions import WebSocketException
 from ..reactor import Reactor
-from .arguments import Parser, complain, seconds, version
+from .arguments import Parser, complain, fill_standard_streams, seconds, version
+from .arguments import url as a_url
 from .showing import JSONLines, Lines, Terminal
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ LOOK = 0.05
 # answer; and how long a server may take nothing of what is sent.
 QUIET, FLOOD, SILENCE, STUCK = 0.25, 1.0, 2.0, 30.0
 
+#: Seconds that the servers have for the closing handshake.
+FAREWELL = 1.0
+
 #: What the ping after the last line carries.
 LAST_PING = b"reactor dump: was that all"
 
@@ -71,7 +75,7 @@ class _Verbosity(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
-    parser.add_argument("urls", nargs="+", metavar="ws_url", help="ws:// or wss://")
+    parser.add_argument("urls", nargs="+", metavar="ws_url", type=a_url, help="ws:// or wss://")
     parser.add_argument("-p", "--proxy", help="proxy URL, for example http://127.0.0.1:8080")
     parser.add_argument(
         "-v",
@@ -111,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``reactor-dump``; return the exit status."""
     parser = Parser(prog="reactor-dump", description=(__doc__ or "").partition("\n")[0])
     add_arguments(parser)
+    fill_standard_streams()
     return run(parser.parse_args(argv))
 
 
@@ -131,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             if sys.stdin.isatty() and sys.stderr.isatty():
                 print(file=sys.stderr)  # a line of its own for the shell's prompt
-        loop.shutdown(timeout=3.0)
+        loop.shutdown(timeout=FAREWELL)
     return 1 if dump.failed else 0
 
 
@@ -292,7 +297,7 @@ class _Dump:
 
     def start_input(self) -> None:
         """Begin to send what is typed, line by line."""
-        if sys.stdin.isatty():
+        if sys.stdin.isatty() and sys.stdout.isatty():
             # On a thread: input() blocks, and has history and line editing.
             threading.Thread(target=self._read_terminal, daemon=True).start()
             return
@@ -305,7 +310,7 @@ class _Dump:
             self._loop.call_soon(self._read_input)
 
     def _read_terminal(self) -> None:
-        silent = self._arguments.raw or self._arguments.json or not sys.stdout.isatty()
+        silent = self._arguments.raw or self._arguments.json
         while True:
             try:
                 line = input("" if silent else "> ")
@@ -344,7 +349,9 @@ class _Dump:
 
     def _unsent(self) -> int:
         """How many bytes wait to be sent, or for a connection."""
-        waiting = max((sum(map(len, line.unsent)) for line in self._lines), default=0)
+        waiting = max(
+            (sum(map(len, line.unsent)) for line in self._lines if line.app.keep_running), default=0
+        )
         return waiting + max(
             (each.sender.buffered_amount for each in self._loop.connections), default=0
         )

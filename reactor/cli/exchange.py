@@ -1,4 +1,4 @@
-"""A WebSocket service of numbered updates that can be as difficult as the real ones.
+"""A WebSocket service of numbered updates, as difficult as the real ones.
 
 A client says ``{"op": "subscribe", "args": ["A", "B"]}``, with ``"from": {"A": 17}`` for what
 follows update 17, and gets ``{"op": "subscribe", "ok": true, "args": [...], "recovered": false}``,

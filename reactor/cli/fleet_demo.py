@@ -207,7 +207,7 @@ def _placement(arguments: argparse.Namespace) -> Placement:
     from ..fleet import Local
 
     if arguments.placement == "ray":
-        from ..fleet import Ray
+        from ..fleet.placements.ray import Ray
 
         return Ray("local", {"num_cpus": 0.1}, {"num_cpus": 2, "include_dashboard": False})
     return Local()

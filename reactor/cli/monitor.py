@@ -1,7 +1,7 @@
 """What ``reactor run`` knows of its subscriptions: counts, rates, latencies, causes of failures.
 
 What it is: the protocol object of a subscription, and the one object that all of them tell. What it
-must not know: how it is shown (board.py).
+must not know: where it is shown (board.py).
 """
 
 from __future__ import annotations
@@ -11,50 +11,17 @@ import json
 import os
 import threading
 import time
-from collections import Counter
-from dataclasses import dataclass
 
-from ..base.printable import printable
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
+from .board import Second, Summary
+from .watching import PATIENCE, Causes
 
-__all__ = ["Monitor", "Row", "Subscription"]
+__all__ = ["Monitor", "Subscription"]
 
 #: Latencies kept for the percentiles of one line of the table, and of the summary.
 MAX_SAMPLES = 20_000
 MAX_ALL_SAMPLES = 200_000
-
-#: Kinds of failures that are told apart.
-MAX_CAUSES = 100
-
-#: Seconds without progress after which it is not waited for any longer.
-PATIENCE = 3.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is going on in this second.
-
-    Attributes:
-        seconds: since the start.
-        open, connecting, waiting: how many connections are in these states.
-        rate: messages in a second.
-        p50, p99: milliseconds that messages were on their way; None: nobody knows.
-        reconnects: how often a connection came back, in all.
-        causes: why connections have ended, and how often, in all; the most frequent ones first.
-        news: the same, for the time since the last row.
-    """
-
-    seconds: float
-    open: int
-    connecting: int
-    waiting: int
-    rate: float
-    p50: float | None
-    p99: float | None
-    reconnects: int
-    causes: list[tuple[str, int]]
-    news: list[tuple[str, int]]
 
 
 class Subscription(WebSocketProtocol):
@@ -95,10 +62,7 @@ class Subscription(WebSocketProtocol):
     def on_close(self, code: int, reason: str) -> None:
         """Tell why."""
         error = self.ending.error if self.ending else None
-        if error is not None:
-            self.monitor.ended(f"{type(error).__name__}: {error}")
-        else:
-            self.monitor.ended(f"closed with {code} {reason}".rstrip())
+        self.monitor.ended(f"closed with {code} {reason}".rstrip() if error is None else error)
 
 
 class Monitor:
@@ -122,9 +86,8 @@ class Monitor:
         self.reconnects = 0
         self.served = 0
         self.max_threads = 0
-        self.is_over = False
-        self._causes: Counter[str] = Counter()
-        self._news: Counter[str] = Counter()
+        self._is_over = False
+        self._causes = Causes()
         self._latencies: list[float] = []
         self._all_latencies: list[float] = []
         self._memory_before = _resident_bytes()
@@ -157,76 +120,112 @@ class Monitor:
             except (ValueError, KeyError, TypeError):
                 pass  # not one of the feed's trades
 
-    def ended(self, cause: str) -> None:
+    def ended(self, cause: str | Exception) -> None:
         """A connection, or an attempt, has ended without our wish."""
-        if self.is_over:
+        if self._is_over:
             return
-        cause = printable(cause)
-        if cause not in self._causes and len(self._causes) >= MAX_CAUSES:
-            cause = "other causes"
-        self._causes[cause] += 1
-        self._news[cause] += 1
+        if isinstance(cause, str):
+            self._causes.add(cause)
+        else:
+            self._causes.add_error(cause)
 
-    # -- what there is to show -------------------------------------------------------------------
+    # -- what there is to show: see watching.py ---------------------------------------------------
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every subscription got messages."""
+        return self.served == self.count
 
     def is_getting_on(self) -> bool:
         """Whether subscriptions are still coming up, on a machine that is busy."""
         all_there = self._opened == self.count == self.served
         return not all_there and self.loop.time() - self._progress < PATIENCE
 
-    def row(self) -> Row:
-        """Return what has happened since the last row."""
-        now = self.loop.time()
-        stats = self.loop.stats()
+    def finish(self) -> None:
+        """What ends from now on does so by our wish."""
+        self._is_over = True
+
+    def second(self) -> Second:
+        """Return what has happened since the last one."""
+        now, stats = self.loop.time(), self.loop.stats()
         self.max_threads = max(self.max_threads, _threads())
         rate = (self.messages - self._last[1]) / max(now - self._last[0], 1e-9)
         self._last = (now, self.messages)
         p50, p99 = _percentiles(self._latencies)
         self._all_latencies += self._latencies[: max(0, MAX_ALL_SAMPLES - len(self._all_latencies))]
         self._latencies.clear()
-        news = self._news.most_common()
-        self._news.clear()
-        return Row(
-            round(now - self._started, 3),
-            stats.open,
-            stats.connecting,
-            stats.waiting,
-            round(rate, 1),
-            p50,
-            p99,
-            self.reconnects,
-            self._causes.most_common(),
-            news,
-        )
+        seconds = now - self._started
+        values = {
+            "seconds": round(seconds, 3),
+            "open": stats.open,
+            "connecting": stats.connecting,
+            "waiting": stats.waiting,
+            "rate": round(rate, 1),
+            "p50": p50,
+            "p99": p99,
+            "reconnects": self.reconnects,
+        }
+        cells = {
+            "time": f"{seconds:.1f}s",
+            "open": str(stats.open),
+            "connecting": str(stats.connecting),
+            "waiting": str(stats.waiting),
+            "msg/s": f"{rate:.0f}",
+            "p50 ms": _known(p50),
+            "p99 ms": _known(p99),
+            "reconnects": str(self.reconnects),
+        }
+        return Second(cells, values, self._causes.all(), self._causes.news())
 
-    def summary(self) -> dict[str, object]:
-        """Return what came of it, by name; None: nobody knows."""
+    def summary(self) -> Summary:
+        """Return what came of it."""
         p50, p99 = _percentiles(self._all_latencies + self._latencies)
-        rates: dict[str, object] = dict.fromkeys(
-            ("messages_per_second", "cpu_per_message_us", "memory_per_connection_kib")
-        )
-        if self._steady is not None and self.messages > self._steady[2]:
-            since, cpu, count = self._steady
-            messages = self.messages - count
-            memory = (self._memory_open - self._memory_before) / self.count / 1024
-            rates = {
-                "messages_per_second": round(messages / max(self.loop.time() - since, 1e-9)),
-                "cpu_per_message_us": round((time.process_time() - cpu) / messages * 1e6, 1),
-                "memory_per_connection_kib": round(memory, 1),
-            }
-        return {
+        values: dict[str, object] = {
             "subscriptions": self.count,
             "opened": self._opened,
             "served": self.served,
             "messages": self.messages,
-            **rates,
+            **self._rates(),
             "p50_ms": p50,
             "p99_ms": p99,
             "pings_answered": self.pings,
             "reconnects": self.reconnects,
             "threads": max(self.max_threads, _threads()),
-            "causes": dict(self._causes.most_common()),
         }
+        lines: dict[str, object] = {
+            "subscriptions": f"{self.count}, of which {self.served} got messages",
+            "messages": self.messages,
+        }
+        if values["messages_per_second"] is None:
+            lines["rates"] = f"none: only {self._opened} subscriptions were ever open"
+        else:
+            lines["messages per second"] = values["messages_per_second"]
+            lines["CPU per message"] = f"{values['cpu_per_message_us']} us"
+            lines["memory per connection"] = f"{values['memory_per_connection_kib']} KiB"
+        lines["latency"] = f"p50 {_known(p50)} ms, p99 {_known(p99)} ms"
+        lines["pings answered"] = self.pings
+        lines["reconnects"] = self.reconnects
+        lines["threads"] = values["threads"]
+        return Summary(lines, values, self._causes.all())
+
+    def _rates(self) -> dict[str, object]:
+        """Return what is taken from the moment on in which all were open, if it came."""
+        if self._steady is None or self.messages <= self._steady[2]:
+            return dict.fromkeys(
+                ("messages_per_second", "cpu_per_message_us", "memory_per_connection_kib")
+            )
+        since, cpu, count = self._steady
+        messages = self.messages - count
+        memory = (self._memory_open - self._memory_before) / self.count / 1024
+        return {
+            "messages_per_second": round(messages / max(self.loop.time() - since, 1e-9)),
+            "cpu_per_message_us": round((time.process_time() - cpu) / messages * 1e6, 1),
+            "memory_per_connection_kib": round(memory, 1),
+        }
+
+
+def _known(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _percentiles(seconds: list[float]) -> tuple[float | None, float | None]:

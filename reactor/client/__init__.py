@@ -1,1 +1,1 @@
-"""Connections that we open: from a URL to an open connection, and again after a loss."""
+"""Client connections: from a URL to an open connection, and again after a loss."""

@@ -2,7 +2,7 @@
 
 What it is: :class:`Attempt`.
 
-What it must not know: what follows on its outcome.
+What it must not know: what follows its outcome.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
 from ..loop.tasks import Task
+from ..protocols.history import Step
 from ..protocols.http.handshake import HeaderSource
 from .options import ClientOptions
 from .pipeline import ClientUpgrade
@@ -23,28 +24,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Pipeline"]
 
-#: Opens a connection up to the end of the opening handshake: see pipeline.py.
+#: A function that opens a connection and makes the opening handshake: see pipeline.py.
 Pipeline = Callable[
     [str, ClientOptions, HeaderSource, "str | None"], Coroutine[Any, Any, ClientUpgrade]
 ]
 
 
 class Attempt:
-    """See the module. The loop's thread only.
+    """One attempt, from :meth:`start` to its outcome. The loop's thread only.
 
     Args:
         loop: the event loop.
         url: ws:// or wss://.
-        options: see ClientOptions; its functions are called when the gate opens.
-        gate: what the attempt passes before it dials; None: nothing.
-        pipeline: what runs then.
-        connected: called with the outcome, which is None, and the exception, or None. Not when the
+        options: see ClientOptions; its functions are called when the attempt begins.
+        gate: the gate that the attempt passes before it dials; None: it dials at once.
+        pipeline: the coroutine function that connects.
+        connected: called with the result and None, or with None and the exception; not if the
             attempt has been stopped.
+        note: called with each step that is done, and its text.
     """
 
     __slots__ = (
-        *("_connected", "_gate", "_loop", "_number", "_options", "_pipeline", "_stopped"),
-        *("_task", "_url"),
+        *("_asked_at", "_connected", "_gate", "_loop", "_note", "_number", "_options"),
+        *("_pipeline", "_stopped", "_task", "_url"),
     )
 
     def __init__(
@@ -55,7 +57,10 @@ class Attempt:
         gate: Gate | None,
         pipeline: Pipeline,
         connected: Callable[[ClientUpgrade | None, Exception | None], object],
+        note: Callable[[Step, str], object],
     ) -> None:
+        self._note = note
+        self._asked_at = 0.0
         self._loop = loop
         self._url = url
         self._options = options
@@ -67,14 +72,15 @@ class Attempt:
         self._task: Task[ClientUpgrade] | None = None  # while it is in flight
 
     def start(self, address: Endpoint, number: int, again: bool) -> None:
-        """Ask at the gate.
+        """Begin as soon as the gate allows it.
 
         Args:
-            address: where the URL leads to.
+            address: the host and port of the URL.
             number: how many attempts of this connection have failed before, in a row.
             again: whether the connection has been open before.
         """
         self._number = number
+        self._asked_at = self._loop.now
         if self._gate is None:
             self._dial()
         else:
@@ -83,8 +89,10 @@ class Attempt:
 
     @calls_user_code
     def _dial(self) -> None:
-        """The gate is open: begin the attempt, which has a time-out from now on."""
+        """Begin: the gate has let the attempt through. The connect timeout runs from now on."""
         options = self._options
+        if self._loop.now > self._asked_at:
+            self._note(Step.ADMITTED, "")
         try:
             header = options.header
             header = header() if callable(header) else header
@@ -97,12 +105,14 @@ class Attempt:
             self._connected(None, exc)
             return
         if self._stopped:
-            self._landed()  # by one of the functions
+            self._landed()  # one of the functions has stopped it
             return
         coroutine = self._pipeline(self._url, options, header, cookie)
         if self._gate is not None and self._gate.journal.hears:
             self._gate.journal.attempt(str(parse_url(self._url)), self._number)
-        self._task = task = Task(self._loop, coroutine, self._arrived, soon=False)
+        self._task = task = Task(
+            self._loop, coroutine, self._arrived, soon=False, on_note=self._note
+        )
         task.start()
 
     def _arrived(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
@@ -110,13 +120,13 @@ class Attempt:
         self._connected(upgrade, error)
 
     def _landed(self) -> None:
-        """The attempt is in flight no longer."""
+        """Tell the gate that the attempt is no longer in flight."""
         self._task = None
         if self._gate is not None:
             self._gate.done()
 
     def stop(self) -> None:
-        """Give it up, whether it is in flight or waits at the gate."""
+        """Give the attempt up, whether it is in flight or waits at the gate."""
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
@@ -125,6 +135,6 @@ class Attempt:
             self._gate.leave(self._dial)
 
     def let_go(self) -> None:
-        """In a forked child: close what it has."""
+        """In a forked child, close the sockets of the attempt."""
         if self._task is not None:
-            self._task.cancel()  # its coroutine does
+            self._task.cancel()  # the coroutine closes them

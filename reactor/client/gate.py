@@ -1,25 +1,25 @@
 """The gate before dialling: how many attempts are in flight, and how fast they follow each other.
 
 What it is: :class:`Lines`, the order in which attempts may begin, without I/O; and :class:`Gate`,
-which puts it on a loop. A Reactor has one gate, and all its connections pass it.
+which uses it on a loop. A Reactor has one gate, and all its connections pass through it.
 
-What it must not know: how an attempt is made, what it ends in.
+What it must not know: how an attempt is made, and how it ends.
 
-How it works. An attempt belongs to a place: the host and port of its URL, and the pace that holds
-there. Each place has two lines, for first attempts and for those after a loss. A line is in one of
-three states:
+How it works. An attempt belongs to a place, which is the host and port of its URL and the pace that
+applies there. Each place has two lines, one for first attempts and one for attempts after a loss. A
+line is in one of three states:
 
-    empty    nobody waits in it
-    ready    its first one may begin as soon as fewer than `limit` attempts are in flight
-    blocked  the pace, or a Retry-After, has it wait until a point in time
+    empty    no attempt waits in it
+    ready    its first attempt may begin as soon as fewer than `limit` attempts are in flight
+    blocked  its first attempt has to wait until a point in time, for the pace or a Retry-After
 
-Of all ready lines the one goes on whose first one has waited the longest; lines of first attempts
-come before all others. What is looked at for that are two heaps, so thousands of places cost no
-more than one. An entry of a heap may be out of date, as when somebody has left the line: it is put
-right when it comes up.
+Among the ready lines, that one is next whose first attempt has waited the longest; lines of first
+attempts come before all others. The ready lines are kept in two heaps and the blocked ones in a
+third, so thousands of places cost no more than one. An entry of a heap may be out of date, for
+example when an attempt has left its line. It is corrected when it comes to the top.
 
-A Retry-After holds back all attempts at an address. When it is over, they do not come all at once,
-but in order and at random distances, over half of its time.
+A Retry-After holds back all attempts at an address. When its time is over, they do not begin all at
+once, but in order and at random intervals, over half of that time.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ __all__ = ["Endpoint", "Gate", "Lines"]
 
 W = TypeVar("W")
 
-#: As many places that nobody waits at are kept at least before they are looked through.
+#: There must be this many places before idle ones are looked for and forgotten.
 FEW_PLACES = 64
 
 
 class _Line(Generic[W]):
-    """Who waits at one place, either for a first attempt or for a further one."""
+    """The attempts that wait at one place: either first attempts, or further ones."""
 
     __slots__ = ("again", "listed", "place", "waiting")
 
     def __init__(self, place: _Place[W], again: bool) -> None:
         self.place = place
         self.again = again
-        self.waiting: OrderedDict[W, int] = OrderedDict()  # and the number of the ticket
-        self.listed = False  # whether it is in one of the heaps
+        self.waiting: OrderedDict[W, int] = OrderedDict()  # attempts, and their tickets' numbers
+        self.listed = False  # whether the line is in one of the heaps
 
     def ticket(self) -> int:
         return next(iter(self.waiting.values()))
 
 
 class _Place(Generic[W]):
-    """The attempts at one address under one pace."""
+    """The two lines of one address under one pace."""
 
     __slots__ = ("address", "first", "further", "window")
 
@@ -73,7 +73,7 @@ class _Place(Generic[W]):
 
 
 class _Hold:
-    """Nobody goes to an address before a point in time, nor all at once up to another one."""
+    """No attempt at an address begins before `until`; up to `spread_until` they are spread out."""
 
     __slots__ = ("spread_until", "until")
 
@@ -85,8 +85,8 @@ class Lines(Generic[W]):
     """The order in which attempts begin. No I/O, no clock; see the module.
 
     Args:
-        limit: how many may be in flight at a time; None: any number.
-        random: returns an even random number from 0 up to, not including, 1.
+        limit: how many attempts may be in flight at a time; None: any number.
+        random: returns a uniform random number from 0 up to, not including, 1.
     """
 
     def __init__(self, limit: int | None = 256, random: Callable[[], float] = random) -> None:
@@ -95,28 +95,30 @@ class Lines(Generic[W]):
         self.in_flight = 0
         self._tickets = 0
         self._places: dict[tuple[Endpoint, Pace | None], _Place[W]] = {}
-        self._most_places = FEW_PLACES  # more than that are looked through
+        self._most_places = FEW_PLACES  # with this many, idle places are looked for
         self._holds: dict[Endpoint, _Hold] = {}
         self._line_of: dict[W, _Line[W]] = {}
-        # Tickets of the first in line, by whether they are for further attempts.
+        # Two heaps of the ready lines, by the ticket of their first attempt: lines of first
+        # attempts, and lines of further ones.
         self._ready: tuple[list[tuple[int, _Line[W]]], ...] = ([], [])
         self._blocked: list[tuple[float, int, _Line[W]]] = []
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return how many attempts wait."""
         return len(self._line_of)
 
     def join(
         self, who: W, address: Endpoint, now: float, *, again: bool, pace: Pace | None = None
     ) -> None:
-        """Queue up for an attempt.
+        """Put an attempt at the end of its line.
 
         Args:
-            who: is returned by :meth:`take`; it must not wait already.
-            address: where the attempt goes to.
-            now: seconds on any clock that never goes back; the same for all calls.
-            again: whether it follows on a loss or on a failed attempt.
-            pace: what holds for all attempts there that are made with it; None: nothing.
+            who: the attempt, which :meth:`take` returns; it must not be waiting already.
+            address: the host and port that it connects to.
+            now: seconds on any monotonic clock; the same clock in all calls.
+            again: whether it follows a loss or a failed attempt.
+            pace: how fast attempts with this pace may follow each other at this address; None: no
+                limit.
         """
         place = self._places.get((address, pace))
         if place is None:
@@ -132,7 +134,7 @@ class Lines(Generic[W]):
             heappush(self._ready[again], (self._tickets, line))
 
     def leave(self, who: W) -> bool:
-        """Wait no longer. Returns whether it did wait."""
+        """Take an attempt out of its line. Return whether it was waiting."""
         line = self._line_of.pop(who, None)
         if line is None:
             return False
@@ -140,7 +142,7 @@ class Lines(Generic[W]):
         return True
 
     def take(self, now: float) -> W | None:
-        """Return whose attempt begins now, and count it as in flight; None: nobody's."""
+        """Return the attempt that begins now, and count it as in flight; None: there is none."""
         if self.limit is not None and self.in_flight >= self.limit:
             return None
         while self._blocked and self._blocked[0][0] <= now:
@@ -177,43 +179,44 @@ class Lines(Generic[W]):
             heappush(self._ready[line.again], (line.ticket(), line))
 
     def _pause(self, place: _Place[W], now: float) -> float:
-        """For how long nobody goes to a place."""
+        """Return for how many seconds no attempt may begin at a place."""
         hold = self._holds.get(place.address)
         held = 0.0 if hold is None else hold.until - now
         return max(held, 0.0 if place.window is None else place.window.wait(now))
 
     def _space_out(self, hold: _Hold, place: _Place[W], now: float) -> None:
-        """Have the next one at a place come some time later, so that all come by the end."""
+        """Delay the next attempt at a place, such that all have begun when the spread ends."""
         waiting = len(place.first.waiting) + len(place.further.waiting)
         gap = 2 * self._random() * (hold.spread_until - now) / (waiting + 1)
         hold.until = max(hold.until, min(now + gap, hold.spread_until))
 
     def done(self) -> None:
-        """An attempt is in flight no longer."""
+        """Count an attempt as no longer in flight."""
         self.in_flight -= 1
 
     def hold(self, address: Endpoint, now: float, seconds: float, spread: float) -> None:
-        """Let nobody begin an attempt at an address for some time.
+        """Let no attempt at an address begin for some time.
 
         Args:
-            address: where to.
+            address: host and port.
             now: as for :meth:`join`.
             seconds: for how long.
-            spread: for so many seconds more, those who have waited come one by one.
+            spread: over how many seconds after that the waiting attempts are spread out.
         """
         hold = self._holds.setdefault(address, _Hold())
-        # Other processes were told the same: not all of their first ones shall come at once.
+        # The server has told other processes the same. Their first attempts must not coincide with
+        # ours.
         hold.until = max(hold.until, now + seconds + self._random() * spread / 2)
         hold.spread_until = max(hold.spread_until, now + seconds + spread)
 
     def next_at(self) -> float | None:
-        """When :meth:`take` may have somebody whom it has not now; None: not for time alone."""
+        """Return when :meth:`take` is worth another call; None: not before another event."""
         while self._blocked and not self._blocked[0][2].waiting:
             heappop(self._blocked)[2].listed = False
         return self._blocked[0][0] if self._blocked else None
 
     def _forget_idle(self, now: float) -> None:
-        """Forget the places where nobody waits, and that nothing has to be remembered of."""
+        """Forget the places where no attempt waits and whose pace has nothing to remember."""
         holds = self._holds
         self._holds = {key: hold for key, hold in holds.items() if hold.spread_until > now}
         for key, place in list(self._places.items()):
@@ -225,17 +228,20 @@ class Lines(Generic[W]):
 
 
 class Gate:
-    """What every dial on a loop passes. The loop's thread only.
+    """The gate that each attempt on a loop passes before it dials. The loop's thread only.
 
     Args:
         loop: the event loop.
         max_connecting: how many attempts may be in flight, from DNS to the upgrade; None: any
             number.
-        pace: what holds for each host and port, unless an attempt has a pace of its own; None:
-            nothing.
+        pace: how fast attempts at one host and port may follow each other, unless an attempt has a
+            pace of its own; None: no limit.
+
+    Attributes:
+        journal: logs the attempts.
 
     Raises:
-        TypeError: *max_connecting* is no int, or *pace* no Pace.
+        TypeError: *max_connecting* is not an int, or *pace* is not a Pace.
         ValueError: *max_connecting* is less than 1.
     """
 
@@ -252,17 +258,16 @@ class Gate:
         self._pace = pace
         self._lines: Lines[Callable[[], object]] = Lines(max_connecting, loop.random)
         self._timer: Timer | None = None
-        #: What the log hears of the attempts.
         self.journal = Journal()
         #: Attempts that may begin before somebody grants more; None: any number.
         self.permits: int | None = None
         #: Called when somebody waits for a permit; not again before some are granted.
         self.on_short: Callable[[], object] | None = None
-        self._asked = False  # whether _go_on() is among the loop's calls
+        self._asked = False  # whether _go_on() is among the loop's queued calls
 
     @property
     def waiting(self) -> int:
-        """How many attempts have not begun."""
+        """How many attempts are waiting."""
         return len(self._lines)
 
     @property
@@ -273,39 +278,40 @@ class Gate:
     def ask(
         self, begin: Callable[[], object], address: Endpoint, again: bool, pace: Pace | None
     ) -> None:
-        """Have an attempt begin: at once, if nothing speaks against it.
+        """Begin an attempt as soon as the gate allows it, which may be at once.
 
         Args:
-            begin: begins it; raises nothing. Whoever is called has to call :meth:`done`, once.
-            address: where it goes to.
-            again: whether it follows on a loss or on a failed attempt.
-            pace: that of the attempt, in place of the loop's; or None.
+            begin: called to begin the attempt. It must not raise, and :meth:`done` must be called
+                once when the attempt has ended.
+            address: the host and port that it connects to.
+            again: whether it follows a loss or a failed attempt.
+            pace: a pace of its own, in place of the gate's; or None.
         """
         now = self._loop.time()
         self._lines.join(begin, address, now, again=again, pace=pace or self._pace)
         self._go_on()
 
     def leave(self, begin: Callable[[], object]) -> bool:
-        """The attempt shall not begin. Returns whether it was waiting."""
+        """Withdraw an attempt that has not begun. Return whether it was waiting."""
         waited = self._lines.leave(begin)
         if waited:
             self._set_timer()
         return waited
 
     def done(self) -> None:
-        """An attempt has ended."""
+        """Take note that an attempt has ended."""
         self._lines.done()
         if len(self._lines) and not self._asked:
             self._asked = True
             self._loop.call_soon(self._go_on)
 
     def hold(self, address: Endpoint, seconds: float, spread: float = 0.0) -> None:
-        """Let no attempt begin at an address for so long, nor all at once in what follows.
+        """Let no attempt at an address begin for some time.
 
         Args:
             address: host and port.
             seconds: for how long.
-            spread: for how many seconds more those who have waited come one by one.
+            spread: over how many seconds after that the waiting attempts are spread out.
         """
         self._lines.hold(address, self._loop.time(), seconds, spread)
 
@@ -339,6 +345,6 @@ class Gate:
 
 
 def check_pace(pace: object, name: str = "connect_pace") -> None:
-    """Raise TypeError for a pace that is none."""
+    """Raise TypeError if *pace* is neither None nor a Pace."""
     if pace is not None and not isinstance(pace, Pace):
         raise TypeError(f"{name} must be None or a Pace (as Pace(5, per=1.0)), not {pace!r}")

@@ -1,14 +1,15 @@
-"""The journal: what the log hears of attempts to connect, so that none fails silently.
+"""The journal: logs attempts to connect, so that none fails silently.
 
 What it is: :class:`Journal`, one for each Reactor.
 
-What it must not know: how connections are made, or what follows.
+What it must not know: how connections are made, and what follows an attempt.
 
-How it works. Attempts, and what repeats itself, are of level DEBUG; changes of state of level INFO.
-The first failure in a row, and giving up, are a WARNING, which Python shows where logging was not
-configured; but not for a protocol object with an ``on_error`` of its own, which tells by itself:
-then they are of level INFO. Thousands of connections may fail for one reason: of failures of a kind
-at one address, one is told in a minute, with a count of the others before it.
+How it works. Attempts and repeated failures are logged at level DEBUG, changes of state at level
+INFO. The first failure in a row, and giving up, are logged at level WARNING, which Python shows
+even if logging is not configured. A protocol object with an ``on_error`` of its own has seen them
+already, so they are logged at level INFO then. Thousands of connections may fail for the same
+reason. So only one failure of a kind at one address is logged in a minute, with a count of the
+earlier ones that were not.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ logger = logging.getLogger("reactor.connect")
 #: Host and port of a URL.
 Endpoint = tuple[str, int]
 
-#: Seconds in which failures of a kind are told once.
+#: Seconds in which failures of one kind are logged once.
 EPISODE = 60.0
 
-#: Kinds that are remembered.
+#: How many kinds are remembered at most.
 MOST_KINDS = 256
 
 
@@ -41,35 +42,45 @@ class _Kind:
 
 
 class Journal:
-    """See the module."""
+    """The log of one Reactor's attempts. See the module. The loop's thread only."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[Endpoint | None, type[Exception]], _Kind] = {}
 
     @property
     def hears(self) -> bool:
-        """Whether anything but failures is written."""
+        """Whether anything but failures would be logged."""
         return logger.isEnabledFor(logging.INFO)
 
     def attempt(self, place: str, number: int) -> None:
-        """An attempt is dialled; *number* were made in vain before."""
+        """Log that an attempt begins.
+
+        Args:
+            place: the URL.
+            number: how many attempts have failed before, in a row.
+        """
         logger.debug("connecting to %s (attempt %d)", place, number + 1)
 
     def opened(self, place: str, again: bool) -> None:
-        """A connection is open."""
+        """Log that a connection is open.
+
+        Args:
+            place: the URL.
+            again: whether it has been open before.
+        """
         logger.info("%s is open%s", place, " again" if again else "")
 
     def ended(
         self, place: str, address: Endpoint | None, ending: Ending, policy: bool, seen: bool
     ) -> None:
-        """A connection, or an attempt, has ended.
+        """Log that a connection, or an attempt, has ended.
 
         Args:
             place: the URL.
-            address: host and port, where they are known.
+            address: host and port; None if they are not known.
             ending: how it ended, and what comes next.
             policy: whether there is a reconnect policy.
-            seen: whether the user has an on_error to see it.
+            seen: whether the protocol object has an ``on_error`` of its own.
         """
         if ending.delay is not None:
             what = f"next attempt in {ending.delay:.1f} s"
@@ -93,7 +104,7 @@ class Journal:
             logger.log(level, "%s: %s: %s; %s%s", place, type(error).__name__, reason, what, others)
 
     def _tell(self, address: Endpoint | None, error: Exception) -> int | None:
-        """Return how many of the kind were not told before; None: this one is not, either."""
+        """Return how many failures of this kind were not logged; None: do not log this one."""
         now = monotonic()
         key = address, type(error)
         kind = self._kinds.get(key)

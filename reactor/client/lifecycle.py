@@ -1,18 +1,17 @@
-"""The life of the connections that we open, and open again.
+"""The life of a client connection: attempts, losses, and reconnecting.
 
-What it is: :class:`ClientLifecycle`: attempts, and what follows on a failed one or a drop. Every
-connection that we open has one.
+What it is: :class:`ClientLifecycle`, which every connection that we open has.
 
 What it must not know: sessions, frames, how the connect pipeline works.
 
-How it works. An attempt (attempt.py) lives until its outcome is known. What it ends in, and what a
-connection ends in, goes through ``over``: with a reconnect policy, the phase is WAITING and a timer
-starts the next attempt; without, or when the user has closed, the phase is OVER. The protocol
-object is asked (``on_retry``), and then told in both cases, before the next attempt, so a handler
-may still give up.
+How it works. An Attempt (attempt.py) lives until its outcome is known. When an attempt has failed,
+or an open connection has ended, ``over`` decides what comes next. With a reconnect policy, the
+phase becomes WAITING and a timer starts the next attempt. Without one, or when the user has closed
+the connection, the phase becomes OVER. Before a wait, ``on_retry`` asks the protocol object; then
+``on_error`` and ``on_close`` are called in both cases. A handler may still give up then.
 
-``reconnect`` notes what is wanted, and ends what there is; ``over`` finds the note. Where there is
-nothing to be ended, it sets the timer.
+``reconnect`` notes the wish for a new connection and ends the present one or the attempt; ``over``
+finds the wish. If there is nothing to end, ``reconnect`` sets the timer itself.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_called, check_delay
-from ..base.printable import printable
+from ..base.printable import printable, quoted
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
 from ..connection.phase import Change, Phase, change
@@ -36,6 +35,7 @@ from ..exceptions import (
     WebSocketStateException,
 )
 from ..protocols.frames import new_mask
+from ..protocols.history import Step
 from ..protocols.http.handshake import normalize_headers
 from ..protocols.http.http11 import parse_again
 from ..protocols.http.retry_after import retry_after
@@ -56,24 +56,25 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientLifecycle"]
 
-#: What bounds the wishes of a server (Retry-After) where there is no reconnect policy.
+#: The policy that limits Retry-After when the connection has none.
 NO_POLICY = Backoff()
 
-#: A wait as long as the policy says.
+#: A wish to reconnect after as long a wait as the policy says.
 BY_POLICY = -1.0
 
 
 class ClientLifecycle:
-    """Opens a connection, and opens it again. See the module.
+    """Opens one connection, and opens it again. See the module. The loop's thread only.
 
     Args:
-        url: ws:// or wss://, or a function that is called before every attempt.
+        url: ws:// or wss://, or a function that returns one and is called before every attempt.
         options: see ClientOptions.
-        gate: what every attempt passes before it dials; None: nothing.
-        pipeline: what an attempt runs; default: that of pipeline.py.
+        gate: the gate that every attempt passes before it dials; None: it dials at once.
+        pipeline: the coroutine function that connects; default: that of pipeline.py.
 
     Raises:
-        TypeError, ValueError: for what can be seen to be wrong before the first attempt.
+        TypeError: The URL or an option has a wrong type.
+        ValueError: The URL or an option cannot be used.
     """
 
     __slots__ = (
@@ -103,13 +104,13 @@ class ClientLifecycle:
         self._backoff = options.backoff
         self._attempt = 0  # attempts in a row that did not lead to a stable connection
         self._opened_at: float | None = None  # when it was open for the first or latest time
-        self._head = b""  # of the response to the latest upgrade
+        self._head = b""  # the head of the latest response
         self._gate = gate
         self._pipeline = pipeline
-        self._current: Attempt | None = None  # the attempt that is going on
+        self._current: Attempt | None = None  # the attempt that is waiting or in flight
         self._timer: Timer | None = None  # for the next attempt
-        self._wanted = True  # nobody has ended it for good
-        # After how many seconds somebody wants it to be opened anew; None: nobody does.
+        self._wanted = True  # the user has not ended it for good
+        # After how many seconds the user wants to reconnect; None: there is no such wish.
         self._wish: float | None = None
 
     def start(self, connection: Connection) -> None:
@@ -118,9 +119,9 @@ class ClientLifecycle:
         loop = connection.loop
         loop.call_soon(self._connect)
         if threading.get_ident() != loop.thread_id:
-            loop._wake_up()  # another thread may have begun to run it meanwhile
+            loop._wake_up()  # another thread may have begun to run the loop since it was checked
 
-    # -- what there is to know -----------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -129,18 +130,18 @@ class ClientLifecycle:
 
     @property
     def place(self) -> str:
-        """The same without username and password."""
+        """The URL without username and password."""
         return str(parse_url(self._url))
 
     @property
     def response(self) -> Response | None:
-        """The head of the server's answer to the latest upgrade."""
-        # Parsed when somebody asks: parsed heads were a third of a connection's memory.
+        """The head of the server's latest response."""
+        # It is parsed on demand: parsed heads took a third of a connection's memory.
         return parse_again("response", self._head) if self._head else None
 
     @property
     def attempt(self) -> int:
-        """Failed attempts in a row."""
+        """How many attempts have failed in a row."""
         return self._attempt
 
     @property
@@ -154,6 +155,10 @@ class ClientLifecycle:
         source = self._options.mask_key
         return new_mask if source is None else lambda: source(4)
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._connection.reader.whose()
+
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
@@ -163,17 +168,30 @@ class ClientLifecycle:
             return
         self._timer = None
         connection.begin_attempt()
+        connection.counters.attempts += 1
+        connection.note(Step.ATTEMPT, str(connection.counters.attempts))
         try:
             source = self._source
-            self._url = source if isinstance(source, str) else source()
+            url = source if isinstance(source, str) else source()
+            if not isinstance(url, str):
+                raise TypeError(f"the function given as url must return a str, not {quoted(url)}")
+            self._url = url
             address = self._address()
+            if not connection.host:
+                connection.host = self._host(address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
         if connection.state is State.CLOSED or self._wish is not None:
-            return  # ended by the function
+            return  # the function has closed the connection, or asked to reconnect
         self._current = current = Attempt(
-            connection.loop, self._url, self._options, self._gate, self._pipeline, self._connected
+            connection.loop,
+            self._url,
+            self._options,
+            self._gate,
+            self._pipeline,
+            self._connected,
+            connection.note,
         )
         current.start(address, self._attempt, again=self._opened_at is not None)
 
@@ -181,11 +199,16 @@ class ClientLifecycle:
         url = parse_url(self._url)
         return url.host, url.port
 
+    def _host(self, address: Endpoint) -> str:
+        """Return what the connection is counted under."""
+        host, port = address
+        return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
     def _connected(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
-        """The attempt has come to an end."""
+        """Open the connection, or go on after a failure: the attempt has ended."""
         self._current = None
         connection = self._connection
-        if connection.phase is Phase.OVER:  # closed by one of the functions called for it
+        if connection.phase is Phase.OVER:  # a function among the options has closed it
             return
         if upgrade is None:
             self._drop_given_socket()
@@ -195,6 +218,7 @@ class ClientLifecycle:
         connection.subprotocol = upgrade.subprotocol
         again = self._opened_at is not None
         self._opened_at = connection.loop.now
+        connection.note(Step.OPENED)
         if (journal := self._journal) is not None and journal.hears:
             journal.opened(self.place, again)
         protocol = connection.protocol
@@ -208,10 +232,10 @@ class ClientLifecycle:
             self._current = None
         self._drop_given_socket()
 
-    # -- for good, or not ----------------------------------------------------------------
+    # -- ending for good, and reconnecting -----------------------------------------------
 
     def retire(self) -> None:
-        """See Lifecycle: no further attempt."""
+        """See Lifecycle. No further attempt will follow."""
         self._backoff = None
         self._wanted = False
 
@@ -225,14 +249,16 @@ class ClientLifecycle:
         self._stop_attempt()
         if phase is Phase.CONNECTING:
             connection.ending = connection.describe_end(CloseCode.ABNORMAL, "", None)
+            connection.note_end(connection.ending)
         self._finish()
         if phase is Phase.CONNECTING:
-            # This attempt has not been told of. Not from within the caller's close().
+            # on_close is still due for this attempt, but not from within the caller's close().
             connection.loop.call_soon(connection.tell, CloseCode.ABNORMAL, "", None)
 
     def _finish(self) -> None:
-        """There will be no further attempt."""
+        """End the connection for good: there will be no further attempt."""
         connection = self._connection
+        connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
         if connection.ending is not None:
@@ -249,7 +275,7 @@ class ClientLifecycle:
             check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self._options.sock is not None:
-            raise WebSocketStateException("it cannot be opened anew: sock serves one connection")
+            raise WebSocketStateException("it cannot be opened again: sock serves one connection")
         connection = self._connection
         if not self._wanted or connection.sender.closing_soon:
             self._refuse_to_reconnect()
@@ -265,7 +291,7 @@ class ClientLifecycle:
         )
 
     def _reconnect_later(self, delay: float | None, reason: str) -> None:
-        if self._wanted:  # else it was closed meanwhile, and whoever asked has gone on
+        if self._wanted:  # else it has been closed since, and the caller cannot be told any more
             self._reconnect(delay, reason)
 
     def _reconnect(self, delay: float | None, reason: str) -> None:
@@ -274,13 +300,14 @@ class ClientLifecycle:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
         connection = self._connection
         phase = connection.phase
+        connection.note(Step.RECONNECTING, printable(reason))
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
         elif phase is Phase.OVER:
             self._reopen(wish)
         else:
-            begun = self._wish is None  # else an end is on its way already
+            begun = self._wish is None  # else the attempt is being dropped already
             self._wish = wish
             if phase is Phase.ATTACHED:
                 if connection.session.state is State.OPEN:
@@ -308,11 +335,11 @@ class ClientLifecycle:
             self.over(CloseCode.ABNORMAL, reason, None)
 
     def _drop_given_socket(self) -> None:
-        """The attempt that ``options.sock`` was for may never have got to it."""
+        """Close ``options.sock``: the attempt may have ended before it used the socket."""
         if self._options.sock is not None:
             self._options.sock.close()
 
-    # -- nothing of which matters to a client ----------------------------------------------
+    # -- parts of Lifecycle with little or nothing to do -----------------------------------
 
     def pinging(self) -> None:
         """See Lifecycle."""
@@ -331,9 +358,10 @@ class ClientLifecycle:
     # -- what comes next -----------------------------------------------------------------
 
     def over(self, code: int, reason: str, error: Exception | None) -> None:
-        """See Lifecycle. For attempts, too."""
+        """See Lifecycle. Also called when an attempt has failed."""
         connection = self._connection
         ending = connection.describe_end(code, reason, error)
+        connection.note_end(ending)
         delay = self._plan(error)
         connection.ending = replace(ending, attempt=self._attempt)
         if delay is None:
@@ -344,7 +372,7 @@ class ClientLifecycle:
         try:
             if delay is not None:
                 self._ask_about(delay, error)
-        finally:  # KeyboardInterrupt and SystemExit pass through, and on_close is still owed
+        finally:  # KeyboardInterrupt and SystemExit pass through, but on_close must be called
             self._note_end()
             connection.tell(code, reason, error)  # a handler may still give up
 
@@ -353,23 +381,24 @@ class ClientLifecycle:
         return None if self._gate is None else self._gate.journal
 
     def _note_end(self) -> None:
-        """Have the log hear how it ended."""
+        """Log how the connection or the attempt ended."""
         connection, journal = self._connection, self._journal
         if journal is None or connection.ending is None:
             return
         try:
             place, address = self.place, self._address()
-        except Exception:  # noqa: BLE001 - no URL, or none that can be used
+        except Exception:  # noqa: BLE001 - there is no usable URL
             place, address = printable(self._url), None
         seen = overrides_on_error(connection.protocol)
         retries = self._options.backoff is not None
         journal.ended(place, address, connection.ending, retries, seen)
 
     def _wait(self, delay: float) -> None:
-        """Have the next attempt begin after so many seconds."""
+        """Begin the next attempt after *delay* seconds."""
         self._stop_timer()
         connection = self._connection
         self._timer = connection.loop.call_later(delay, self._connect)
+        connection.note(Step.WAITING, f"{delay:.3f}")
         if connection.ending is not None:
             connection.ending = replace(
                 connection.ending, final=False, attempt=self._attempt, delay=delay
@@ -377,7 +406,12 @@ class ClientLifecycle:
 
     @calls_user_code
     def _ask_about(self, delay: float, error: Exception | None) -> None:
-        """Tell the protocol object of a wait, and heed what it says."""
+        """Call ``on_retry``, and do what it returns.
+
+        Args:
+            delay: seconds of the wait that has begun.
+            error: why the connection or the attempt ended, or None.
+        """
         connection = self._connection
         try:
             answer = connection.protocol.on_retry(self._attempt, delay, error)
@@ -394,7 +428,7 @@ class ClientLifecycle:
             self._wait(answer)
 
     def _plan(self, error: Exception | None) -> float | None:
-        """How long to wait before the next attempt; None: there is none. Counts it."""
+        """Return the seconds before the next attempt, and count it; None: there is none."""
         wish, self._wish = self._wish, None
         if wish is None or wish == BY_POLICY or not self._wanted:
             return self._next_delay(error)
@@ -409,7 +443,7 @@ class ClientLifecycle:
             self._attempt = backoff.attempts_after(self._attempt, open_for)
 
     def _next_delay(self, error: Exception | None) -> float | None:
-        """The same by the policy alone."""
+        """Return and count likewise, but by the policy alone."""
         backoff = self._backoff
         asked = 0.0
         if isinstance(error, WebSocketBadStatusException):
@@ -424,7 +458,12 @@ class ClientLifecycle:
         return delay
 
     def _hold_others_back(self, backoff: Backoff, asked: float) -> None:
-        """The server has asked for some seconds of peace: from us all."""
+        """Hold back all attempts at this address: the server's Retry-After is for all of them.
+
+        Args:
+            backoff: limits how long.
+            asked: the seconds of the Retry-After; 0: there was none.
+        """
         seconds = backoff.heed(asked)
         if seconds and self._gate is not None:
             spread = seconds / 2 if backoff.jitter else 0.0
@@ -432,7 +471,14 @@ class ClientLifecycle:
 
 
 def _check(url: str | Callable[[], str], options: ClientOptions) -> None:
-    """Raise for what can be wrong already: it is an error of the call, not of an attempt."""
+    """Check what can be checked before the first attempt.
+
+    A mistake found here is an error in the user's call, rather than one in every attempt.
+
+    Raises:
+        TypeError: The URL or an option has a wrong type.
+        ValueError: The URL or an option cannot be used.
+    """
     if not isinstance(url, str) and not callable(url):
         raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
     check_called("url", url)

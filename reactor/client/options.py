@@ -1,6 +1,7 @@
 """The options of ``connect``.
 
-What it is: a frozen dataclass, which adds to those of every connection what is needed to open one.
+What it is: a frozen dataclass. It adds the options for opening a connection to those of every
+connection.
 
 What it must not know: how a connection is opened.
 """
@@ -33,72 +34,88 @@ TextSource = str | Callable[[], str] | None
 
 
 class HandshakeWatch:
-    """Is told of the opening handshakes of a connection, and may add cookies; this one does not.
+    """An observer of a connection's opening handshakes, which may add cookies. Subclass it.
 
     With redirects there are several handshakes, with different hosts. The methods are called on
     the thread that connects.
     """
 
     def cookie(self, url: WebSocketURL) -> str | None:
-        """Return cookies for a URL, which go out before those of the options; None for none."""
+        """Return the cookies for a URL, which are sent before those of the options; or None."""
 
     def request_sent(self, head: bytes) -> None:
-        """A request has gone out."""
+        """Called when a request has been sent.
+
+        Args:
+            head: the request.
+        """
 
     def response_received(self, url: WebSocketURL, response: Response, head: bytes) -> None:
-        """A response has come to a request for a URL; *head* is the same as it came."""
+        """Called when a response has come.
+
+        Args:
+            url: the URL that was requested.
+            response: the head of the response.
+            head: the same head, as the bytes that came.
+        """
 
     def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
-        """Whether to speak plain HTTP to an https proxy of the environment that speaks no TLS."""
+        """Return whether to speak plain HTTP to an https proxy that does not speak TLS.
+
+        Args:
+            proxy: the proxy, which was found in the environment variables.
+            error: what the TLS handshake with it raised.
+        """
         return False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(ConnectionOptions):
-    """What ``Reactor.connect`` takes. See also :class:`ConnectionOptions`.
+    """The options of ``Reactor.connect``, in addition to those of :class:`ConnectionOptions`.
 
-    Parameters:
+    Args:
         header: further headers of the request: a dict, a list of pairs or of "Name: value"
             lines, or a function that returns one and is called before every attempt.
-        cookie: value of the Cookie header, or a function.
+        cookie: value of the Cookie header, or a function that returns it.
         origin: value of the Origin header; default: the server's own origin.
         host: value of the Host header; default: from the URL.
-        suppress_origin, suppress_host: send no such header.
+        suppress_origin: send no Origin header.
+        suppress_host: send no Host header.
         connection: a whole line, "Connection: ...", that is sent in place of ours.
         subprotocols: names to offer, in order of preference (RFC 6455 section 1.9).
-        connect_timeout: seconds for all of DNS, TCP, TLS, upgrade and redirects together;
-            None: no limit. It begins when the attempt is dialled: see Reactor, max_connecting.
-        connect_pace: a Pace for the attempts at each host and port that are made with it, in place
+        connect_timeout: seconds for DNS, TCP, TLS, upgrade and redirects together (10); None: no
+            limit. The time runs from when the attempt is dialled: see Reactor, max_connecting.
+        connect_pace: a Pace that limits the attempts made with it at each host and port, in place
             of the Reactor's ``connect_pace``; None: the Reactor's.
-        redirect_limit: how many redirects are followed.
-        sslopt: TLS options as websocket-client has them: ``ca_certs``, ``certfile``,
-            ``cert_reqs``, ``check_hostname``, ``context``, ...
-        sockopt: arguments of ``setsockopt`` calls.
+        redirect_limit: how many redirects are followed (3).
+        sslopt: TLS options as in websocket-client: ``ca_certs``, ``certfile``, ``cert_reqs``,
+            ``check_hostname``, ``context``, ...
+        sockopt: the arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
-        unix_path: connect to this unix socket instead of the URL's host, without a proxy.
-        sock: a connected stream socket to use instead, as it is: for wss:// it speaks TLS already.
-            It belongs to the connection from now on. A redirect leads away from it.
-        plain_sock: True: for wss:// too, ``sock`` speaks no TLS; something behind it does.
+        unix_path: a unix socket to connect to instead of the URL's host, without a proxy.
+        sock: a connected stream socket to use instead, as it is; for wss:// it must speak TLS
+            already. It then belongs to the connection. A redirect opens another socket.
+        plain_sock: True: ``sock`` need not speak TLS for wss://, since something behind it does.
         proxy: the URL of a proxy, ``http://user:password@host:port`` or https, socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
-            False: none. See proxy_choice.py.
+            False: no proxy. See proxy_choice.py.
         no_proxy: hosts that are reached directly, whatever ``proxy`` says: names with their
-            subdomains, addresses, networks, "*". None: for a proxy of the environment what
-            the environment says, else none.
+            subdomains, addresses, networks, "*". None: for a proxy from the environment, what
+            the environment says; else no host.
         proxy_sslopt: TLS options for an https proxy itself, whose certificate must be for its own
-            name; default: those of ``sslopt`` without what is for the server (``certfile`` and
-            its kin, ``server_hostname``; a ``context`` serves for both).
+            name; default: those of ``sslopt`` except what is meant for the server (``certfile``
+            and related ones, ``server_hostname``; a ``context`` is used for both).
         proxy_timeout: seconds for reaching the proxy and for its answer, within
-            ``connect_timeout``; None: no limit of its own.
-        mask_key: a function that is given the number 4 and returns that many bytes (or
-            characters up to U+00FF), to mask a frame with; default: unpredictable ones, as
+            ``connect_timeout``; None: no separate limit.
+        mask_key: a function that is called with the number 4 and returns that many bytes (or
+            characters up to U+00FF) to mask a frame with; default: unpredictable bytes, as
             RFC 6455 section 5.3 demands.
-        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect. A server that
-            refuses with Retry-After is heeded up to the Backoff's cap, see there.
-        lenient: True: what a server must not do and what harms nobody is let through: masked
-            frames, lengths that are not in their shortest form, extensions that were not offered
-            and a subprotocol where none was (both are ignored). False: it ends the connection.
-        watch: is told of the opening handshakes; see HandshakeWatch.
+        reconnect: a Backoff, a fixed number of seconds, or None: never reconnect. A Retry-After
+            of a server that refuses is respected up to the Backoff's cap.
+        lenient: True: some harmless violations by a server are accepted: masked frames, lengths
+            that are not in their shortest form, extensions that were not offered, and a
+            subprotocol when none was offered (both are ignored). False: they end the connection.
+        watch: an observer of the opening handshakes; see HandshakeWatch.
     """
 
     header: HeaderSource | Callable[[], HeaderSource] = field(default=None, repr=False)
@@ -151,7 +168,7 @@ class ClientOptions(ConnectionOptions):
         self._check_request()
 
     def _check_request(self) -> None:
-        """Check what goes into the request; what a function will give cannot be known yet."""
+        """Check what goes into the request, except for what functions will return."""
         for name in ("header", "cookie", "mask_key"):
             check_called(name, getattr(self, name))
         for name in ("origin", "host", "connection", "cookie"):

@@ -1,14 +1,14 @@
 """The connect pipeline: from a URL to an upgraded socket, in one coroutine.
 
-What it is: the client's way through RFC 6455 section 4.1:
+What it is: the client's side of RFC 6455 section 4.1:
 
     resolve -> dial -> (proxy) -> TLS -> upgrade -> (redirect: again)
 
-What it must not know: who drives it (see tasks.py), sessions, protocol objects.
+What it must not know: who drives it (see loop/tasks.py), sessions, protocol objects.
 
-How it works. One deadline covers all steps, redirects included. Whatever step fails, or is
-cancelled in, the socket is closed before the exception leaves. Bytes that came behind the
-server's head belong to the first frames, and are part of the result.
+How it works. One deadline covers all steps, including redirects. If a step fails or is cancelled,
+the socket is closed before the exception is raised. Bytes that came behind the server's head belong
+to the first frames, and are part of the result.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import my_turn
+from ..loop.tasks import my_turn, note
 from ..protocols.deflate import Agreement, check_answer
+from ..protocols.history import Step
 from ..protocols.http.body import BodyParser
 from ..protocols.http.handshake import (
     HeaderSource,
@@ -46,7 +47,7 @@ from ..transports.dial.resolver import Answer, forget_answer
 from ..transports.exchange import read_more, read_response, send_request, sooner
 from ..transports.proxy import Proxy, dial_through
 from ..transports.tls.contexts import for_proxy, make_context
-from ..transports.tls.handshake import connect_tls, speaks_no_tls, speaks_tls
+from ..transports.tls.handshake import connect_tls, describe_tls, speaks_no_tls, speaks_tls
 from ..transports.tls.nested import AnySocket
 from ..transports.tls.sessions import Resumption
 from .options import ClientOptions
@@ -58,27 +59,29 @@ __all__ = ["ClientUpgrade", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-#: Seconds to wait for the body of a refusal: it is nice to have, the status is what counts.
+#: Seconds to wait for the body of a refusal. It is only an addition to the status.
 BODY_PATIENCE = 2.0
 
-#: Bytes of it that are read in one turn, and how often: the pieces are of the server's choice.
+#: Bytes of the body that are read in one turn.
 BODY_PIECE = 16384
+
+#: How many reads the body may take: the server decides how large its pieces are.
 MAX_BODY_READS = 1000
 
 
 @dataclass(slots=True)
 class ClientUpgrade:
-    """The result: a socket on which both sides speak WebSocket.
+    """The result of the pipeline: a socket on which both sides speak WebSocket.
 
     Attributes:
         sock: connected and non-blocking; an ``ssl.SSLSocket`` for wss, or a NestedTLS through a
-            proxy that speaks TLS, too.
-        url: where it leads, after redirects.
-        response: the server's head.
-        head: the same as it came.
-        subprotocol: what the server chose, or None.
-        leftover: the first bytes of the frames that follow.
-        agreement: what was settled on compression, or None.
+            proxy that itself speaks TLS.
+        url: the URL after all redirects.
+        response: the head of the server's response.
+        head: the same head, as the bytes that came.
+        subprotocol: the subprotocol that the server chose, or None.
+        leftover: the bytes that came behind the head: the beginning of the frames.
+        agreement: the compression that was negotiated, or None.
     """
 
     sock: AnySocket
@@ -98,17 +101,22 @@ async def connect(
     *,
     exact: bool = False,
 ) -> ClientUpgrade:
-    """Open a WebSocket connection up to the end of the opening handshake.
+    """Connect, and make the opening handshake.
 
-    Parameters:
+    Args:
         url: ws:// or wss://.
-        options: see there; ``header`` and ``cookie`` have been evaluated for this attempt.
-        header, cookie: what they gave.
-        exact: leave what comes behind the server's head in the socket, so that programs can
-            wait for it with select(). There is no ``leftover`` then.
+        options: see ClientOptions; its ``header`` and ``cookie`` are not used.
+        header: the headers for this attempt.
+        cookie: the cookies for this attempt.
+        exact: leave the bytes behind the server's head in the socket, so that a program can wait
+            for them with select(). There is no ``leftover`` then.
 
-    Raises ValueError for a URL or an option that cannot be used, and members of the exception
-    tree for everything that the network, the peer or the clock does.
+    Returns:
+        The socket, and what was agreed on.
+
+    Raises:
+        ValueError: The URL or an option cannot be used.
+        WebSocketException: The network, the peer or the deadline prevented it.
     """
     until = await sooner(None, options.connect_timeout)
     target = parse_url(url)
@@ -118,9 +126,9 @@ async def connect(
         try:
             result = await _attempt(target, options, headers, cookie, until, exact)
         except WebSocketBadStatusException:
-            raise  # its text is that of websocket-client
+            raise  # the text is the same as websocket-client's
         except WebSocketHandshakeException as exc:
-            # Who judged the answer does not know whose it is.
+            # The function that checked the response does not know the host.
             message = f"{exc} (in the opening handshake with {target.host})"
             raise WebSocketHandshakeException(message) from exc
         if isinstance(result, ClientUpgrade):
@@ -131,6 +139,7 @@ async def connect(
                 f"the next one to {printable(str(result))}"
             )
         redirects += 1
+        await note(Step.REDIRECTED, printable(str(result).partition("?")[0]))
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):
@@ -140,7 +149,7 @@ async def connect(
 
 
 def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
-    """Raise ValueError for a socket that was given, and would carry wss:// as plain text."""
+    """Raise ValueError if ``options.sock`` would carry a wss:// connection as plain text."""
     sock = options.sock
     if url.secure and sock is not None and not options.plain_sock and not speaks_tls(sock):
         raise ValueError(
@@ -157,22 +166,22 @@ async def _attempt(
     until: float | None,
     exact: bool,
 ) -> ClientUpgrade | WebSocketURL:
-    """Connect to *url*; return where it redirects to, if it does."""
-    # Hundreds may be asked for at once, or come to the end of their delay.
+    """Connect to one URL. Return the result, or the URL that the server redirects to."""
+    # Hundreds of attempts may begin in the same turn.
     if not await my_turn(until, begins=True):
         raise WebSocketTimeoutException(f"timed out before {url.host} was dialled")
     watch = options.watch
     if watch is not None:
         cookie = "; ".join(filter(None, [watch.cookie(url), cookie]))
     key = make_key()
-    # Built first: what cannot be sent is an error before anything is connected.
+    # The request is built first, so that a mistake in it is found before anything is connected.
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    # A socket that was given has TLS on it, if any, already.
+    # A socket that the user gave speaks TLS already, if it is to speak TLS at all.
     needs_tls = url.secure and options.sock is None
     if needs_tls:
-        make_context(options.sslopt)  # likewise a wrong sslopt
+        make_context(options.sslopt)  # so is a mistake in sslopt
     dialled, early, answer = await _dial(url, options, until)
     sock: AnySocket = dialled
     resumption = None
@@ -180,13 +189,14 @@ async def _attempt(
         if needs_tls:
             sock, resumption = await _add_tls(dialled, early, url, options, until)
             early = b""
+            await note(Step.SECURED, describe_tls(sock))
         sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
         response, parser = await read_response(
             sock, until, url.host, options.head_limits, early, sent=sent, exact=exact
         )
-        answer = None  # somebody speaks HTTP there: the address is right
+        answer = None  # a server that speaks HTTP is there: do not forget the address
         if watch is not None:
             watch.response_received(url, response, parser.raw)
         if response.status != 101:
@@ -198,7 +208,7 @@ async def _attempt(
         )
         agreement = None if deflate is None else check_answer(deflate, accepted.extensions)
         if resumption is not None:
-            # By now the tickets of TLS 1.3 have come (RFC 8446 section 4.6.1).
+            # The session tickets of TLS 1.3 have come by now (RFC 8446 section 4.6.1).
             resumption.finish(sock)
         return ClientUpgrade(
             sock, url, response, parser.raw, accepted.subprotocol, parser.leftover, agreement
@@ -219,7 +229,7 @@ def _request(
     extensions: str | None,
 ) -> bytes:
     if url.username is not None and not any(n.lower() == "authorization" for n, _ in headers):
-        # RFC 7617; the URL is where people keep the credentials of HTTP Basic authentication.
+        # HTTP Basic authentication (RFC 7617) with the credentials of the URL.
         token = b64encode(f"{url.username}:{url.password or ''}".encode()).decode()
         headers = [*headers, ("Authorization", f"Basic {token}")]
     origin = url.origin if options.origin is None else options.origin
@@ -239,8 +249,12 @@ def _request(
 async def _dial(
     url: WebSocketURL, options: ClientOptions, until: float | None
 ) -> tuple[socket, bytes, Answer | None]:
-    """Return a socket on which the host of *url* is heard, what was heard already, and the
-    answer of the resolver that led there, if it did."""
+    """Connect to the host of *url*.
+
+    Returns:
+        The socket, bytes that have already come from the host, and the resolver's answer if it was
+        asked.
+    """
     if options.sock is not None:
         check_sock(url, options)
         try:
@@ -252,7 +266,9 @@ async def _dial(
         return await dial_unix(options.unix_path, until), b"", None
     proxy = choose_proxy(url, options.proxy, options.no_proxy, os.environ)
     if proxy is not None:
-        return *await _dial_through(proxy, url, options, until), None
+        dialled = await _dial_through(proxy, url, options, until)
+        await note(Step.PROXIED, printable(f"{proxy.host}:{proxy.port}"))
+        return *dialled, None
     sock, answer = await reach(
         url.host,
         url.port,
@@ -266,12 +282,12 @@ async def _dial(
 async def _dial_through(
     proxy: Proxy, url: WebSocketURL, options: ClientOptions, until: float | None
 ) -> tuple[socket, bytes]:
-    """The same through a proxy."""
+    """Connect to the host of *url* through a proxy. Return the socket, and bytes that have come."""
     until = await sooner(until, options.proxy_timeout)
     own = options.proxy_sslopt
     sslopt = for_proxy(options.sslopt) if own is None else own
     if proxy.kind == "https":
-        make_context(sslopt)  # a wrong sslopt is an error before anything is connected
+        make_context(sslopt)  # finds a mistake in sslopt before anything is connected
     while True:
         try:
             return await dial_through(
@@ -291,7 +307,7 @@ async def _dial_through(
 
 
 def _goes_on_without_tls(proxy: Proxy, options: ClientOptions, exc: WebSocketTLSException) -> bool:
-    """Whether to try a proxy of the environment again, as one that speaks plain HTTP."""
+    """Return whether to try again with plain HTTP to a proxy from the environment."""
     watch = options.watch
     if watch is None or options.proxy is not True or not speaks_no_tls(exc):
         return False
@@ -305,10 +321,10 @@ async def _add_tls(
     options: ClientOptions,
     until: float | None,
 ) -> tuple[AnySocket, Resumption]:
-    """Put TLS on a socket; return it with what its session is resumed from."""
+    """Make the TLS handshake on a socket. Return the new socket, and its part in resumption."""
     if early:
-        # In TLS the client speaks first (RFC 8446 section 2): this is no TLS server, or the
-        # proxy has added something of its own.
+        # In TLS, the client speaks first (RFC 8446 section 2). So these bytes are not from a TLS
+        # server, or the proxy has added them.
         raise WebSocketProxyException(
             f"{len(early)} bytes came through the proxy before TLS with {url.host} began: "
             f"{early[:40]!r}"
@@ -324,7 +340,7 @@ async def _refused(
     options: ClientOptions,
     until: float | None,
 ) -> WebSocketURL:
-    """Return where a response other than 101 redirects to; raise if it does not."""
+    """Return the URL that a response redirects to; raise if it is a refusal."""
     location = response.headers.get("Location")
     if response.status in REDIRECTS and location is not None:
         return join(url, location)
@@ -339,5 +355,5 @@ async def _refused(
             if not data:
                 break
     except (WebSocketTimeoutException, OSError):
-        pass  # what there is of the body is better than losing the status
+        pass  # report the status, with the part of the body that has come
     raise bad_status(response, body.body)

@@ -1,10 +1,12 @@
-"""Which proxy a URL is reached through, if any: from the options, or from the environment.
+"""The choice of a proxy for a URL: from the options, or from the environment.
 
-What it is: pure functions. What it must not know: sockets, time, ``os.environ`` (it is passed).
+What it is: pure functions.
 
-The environment variables are those of curl and of Python's urllib: ``https_proxy`` for wss,
-``http_proxy`` for ws, ``all_proxy`` for both, and ``no_proxy`` for what is reached directly; the
-name in lower case comes first, an empty value counts as none.
+What it must not know: sockets, time, ``os.environ`` (it is passed as an argument).
+
+How it works. The environment variables are those of curl and of Python's urllib: ``https_proxy``
+for wss, ``http_proxy`` for ws, ``all_proxy`` for both, and ``no_proxy`` for hosts that are reached
+directly. The name in lower case comes first. An empty value counts as not set.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from .url import WebSocketURL, parse_authority
 
 __all__ = ["choose_proxy", "no_proxy_of", "parse_proxy"]
 
-# As Chromium reads it: the version that every SOCKS proxy speaks, and names are the proxy's.
+# As Chromium reads it: SOCKS 5, and the proxy resolves the names.
 _ALIASES = {"socks": "socks5h"}
 
 _NAME_AND_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::([0-9]+))?")
@@ -31,13 +33,15 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def parse_proxy(url: str) -> Proxy:
     """Parse the URL of a proxy.
 
-    Parameters:
-        url: "scheme://user:password@host:port", user and password percent-encoded. The scheme
-            is http (also where there is none), https (TLS with the proxy), socks4, socks4a,
+    Args:
+        url: "scheme://user:password@host:port", with user and password percent-encoded. The
+            scheme is http (also if there is none), https (TLS with the proxy), socks4, socks4a,
             socks5, socks5h, or socks, which means socks5h. The port may be left out: 80 for
             http, 443 for https, else 1080. A path is ignored.
 
-    Raises ValueError for what is no such URL. The message never shows user or password.
+    Raises:
+        ValueError: It is not such a URL. The message never shows user or password.
+        TypeError: It is not a str.
     """
     if not isinstance(url, str):
         raise TypeError(f"proxy must be a URL, not {type(url).__name__}")
@@ -66,20 +70,22 @@ def choose_proxy(
     no_proxy: Iterable[str] | None,
     environ: Mapping[str, str],
 ) -> Proxy | None:
-    """Return the proxy to reach a URL through; None: directly.
+    """Return the proxy for a URL; None: connect directly.
 
-    Parameters:
-        url: where to.
-        proxy: a proxy or its URL; True: as the environment says; None or False: none.
-        no_proxy: what is reached directly, whatever `proxy` says. Each entry is "*" (all); a
-            name, which means its subdomains, too, with or without a dot in front; an address;
-            or a network in CIDR notation. A port behind a name or address (":8080") limits it
-            to that port. None: for a proxy of the environment what that says in
-            ``no_proxy``, else nothing.
+    Args:
+        url: the URL to connect to.
+        proxy: a proxy or its URL; True: as the environment says; None or False: no proxy.
+        no_proxy: hosts that are reached directly, whatever *proxy* says. Each entry is "*" (all
+            hosts); a name, which includes its subdomains, with or without a dot in front; an
+            address; or a network in CIDR notation. A port behind a name or address (":8080")
+            limits the entry to that port. None: for a proxy from the environment, the variable
+            ``no_proxy``; else no host.
         environ: the environment variables.
 
-    Raises ValueError for a `proxy` that is no URL of a proxy, and WebSocketProxyException for
-    an environment variable that is none; it names the variable.
+    Raises:
+        ValueError: *proxy* is not the URL of a proxy.
+        WebSocketProxyException: An environment variable is not the URL of a proxy. The message
+            names the variable.
     """
     if proxy is None or proxy is False:
         return None
@@ -100,12 +106,12 @@ def no_proxy_of(environ: Mapping[str, str]) -> list[str]:
 
 
 def _variable(secure: bool, environ: Mapping[str, str]) -> str | None:
-    """Return the name of the environment variable that counts, if any."""
+    """Return the name of the environment variable that applies, or None."""
     own = "https_proxy" if secure else "http_proxy"
     for name in (own, own.upper(), "all_proxy", "ALL_PROXY"):
         if not environ.get(name, "").strip():
             continue
-        # In a CGI program, HTTP_PROXY is what a client has sent as a header (CVE-2016-1000110).
+        # In a CGI program, HTTP_PROXY is a header that a client has sent (CVE-2016-1000110).
         if name != "HTTP_PROXY" or "REQUEST_METHOD" not in environ:
             return name
     return None
@@ -119,7 +125,7 @@ def _parse_variable(name: str, environ: Mapping[str, str]) -> Proxy:
 
 
 def _is_direct(url: WebSocketURL, entries: Iterable[str]) -> bool:
-    """Say whether one of the entries of no_proxy holds for a URL."""
+    """Return whether one of the entries of no_proxy applies to a URL."""
     host = url.host.partition("%")[0].rstrip(".")
     address = _address(host)
     for entry in entries:
@@ -159,7 +165,7 @@ def _address(text: str) -> _Address | None:
 
 
 def _to_ascii(name: str) -> str:
-    """Return the name as a WebSocketURL has it."""
+    """Return the name as a WebSocketURL has it, or unchanged if it is not a valid name."""
     try:
         return to_ascii(name)
     except ValueError:

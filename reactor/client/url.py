@@ -1,12 +1,14 @@
 """WebSocket URLs (RFC 6455 section 3): parsing, and where a redirect leads.
 
-A URL becomes a :class:`WebSocketURL`, which holds what the connect pipeline needs in the form in
-which it is needed: the host as it is resolved, the resource as it is sent. All who go to the same
-place share one object, so that this is worked out once. The module must not know of sockets or
-of options.
+What it is: :func:`parse_url`, which returns a :class:`WebSocketURL`: the host as it is resolved,
+the resource as it is sent. Connections with the same URL share one object, so it is parsed once.
+:func:`join` follows a redirect.
 
-The URL is split as RFC 3986 appendix B does, not with urllib.parse.urlsplit, which silently
-drops tabs and line ends and treats brackets differently from one Python to the next.
+What it must not know: sockets, options.
+
+How it works. The URL is split as RFC 3986 appendix B does it. urllib.parse.urlsplit is not used,
+since it silently drops tabs and line ends, and treats brackets differently from one Python version
+to the next.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class WebSocketURL:
             address; an IPv6 address without brackets, with its zone ("fe80::1%eth0").
         port: 1 to 65535.
         resource: path and query as they are sent; begins with "/".
-        username, password: percent-decoded; None where the URL has none.
+        username: percent-decoded; None if the URL has none.
+        password: likewise.
     """
 
     scheme: str
@@ -62,7 +65,7 @@ class WebSocketURL:
 
     @cached_property
     def host_header(self) -> str:
-        """The value of Host: without the port if that is the default of the scheme.
+        """The value of the Host header: without the port if it is the scheme's default.
 
         The zone of an IPv6 address means nothing to the server, and is not sent (RFC 6874
         section 4).
@@ -72,7 +75,7 @@ class WebSocketURL:
 
     @cached_property
     def origin(self) -> str:
-        """The value of Origin that websocket-client sends: the server's own."""
+        """The value of the Origin header that websocket-client sends: the server's own origin."""
         return f"{'https' if self.secure else 'http'}://{self.host_header}"
 
     def _with_port(self, host: str) -> str:
@@ -87,17 +90,18 @@ class WebSocketURL:
 def parse_url(url: str) -> WebSocketURL:
     """Parse a ws:// or wss:// URL.
 
-    Whitespace around it is dropped, and so is the fragment. What may not stand in a request is
-    percent-encoded in the resource; a host name is what browsers make of it (IDNA 2008, UTS 46).
+    Whitespace around the URL and the fragment are dropped. In the resource, characters that a
+    request must not contain are percent-encoded. A host name is converted as browsers do it (IDNA
+    2008, UTS 46).
 
     Raises:
-        ValueError: it is no such URL. The message begins as websocket-client's do: "url is
-            invalid", "scheme X is invalid", "hostname is invalid"; or "port X is invalid".
-        TypeError: `url` is not a str.
+        ValueError: It is not such a URL. The message begins as websocket-client's do: "url is
+            invalid", "scheme X is invalid", "hostname is invalid"; or with "port X is invalid".
+        TypeError: *url* is not a str.
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be str, not {type(url).__name__}")
-    # What may be secret, in the user or the query, is not kept.
+    # The user and the query may contain secrets, so such URLs are not cached.
     return _parse(url) if "@" in url or "?" in url else _parse_and_keep(url)
 
 
@@ -129,10 +133,13 @@ _parse_and_keep = lru_cache(maxsize=1024)(_parse)  # many connections to the sam
 
 
 def parse_authority(text: str) -> tuple[str, int | None, str | None, str | None]:
-    """Parse "user:password@host:port" (RFC 3986 section 3.2), of which only the host must be there.
+    """Parse "user:password@host:port" (RFC 3986 section 3.2); all but the host is optional.
 
-    Returns host, port, username and password as a WebSocketURL has them, but None for a port
-    that is not there. Raises ValueError as :func:`parse_url` does.
+    Returns:
+        Host, port, username and password as in a WebSocketURL, but None for a missing port.
+
+    Raises:
+        ValueError: The text is not valid; see :func:`parse_url`.
     """
     userinfo, _, host_port = text.rpartition("@")
     return *_parse_host_port(host_port), *_parse_userinfo(userinfo)
@@ -146,7 +153,7 @@ def _parse_host_port(text: str) -> tuple[str, int | None]:
     if address is None and not name:
         raise ValueError(f"hostname is invalid: {quoted(text)} has none")
     host = _parse_name(name) if address is None else _parse_ipv6(address)
-    if not port:  # RFC 3986 section 3.2.3: "host:" is the default port, too
+    if not port:  # RFC 3986 section 3.2.3: "host:" means the default port, too
         return host, None
     if not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
         raise ValueError(f"port {printable(port)} is invalid: must be 1 to 65535")
@@ -155,7 +162,7 @@ def _parse_host_port(text: str) -> tuple[str, int | None]:
 
 def _parse_name(name: str) -> str:
     try:
-        # Also where it is percent-encoded, as a redirect's is if it was not ASCII.
+        # It may be percent-encoded, as in a redirect to a name that is not ASCII.
         host = canonical_host(unquote(name, errors="strict"))
     except ValueError as exc:
         raise ValueError(f"hostname is invalid: {quoted(name)}: {exc}") from None
@@ -181,7 +188,8 @@ def _parse_ipv6(text: str) -> str:
 
 def _parse_userinfo(userinfo: str) -> tuple[str | None, str | None]:
     if "\\" in userinfo:
-        # Browsers end the host there, and go to another one than RFC 3986 would.
+        # Browsers end the host at a backslash, so they would connect to another host than RFC 3986
+        # says.
         raise ValueError("url is invalid: it holds a backslash before the hostname")
     if not userinfo:
         return None, None
@@ -196,28 +204,28 @@ def _encode_resource(path: str, query: str) -> str:
 
 
 def same_origin(a: WebSocketURL, b: WebSocketURL) -> bool:
-    """Say whether credentials for `a` may be sent to `b` (RFC 6454 section 5)."""
+    """Return whether credentials for *a* may be sent to *b* (RFC 6454 section 5)."""
     return (a.scheme, a.host, a.port) == (b.scheme, b.host, b.port)
 
 
 def join(base: WebSocketURL, location: str) -> WebSocketURL:
-    """Return where a redirect from `base` leads.
+    """Return where a redirect leads.
 
-    http and https mean ws and wss. Username and password are kept within the same origin, if
-    `location` has none of its own, and are not carried to another one.
+    http and https mean ws and wss. Within the same origin, username and password are kept unless
+    the location has its own. They are not sent to another origin.
 
-    Parameters:
-        base: the URL that was asked.
+    Args:
+        base: the URL that was requested.
         location: value of the Location header, absolute or relative (RFC 9110 section 10.2.2).
 
     Raises:
-        WebSocketHandshakeException: `location` is no URL to connect to, or it leads from TLS to
-            a connection without.
+        WebSocketHandshakeException: *location* is not a URL to connect to, or it leads from a
+            connection with TLS to one without.
     """
-    # Bytes that are not ASCII were read as latin-1: encode the bytes that were sent.
+    # The head was decoded as latin-1. Percent-encode the bytes that the server sent.
     text = re.sub(r"[\x80-\xff]+", lambda bad: quote(bad[0], encoding="latin-1"), location)
     try:
-        # Joined as http(s), so that http(s) locations without a host are relative as well.
+        # They are joined as http(s), so that "http:path", without a host, is relative as well.
         target = urljoin(str(base).replace("ws", "http", 1), text)
         scheme, colon, rest = target.partition(":")
         url = parse_url(_HTTP_TO_WS.get(scheme.lower(), scheme) + colon + rest)
@@ -237,5 +245,5 @@ def join(base: WebSocketURL, location: str) -> WebSocketURL:
 
 
 def _without_userinfo(location: str) -> str:
-    """Return a location without username and password, as for a message."""
+    """Return a location without username and password, for an error message."""
     return re.sub(r"//[^/?#]*@", "//", location)

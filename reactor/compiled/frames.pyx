@@ -12,12 +12,13 @@ from cpython.bytes cimport (
     PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
 )
 from cpython.list cimport PyList_Append
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 import os
 from sys import maxsize
 
+from reactor.compiled.counters cimport Counters
 from reactor.compiled.slots cimport require
 
 from ..protocols import frames
@@ -177,20 +178,22 @@ cdef bytes build(int opcode, payload, const uint8_t *mask, bint fin, int rsv):
 
 def parse_messages(
     bytes data not None, Py_ssize_t pos, list messages not None, bint masked, uint64_t limit,
-    Py_ssize_t most=maxsize
+    Py_ssize_t most=maxsize, Counters counters=None
 ):
     return parse(
         <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), pos, messages, masked,
-        limit, most,
+        limit, most, counters,
     )
 
 
 cdef Py_ssize_t parse(
     const uint8_t *buffer, Py_ssize_t end, Py_ssize_t pos, list messages, bint masked,
-    uint64_t limit, Py_ssize_t most
+    uint64_t limit, Py_ssize_t most, Counters counters
 ) except -1:
     """Do the work of parse_messages() over a buffer that ends at *end*."""
     cdef Py_ssize_t start
+    cdef Py_ssize_t before = most
+    cdef int64_t size = 0
     cdef uint64_t length
     cdef uint8_t first, second
     cdef int i
@@ -230,6 +233,10 @@ cdef Py_ssize_t parse(
             break
         pos = start + <Py_ssize_t>length
         most -= 1
+        size += <int64_t>length
+    if counters is not None:
+        counters.messages_in += before - most
+        counters.payload_in += size
     return pos
 
 

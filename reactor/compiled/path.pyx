@@ -28,6 +28,7 @@ from libc.stdlib cimport free, malloc
 from reactor.compiled.slots cimport (
     find_slot, get, holds, is_a, number, put, require, slot,
 )
+from reactor.compiled.counters cimport Counters
 from reactor.compiled.frames cimport build, draw, parse
 
 import os
@@ -152,6 +153,7 @@ cdef Py_ssize_t STREAM_QUEUED = find_slot(Stream, "queued")
 
 cdef Py_ssize_t SESSION_ASSEMBLER = find_slot(Receiving, "_assembler")
 cdef Py_ssize_t SESSION_COMPRESSION = find_slot(Receiving, "_compression")
+cdef Py_ssize_t SESSION_COUNTERS = find_slot(Output, "counters")
 cdef Py_ssize_t SESSION_CONTROLS = find_slot(Receiving, "controls")
 cdef Py_ssize_t SESSION_DECODE_TEXT = find_slot(Receiving, "_decode_text")
 cdef Py_ssize_t SESSION_ENDED = find_slot(Receiving, "_ended")
@@ -316,11 +318,13 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
     cdef Py_ssize_t pos
     connection = get(reader, READER_CONNECTION)
     session = get(connection, SESSION)
+    cdef Counters counters = <Counters>get(session, SESSION_COUNTERS)
     try:
         pos = parse(
             buffer, size, 0, events, holds(session, SESSION_MASKED, True),
-            get(session, SESSION_LONGEST), MOST,
+            get(session, SESSION_LONGEST), MOST, counters,
         )
+        counters.wire_in += pos
         if pos < size:
             session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
             if holds(session, SESSION_CONTROLS, True):
@@ -430,6 +434,7 @@ cdef object send_message(sender, message, compress):
     cdef bytes frame
     cdef list output
     cdef int opcode
+    cdef Counters counters
     connection = get(sender, SENDER_CONNECTION)
     if not is_a(connection, A_CONNECTION):
         return python_send(sender, message, compress)
@@ -461,6 +466,10 @@ cdef object send_message(sender, message, compress):
         return python_send(sender, message, compress)
     frame = make_frame(session, opcode, message)
     size = PyBytes_GET_SIZE(frame)
+    counters = <Counters>get(session, SESSION_COUNTERS)
+    counters.messages_out += 1
+    counters.payload_out += size - header_size(frame)
+    counters.wire_out += size
     output = <list>get(session, SESSION_OUTPUT)
     output.append(frame)
     corked = get(sender, CORKED) + size
@@ -472,6 +481,12 @@ cdef object send_message(sender, message, compress):
     elif PyList_GET_SIZE(output) == 1:
         (<list>get(loop, LOOP_DIRTY)).append(sender)
     return size
+
+
+cdef inline int header_size(bytes frame) noexcept:
+    cdef uint8_t second = <uint8_t>PyBytes_AS_STRING(frame)[1]
+    cdef int length = second & 127
+    return (2 if length < 126 else 4 if length == 126 else 10) + (second >> 7) * 4
 
 
 cdef bytes make_frame(session, int opcode, message):

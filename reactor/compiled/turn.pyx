@@ -31,7 +31,7 @@ from .path import read
 from ..loop.event_loop import MAX_SLEEP, EventLoop
 from ..loop.poller import EpollPoller, Poller
 from ..connection.sender import Sender
-from ..timers.clock import TICKS_PER_SECOND
+from ..timers.clock import TICKS_PER_SECOND, MonotonicClock
 from ..timers.clock import to_ticks_early as python_to_ticks_early
 from ..timers.wheel import LAST_TICK, TimerWheel
 
@@ -47,7 +47,15 @@ cdef extern from *:
     #include <stdint.h>
     #ifdef __linux__
     #include <sys/epoll.h>
+    #include <time.h>
     #define HAS_EPOLL 1
+    /* As time.monotonic() has it: rounded in the same way. */
+    static double monotonic_seconds(void)
+    {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)((int64_t)now.tv_sec * 1000000000 + now.tv_nsec) / 1e9;
+    }
     #else  /* never called */
     #define HAS_EPOLL 0
     struct epoll_event { uint32_t events; union { int fd; } data; };
@@ -55,6 +63,7 @@ cdef extern from *:
     {
         return -1;
     }
+    static double monotonic_seconds(void) { return 0.0; }
     #endif
     """
     ctypedef union epoll_data_t:
@@ -64,21 +73,26 @@ cdef extern from *:
         epoll_data_t data
     enum:
         HAS_EPOLL
+    double monotonic_seconds() noexcept nogil
     int epoll_wait(int descriptor, epoll_event *events, int count, int timeout) nogil
 
 cdef enum:
     EVENTS = 512  # in one poll; the next poll returns the others
 
 cdef object A_SENDER = Sender
+cdef object system_time = monotonic if MonotonicClock.now is monotonic else None
 cdef Py_ssize_t LATEST = LAST_TICK
 cdef double LONGEST = MAX_SLEEP
 cdef double TICKS = TICKS_PER_SECOND
 
 cdef Py_ssize_t LOOP_BEFORE_TURN = find_slot(EventLoop, "_before_turn")
+cdef Py_ssize_t LOOP_BUSY = find_slot(EventLoop, "_busy_for")
 cdef Py_ssize_t LOOP_CALLS = find_slot(EventLoop, "_calls")
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_DUE = find_slot(EventLoop, "_due")
 cdef Py_ssize_t LOOP_INTERRUPTED = find_slot(EventLoop, "_interrupted")
+cdef Py_ssize_t LOOP_LONGEST = find_slot(EventLoop, "_longest")
+cdef Py_ssize_t LOOP_MARK = find_slot(EventLoop, "_mark")
 cdef Py_ssize_t LOOP_NOW = find_slot(EventLoop, "now")
 cdef Py_ssize_t LOOP_POLLER = find_slot(EventLoop, "poller")
 cdef Py_ssize_t LOOP_STOPPING = find_slot(EventLoop, "_stopping")
@@ -101,6 +115,7 @@ cdef object python_turn = EventLoop._turn
 def turn(loop, limit):
     cdef epoll_event ready[EVENTS]
     cdef int i, count
+    cdef double began, mark
     if not (
         is_a(loop, EventLoop)
         and is_a(get(loop, LOOP_POLLER), Poller)
@@ -117,27 +132,49 @@ def turn(loop, limit):
     timeout = sleep(loop, calls, due, limit)
     if HAS_EPOLL and type(poller) is EpollPoller:
         count = wait(poller, timeout, ready)
-        begin(loop)
+        began = mark = begin(loop)
         for i in range(count):
-            serve(loop, poller, ready[i].data.fd, ready[i].events)
+            serve(loop, poller, ready[i].data.fd, ready[i].events, &mark)
     else:
         events = poller.poll(timeout)
-        begin(loop)
-        for fd, mask in events:
-            serve(loop, poller, fd, mask)
+        began = mark = begin(loop)
+        for fd, mask_of_events in events:
+            serve(loop, poller, fd, mask_of_events, &mark)
     advance(get(loop, LOOP_WHEEL), PyFloat_AsDouble(get(loop, LOOP_NOW)), due)
-    if due:
-        loop._run_timers()
-    if calls:
-        loop._run_calls()
+    if due or calls:
+        put(loop, LOOP_MARK, mark)
+        if due:
+            loop._run_timers()
+        if calls:
+            loop._run_calls()
+        mark = PyFloat_AsDouble(get(loop, LOOP_MARK))
+    if mark > began:
+        put(loop, LOOP_BUSY, PyFloat_AsDouble(get(loop, LOOP_BUSY)) + (mark - began))
     if holds(loop, LOOP_INTERRUPTED, True):
         loop._raise_interrupt()
 
 
-cdef int begin(loop) except -1:
-    """Begin to serve: the poll is over, and time has passed."""
-    put(loop, LOOP_NOW, PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+cdef double begin(loop) except? -1.0:
+    """Begin to serve: the poll is over, and time has passed. Returns the time."""
+    now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
+    put(loop, LOOP_NOW, now)
     put(loop, LOOP_TURNS, number(loop, LOOP_TURNS) + 1)
+    return PyFloat_AsDouble(now)
+
+
+cdef inline double time_of(loop) except? -1.0:
+    """Return what loop.time() returns."""
+    if HAS_EPOLL and holds(loop, LOOP_TIME, system_time):
+        return monotonic_seconds()  # the very clock, without an object for the answer
+    return PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+
+
+cdef inline int lap(loop, handler, double *mark) except -1:
+    """Note that a callback has ended that had begun at *mark*, where the next one begins."""
+    cdef double now = time_of(loop)
+    if now - mark[0] > PyFloat_AsDouble(get(loop, LOOP_LONGEST)):
+        loop._note_longest(handler, mark[0], now)
+    mark[0] = now
     return 0
 
 
@@ -173,7 +210,7 @@ cdef inline int milliseconds(double seconds) noexcept nogil:
     return -1 if seconds < 0.0 else <int>ceil(seconds * 1000)
 
 
-cdef int serve(loop, poller, fd, long mask) except -1:
+cdef int serve(loop, poller, fd, long mask, double *mark) except -1:
     """Call the handlers of a descriptor that is ready."""
     cdef PyObject *handler
     cdef set stale = <set>get(poller, POLLER_STALE)
@@ -184,6 +221,7 @@ cdef int serve(loop, poller, fd, long mask) except -1:
         if handler is not NULL:
             callback = <object>handler  # owned: it may take itself out of the map
             run(loop, callback)
+            lap(loop, callback, mark)
             if PySet_GET_SIZE(stale) and fd in stale:
                 return 0
     if mask & number(poller, POLLER_WRITE_MASK):
@@ -191,6 +229,7 @@ cdef int serve(loop, poller, fd, long mask) except -1:
         if handler is not NULL:
             callback = <object>handler
             run(loop, callback)
+            lap(loop, callback, mark)
     return 0
 
 

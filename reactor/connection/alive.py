@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..base.histogram import Histogram
 from ..exceptions import WebSocketTimeoutException
 from ..protocols.session import State
 from ..timers import Action, KeepAlive, KeepAlivePolicy
@@ -61,7 +62,13 @@ class KeepAliveWatch:
 
     def pong_received(self) -> None:
         """Take note that a pong came."""
-        self._keep_alive.on_pong(self._connection.loop.time())
+        keep_alive, counters = self._keep_alive, self._connection.counters
+        awaited = keep_alive.awaiting_pong
+        keep_alive.on_pong(self._connection.loop.time())
+        if awaited and keep_alive.latency is not None:
+            if counters.round_trips is None:
+                counters.round_trips = Histogram()
+            counters.round_trips.add(keep_alive.latency)
 
     def _look(self) -> None:
         connection, keep_alive = self._connection, self._keep_alive

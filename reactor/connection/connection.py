@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
-from ..base.printable import quoted
+from ..base.printable import printable, quoted
 from ..exceptions import (
     CloseCode,
     WebSocketException,
@@ -36,13 +36,16 @@ from ..exceptions import (
     WebSocketQueueFullException,
 )
 from ..loop.background import run_in_thread
+from ..protocols.counters import Counters
 from ..protocols.ending import Ending, find_initiator
+from ..protocols.history import Step, add
 from ..protocols.session import Close, Event, Failure, State, WebSocketSession, check_close
 from ..transports.linger import Linger
 from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
+from .counting import describe_error, most_queued, note_error, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
@@ -56,14 +59,25 @@ if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
+    from ..protocols.stats import Activity, ConnectionStats
     from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from ..transports.stream import Stream
+    from .connections import Connections
     from .lifecycle import Lifecycle
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger("reactor.connection")
+
+_ACTIVITIES: dict[Phase, Activity] = {
+    Phase.CONNECTING: "connecting",
+    Phase.WAITING: "waiting",
+    Phase.OVER: "ended",
+}
+
+#: Characters of the error's text in its history.
+MOST_OF_CAUSE = 80
 
 #: The most seconds that a peer which has violated the protocol gets to read our close frame.
 FAREWELL = 1.0
@@ -86,11 +100,16 @@ class Connection:
         subprotocol: the subprotocol that was agreed on, or None.
         by_us: whether we have ended the connection.
         ending: how it ended; None while it is open, and before the first attempt has ended.
+        counters: what is counted of it, all its life long.
+        history: what has happened to it, see protocols/history.py.
+        host: the host and the port that it is counted under, see HostStats; "" if that is not known
+            yet.
     """
 
     __slots__ = (
-        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "ending", "lifecycle", "loop"),
-        *("options", "phase", "protocol", "reader", "sender", "session", "stream", "subprotocol"),
+        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "counters", "ending", "history"),
+        *("host", "lifecycle", "loop", "options", "phase", "protocol", "reader", "sender"),
+        *("session", "stream", "subprotocol"),
     )
 
     session: WebSocketSession
@@ -99,7 +118,7 @@ class Connection:
     def __init__(
         self,
         loop: EventLoop,
-        registry: set[Connection],
+        registry: Connections,
         options: ConnectionOptions,
         lifecycle: Lifecycle,
         protocol: WebSocketProtocol,
@@ -114,6 +133,9 @@ class Connection:
         self.subprotocol: str | None = None
         self.ending: Ending | None = None
         self.by_us = False
+        self.counters = Counters()
+        self.history = b""
+        self.host = ""
         self._registry = registry
         self._alive: KeepAliveWatch | None = None
         self._idle: IdleWatch | None = None
@@ -124,14 +146,32 @@ class Connection:
         self.protocol._connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
+        self.phases[self.phase] += 1
         self.enlist()
         self.lifecycle.start(self)
 
     def enlist(self) -> None:
         """Join the registry of the connections that are not over."""
-        self._registry.add(self)
+        self._registry.enter(self)
 
     # -- state ---------------------------------------------------------------------------
+
+    @property
+    def phases(self) -> list[int]:
+        """How many connections of the loop are in each phase; see phase.py."""
+        return self._registry.phases
+
+    @property
+    def activity(self) -> Activity:
+        """What it is doing, in a word."""
+        if self.phase is ATTACHED:
+            return "open" if self.session.state is State.OPEN else "closing"
+        return _ACTIVITIES[self.phase]
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """See WebSocketProtocol."""
+        return stats_of(self)
 
     @property
     def state(self) -> State:
@@ -179,6 +219,20 @@ class Connection:
     def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
+
+    def note(self, step: Step, text: str = "") -> None:
+        """Take something down in its history."""
+        self.history = add(self.history, step, self.loop.time(), text)
+
+    def note_end(self, ending: Ending) -> None:
+        """Take down how it, or an attempt, has ended; before the phase changes."""
+        why = printable(ending.reason)
+        if ending.error is not None:
+            why = describe_error(ending.error, MOST_OF_CAUSE)
+        if self.phase is ATTACHED:
+            self.note(Step.ENDED, f"{ending.initiator} {ending.code} {why}".rstrip())
+        else:
+            self.note(Step.FAILED, f"{ending.initiator} {why}".rstrip())
 
     # -- what the dispatcher asks for ----------------------------------------------------
 
@@ -263,6 +317,7 @@ class Connection:
             lenient=lifecycle.lenient,
             new_mask=lifecycle.new_mask,
             agreement=agreement,
+            counters=self.counters,
         )
         file = self.protocol._trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
@@ -299,6 +354,8 @@ class Connection:
 
     def _close(self, code: int, reason: str, timeout: float | None) -> None:
         self.lifecycle.retire()
+        if self.phase is not Phase.OVER:
+            self.note(Step.CLOSING, f"close({int(code)})")
         if self.phase is ATTACHED:
             self.close_stream(code, reason, timeout)
         else:
@@ -315,6 +372,7 @@ class Connection:
         if not self.session.close(code, reason):
             return
         self.by_us = True
+        self._registry.closing.add(self)
         self.sender.drop_outbox()
         self.sender.cork()
         self.reader.await_close()
@@ -324,10 +382,13 @@ class Connection:
 
     def _abort(self) -> None:
         self.lifecycle.retire()
+        if self.phase is not Phase.OVER:
+            self.note(Step.CLOSING, "abort()")
         if self.phase is not ATTACHED:
             self.lifecycle.give_up()
         elif self.session.state is not State.CLOSED:
             self.by_us = True
+            self._registry.closing.add(self)
             self.session.lost()  # what has been read is not delivered any more
             self.stop_timers()
             self.stream.abort()  # this calls connection_lost()
@@ -350,6 +411,7 @@ class Connection:
 
     def _end_soon(self, reason: str, error: Exception | None, abort: bool) -> None:
         self.by_us = True
+        self._registry.closing.add(self)
         self.session.lost()  # what has been read is not delivered any more
         self.stop_timers()
         self.stream.pause_reading()
@@ -394,6 +456,8 @@ class Connection:
         self.stop_timers()
         self.sender.drop_outbox()
         self.reader.end()
+        self._registry.closing.discard(self)
+        self.counters.most_queued = most_queued(self)
         self._alive = None
         if self.session.state is not State.CLOSED:
             self.session.lost()
@@ -409,12 +473,15 @@ class Connection:
         """Return how the connection ended. It must be called before the phase changes."""
         opened = self.phase is ATTACHED
         received = opened and self.session.received_close is not None
-        return Ending(code, reason, error, find_initiator(error, self.by_us, opened, received))
+        initiator = find_initiator(error, self.by_us, opened, received)
+        self.counters.losses += opened and initiator != "us"
+        note_error(self.counters, error, self.loop.now)
+        return Ending(code, reason, error, initiator)
 
     def finish(self) -> None:
         """Leave the registry: the connection is over for good."""
         change(self, Change.ENDED)
-        self._registry.discard(self)
+        self._registry.leave(self)
 
     def tell(self, code: int, reason: str, error: Exception | None) -> None:
         """Call ``on_error``, if there was an error, and ``on_close``.
@@ -460,6 +527,7 @@ class Connection:
 
     def forked(self) -> None:
         """In a forked child, end the connection, which is the parent's. No handler is called."""
+        self._registry.closing.discard(self)
         if self.phase is ATTACHED:
             self.session.lost()
         if self.phase is not Phase.OVER:

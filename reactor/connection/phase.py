@@ -63,9 +63,17 @@ ATTACHED: Final = Phase.ATTACHED
 
 
 class HasPhase(Protocol):
-    """What :func:`change` needs of a connection."""
+    """What :func:`change` needs of a connection.
+
+    Attributes:
+        phase: its phase.
+        phases: how many connections are in each phase; shared by all of a loop.
+    """
 
     phase: Phase
+
+    @property
+    def phases(self) -> list[int]: ...
 
 
 def change(connection: HasPhase, what: Change) -> None:
@@ -78,9 +86,13 @@ def change(connection: HasPhase, what: Change) -> None:
     Raises:
         WebSocketStateException: This cannot happen in the present phase, which stays as it is.
     """
+    before = connection.phase
     try:
-        connection.phase = TRANSITIONS[connection.phase, what]
+        connection.phase = after = TRANSITIONS[before, what]
     except KeyError:
         raise WebSocketStateException(
             f"{what.name} is impossible in phase {connection.phase.name}"
         ) from None
+    phases = connection.phases
+    phases[before] -= 1
+    phases[after] += 1

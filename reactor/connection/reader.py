@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..base.marks import calls_user_code
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
+from .counting import public_place
 from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
@@ -70,6 +70,7 @@ class Reader:
     def begin(self) -> None:
         """Begin: the connection has a new stream and a new session."""
         connection = self._connection
+        connection.counters.note_opening(connection.loop.now, self.message_at)
         self.message_at = connection.loop.now
         self._paused = False
         self.pacing = None
@@ -128,6 +129,11 @@ class Reader:
         if not self._comes_later(self.connection_lost, error):
             self._connection.lost(error)
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        connection = self._connection
+        return f"{type(connection.protocol).__qualname__} on {public_place(connection)}"
+
     # -- signs of life -------------------------------------------------------------------
 
     @property
@@ -173,7 +179,6 @@ class Reader:
         connection.stream.pause_reading()
         connection.loop.call_soon(self._receive_rest, connection.session)
 
-    @calls_user_code
     def _receive_rest(self, session: WebSocketSession) -> None:
         try:
             if session.state is not State.CLOSED and not self._behind:

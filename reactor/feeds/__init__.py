@@ -19,9 +19,10 @@ from .events import (
     Update,
 )
 from .feed import Feed
-from .heartbeat import Heartbeat
-from .link import Link
+from .links.heartbeat import Heartbeat
+from .links.link import Link
 from .mailbox import Mailbox
+from .roster import feeds_of
 from .stats import FeedStats
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "TopicState",
     "Unsubscribed",
     "Update",
+    "feeds_of",
 ]

@@ -1,9 +1,9 @@
-"""Consumers: who gets the updates of a topic.
+"""Consumers: the subscriptions that get the updates of a topic.
 
-What it is: :class:`Subscription`, what ``subscribe`` returns, and the choice of what an update is
-given to.
+What it is: :class:`Subscription`, which ``subscribe`` returns, and functions for the consumers of
+one topic.
 
-What it must not know: links, and what is asked for.
+What it must not know: links, and what is asked for on them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Handler = Callable[[Update], object]
 
 
 class Subscription:
-    """One consumer of a topic. Any number of them are one subscription at the service.
+    """One consumer of a topic. At the service, all consumers of a topic are one subscription.
 
     Attributes:
-        topic: which.
-        handler: what gets its updates; None: the feed's ``on_update``.
-        closed: whether it gets none any longer (bool).
+        topic: the topic.
+        handler: the function that gets the updates; None: the feed's ``on_update``.
+        closed: whether it has ended (bool).
     """
 
     __slots__ = ("closed", "feed", "handler", "topic")
@@ -39,7 +39,7 @@ class Subscription:
         self.closed = False
 
     def close(self) -> None:
-        """End it. The topic is wanted no longer when it was the last one. Any thread."""
+        """End the subscription. The last one of a topic ends it at the service, too. Any thread."""
         self.feed.close_subscription(self)
 
     def __repr__(self) -> str:
@@ -57,12 +57,12 @@ def each(consumers: Consumers) -> tuple[Subscription, ...]:
 
 
 def with_one(consumers: Consumers, one: Subscription) -> Consumers:
-    """Return consumers and one more."""
+    """Return the consumers with one more."""
     return one if consumers is None else (*each(consumers), one)
 
 
 def without(consumers: Consumers, one: Subscription) -> Consumers:
-    """Return consumers and one less."""
+    """Return the consumers without one of them."""
     rest = tuple(other for other in each(consumers) if other is not one)
     if not rest:
         return None

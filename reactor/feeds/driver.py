@@ -1,8 +1,7 @@
 """The driver: carries out what the reconciler orders, and calls the user's code.
 
-What it is: what stands between a Feed, its links and its reconciler. User code is called from
-here, from link.py and from nowhere else; what it raises is reported, and costs nobody else
-anything.
+What it is: the part that connects a Feed, its links and its reconciler. Only this module and
+those in links/ call user code. An exception of user code is reported, and affects nothing else.
 
 What it must not know: the life of a topic, the text of messages.
 
@@ -27,17 +26,18 @@ from ..base.marks import calls_user_code
 from ..base.printable import quoted
 from ..connection.errorlog import ErrorLog
 from ..exceptions import WebSocketException
-from .batch import Ask, Batch
-from .board import Order
 from .consumers import Subscription, each, with_one, without
 from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
-from .link import Link
+from .links.link import Link
 from .mailbox import Drop, Mailbox
 from .policy import Policy
-from .reconciler import Reconciler
+from .roster import leave
 from .settings import check_options, check_urls
 from .stats import FeedStats, count
-from .topic import Lane, Place, Record
+from .topics.batch import Ask, Batch
+from .topics.board import Order
+from .topics.reconciler import Reconciler
+from .topics.topic import Lane, Place, Record
 
 if TYPE_CHECKING:
     from ..reactor import Reactor
@@ -92,24 +92,25 @@ class Driver:
     # -- threads -----------------------------------------------------------------------------
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Call a function on the loop's thread: now, if this is it."""
-        if threading.get_ident() == self.loop.thread_id and not self._calls:
-            function(*args)
-            self.perform()
-            return
+        """Call a function on the loop's thread: now, if this is it, after those that wait."""
         self._calls.append((function, args))
-        if not self._called:
+        if threading.get_ident() == self.loop.thread_id:
+            self._run_calls()
+        elif not self._called:
             self._called = True
-            self.loop.call_soon_threadsafe(self._run_calls)
+            self.loop.call_soon_threadsafe(self._serve_threads)
+
+    def _serve_threads(self) -> None:
+        self._called = False
+        self._run_calls()
 
     def _run_calls(self) -> None:
-        self._called = False
         while self._calls:
             function, args = self._calls.popleft()
             function(*args)
         self.perform()
 
-    # -- what is wanted ----------------------------------------------------------------------
+    # -- subscriptions -----------------------------------------------------------------------
 
     def subscribe(
         self,
@@ -132,8 +133,13 @@ class Driver:
             record = self.core.want(one.topic, consumers, priority, stale_after, now)
             if one.topic in after and record.last is None:
                 self.core.go_on_after(record, after[one.topic])
-            if replay_last and record.last is not None:
+            if replay_last and record.last is not None and not self._on_its_way(record):
                 self._give(one, record.last)
+
+    def _on_its_way(self, record: Record) -> bool:
+        """Whether the last update is still to be delivered."""
+        orders = self.board.orders
+        return any(order[0] is Order.DELIVER and order[1] is record for order in orders)
 
     def unsubscribe(self, topic: Topic) -> None:
         """See Feed.unsubscribe()."""
@@ -177,11 +183,12 @@ class Driver:
         self.links.clear()
         for mailbox in list(self._mailboxes):
             mailbox.close()
+        leave(self)
         self._log.conclude()
 
     def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""
-        mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped)
+        mailbox = Mailbox(maxlen, drop, self.loop.time, self._dropped, self.board.counts)
         self._mailboxes.add(mailbox)
         return mailbox
 
@@ -225,9 +232,10 @@ class Driver:
                 self._take_one(link, event)
             elif isinstance(event, Iterable) and not isinstance(event, (str, bytes, dict)):
                 for one in event:
-                    if not isinstance(one, _EVENTS):
-                        raise TypeError(f"parse returned {quoted(one)} among its events")
-                    self._take_one(link, one)
+                    try:
+                        self._take_one(link, one)
+                    except Exception as exc:  # noqa: BLE001 - the rest is no worse for it
+                        self.fault(exc, "parse", one)
             else:
                 raise TypeError(f"parse returned {quoted(event)}, which is no event")
         finally:
@@ -246,8 +254,10 @@ class Driver:
             core.refused(link, event.topics, event.reason, event.retry, now)
         elif isinstance(event, Unsubscribed):
             core.unsubscribed(link, event.topics, now)
-        else:
+        elif isinstance(event, Ended):
             core.ended(link, event.topics, event.reason, now)
+        else:
+            raise TypeError(f"parse returned {quoted(event)} among its events")
 
     # -- orders ------------------------------------------------------------------------------
 
@@ -398,7 +408,7 @@ class Driver:
 
     @calls_user_code
     def guard(self, function: Callable[..., object], *args: Any) -> None:
-        """Call user code; what it raises is reported."""
+        """Call user code, and report what it raises."""
         try:
             function(*args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed

@@ -1,8 +1,8 @@
-"""What a feed's ``parse`` returns, and what its handlers are told.
+"""Events: the objects that a feed's ``parse`` returns, and that its handlers get.
 
 What it is: small objects without behaviour.
 
-What it must not know: who makes them, and what becomes of them.
+What it must not know: where they come from, and what is done with them.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class TopicState(Enum):
 
 @dataclass(slots=True, eq=False)
 class Update:
-    """News of a topic.
+    """An update of a topic.
 
     Args:
-        topic: the topic, spelled as it was subscribed.
-        data: what came; the feed does not look at it.
-        sequence: the number of this update, where the service counts them.
-        previous: the number that this one follows, where they do not go up by one.
-        epoch: which count the number belongs to; with another epoch, a new count begins.
-        time: when it was made, by the service's clock; the feed does not look at it.
+        topic: the topic, in the same spelling as in ``subscribe``.
+        data: its contents; the feed does not look at them.
+        sequence: the number of this update, if the service numbers them.
+        previous: the number of the update before, if numbers do not go up by one.
+        epoch: the series of numbers that this one belongs to; another epoch begins a new series.
+        time: when the service made it, by its own clock; the feed does not look at it.
     """
 
     topic: Topic
@@ -88,8 +88,8 @@ class Subscribed(_Answer):
     """The service has confirmed subscriptions.
 
     Args:
-        topics: which; a str is one topic.
-        recovered: the service has sent, or will send, all that was missed: there is no gap.
+        topics: the topics; a str is one topic.
+        recovered: True: the service sends all updates that were missed, so there is no gap.
     """
 
     __slots__ = ("recovered",)
@@ -127,7 +127,7 @@ class Unsubscribed(_Answer):
 
 
 class Ended(_Answer):
-    """The service has ended topics for good (delisted, expired): nobody is to ask again.
+    """The service has ended topics for good (delisted, expired). The feed does not ask again.
 
     Args:
         topics: which; a str is one topic.
@@ -146,16 +146,16 @@ Event = Update | Subscribed | Refused | Unsubscribed | Ended
 
 @dataclass(slots=True, eq=False)
 class Gap:
-    """Updates of a topic may be missing here, or are.
+    """A place in the updates of a topic where some are missing, or may be.
 
     Args:
         reason: "reconnect": the link was lost. "resubscribe": the subscription was ended, by the
             service or because it was silent. "sequence": numbers are missing. "dropped": the
             consumer was too slow. "reset": the service began a new count.
-        last: the last update before the gap, or None where there was none. "dropped": the one that
-            was last taken from the mailbox, or None where that is not known any longer.
-        next: the first one behind it, or None where it has not come yet: always for "dropped", and
-            without sequences for "reconnect" and "resubscribe".
+        last: the last update before the gap, or None if there was none. For "dropped": the update
+            that was last taken from the mailbox, or None if that is no longer known.
+        next: the first update after the gap, or None if it has not come yet: always for "dropped",
+            and without sequence numbers for "reconnect" and "resubscribe".
     """
 
     reason: str

@@ -1,13 +1,18 @@
-"""What is known of a topic, in words. What it must not know: how it came about."""
+"""An explanation of a topic's state, in words.
+
+What it is: the function :func:`explain`.
+
+What it must not know: how the state came about.
+"""
 
 from __future__ import annotations
 
 from math import inf
 
 from .events import Topic, TopicState
-from .lifecycle import Phase
-from .reconciler import Reconciler
-from .topic import Leg, Record
+from .topics.lifecycle import Phase
+from .topics.reconciler import Reconciler
+from .topics.topic import Leg, Record
 
 __all__ = ["explain"]
 
@@ -24,7 +29,7 @@ _PHASES = {
 
 
 def explain(core: Reconciler, topic: Topic, now: float) -> str:
-    """Return in words what is known of a topic, and what it waits for.
+    """Return a text that says what is known of a topic, and what it waits for.
 
     Args:
         core: the reconciler of its feed.

@@ -1,10 +1,9 @@
 """Feed: the class that users subclass.
 
-What it is: the face of a feed: its knobs, builders, ``parse`` and handlers, and what it can be
-asked.
+What it is: the public class: its knobs, builders, ``parse`` and handlers, and its methods.
 
-What it must not know: how topics are placed and asked for (reconciler.py), how links talk
-(link.py), and how orders are carried out (driver.py).
+What it must not know: how topics are placed and asked for (topics/reconciler.py), how links talk
+(links/link.py), and how orders are carried out (driver.py).
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ from .consumers import Handler, Subscription
 from .driver import Driver
 from .events import Event, Gap, Topic, TopicState, Update
 from .explain import explain
-from .heartbeat import Heartbeat
-from .link import Link
+from .links.heartbeat import Heartbeat
+from .links.link import Link
 from .mailbox import Drop, Mailbox
 from .policy import FIVE_A_SECOND, FULL_JITTER, OnStale, Sequences, check_limit
+from .roster import enter
 from .signatures import KNOBS, OPTIONS, PIECES, Made, warn_of_misspelt
 from .stats import FeedStats
 
@@ -46,42 +46,43 @@ class Feed(Made):
     Args:
         loop: the Reactor that it lives on.
         url: ws:// or wss://; a function that is called before every attempt; or a list of both,
-            which links are spread over (redundant links of a topic go to different ones).
-        options: as for ``Reactor.connect``; ``reconnect`` is a ``Backoff()`` unless told
-            otherwise. And the attributes below, for this feed only; a class has them for all.
+            over which the links are distributed (redundant links of a topic get different ones).
+        **options: as for ``Reactor.connect``; ``reconnect`` is by default a ``Backoff()``. The
+            attributes below can also be given here, for this feed only.
 
     Raises:
         ValueError: The URL, an option or a knob cannot be used; the message names it.
         TypeError: One of them is of the wrong type, or there is no such option.
 
-    ``subscribe``, ``unsubscribe`` and ``close`` may be called from any thread; the rest, and all
-    handlers, belong to the loop's thread.
+    ``subscribe``, ``unsubscribe`` and ``close`` may be called from any thread. All other methods
+    and all handlers are for the loop's thread.
 
     Attributes:
-        topics_per_link: topics that a link carries; None: any number. One that is not over yet
-            keeps its place.
-        topics_per_message: topics in one message; None: any number.
-        max_links: links at most; None: as many as the topics need. What they cannot carry waits,
-            and ``on_error`` says so. A link that is being replaced is not counted.
-        message_pace: messages that are sent on a link, whoever sends them; None: as fast as may
-            be.
-        connect_pace: attempts to connect to one host and port; None: as the Reactor says.
-        ack_timeout: seconds that the service has to confirm; None: it confirms nothing, and what
-            was asked for is live.
-        ask_again: the wait before a topic is asked for again, after a timeout or a refusal that may
-            be retried.
-        stale_after: seconds without an update of a live topic after which it is STALE; None:
+        topics_per_link: the most topics on one link (50); None: any number. A topic counts until
+            the service has confirmed its end.
+        topics_per_message: the most topics in one message (10); None: any number.
+        max_links: the most links; None: as many as the topics need. Topics for which there is no
+            room wait, and ``on_error`` says so. A link that is being replaced does not count.
+        message_pace: how many messages may be sent on a link, by the feed or by you (5 in a
+            second); None: no limit.
+        connect_pace: how fast attempts to connect to one host and port follow each other; None: as
+            the Reactor says.
+        ack_timeout: seconds that the service has to confirm (5); None: it confirms nothing, and a
+            topic is live when it has been asked for.
+        ask_again: the wait before a topic is asked for again, after a timeout or after a refusal
+            that allows another attempt.
+        stale_after: seconds without an update after which a live topic becomes STALE (30); None:
             never.
-        on_stale_do: what becomes of a stale topic: "resubscribe", or "report".
+        on_stale_do: what the feed does with a stale topic: "resubscribe", or only "report" it.
         idle_after: seconds without any message (pongs do not count) after which a link is
-            replaced; None: never.
-        max_link_age: seconds that a link may be open: it is replaced before, without a hole; None:
-            any time.
-        redundancy: links that every topic is on; the first copy of an update counts.
-        sequences: "contiguous": the sequence of an update is that of the one before plus one, or
-            says otherwise by ``previous``. "increasing": a higher one is newer, and holes cannot
-            be told.
-        heartbeat: the service's own ping; None: it has none.
+            replaced (60); None: never.
+        max_link_age: seconds that a link may be open (23 hours). It is replaced earlier, without a
+            gap. None: no limit.
+        redundancy: how many links carry each topic (1). The first copy of an update is delivered.
+        sequences: "contiguous": the sequence number of an update is one more than that of the
+            update before, unless ``previous`` says otherwise. "increasing": a higher number is
+            newer, and missing updates cannot be noticed.
+        heartbeat: the service's own kind of ping; None: it has none.
     """
 
     # The defaults are those of policy.py; a test compares them.
@@ -117,6 +118,7 @@ class Feed(Made):
                     setattr(self, name, options.pop(name))
             self.loop = loop
             self._driver = Driver(self, loop, url, options, Feed)
+            enter(self._driver)
 
     loop: Reactor
     _driver: Driver
@@ -130,24 +132,24 @@ class Feed(Made):
     # -- what a service looks like: override these ---------------------------------------------
 
     def subscribe_message(self, topics: list[Any], link: Link) -> Messages:
-        """Return what asks for topics: str, bytes, a list of them, or None for nothing to say.
+        """Return the message that subscribes to topics: str, bytes, a list of them, or None.
 
         Args:
-            topics: at most ``topics_per_message`` of them.
-            link: on which it will be sent.
+            topics: at most ``topics_per_message`` topics.
+            link: the link on which it will be sent.
         """
         raise NotImplementedError("a Feed needs subscribe_message()")
 
     def unsubscribe_message(self, topics: list[Any], link: Link) -> Messages:
-        """Return what ends topics; as :meth:`subscribe_message`. Default: nothing is said."""
+        """Return the message that unsubscribes from topics. Default: None, no message is sent."""
         return None
 
     def resume_message(self, positions: dict[Any, Update], link: Link) -> Messages:
-        """Return what asks for topics from where they were left. Default: as for new ones.
+        """Return the message that subscribes to topics from a position. Default: as for new ones.
 
         Args:
-            positions: the last update of each topic; at most ``topics_per_message`` of them.
-            link: on which it will be sent.
+            positions: the last update of each topic; at most ``topics_per_message`` topics.
+            link: the link on which it will be sent.
         """
         return self.subscribe_message(list(positions), link)
 
@@ -156,56 +158,56 @@ class Feed(Made):
 
         Args:
             message: str or bytes.
-            link: on which it came.
+            link: the link on which it came.
         """
         raise NotImplementedError("a Feed needs parse()")
 
     async def login(self, link: Link) -> None:
-        """Run on every link after it opens, before anything is asked for.
+        """Log in on a link that has opened, before any topic is subscribed to on it.
 
-        Only ``link.request()`` can be awaited. What it raises goes to ``on_error``; the link is
-        opened anew then.
+        Only ``link.request()`` can be awaited. If it raises, ``on_error`` gets the exception and
+        the link is opened again.
         """
 
     # -- handlers: override those that you need ------------------------------------------------
 
     def on_update(self, topic: Any, update: Update) -> None:
-        """An update of a topic whose subscription has no handler, or that nobody has asked for."""
+        """An update came for a topic without a handler, or without a subscription."""
 
     def on_subscribed(self, topic: Any) -> None:
-        """A topic is LIVE: at first, and again after each loss."""
+        """A topic has become LIVE, for the first time or again after a loss."""
 
     def on_live(self) -> None:
-        """Every wanted topic is LIVE or finally refused: at the start, and after each storm."""
+        """Every wanted topic has become LIVE or was finally refused."""
 
     def on_refused(self, topic: Any, reason: Any, final: bool) -> None:
         """The service has refused a topic.
 
         Args:
-            topic: which.
-            reason: as ``parse`` has given it.
-            final: True: it is not asked for again, unless it is subscribed anew.
+            topic: the topic.
+            reason: the reason that ``parse`` returned.
+            final: True: the feed does not ask again, unless you subscribe to the topic again.
         """
 
     def on_ended(self, topic: Any, reason: Any) -> None:
-        """The service has ended a topic: it is wanted no longer, its subscriptions are closed."""
+        """The service has ended a topic. Its subscriptions are closed."""
 
     def on_gap(self, topic: Any, gap: Gap) -> None:
-        """Updates of a topic may be missing, or are: see Gap. Told before ``gap.next``."""
+        """Updates of a topic are missing, or may be: see Gap. Called before ``gap.next`` is."""
 
     def on_stale(self, topic: Any, silence: float) -> None:
-        """A live topic has been silent for so many seconds."""
+        """A live topic has been silent for *silence* seconds."""
 
     def on_link_open(self, link: Link) -> None:
-        """A link is open; ``login`` follows, and what is to be asked."""
+        """A link is open. ``login`` and the subscriptions follow."""
 
     def on_link_close(self, link: Link, code: int, reason: str) -> None:
-        """A link that was open is closed. Maps of ids by link are cleared here."""
+        """A link that was open is closed. Clear here what you keep for each link."""
 
     def on_error(self, error: Exception) -> None:
-        """A link or an attempt has failed, or code of yours has raised something."""
+        """A link or an attempt has failed, or your own code has raised an exception."""
 
-    # -- what is wanted ----------------------------------------------------------------------
+    # -- subscriptions -----------------------------------------------------------------------
 
     def subscribe(
         self,
@@ -215,16 +217,16 @@ class Feed(Made):
         stale_after: float | None = None,
         priority: float = 0,
     ) -> Subscription:
-        """Want a topic. Returns at once; any thread, also while nothing is connected.
+        """Subscribe to a topic. It returns at once. Any thread, also while nothing is connected.
 
         Args:
-            topic: which; anything hashable.
-            handler: called with each Update, on the loop's thread; a Mailbox is one. None:
-                ``on_update`` gets them.
-            replay_last: whether *handler* gets the last update of a topic that others have
-                subscribed already.
-            stale_after: for this topic, in place of the feed's; ``math.inf``: never.
-            priority: topics with a higher one are asked for first; then older ones.
+            topic: the topic; any hashable object.
+            handler: called with each Update, on the loop's thread; it may be a Mailbox. None:
+                ``on_update`` is called.
+            replay_last: whether *handler* gets the last update at once, if the topic has another
+                subscription already.
+            stale_after: seconds for this topic, in place of the feed's; ``math.inf``: never.
+            priority: topics with a higher priority are asked for first; among equals, older ones.
 
         Raises:
             WebSocketStateException: The feed is closed.
@@ -241,11 +243,14 @@ class Feed(Made):
         priority: float = 0,
         after: Mapping[Any, Update] | None = None,
     ) -> list[Subscription]:
-        """Want many topics. Returns at once; any thread, also while nothing is connected.
+        """Subscribe to many topics. It returns at once. Any thread.
 
         Args:
-            topics: which; any iterable of them, but no str.
-            handler, replay_last, stale_after, priority: as for :meth:`subscribe`, for all of them.
+            topics: an iterable of topics, but not a str.
+            handler: as for :meth:`subscribe`, for all of them; so are the other arguments.
+            replay_last: likewise.
+            stale_after: likewise.
+            priority: likewise.
             after: the last updates that an earlier run of the program has taken. A topic that
                 nobody has subscribed yet goes on after its one: the feed resumes there, drops
                 what is not newer, and tells the gap if there is one.
@@ -280,7 +285,7 @@ class Feed(Made):
         return subscriptions
 
     def unsubscribe(self, topic: Topic) -> None:
-        """Want a topic no longer, whoever has subscribed it. Any thread."""
+        """End all subscriptions to a topic. Any thread."""
         self._driver.call(self._driver.unsubscribe, topic)
 
     def close_subscription(self, subscription: Subscription) -> None:
@@ -288,25 +293,25 @@ class Feed(Made):
         self._driver.call(self._driver.close_subscription, subscription)
 
     def close(self) -> None:
-        """Close all links, and want nothing any longer. Any thread; idempotent."""
+        """Close all links and end all subscriptions. Any thread; idempotent."""
         self._driver.call(self._driver.close)
 
     def mailbox(self, maxlen: int = 10_000, drop: Drop = "oldest") -> Mailbox:
-        """Return a mailbox: a handler for ``subscribe`` that another thread takes updates from.
+        """Return a mailbox: a handler for ``subscribe`` from which another thread takes updates.
+
+        When it drops updates of a topic, ``on_gap`` is called with the reason "dropped", once until
+        an update of that topic is taken. The mailbox is closed with the feed.
 
         Args:
-            maxlen: updates that it holds at most.
+            maxlen: how many updates it holds at most (10,000).
             drop: "oldest", or "latest" for one update of each topic: see Mailbox.
-
-        What a mailbox drops is told by ``on_gap`` with the reason "dropped", once until an update
-        of that topic is taken. It is closed with the feed.
         """
         return self._driver.mailbox(maxlen, drop)
 
-    # -- what there is to know ---------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------
 
     def state(self, topic: Topic) -> TopicState | None:
-        """Return the state of a topic; None for one that is not known."""
+        """Return the state of a topic; None for an unknown one."""
         record = self._driver.core.board.topics.get(topic)
         return None if record is None else record.state
 
@@ -317,13 +322,13 @@ class Feed(Made):
 
     @property
     def links(self) -> list[Link]:
-        """The links that there are, open or not."""
+        """All links, open or not."""
         return list(self._driver.links)
 
     def stats(self) -> FeedStats:
-        """Return a snapshot; looks at every topic."""
+        """Return the feed's counters. It looks at every topic."""
         return self._driver.stats()
 
     def explain(self, topic: Topic) -> str:
-        """Return in words what is known of a topic, and what it waits for."""
+        """Return a text that says what is known of a topic, and what it waits for."""
         return explain(self._driver.core, topic, self._driver.loop.time())

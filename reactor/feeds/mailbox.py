@@ -12,7 +12,7 @@ of asyncio, on a future.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from threading import Condition
 from typing import Any, Literal
@@ -39,6 +39,7 @@ class Mailbox:
         on_drop: called, on the loop's thread, with an update that was dropped and the one of its
             topic that was last taken (None: not known), when none of its topic was dropped since.
             Not for conflation, where a later one took its place.
+        counts: where "mailbox dropped" counts what is dropped, beside ``dropped``; for a feed.
 
     Raises:
         ValueError: *maxlen* is less than 1, or *drop* is neither word.
@@ -51,6 +52,7 @@ class Mailbox:
         drop: Drop = "oldest",
         clock: Callable[[], float] = time.monotonic,
         on_drop: Callable[[Update, Update | None], object] | None = None,
+        counts: Counter[str] | None = None,
     ) -> None:
         check_number("maxlen", maxlen, "1 or more")
         if not isinstance(maxlen, int):
@@ -65,6 +67,7 @@ class Mailbox:
         self.dropped = 0
         self._clock = clock
         self._on_drop = on_drop
+        self._counts: Counter[str] = Counter() if counts is None else counts
         self._changed = Condition()
         self._queue: deque[tuple[Update, float]] = deque()
         self._latest: OrderedDict[Topic, tuple[Update, float]] = OrderedDict()
@@ -74,14 +77,14 @@ class Mailbox:
         self._closed = False
 
     def __call__(self, update: Update) -> None:
-        """Put an update in; never waits. The loop's thread."""
+        """Put an update in. It never waits. The loop's thread only."""
         tell = False
         with self._changed:
             if self._closed:
                 return
             dropped = self._conflate(update) if self.drop == "latest" else self._append(update)
             if dropped is not None:
-                self.dropped += 1
+                self._count_drop()
                 tell = dropped.topic not in self._holed
                 self._holed.add(dropped.topic)
                 last = self._taken.get(dropped.topic)
@@ -99,11 +102,15 @@ class Mailbox:
         latest = self._latest
         before = latest.get(update.topic)
         if before is not None:
-            self.dropped += 1
+            self._count_drop()
             latest[update.topic] = (update, before[1])  # it keeps its turn
             return None
         latest[update.topic] = (update, self._clock())
         return latest.popitem(last=False)[1][0] if len(latest) > self.maxlen else None
+
+    def _count_drop(self) -> None:
+        self.dropped += 1
+        self._counts["mailbox dropped"] += 1
 
     def _wake(self) -> None:
         self._changed.notify()
@@ -206,7 +213,7 @@ class Mailbox:
             return self._clock() - since
 
     def close(self) -> None:
-        """Take nothing in any longer; what waits can still be taken. Any thread."""
+        """Accept no further updates; those that wait can still be taken. Any thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from ..base.mistakes import check_number
 from ..timers import Backoff, Pace
-from .heartbeat import Heartbeat
+from .links.heartbeat import Heartbeat
 
 __all__ = [
     "FIVE_A_SECOND",
@@ -108,7 +108,7 @@ class Policy:
 
 
 def check_seconds(name: str, value: Any) -> None:
-    """Raise an error that names what is no number of seconds and not None."""
+    """Raise an error that names the attribute if it is neither None nor a number of seconds."""
     expected = "None, or more than 0 seconds and finite"
     check_number(name, value, expected)
     if value is None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..reactor import Reactor
     from ..timers import Backoff, Pace
     from ..transports.proxy import Proxy
-    from .heartbeat import Heartbeat
+    from .links.heartbeat import Heartbeat
     from .policy import OnStale, Sequences
 
 __all__ = ["KNOBS", "OPTIONS", "PIECES", "Made", "warn_of_misspelt"]

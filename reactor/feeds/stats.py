@@ -1,4 +1,9 @@
-"""Figures of a feed: a snapshot. What it must not know: how they come about."""
+"""The counters of a feed.
+
+What it is: :class:`FeedStats`, and the function that makes one.
+
+What it must not know: when the figures change.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +12,37 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .board import Board
+from .topics.board import Board
 
 if TYPE_CHECKING:
-    from .link import Link
+    from .links.link import Link
 
 __all__ = ["FeedStats", "count"]
 
 
 @dataclass(frozen=True)
 class FeedStats:
-    """A snapshot of a feed.
+    """The counters of a feed at one moment.
 
     Attributes:
         topics: how many topics are in each state, by its name (``stats.topics["LIVE"]``).
-        wanted: topics that somebody wants.
-        links, open_links: links that there are, and those of them that are open.
+        wanted: topics with a subscription.
+        links: links, open or not.
+        open_links: links that are open.
         updates: updates that were delivered.
         duplicates: updates that were dropped because they, or later ones, were delivered before.
-        unwanted: updates that were dropped because nobody wants their topics any longer.
-        strays: updates of topics that nobody has asked for.
-        gaps: gaps that were told, by reason.
-        asked: topics that were asked for, each time counted.
-        resubscribed: topics that were asked for again on a link that was not lost.
-        unanswered: topics that were not confirmed in time.
-        ignored: answers to what was not asked.
-        stale: topics that were found silent.
+        unwanted: updates that were dropped because their topics have no subscription any more.
+        strays: updates of topics that were never asked for.
+        gaps: calls of ``on_gap``, by reason.
+        asked: how often topics were asked for.
+        resubscribed: how often topics were asked for again on a link that was not lost.
+        unanswered: how often topics were not confirmed in time.
+        ignored: answers that belong to no question.
+        stale: how often topics were found silent.
         replaced: links that were replaced, make before break.
         silent_links: links that were replaced because nothing came, or no answer to the heartbeat.
+        mailbox_dropped: updates that the feed's mailboxes have dropped because they were full, or
+            a later one took their place.
     """
 
     topics: Mapping[str, int] = field(default_factory=Counter)
@@ -53,11 +61,13 @@ class FeedStats:
     stale: int = 0
     replaced: int = 0
     silent_links: int = 0
+    mailbox_dropped: int = 0
 
 
 def count(board: Board, links: Collection[Link], updates: int) -> FeedStats:
-    """Return a snapshot. Looks at every topic."""
-    counts = board.counts
+    """Return a snapshot. Looks at every topic. Any thread."""
+    counts = board.counts.copy()  # in one step: any thread may call this
+    links = list(links)
     prefix = "gap "
     same = ("duplicates", "unwanted", "strays", "asked", "resubscribed", "unanswered", "ignored")
     return FeedStats(
@@ -76,5 +86,6 @@ def count(board: Board, links: Collection[Link], updates: int) -> FeedStats:
         stale=counts["stale"],
         replaced=counts["replaced"],
         silent_links=counts["idle"] + counts["no heartbeat"],
+        mailbox_dropped=counts["mailbox dropped"],
         **{name: counts[name] for name in same},
     )

@@ -7,7 +7,7 @@ Needs ``pip install 'reactor-websocket[fleet]'``; docs/fleet.md tells what it do
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .coordinator import Coordinator
 from .fleet import Fleet
@@ -19,9 +19,6 @@ from .sinks.base import Sink
 from .sinks.jetstream import JetStream
 from .sinks.plain import Call, CoreNats, Lines
 from .stats import FleetStats, ShardStats
-
-if TYPE_CHECKING:
-    from .placements.ray import Ray
 
 __all__ = [
     "Call",
@@ -35,7 +32,6 @@ __all__ = [
     "Local",
     "Notice",
     "Placement",
-    "Ray",
     "Record",
     "ShardSpec",
     "ShardStats",

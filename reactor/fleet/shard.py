@@ -205,7 +205,7 @@ class Shard:
                 asyncio.ensure_future(self._unwant(store)),
             ]
             if spec.connects is not None:
-                connects = Connects(store, loop.gate, spec.connects)
+                connects = Connects(store, loop._opener.gate, spec.connects)
                 tasks.append(asyncio.ensure_future(connects.run()))
             try:
                 await self._watch([lease, *tasks])

@@ -4,7 +4,7 @@ What it is: one thread, one poller, one timer wheel. It knows callbacks, nothing
 
 What it must not know: transports, WebSocket, what a callback does.
 
-One turn (:meth:`EventLoop.run_once`):
+One turn (``run_once``; lifetime.py has how a loop is run):
 
 1. **poll**: wait for descriptors, at most until the next timer is due; do not wait when calls are
    queued. The time is read once afterwards and cached for the turn.
@@ -43,10 +43,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..base.histogram import Histogram
 from ..base.marks import calls_user_code
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
+from ..timers.clock import TICKS_PER_SECOND
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
+from .names import describe
 from .nap import Nap
 from .poller import Selector, make_poller
 from .residents import Abortable, Flushable, Resident
@@ -91,9 +94,12 @@ class EventLoop(Lifetime):
     # What every message uses; the rest is in the dict.
     __slots__ = (
         "_before_turn",
+        "_busy_for",
         "_calls",
         "_due",
         "_interrupted",
+        "_longest",
+        "_mark",
         "_stopping",
         "_turns",
         "dirty",
@@ -158,6 +164,15 @@ class EventLoop(Lifetime):
         #: KeyboardInterrupt or SystemExit has left the loop.
         self._due: deque[Timer] = deque()
         self._turns = 0
+        # What stats() says. The time that a callback takes is that since the one before has ended,
+        # so that the clock is read once for each.
+        self._since = self.now
+        self._mark = self.now  # when the latest callback ended, or the turn began
+        self._busy_for = 0.0
+        self._longest = 0.0
+        self._longest_of = ""
+        self._longest_at = 0.0
+        self._timer_lag = Histogram()
         #: Whether run_once or run_forever is running.
         self.running = False
         self._stopping = False  # stop() was called, and the loop has not stopped yet
@@ -283,65 +298,7 @@ class EventLoop(Lifetime):
         if tick is not None and (timer.when <= tick or tick / 1000 <= self.time()):
             self._want()
 
-    # -- running -------------------------------------------------------------------------
-
-    def run_forever(self) -> None:
-        """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
-
-        May be called again afterwards: everything that was registered is still there.
-
-        Raises:
-            RuntimeError: the loop is already running, or closed.
-        """
-        self._run(self._run_turns, None)
-
-    def run_until_idle(self) -> None:
-        """The same, but also return when there is nothing left to wait for.
-
-        That is: no descriptor is watched, no timer is armed, no call is queued, and no helper
-        thread has still to answer.
-        """
-        self._run(self._run_turns, self._busy)
-
-    def _busy(self) -> bool:
-        if self._before_turn is not None:
-            self._before_turn()
-        return bool(
-            self._calls
-            or self._due
-            or self.poller.writers
-            or len(self.poller.readers) > 1  # one is the loop's own
-            or self.awaited
-            or len(self.wheel)  # next_expiry() may be that of a cancelled timer
-        )
-
-    @calls_user_code
-    def _run_turns(self, wanted: Callable[[], bool] | None) -> None:
-        self._interrupts.borrow_wakeup(self.wakeup.writer)
-        try:
-            while not self._stopping and (wanted is None or wanted()):
-                if self.nap is not None:
-                    self.nap.take()
-                self._turn(None)
-        finally:
-            self._stopping = False
-
-    def run_once(self, timeout: float | None = None) -> None:
-        """Run one turn.
-
-        Args:
-            timeout: the longest wait for something to happen, in seconds. None: no limit; 0 or
-                less: do not wait.
-        """
-        self._run(self._turn, timeout)
-
-    def stop(self) -> None:
-        """End :meth:`run_forever` after the current turn. Any thread, any callback.
-
-        If the loop is not running, the next run ends before its first turn.
-        """
-        self._stopping = True
-        self._wake_up()
+    # -- one turn ------------------------------------------------------------------------
 
     def next_timeout(self) -> float | None:
         """Return the seconds until the loop has something to do by itself; None: until an event.
@@ -372,7 +329,7 @@ class EventLoop(Lifetime):
         if self.dirty:
             self._flush()
         events = self.poller.poll(self._sleep(limit))
-        self.now = self.time()
+        self.now = self._mark = now = self.time()
         self._turns += 1
         if events:
             self._run_handlers(events)
@@ -381,6 +338,7 @@ class EventLoop(Lifetime):
             self._run_timers()
         if self._calls:
             self._run_calls()
+        self._busy_for += max(0.0, self._mark - now)
         if self._interrupted:
             self._raise_interrupt()
 
@@ -399,6 +357,7 @@ class EventLoop(Lifetime):
         readers, writers, stale = poller.readers, poller.writers, poller.stale
         read_mask, write_mask = poller.read_mask, poller.write_mask
         dirty = self.dirty  # flushed here, without a call, after every handler
+        time, began = self.time, self._mark
         for fd, mask in events:
             if stale and fd in stale:
                 continue
@@ -412,6 +371,10 @@ class EventLoop(Lifetime):
                     except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
                         self.report(exc, handler)
                         self._flush()
+                    ended = time()
+                    if ended - began > self._longest:
+                        self._note_longest(handler, began, ended)
+                    began = ended
                     if stale and fd in stale:
                         continue
             if mask & write_mask:
@@ -424,21 +387,35 @@ class EventLoop(Lifetime):
                     except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
                         self.report(exc, handler)
                         self._flush()
+                    ended = time()
+                    if ended - began > self._longest:
+                        self._note_longest(handler, began, ended)
+                    began = ended
+        self._mark = began
 
     def _run_timers(self) -> None:
         due = self._due
+        began = self._mark
         while due:
             timer = due.popleft()
+            callback = timer.callback
+            if callback is not None:  # else it was cancelled
+                self._timer_lag.add(began - timer.when / TICKS_PER_SECOND)
             try:
                 timer.fire()
             except Exception as exc:  # noqa: BLE001 - it must not affect other callbacks
                 self.report(exc, timer)
             if self.dirty:
                 self._flush()
+            ended = self.time()
+            if ended - began > self._longest:
+                self._note_longest(callback, began, ended)
+            self._mark = began = ended
 
     @calls_user_code
     def _run_calls(self) -> None:
         calls = self._calls
+        began = self._mark
         for _ in range(len(calls)):
             callback, args = calls.popleft()
             try:
@@ -447,6 +424,16 @@ class EventLoop(Lifetime):
                 self.report(exc, callback)
             if self.dirty:
                 self._flush()
+            ended = self.time()
+            if ended - began > self._longest:
+                self._note_longest(callback, began, ended)
+            self._mark = began = ended
+
+    def _note_longest(self, callback: object, began: float, ended: float) -> None:
+        """No callback has ever taken as long as this one."""
+        self._longest_of = describe(callback)
+        self._longest_at = ended
+        self._longest = ended - began
 
     def flush_soon(self, transport: Flushable) -> None:
         """Have *transport* flushed when the running callback is over; at once if none runs."""
@@ -475,11 +462,18 @@ class EventLoop(Lifetime):
         return self._turns
 
     def stats(self) -> LoopStats:
-        """Return a snapshot of what the loop holds."""
+        """Return a snapshot of what the loop holds, and how it fares. Any thread."""
         return LoopStats(
             turns=self._turns,
             readers=len(self.poller.readers) - (not self._closed),  # without the loop's wake-up
             writers=len(self.poller.writers),
-            timers=len(self.wheel) + sum(timer.active for timer in self._due),
+            timers=len(self.wheel) + sum(timer.active for timer in list(self._due)),
             calls=len(self._calls),
+            now=self.time(),
+            since=self._since,
+            busy=self._busy_for,
+            timer_lag=self._timer_lag.snapshot(),
+            longest_callback=self._longest,
+            longest_callback_of=self._longest_of,
+            longest_callback_at=self._longest_at,
         )

@@ -41,6 +41,7 @@ from ..base.marks import calls_user_code
 from ..exceptions import WebSocketForkException
 from ..timers import Timer, TimerWheel
 from .interrupts import Interrupts
+from .nap import Nap
 from .poller import Poller
 from .residents import Abortable, Resident
 from .wakeup import Wakeup
@@ -60,9 +61,11 @@ class Lifetime:
     The base class of EventLoop, which defines these attributes.
     """
 
+    awaited: int
     debug: bool
     dirty: list[Any]
     lingering: set[Abortable]
+    nap: Nap | None
     now: float
     poller: Poller
     residents: list[Resident]
@@ -70,22 +73,85 @@ class Lifetime:
     thread_id: int
     wakeup: Wakeup
     wheel: TimerWheel
+    _before_turn: Callable[[], object] | None
     _calls: deque[tuple[Callable[..., object], tuple[Any, ...]]]
     _closed: bool
     _due: deque[Timer]
     _forked: bool  # this is a child's copy of its parent's loop
     _interrupted: bool
     _interrupts: Interrupts
+    _stopping: bool
 
     if TYPE_CHECKING:  # these, too
 
         def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
             """See EventLoop."""
 
-        def run_once(self, timeout: float | None = None) -> None:
+        def _turn(self, limit: float | None) -> None:
+            """See EventLoop."""
+
+        def _wake_up(self) -> None:
             """See EventLoop."""
 
     # -- runs ------------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """Run turns until :meth:`stop`, KeyboardInterrupt or SystemExit.
+
+        May be called again afterwards: everything that was registered is still there.
+
+        Raises:
+            RuntimeError: the loop is already running, or closed.
+        """
+        self._run(self._run_turns, None)
+
+    def run_until_idle(self) -> None:
+        """The same, but also return when there is nothing left to wait for.
+
+        That is: no descriptor is watched, no timer is armed, no call is queued, and no helper
+        thread has still to answer.
+        """
+        self._run(self._run_turns, self._busy)
+
+    def _busy(self) -> bool:
+        if self._before_turn is not None:
+            self._before_turn()
+        return bool(
+            self._calls
+            or self._due
+            or self.poller.writers
+            or len(self.poller.readers) > 1  # one is the loop's own
+            or self.awaited
+            or len(self.wheel)  # next_expiry() may be that of a cancelled timer
+        )
+
+    @calls_user_code
+    def _run_turns(self, wanted: Callable[[], bool] | None) -> None:
+        self._interrupts.borrow_wakeup(self.wakeup.writer)
+        try:
+            while not self._stopping and (wanted is None or wanted()):
+                if self.nap is not None:
+                    self.nap.take()
+                self._turn(None)
+        finally:
+            self._stopping = False
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """Run one turn.
+
+        Args:
+            timeout: the longest wait for something to happen, in seconds. None: no limit; 0 or
+                less: do not wait.
+        """
+        self._run(self._turn, timeout)
+
+    def stop(self) -> None:
+        """End :meth:`run_forever` after the current turn. Any thread, any callback.
+
+        If the loop is not running, the next run ends before its first turn.
+        """
+        self._stopping = True
+        self._wake_up()
 
     @calls_user_code
     def _run(self, work: Callable[..., object], *args: Any) -> None:

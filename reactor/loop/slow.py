@@ -86,6 +86,8 @@ class SlowCallbacks:
                         ended - began,
                     )
 
+        timing: Any = call
+        timing.is_timing = callback
         return call
 
     def watch(self, handlers: object, names: Iterable[str]) -> None:

@@ -7,9 +7,10 @@ pipeline and the server's handshake are written once, as straight code, and run 
 What it must not know: what the coroutines do.
 
 How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are four requests: wait for file descriptors
+sends back the result or throws the exception. There are five requests: wait for file descriptors
 or a point in time, wait for a turn to compute something expensive, call a function on a helper
-thread (helper_threads.py), and tell the time. The wrapper for a user's coroutine is in within.py.
+thread (helper_threads.py), tell the time, and note what has happened. The wrapper for a user's
+coroutine is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step in which it waits. The
 coroutine must release what it holds in ``finally`` or ``except BaseException``.
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..timers import Timer
     from .event_loop import EventLoop
 
-__all__ = ["Guard", "Task", "in_thread", "my_turn", "now", "run_blocking", "sleep", "wait"]
+__all__ = ["Guard", "Task", "in_thread", "my_turn", "note", "now", "run_blocking", "sleep", "wait"]
 
 T = TypeVar("T")
 
@@ -87,7 +88,14 @@ class Now(NamedTuple):
     """Yielded: the time of the driver's clock."""
 
 
-Yielded = Wait | Turn | InThread | Now
+class Note(NamedTuple):
+    """Yielded: something has happened that is worth to be noted; for ``on_note`` of a Task."""
+
+    what: Any
+    text: str
+
+
+Yielded = Wait | Turn | InThread | Now | Note
 
 _NOW = Now()  # one instance is enough
 _START = Now()  # what a task waits for before its first step
@@ -134,6 +142,17 @@ def now() -> Generator[Yielded, Any, float]:
     return seconds
 
 
+@coroutine
+def note(what: Any, text: str = "") -> Generator[Yielded, Any, None]:
+    """Tell whoever has started this of a step that is done; takes no time.
+
+    Args:
+        what: the step.
+        text: details.
+    """
+    yield Note(what, text)
+
+
 async def sleep(seconds: float) -> None:
     """Wait for a number of seconds."""
     until = await now() + seconds
@@ -178,9 +197,12 @@ class Task(Generic[T]):
             after :meth:`cancel`.
         soon: False: the first step runs when :meth:`start` is called. For a caller that the loop
             has called, and that need not wait for the next turn.
+        on_note: called with what the coroutine notes, and its text; None: nobody is.
     """
 
-    __slots__ = ("_coroutine", "_loop", "_on_done", "_timer", "_until", "_waiting_for")
+    __slots__ = (
+        *("_coroutine", "_loop", "_on_done", "_on_note", "_timer", "_until", "_waiting_for"),
+    )
 
     def __init__(
         self,
@@ -189,8 +211,10 @@ class Task(Generic[T]):
         on_done: Callable[[T | None, Exception | None], object],
         *,
         soon: bool = True,
+        on_note: Callable[[Any, str], object] | None = None,
     ) -> None:
         self._loop = loop
+        self._on_note = on_note
         self._coroutine = coroutine
         # None once the task is done or cancelled.
         self._on_done: Callable[[T | None, Exception | None], object] | None = on_done
@@ -207,6 +231,10 @@ class Task(Generic[T]):
     def done(self) -> bool:
         """Whether the coroutine has ended or was cancelled."""
         return self._on_done is None
+
+    def whose(self) -> str:
+        """For whom it works: see names.py."""
+        return getattr(self._coroutine, "__qualname__", "a coroutine")
 
     def cancel(self) -> None:
         """Stop the coroutine at the step in which it waits. Idempotent; no callback follows."""
@@ -246,6 +274,11 @@ class Task(Generic[T]):
                 return
             if isinstance(request, Now):
                 resume, value = self._coroutine.send, self._loop.time()
+                continue
+            if isinstance(request, Note):
+                if self._on_note is not None:
+                    self._on_note(request.what, request.text)
+                resume, value = self._coroutine.send, None
                 continue
             if isinstance(request, Turn):
                 self._waiting_for = request
@@ -293,7 +326,7 @@ class Task(Generic[T]):
     def _clear(self) -> None:
         """Forget the request and its descriptors."""
         request, self._waiting_for = self._waiting_for, None
-        if request is None or isinstance(request, (Now, Turn)):
+        if request is None or isinstance(request, (Now, Note, Turn)):
             return
         poller = self._loop.poller
         if request.guard is not None:
@@ -400,6 +433,8 @@ def _serve_blocking(request: Yielded, clock: Clock) -> Any:
         return clock.now()
     if isinstance(request, Turn):
         return True
+    if isinstance(request, Note):
+        return None
     timeout = None if request.until is None else max(0.0, request.until - clock.now())
     if isinstance(request, Wait):
         return wait_for(request.reads, request.writes, timeout)

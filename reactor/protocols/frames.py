@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 from .events import Ping, Pong
 
 __all__ = [
+    "HEADER_SIZE",
     "OP_BINARY",
     "OP_CLOSE",
     "OP_CONT",
@@ -61,6 +62,12 @@ _FIN_PONG: Final = _FIN | OP_PONG
 
 #: RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less".
 MAX_CONTROL_PAYLOAD: Final = 125
+
+#: The length of a header, by its second byte.
+HEADER_SIZE: Final = bytes(
+    2 + (0 if code & 127 < 126 else 2 if code & 127 == 126 else 8) + (4 if code & _MASKED else 0)
+    for code in range(256)
+)
 
 _pack_short = Struct("!BB").pack
 _pack_medium = Struct("!BBH").pack
@@ -186,7 +193,13 @@ def serialize(
 
 # Twin: parse_messages() in compiled/frames.pyx.
 def parse_messages(
-    data: bytes, pos: int, messages: list[Any], masked: bool, limit: int, most: int = sys.maxsize
+    data: bytes,
+    pos: int,
+    messages: list[Any],
+    masked: bool,
+    limit: int,
+    most: int = sys.maxsize,
+    counters: Any = None,
 ) -> int:
     """Take whole, unfragmented messages off the buffer.
 
@@ -197,11 +210,14 @@ def parse_messages(
         masked: whether frames must be masked, that is: whether we are a server (5.1).
         limit: the greatest length of a message, in bytes.
         most: the greatest number of messages.
+        counters: a Counters, which counts the messages and their payload; None: nothing does.
 
     Returns:
         The position of the first frame that was not taken, or the end of the data.
     """
     end = len(data)
+    before = most
+    size = 0
     while most > 0 and end - pos >= 2:
         first = data[pos]
         if first != _FIN_TEXT and first != _FIN_BINARY:
@@ -251,6 +267,10 @@ def parse_messages(
             messages.append(payload)
         pos = stop
         most -= 1
+        size += length
+    if counters is not None:
+        counters.messages_in += before - most
+        counters.payload_in += size
     return pos
 
 
@@ -334,8 +354,9 @@ not_compiled = ""
 
 if os.environ.get("REACTOR_PURE_PYTHON", "0") not in ("", "0"):
     not_compiled = "the environment variable REACTOR_PURE_PYTHON is set"
-else:
+else:  # pragma: no cover - coverage is measured without the twins
     try:
+        from ..compiled.counters import Counters as _  # noqa: F401 - for counters.py
         from ..compiled.frames import (  # type: ignore[no-redef]
             apply_mask,
             new_mask,

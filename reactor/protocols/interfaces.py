@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .deflate import Agreement
     from .ending import Ending
     from .http.http11 import Request, Response
+    from .stats import ConnectionStats
 
 __all__ = ["ConnectionInterface", "ReaderInterface", "SenderInterface"]
 
@@ -73,6 +74,8 @@ class ConnectionInterface(Protocol):
     def ending(self) -> Ending | None: ...
     @property
     def last_activity(self) -> float: ...
+    @property
+    def stats(self) -> ConnectionStats: ...
     @property
     def compression(self) -> Agreement | None: ...
 

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from ..exceptions import WebSocketStateException
+from .counters import Counters
 from .events import Role, State
-from .frames import check_mask, new_mask, serialize
+from .frames import OP_CLOSE, OP_PING, check_mask, new_mask, serialize
 
 __all__ = ["TRANSITIONS", "Input", "Output"]
 
@@ -52,15 +53,24 @@ class Output:
         role: client or server.
         new_mask: a client's source of masking keys; each key is checked, see ``check_mask``.
 
+        counters: where everything is counted; None: in an object of its own.
+
     Attributes:
         role: the same.
         state: see the module.
         output: frames to be written, in order; the writer clears the list.
+        counters: what was counted.
     """
 
-    __slots__ = ("_new_mask", "output", "role", "state")
+    __slots__ = ("_new_mask", "counters", "output", "role", "state")
 
-    def __init__(self, role: Role, new_mask: Callable[[], bytes | str]) -> None:
+    def __init__(
+        self,
+        role: Role,
+        new_mask: Callable[[], bytes | str],
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = Counters() if counters is None else counters
         self.role = role
         self.state = State.CONNECTING
         self.output: list[bytes] = []
@@ -86,7 +96,14 @@ class Output:
     def _write(self, opcode: int, payload: bytes, fin: bool = True, rsv: int = 0) -> int:
         frame = serialize(opcode, payload, self._new_mask and self._new_mask(), fin, rsv)
         self.output.append(frame)
-        return len(frame)
+        size = len(frame)
+        counters = self.counters
+        counters.wire_out += size
+        if opcode == OP_PING:
+            counters.pings_out += 1
+        elif fin and opcode < OP_CLOSE:
+            counters.messages_out += 1
+        return size
 
 
 def _checked(source: Callable[[], bytes | str]) -> Callable[[], bytes]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..exceptions import WebSocketPeerException
+from .counters import Counters
 from .deflate import Compression
 from .events import Data, Event, Failure, Ping, Pong, Role, State
 from .frames import (
@@ -58,6 +59,7 @@ class Receiving(Output):
         lenient: masked and unmasked frames are accepted, and a length need not be in its shortest
             form. Such frames are not taken in a run.
         compression: what inflates compressed messages; None: there are none.
+        counters: see Output.
 
     Attributes:
         within_frame: whether a frame has begun and has not ended.
@@ -95,8 +97,9 @@ class Receiving(Output):
         fragments: bool,
         fragment_size: int | None,
         compression: Compression | None,
+        counters: Counters | None = None,
     ) -> None:
-        super().__init__(role, new_mask)
+        super().__init__(role, new_mask, counters)
         self.unfinished = False
         self.within_frame = False
         self.controls = False
@@ -149,13 +152,16 @@ class Receiving(Output):
             events = []
         if self._ended:
             return events
+        counters = self.counters
         if self._tail:
+            counters.wire_in -= len(self._tail)  # they were counted when they came
             data = self._tail + data
             self._tail = b""
         self.unfinished = False
         self._room = MAX_INFLATED
         pos = 0
         end = len(data)
+        counters.wire_in += end
         alone = 0  # the count of the frames that were not taken in a run
         try:
             while pos < end and not self._ended:
@@ -166,7 +172,9 @@ class Receiving(Output):
                 start = pos
                 assembler = self._assembler
                 if self._decode_text and (assembler is None or not assembler.in_progress):
-                    pos = parse_messages(data, pos, events, self._masked, self._longest, left)
+                    pos = parse_messages(
+                        data, pos, events, self._masked, self._longest, left, counters
+                    )
                     if pos > start:
                         continue
                 elif self._frame is not None:
@@ -195,9 +203,11 @@ class Receiving(Output):
         """Answer the pings among these pings and pongs."""
         # 5.5.2: "MUST send a Pong frame in response, unless it already received a Close"
         # frame: then nothing is parsed. After our own close frame, 5.5.1 forbids only data.
-        if self.state is State.OPEN or self.state is State.CLOSING:
-            for event in events:
-                if type(event) is Ping:
+        answering = self.state is State.OPEN or self.state is State.CLOSING
+        for event in events:
+            if type(event) is Ping:
+                self.counters.pings_in += 1
+                if answering:
                     self._write(OP_PONG, event.payload)
 
     def _receive_frame(self, data: bytes, pos: int, events: list[Event]) -> int:
@@ -252,7 +262,7 @@ class Receiving(Output):
         size = self._fragment_size
         most = self._room if size is None else min(self._room, max(1, size + 1 - assembler.held))
         before = assembler.memory
-        assembler.add(piece, complete and header.fin, most)
+        self.counters.payload_in += len(assembler.add(piece, complete and header.fin, most))
         self._room -= assembler.memory - before
         if assembler.unconsumed:  # as if the rest had not arrived yet
             complete = False
@@ -260,6 +270,7 @@ class Receiving(Output):
             pos -= assembler.unconsumed
         if complete:
             self._frame = None
+            self.counters.messages_in += header.fin
             whole = header.fin and header.opcode and (size is None or assembler.size <= size)
             if self._fragments and not whole:
                 payload = assembler.finish() if header.fin else assembler.take()

@@ -26,9 +26,11 @@ from ..exceptions import (
     WebSocketConnectionClosedException,
     WebSocketStateException,
 )
+from .counters import Counters
 from .deflate import Agreement, Compression
 from .events import OPEN, Close, Data, Event, Failure, Ping, Pong, Role, State
 from .frames import (
+    HEADER_SIZE,
     MAX_CONTROL_PAYLOAD,
     OP_BINARY,
     OP_CLOSE,
@@ -80,6 +82,7 @@ class WebSocketSession(Receiving):
         new_mask: a client's source of masking keys; each key is checked, see ``check_mask``.
         agreement: what both sides have agreed on permessage-deflate; None (default): no
             compression.
+        counters: where everything is counted; None (default): in an object of its own.
 
     Attributes:
         role: the same.
@@ -109,6 +112,7 @@ class WebSocketSession(Receiving):
         lenient: bool = False,
         new_mask: Callable[[], bytes | str] = new_mask,
         agreement: Agreement | None = None,
+        counters: Counters | None = None,
     ) -> None:
         super().__init__(
             role,
@@ -119,6 +123,7 @@ class WebSocketSession(Receiving):
             fragments,
             fragment_size,
             None if agreement is None else Compression(agreement),
+            counters,
         )
         self.tap: Any = None  # the object that is shown the frames: see connection/tracing.py
         self.sent_close: Close | None = None
@@ -195,7 +200,12 @@ class WebSocketSession(Receiving):
         # RFC 6455 section 5.3: a fresh key for every frame of a client.
         frame = serialize(opcode, message, self._new_mask and self._new_mask())
         self.output.append(frame)
-        return len(frame)
+        size = len(frame)
+        counters = self.counters
+        counters.messages_out += 1
+        counters.payload_out += size - HEADER_SIZE[frame[1]]
+        counters.wire_out += size
+        return size
 
     def send_payload(self, opcode: int, payload: bytes, compress: bool | None = None) -> int:
         """Send a message whose payload is given as bytes; otherwise as :meth:`send`.
@@ -210,6 +220,7 @@ class WebSocketSession(Receiving):
         """
         if self.state is not OPEN or self._sending is not None:
             self._refuse()
+        self.counters.payload_out += len(payload)
         compression = self._compression
         if compression is not None and compression.agreement.wants(payload, compress):
             return self._write(opcode, compression.compress(payload), rsv=RSV1)
@@ -247,6 +258,7 @@ class WebSocketSession(Receiving):
         began_with, compressed = self._sending
         if opcode != began_with:
             raise TypeError(f"earlier fragments of the message were not {type(data).__name__}")
+        self.counters.payload_out += len(payload)
         if compressed:
             assert self._compression is not None
             payload = self._compression.compress_fragment(payload, last=fin)
@@ -284,6 +296,10 @@ class WebSocketSession(Receiving):
         else:
             frame = message.plain
         self.output.append(frame)
+        counters = self.counters
+        counters.messages_out += 1
+        counters.payload_out += len(message.payload)
+        counters.wire_out += len(frame)
         return len(frame)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
@@ -306,6 +322,8 @@ class WebSocketSession(Receiving):
         if self.state is not OPEN:
             self._refuse()
         check_frame(opcode, payload, fin)
+        if opcode < OP_CLOSE:
+            self.counters.payload_out += len(payload)
         return self._write(opcode, payload, fin)
 
     def ping(self, payload: bytes = b"") -> int:

@@ -13,7 +13,7 @@ same compressor: the message is compressed alone, so every receiver can inflate 
 
 from __future__ import annotations
 
-from .deflate import Agreement, compress_alone
+from .deflate import Agreement, Compressor, compress_alone
 from .frames import serialize
 from .rules import RSV1
 
@@ -39,7 +39,7 @@ class SharedMessage:
         self.payload = payload
         self.compress = compress
         self._plain: bytes | None = None
-        self._compressed: dict[tuple[int, int, int], bytes] = {}
+        self._compressed: dict[Compressor, bytes] = {}
 
     @property
     def plain(self) -> bytes:

@@ -7,7 +7,7 @@ What it must not know: which class it is, and what the names are for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 __all__ = ["refuse_assignments"]
@@ -24,15 +24,15 @@ class _Assignable:
         return self if instance is None else self._get(instance, owner)
 
 
-def refuse_assignments(kind: type, *, but: str) -> None:
+def refuse_assignments(kind: type, *, but: Collection[str]) -> None:
     """Make assignments to the properties of a class fail, with an error that the name is taken.
 
     Args:
         kind: the class.
-        but: the name of a property that may be assigned; the assigned value then replaces it.
+        but: names of properties that may be assigned; the assigned value then replaces them.
     """
     for name, value in list(vars(kind).items()):
-        if name == but:
+        if name in but:
             setattr(kind, name, _Assignable(value))
         elif isinstance(value, property):
             setattr(kind, name, value.setter(_taken(kind, name)))

@@ -1,7 +1,7 @@
 """WebSocketProtocol: the class that users subclass.
 
 What it is: the handlers, with defaults that do nothing, and the methods (``send``, ``close``,
-...), which go to the connection that owns the object.
+...), which are passed on to the connection that owns the object.
 
 What it must not know: how a connection carries out a request.
 
@@ -9,12 +9,12 @@ The handlers of one connection are called in this order, all on the loop's threa
 
     on_open [on_message | on_data | on_ping | on_pong]* [on_retry]? [on_error]? on_close
 
-``on_close`` is called exactly once for every ``on_open``, and once for every attempt that failed
-before it (then without ``on_open``). After a reconnect the same object sees the same sequence
-again, with ``on_reconnect`` instead of ``on_open``.
+``on_close`` is called exactly once for every ``on_open``, and once for every failed attempt, which
+has no ``on_open``. After a reconnect the same object gets the same sequence again, with
+``on_reconnect`` instead of ``on_open``.
 
-An exception that a handler raises is logged with its traceback and given to ``on_error``; it
-ends neither the connection nor the loop.
+An exception that a handler raises is logged with its traceback and passed to ``on_error``. It ends
+neither the connection nor the loop.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
+from .stats import ConnectionStats
 from .taken import refuse_assignments
 
 if TYPE_CHECKING:
@@ -40,13 +41,14 @@ T = TypeVar("T")
 
 
 class _NotConnectedException(WebSocketStateException, AttributeError):
-    """An attribute needs a connection. An AttributeError, too: for ``hasattr`` and ``inspect``."""
+    """An attribute needs a connection. It is an AttributeError for ``hasattr`` and ``inspect``."""
 
 
 class _NoConnection:
-    """Stands in for the connection as long as there is none."""
+    """Stands in for the connection while there is none."""
 
     state = State.CLOSED
+    stats = ConnectionStats()
 
     @property
     def sender(self) -> _NoConnection:
@@ -66,10 +68,10 @@ class WebSocketProtocol:
     #: Set by the connection that owns this object.
     _connection: ConnectionInterface = cast("ConnectionInterface", _NoConnection())
 
-    #: Where the frames are shown: set by reactor.trace().
+    #: The file that frames are traced to; set by reactor.trace().
     _trace: Any = None
 
-    #: Set by the dispatcher when a handler raises.
+    #: An ErrorLog; set by the dispatcher when a handler first raises.
     _error_log: Any = None
 
     # -- handlers ------------------------------------------------------------------------
@@ -111,13 +113,13 @@ class WebSocketProtocol:
         """
 
     def on_ping(self, payload: bytes) -> None:
-        """A ping was received. The pong is already on its way."""
+        """A ping was received. The pong has already been queued."""
 
     def on_pong(self, payload: bytes) -> None:
         """A pong was received."""
 
     def on_writable(self) -> None:
-        """The write queue has passed its high mark, and is now below its low mark again."""
+        """The write queue had risen above its high mark, and has fallen to its low mark."""
 
     def on_error(self, error: Exception) -> None:
         """Something went wrong: the connection failed, or a handler raised.
@@ -154,7 +156,7 @@ class WebSocketProtocol:
             reason: the reason that was sent with the code.
         """
 
-    # -- what may be asked of the connection -------------------------------------------------
+    # -- methods -----------------------------------------------------------------------------
 
     # Twin: protocol_send() in compiled/path.pyx.
     def send(
@@ -162,7 +164,7 @@ class WebSocketProtocol:
     ) -> int:
         """Send a message: text for str, binary for bytes, bytearray and memoryview.
 
-        What cannot be sent at once is queued. May be called from any thread.
+        What cannot be sent at once is queued. This method may be called from any thread.
 
         Args:
             message: the message.
@@ -184,7 +186,7 @@ class WebSocketProtocol:
     def send_fragments(
         self, fragments: Iterable[str] | Iterable[bytes], compress: bool | None = None
     ) -> None:
-        """Send a message piece by piece; it need never be whole in memory. Any thread.
+        """Send a message piece by piece, so that it need never be in memory as a whole. Any thread.
 
         The next fragment is taken when the write queue has room, on the loop's thread. Messages
         that are sent meanwhile follow after the last fragment; pings do not wait. If the iterable
@@ -226,12 +228,19 @@ class WebSocketProtocol:
         self._connection.sender.send_fragment(data, fin, compress)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
-        """Send one frame with an opcode of your choice; for fragments and experiments.
+        """Send one frame with any opcode; for fragments and experiments. Any thread.
 
         Args:
             opcode: 0 to 15 (RFC 6455 section 5.2).
             payload: the application data.
             fin: whether this is the last fragment of its message.
+
+        Returns:
+            The number of bytes on the wire.
+
+        Raises:
+            TypeError: The payload is not bytes-like.
+            WebSocketException: As for :meth:`send`.
         """
         return self._connection.sender.send_frame(opcode, payload, fin)
 
@@ -250,9 +259,9 @@ class WebSocketProtocol:
 
         No attempt follows, whatever the option ``reconnect`` says; see :meth:`reconnect` for that.
 
-        Returns at once; ``on_close`` follows when the peer has answered, or after the close
-        timeout. Messages received after the call are dropped. Does nothing if the connection is
-        already closed.
+        It returns at once. ``on_close`` follows when the peer has answered, or after the close
+        timeout. Messages received after the call are dropped. If the connection is already closed,
+        nothing happens.
 
         Args:
             code: 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 section 7.4).
@@ -260,7 +269,7 @@ class WebSocketProtocol:
             timeout: seconds that the peer has to answer; default: the option close_timeout.
 
         Raises:
-            ValueError: the code is another one, or the reason is too long.
+            ValueError: The code is not one of these, or the reason is too long.
         """
         self._connection.close(code, reason, timeout)
 
@@ -274,14 +283,15 @@ class WebSocketProtocol:
     def reconnect(self, delay: float | None = None, reason: str = "") -> None:
         """Drop this connection, or attempt, and open it again. Client only; any thread.
 
-        Returns at once. ``on_retry``, ``on_close`` (code 1006, and the reason) and, when it is open
-        again, ``on_reconnect`` follow. The server is sent a close frame (1001); its answer is not
-        waited for. If the connection is waiting for its next attempt, the wait is changed. In the
-        ``on_close`` of a connection that has ended without a reconnect policy, it is opened again.
+        It returns at once. ``on_retry``, ``on_close`` (code 1006, and the reason) and, when it is
+        open again, ``on_reconnect`` follow. The server is sent a close frame (1001), but its answer
+        is not awaited. If the connection is waiting for its next attempt, the wait is changed. A
+        connection that has ended without a reconnect policy can be opened again by a call in its
+        ``on_close``.
 
         Args:
-            delay: seconds to wait before that; None (default): as the reconnect policy says, or at
-                once if there is none. During a wait, None changes nothing.
+            delay: seconds to wait before the attempt; None (default): as the reconnect policy
+                says, or at once if there is none. During a wait, None changes nothing.
             reason: for the close frame and for ``on_close``; at most 123 bytes of UTF-8.
 
         Raises:
@@ -299,16 +309,16 @@ class WebSocketProtocol:
         *args: Any,
         then: Callable[[T | None, Exception | None], object] | None = None,
     ) -> None:
-        """Call ``function(*args)``, which may block, on a helper thread. Returns at once.
+        """Call ``function(*args)``, which may block, on a helper thread. Any thread.
 
-        At most 32 such calls of the process run at a time; further ones wait. Any thread may call
-        this.
+        It returns at once. At most 32 such calls of the process run at a time; further ones wait.
 
         Args:
-            function: what to call; further arguments are passed to it.
+            function: the function.
+            *args: its arguments.
             then: called on the loop's thread with two arguments: the result and None, or None and
-                the exception that the function has raised; also if the connection has ended
-                meanwhile. If it raises, ``on_error`` gets the exception. None: the result is
+                the exception that the function raised; also if the connection has ended in the
+                meantime. If it raises, ``on_error`` gets the exception. None: the result is
                 dropped, and ``on_error`` gets an exception of the function.
 
         Raises:
@@ -328,7 +338,7 @@ class WebSocketProtocol:
         """Undo :meth:`pause_reading`. The loop's thread only."""
         self._connection.reader.resume_reading()
 
-    # -- information ---------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -352,7 +362,7 @@ class WebSocketProtocol:
 
     @property
     def request(self) -> Request | None:
-        """Server side: the upgrade request. It is parsed on each access: keep what you reuse."""
+        """Server side: the upgrade request. It is parsed on each access, so keep the result."""
         return self._connection.request
 
     @property
@@ -366,6 +376,15 @@ class WebSocketProtocol:
         return self._connection.sender.buffered_amount
 
     @property
+    def stats(self) -> ConnectionStats:
+        """What was counted of the connection so far: messages, bytes, round trips, errors, ...
+
+        A snapshot; any thread, at any time, also before the connection is opened and after its end.
+        See :class:`reactor.ConnectionStats` for what each number is of, and its unit.
+        """
+        return self._connection.stats
+
+    @property
     def latency(self) -> float | None:
         """Seconds between the last ping of the keep-alive and its pong, or None."""
         return self._connection.latency
@@ -377,7 +396,7 @@ class WebSocketProtocol:
 
     @property
     def ending(self) -> Ending | None:
-        """How the connection, or the latest attempt, ended, and what follows; for ``on_close``.
+        """How the connection or the latest attempt ended, and what follows; for ``on_close``.
 
         None while it is open, and before the first attempt has ended. See :class:`reactor.Ending`.
         """
@@ -385,7 +404,7 @@ class WebSocketProtocol:
 
     @property
     def last_activity(self) -> float:
-        """When bytes were last received, pongs too: seconds of the clock ``loop.time()``."""
+        """When bytes were last received, including pongs, in seconds of ``loop.time()``."""
         return self._connection.last_activity
 
     @property
@@ -394,5 +413,5 @@ class WebSocketProtocol:
         return self._connection.sock
 
 
-# Many programs keep their Reactor in ``self.loop`` themselves.
-refuse_assignments(WebSocketProtocol, but="loop")
+# Many programs keep their Reactor in ``self.loop``, or numbers in ``self.stats``, themselves.
+refuse_assignments(WebSocketProtocol, but=("loop", "stats"))

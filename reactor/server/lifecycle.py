@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 from ..base.printable import printable, quoted
 from ..exceptions import WebSocketStateException
 from ..protocols.frames import new_mask
+from ..protocols.history import Step
 from ..protocols.http.http11 import parse_again
 from ..protocols.session import Role, WebSocketSession
+from ..transports.dial.reach import peer_name
+from ..transports.tls.handshake import describe_tls
+from ..transports.tls.nested import is_tls
 from .pipeline import ServerUpgrade
 
 if TYPE_CHECKING:
@@ -31,7 +35,7 @@ logger = logging.getLogger("reactor.server")
 
 
 class ServerLifecycle:
-    """Of one connection. See the module.
+    """The lifecycle of one connection. See the module. The loop's thread only.
 
     Args:
         listener: where the connection came in.
@@ -61,6 +65,9 @@ class ServerLifecycle:
     def open(self, upgrade: ServerUpgrade) -> None:
         """The upgrade is complete."""
         connection = self._connection
+        connection.host = self._listener.place
+        tls = f" over {describe_tls(upgrade.sock)}" if is_tls(upgrade.sock) else ""
+        connection.note(Step.OPENED, f"{peer_name(upgrade.sock)}{tls}")
         connection.subprotocol = upgrade.subprotocol
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s is open", self.place)
@@ -75,7 +82,7 @@ class ServerLifecycle:
 
     @property
     def place(self) -> str:
-        """The same as the log shows it."""
+        """The target, as the log shows it."""
         return printable(self.url)
 
     @property
@@ -91,6 +98,8 @@ class ServerLifecycle:
             logger.info("%s ended: %s", self.place, why)
         connection = self._connection
         connection.ending = connection.describe_end(code, reason, error)
+        connection.note_end(connection.ending)
+        connection.note(Step.OVER)
         connection.finish()
         try:
             connection.tell(code, reason, error)
@@ -104,10 +113,10 @@ class ServerLifecycle:
     def reconnect(self, delay: float | None, reason: str) -> None:
         """See WebSocketProtocol."""
         raise WebSocketStateException(
-            "a server's connection cannot be opened anew: only the client can do that"
+            "a server's connection cannot be opened again: only the client can do that"
         )
 
-    # -- nothing of which matters to a server ----------------------------------------------
+    # -- parts of Lifecycle with nothing to do ---------------------------------------------
 
     def pinging(self) -> None:
         """See Lifecycle."""

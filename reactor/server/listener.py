@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.marks import calls_user_code
+from ..base.printable import printable
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..exceptions import CloseCode, WebSocketException
@@ -38,6 +40,7 @@ from .options import ServerOptions
 from .pipeline import ServerUpgrade, accept_upgrade
 
 if TYPE_CHECKING:
+    from ..connection.connections import Connections
     from ..loop.event_loop import EventLoop
     from ..timers import Timer
 
@@ -103,7 +106,7 @@ class Listener(Generic[P]):
     def __init__(
         self,
         loop: EventLoop,
-        registry: set[Connection],
+        registry: Connections,
         listeners: set[Listener[Any]],
         sock: socket.socket,
         factory: Callable[[], P],
@@ -147,6 +150,14 @@ class Listener(Generic[P]):
         if isinstance(self.address, tuple):
             return int(self.address[1])
         raise _NoPortError(f"the unix socket {self.address!r} has no port")
+
+    @property
+    def place(self) -> str:
+        """Where it listens, as its connections are counted: ``"127.0.0.1:9001"``, or a path."""
+        if isinstance(self._address, tuple):
+            host, port = self._address[:2]
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return printable(os.fsdecode(self._address))
 
     @property
     def protocols(self) -> list[P]:
@@ -200,7 +211,7 @@ class Listener(Generic[P]):
             address = None
         elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
             if there >= 2 * limit:
-                sock.close()  # it has been told; a further answer would only help it
+                sock.close()  # it has had answers; a further one would only help it
                 return
             refusal = TOO_MANY
         self._enter(address)

@@ -1,8 +1,9 @@
-"""Scripts for ScriptedPeer: peers that behave, and every way in which they do not.
+"""Scripts for ScriptedPeer: peers that behave, and peers that misbehave in many ways.
 
-What it is: functions that return scripts. What it must not know: the package's own reading and
-writing. ``ScriptedPeer(faults.too_many_requests(30), faults.echo())``
-refuses the first connection and serves the second.
+What it is: functions that return scripts. ``ScriptedPeer(faults.too_many_requests(30),
+faults.echo())`` refuses the first connection and serves the second.
+
+What it must not know: the package's own reading and writing.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def mute(*, upgrade: bool = True) -> Script:
 
 
 def half_open(*messages: Message) -> Script:
-    """Accept the upgrade, then be gone without a word: nothing is read, sent or ended.
+    """Accept the upgrade, then vanish: read nothing, send nothing, end nothing.
 
     Args:
         messages: what is sent before.
@@ -172,7 +173,7 @@ def slow(*messages: Message, piece: int = 1, pause: float = 0.001) -> Script:
 
 
 def torn_frame(message: Message = "torn", keep: int = 3) -> Script:
-    """Send the beginning of a frame, and end the connection in the midst of it.
+    """Send the beginning of a frame, and end the connection in the middle of it.
 
     Args:
         message: what the frame carries.
@@ -189,8 +190,8 @@ def torn_frame(message: Message = "torn", keep: int = 3) -> Script:
 def reset(*messages: Message) -> Script:
     """Accept the upgrade, read the client's first frame, and reset the connection (RST).
 
-    A reset at once could overtake the answer to the upgrade: the kernel drops what it has not given
-    to the program yet.
+    An immediate reset could destroy the answer to the upgrade: the kernel drops what the program
+    has not read yet.
 
     Args:
         messages: what is sent with the answer to the upgrade.
@@ -226,7 +227,7 @@ def _close_payload(code: int, reason: str) -> bytes:
 
 
 def garbage(data: bytes = b"\xff" * 64, *, upgrade: bool = True) -> Script:
-    """Send what is no frame, or no answer in HTTP.
+    """Send bytes that are neither a frame nor an HTTP response.
 
     Args:
         data: what is sent.

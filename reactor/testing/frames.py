@@ -1,7 +1,9 @@
 """Frames built and read byte by byte from RFC 6455 section 5.2, for peers and for checks.
 
-What it is: functions. What it must not know: how the package does it. Slow and plain on purpose, so
-that a fault there is not made good here. The builder can also build what no endpoint may send.
+What it is: functions. They are slow and plain on purpose. The builder can also build frames that no
+endpoint may send.
+
+What it must not know: how the package does it, so that a fault there is not repeated here.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""A Reactor whose time moves only when the test says so, and a wait for what peers do.
+"""A Reactor whose time moves only when the test moves it.
 
-What it is: a subclass of Reactor on a ManualClock. What it must not know: connections.
+What it is: a subclass of Reactor on a ManualClock, and :func:`run_until`.
 
-How it works. Nothing here waits for time: ``advance`` sets the clock to each timer that is due on
-the way, in order, and runs turns until nothing is left to do at that moment. What comes from
-outside of the loop's thread (a peer over loopback, a helper thread) takes real time, for which
-there is ``run_until``: it waits for it while the clock stands still.
+What it must not know: connections.
+
+How it works. ``advance`` does not wait: it sets the clock to each timer that is due on the way, in
+order, and runs turns until nothing is left to do at that moment. Input from outside of the loop's
+thread (from a peer over loopback, or a helper thread) takes real time. ``run_until`` waits for it
+while the clock stands still.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ class ManualReactor(Reactor):
         """Run turns until nothing is left to do before time goes on.
 
         Raises:
-            RuntimeError: After 10,000 turns there still is something.
+            RuntimeError: There is still something to do after 10,000 turns.
         """
         for _ in range(MOST_TURNS):
             self.run_once()
@@ -96,7 +98,7 @@ class ManualReactor(Reactor):
     def run_until(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:
         """Run turns until *condition* is true, while the clock stands still.
 
-        For what comes from outside: a peer over loopback, another thread.
+        It is for input from outside of the loop's thread: a peer over loopback, another thread.
 
         Args:
             condition: called without arguments after every turn.
@@ -120,8 +122,8 @@ class ManualReactor(Reactor):
         """Run turns until :meth:`stop`, while the clock stands still.
 
         Raises:
-            AssertionError: Nobody has called ``stop()`` for 10 real seconds: a timer, which runs
-                only in :meth:`advance`, may be what would have.
+            AssertionError: ``stop()`` was not called within 10 real seconds. Perhaps a timer
+                should have called it: timers run only in :meth:`advance`.
         """
         run_until(self, lambda: take_stop(self))
 

@@ -79,7 +79,7 @@ class MemoryServer(Generic[S]):
             options: what ``Reactor.connect`` takes (reconnect, subprotocols, header, ...).
 
         Returns:
-            The client's protocol object. A failure is told to its handlers, as ever.
+            The client's protocol object. If connecting fails, its handlers are called as usual.
         """
         client = self.loop.connect(url, protocol, unix_path=self._path, **options)
         if isinstance(self.loop, ManualReactor):

@@ -288,7 +288,7 @@ class ScriptedPeer:
                 wrapped.do_handshake()
             script(Talk(self, wrapped))
         except Exception as exc:  # noqa: BLE001 - raised by __exit__
-            # Other errors of the system mean that the client has gone, or does not like us.
+            # Other errors of the system mean that the client has left, or has rejected the peer.
             is_clients = isinstance(exc, OSError) and not isinstance(exc, TimeoutError)
             if not is_clients and not self.ending.is_set():
                 self._failures.append(exc)
@@ -320,7 +320,7 @@ class ScriptedPeer:
         for sock in (self._listening, self._stop, self._stopped):
             sock.close()
         if value is not None:
-            return  # which says more than what follows from it
+            return  # that exception says more than those that follow from it
         if any(thread.is_alive() for thread in self._threads):
             raise AssertionError("a script hangs")
         if self._failures:
@@ -329,7 +329,7 @@ class ScriptedPeer:
 
 @contextmanager
 def closed_port() -> Iterator[str]:
-    """A URL on loopback whose port refuses TCP connections; nobody else gets it meanwhile."""
+    """A URL on loopback whose port refuses TCP connections, and is reserved meanwhile."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield f"ws://127.0.0.1:{sock.getsockname()[1]}"

@@ -112,6 +112,7 @@ class Stream:
         state: see the module.
         queued: bytes in the write queue. An unwritable stream counts the bytes it is given, as if
             the peer took nothing, and keeps none of them.
+        most_queued: the most bytes that have been in the write queue.
         above_high: whether a call of ``queue_drained`` is due.
         progress_at: when the kernel last took something from the queue, in seconds of the loop's
             ``now``; 0.0: never.
@@ -130,6 +131,7 @@ class Stream:
         "_reading",
         "_receiver",
         "above_high",
+        "most_queued",
         "progress_at",
         "queued",
         "sock",
@@ -142,6 +144,7 @@ class Stream:
         self.sock = sock
         self.state = StreamState.OPEN
         self.queued = 0
+        self.most_queued = 0
         self.above_high = False
         self.progress_at = 0.0
         self._loop = loop
@@ -194,6 +197,11 @@ class Stream:
     def reading(self) -> bool:
         """Whether the socket is watched for reading."""
         return self._reading and self.state is not StreamState.UNWRITABLE
+
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        whose = getattr(self._receiver, "whose", None)
+        return type(self._receiver).__qualname__ if whose is None else str(whose())
 
     def set_receiver(self, receiver: Receiver) -> None:
         """Call another receiver from now on."""
@@ -300,7 +308,9 @@ class Stream:
 
     def _count(self) -> None:
         assert self._queue is not None
-        self.queued = self._queue.size
+        self.queued = size = self._queue.size
+        if size > self.most_queued:
+            self.most_queued = size
         if self.queued > self._high and not self.above_high:
             self.above_high = True
             self._receiver.queue_filled()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactor.classic.abnf import continuous_frame, frame_buffer
-from reactor.classic.blocking import client, steps
+from reactor.classic.blocking import client, sending, steps
 from reactor.classic.blocking import sock as client_socket
 from reactor.classic.blocking.client import WebSocket, create_connection
 from reactor.classic.blocking.connect import handshake_response
@@ -51,6 +51,7 @@ follow(
     __name__,
     client,
     client_socket,
+    sending,
     steps,
     adapters={"send": _without_point_in_time, "recv": _without_point_in_time},
 )

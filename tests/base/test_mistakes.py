@@ -11,6 +11,7 @@ import pytest
 
 import reactor
 from reactor import Accept, Backoff, Reactor, WebSocketApp, WebSocketProtocol
+from reactor.base.mistakes import check_delay
 from reactor.hosting.rel import host
 from reactor.timers import ManualClock
 
@@ -277,3 +278,27 @@ def test_a_server_s_class_is_looked_at_when_it_listens(loop: Reactor) -> None:
 def test_a_port_is_a_number(loop: Reactor) -> None:
     with pytest.raises(TypeError, match=r"^port must be .*did you mean 9001\?"):
         loop.listen("127.0.0.1", "9001", WebSocketProtocol)  # type: ignore[arg-type]
+
+
+# --- numbers of seconds --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [0, 0.5, 10**9])
+def test_a_delay_may_be_any_finite_number_from_0_on(delay: float) -> None:
+    check_delay("delay", delay)
+
+
+@pytest.mark.parametrize("delay", [-0.1, float("inf"), float("nan")])
+def test_a_delay_that_is_negative_or_not_finite(delay: float) -> None:
+    with pytest.raises(ValueError, match=r"^delay must be 0 or more seconds and finite"):
+        check_delay("delay", delay)
+
+
+@pytest.mark.parametrize("delay", [None, [], object()])
+def test_a_delay_that_is_no_number(delay: object) -> None:
+    with pytest.raises(TypeError, match=r"^delay must be 0 or more seconds, not"):
+        check_delay("delay", delay)
+
+
+def test_a_delay_that_is_a_number_in_quotes() -> None:
+    assert wrong(check_delay, "delay", "5").endswith("(did you mean 5?)")

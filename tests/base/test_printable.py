@@ -442,7 +442,7 @@ def test_the_demo_shows_causes_tamely(loop: Reactor, capsys: Any) -> None:
     monitor = Monitor(loop, 1)
     monitor.ended(f"ValueError: {CLEAR_SCREEN}{LONG}")
     board = LineBoard()
-    board.show(monitor.row())
+    board.show(monitor.second())
     board.end(monitor.summary())
     shown = capsys.readouterr().out
     assert "ValueError" in shown

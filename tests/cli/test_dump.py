@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,10 @@ from reactor import Reactor, WebSocketProtocol
 from reactor.cli.dump import main
 from reactor.cli.echo import Echo
 from reactor.cli.showing import LONGEST, unpack
-from reactor.testing import Talk, build_frame, faults
+from reactor.testing import Talk, build_frame, closed_port, faults
 
 from ..support.peers import Serve, answer
+from ..support.programs import run_command
 from ..support.websocket_frames import PONG, TEXT
 
 
@@ -47,13 +49,18 @@ def server(protocol: Callable[[], WebSocketProtocol] = Echo) -> Iterator[str]:
 
 def dump(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     """Run it with something on its standard input."""
+    return run_command("dump", *arguments, typed=typed)
+
+
+def dump_alone(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run it in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "reactor", "dump", *arguments],
-        input=typed,
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
+        **options,
     )
 
 
@@ -180,7 +187,7 @@ def test_twice_verbose_traces_the_handshake(flags: list[str]) -> None:
 
 def test_the_text_and_what_is_typed_are_sent_in_order() -> None:
     with server() as url:
-        result = dump("-r", "-t", "first", "--eof-wait", "1", url, typed="second\nthird\n")
+        result = dump("-r", "-t", "first", url, typed="second\nthird\n")
     assert result.stdout.splitlines() == ["first", "second", "third"]
 
 
@@ -227,8 +234,10 @@ def test_a_host_that_refuses_is_an_error() -> None:
 
 
 def test_a_url_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["http://example.com"]) == 2
-    assert "scheme http is invalid" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        main(["http://example.com"])
+    assert caught.value.code == 2
+    assert "'http://example.com': scheme http is invalid" in capsys.readouterr().err
 
 
 class OnceOnly(WebSocketProtocol):
@@ -294,6 +303,27 @@ def test_in_a_terminal_it_has_a_prompt_and_ends_with_ctrl_c() -> None:
                 os.close(terminal)
 
 
+def test_typed_lines_are_sent_where_the_answers_go_into_a_pipe() -> None:
+    with server() as url:
+        terminal, child_side = pty.openpty()
+        command = [sys.executable, "-m", "reactor", "dump", url]
+        with subprocess.Popen(
+            command, stdin=child_side, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as child:
+            os.close(child_side)
+            try:
+                assert child.stdout is not None
+                assert child.stderr is not None
+                os.write(terminal, b"typed\n")
+                assert child.stdout.readline() == b"typed\n"
+                child.send_signal(2)
+                assert child.wait(10) == 0
+                assert child.stdout.read() + child.stderr.read() == b""
+            finally:
+                child.kill()
+                os.close(terminal)
+
+
 class Repeater(WebSocketProtocol):
     """Sends back what comes, and closes after the third message."""
 
@@ -332,14 +362,7 @@ def test_input_from_a_file_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_text("first\nsecond\nlast")
     with server(Repeater) as url, path.open("rb") as file:
-        result = subprocess.run(
-            [sys.executable, "-m", "reactor", "dump", "-r", "--eof-wait", "20", url],
-            stdin=file,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        result = dump_alone("-r", "--eof-wait", "20", url, stdin=file)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == ["first", "second", "last"]
 
@@ -354,6 +377,13 @@ def test_a_proxy_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str]) ->
 # --- pipes ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def rude(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No closing handshake is waited for: the peer has none."""
+    monkeypatch.setattr("reactor.cli.dump.FAREWELL", 0.0)
+
+
+@pytest.mark.usefixtures("rude")
 @pytest.mark.parametrize("pause", [0.0, 0.5])
 def test_what_is_piped_is_sent_and_answered_before_it_ends(serve: Serve, pause: float) -> None:
     def script(talk: Talk) -> None:
@@ -374,7 +404,7 @@ def test_what_is_piped_is_sent_and_answered_before_it_ends(serve: Serve, pause: 
 def test_much_is_piped_in_order() -> None:
     lines = [f"{number} {'x' * 1000}" for number in range(5000)]
     with server() as url:
-        result = dump(url, typed="\n".join(lines))
+        result = dump_alone(url, input="\n".join(lines))
     assert result.returncode == 0
     assert result.stdout.splitlines() == lines
 
@@ -385,7 +415,12 @@ def test_a_text_is_answered_though_there_is_no_input() -> None:
     assert (result.returncode, result.stdout) == (0, "hello\n")
 
 
-def test_a_stream_that_never_pauses_does_not_keep_it(serve: Serve) -> None:
+@pytest.mark.usefixtures("rude")
+def test_a_stream_that_never_pauses_does_not_keep_it(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactor.cli.dump.FLOOD", 0.1)
+
     def script(talk: Talk) -> None:
         talk.upgrade()
         while not talk.pause(0.01):
@@ -396,11 +431,16 @@ def test_a_stream_that_never_pauses_does_not_keep_it(serve: Serve) -> None:
     assert "tick" in result.stdout
 
 
-def test_a_server_that_answers_nothing_does_not_keep_it(serve: Serve) -> None:
+@pytest.mark.usefixtures("rude")
+def test_a_server_that_answers_nothing_does_not_keep_it(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reactor.cli.dump.SILENCE", 0.1)
     result = dump(serve(faults.mute()).url, typed="anybody there\n")
     assert (result.returncode, result.stdout) == (0, "")
 
 
+@pytest.mark.usefixtures("rude")
 def test_waiting_begins_when_it_is_open(serve: Serve) -> None:
     def script(talk: Talk) -> None:
         head = talk.head()
@@ -418,6 +458,24 @@ def test_who_was_never_connected_has_failed(serve: Serve) -> None:
     result = dump(serve(faults.refuse(503)).url, typed="lost\n")
     assert result.returncode == 1
     assert "503" in result.stdout
+
+
+def test_a_host_that_refuses_does_not_keep_the_others() -> None:
+    with server() as url, closed_port() as closed:
+        result = dump(url, closed, typed="hello\n")
+    assert result.returncode == 1
+    assert "[0] hello\n" in result.stdout
+    assert "[1] [Errno" in result.stdout
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_standard_streams_may_be_closed(closed: str) -> None:
+    with server(Speaker) as url:
+        command = f"{sys.executable} -m reactor dump {url} {closed}"
+        result = subprocess.run(
+            command, shell=True, capture_output=True, text=True, timeout=30, check=False
+        )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_nothing_that_is_for_terminals_goes_into_a_pipe() -> None:

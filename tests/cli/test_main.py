@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pty
@@ -17,12 +18,14 @@ from typing import Any
 import pytest
 import trustme
 
-from reactor import Reactor, WebSocketProtocol, compiled
-from reactor.cli.main import main
+from reactor import Reactor, WebSocketException, WebSocketProtocol, compiled
+from reactor.cli.echo import Echo
+from reactor.cli.main import COMMANDS, main
 from reactor.cli.monitor import Monitor
 from reactor.testing import ManualReactor, closed_port
 from tests.support.certificates import Authority
 from tests.support.driving import run_until
+from tests.support.programs import run_command
 from tests.support.recorder import Recorder
 from tests.support.servers import serve_with_reactor
 
@@ -112,13 +115,22 @@ def test_a_port_in_use_is_an_error_and_not_a_traceback(
         assert f"cannot listen on 127.0.0.1:{taken.port}" in capsys.readouterr().err
 
 
-def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "reactor", "run", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+def run_demo(*arguments: str, name: str = "run") -> subprocess.CompletedProcess[str]:
+    return run_command(name, *arguments)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not come up is not waited for."""
+    for module in ("monitor", "collect"):
+        monkeypatch.setattr(f"reactor.cli.{module}.PATIENCE", 0.0)
 
 
 def test_the_demo_holds_its_subscriptions_on_one_thread() -> None:
-    demo = run_demo("--count", "40", "--duration", "1.5", "--drops", "0.05")
+    command = [sys.executable, "-m", "reactor", "run", "--count", "40", "--duration", "1.5"]
+    demo = subprocess.run(
+        [*command, "--drops", "0.05"], capture_output=True, text=True, timeout=50, check=False
+    )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "40, of which 40 got messages" in demo.stdout
     assert re.search(r"^messages +[1-9]", demo.stdout, re.MULTILINE)
@@ -126,12 +138,17 @@ def test_the_demo_holds_its_subscriptions_on_one_thread() -> None:
     assert not demo.stderr
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_demo_fails_when_a_subscription_gets_nothing() -> None:
-    with server("echo") as url:  # never says anything by itself
-        demo = run_demo("--count", "3", "--duration", "1", "--url", url, "--subscribe", "")
+    with serve_with_reactor(Echo) as url:  # never says anything by itself
+        demo = run_demo("--count", "3", "--duration", "0.1", "--url", url, "--subscribe", "")
         assert demo.returncode == 1
         assert "3, of which 0 got messages" in demo.stdout
-        demo = run_demo("--count", "3", "--duration", "1", "--url", url, "--subscribe", "hi %d")
+
+
+def test_the_demo_goes_on_until_every_subscription_got_something() -> None:
+    with serve_with_reactor(Echo) as url:
+        demo = run_demo("--count", "3", "--duration", "0.001", "--url", url, "--subscribe", "hi %d")
         assert demo.returncode == 0
 
 
@@ -150,6 +167,9 @@ def test_the_demo_fails_when_a_subscription_gets_nothing() -> None:
         (["collect", "--count", "0"], "must be a whole number of 1 or more"),
         (["collect", "--duration", "0"], "must be more than 0 seconds"),
         (["collect", "--url", "http://x"], "scheme http is invalid"),
+        (["collect", "--count", "9999999999"], "need 400000064 descriptors"),
+        (["collect", "--key", __file__], "keyfile, but no certfile"),
+        (["collect", "--header", "no colon"], "is no 'Name: value'"),
         (["run", "--subprotocol", "no token"], "no token"),
         (["run", "--origin", "a\nb"], "Origin"),
         (["run", "--cafile", "/does/not/exist"], "cannot be read: No such file"),
@@ -183,20 +203,26 @@ def test_a_certificate_without_its_key_is_one_line_and_status_2(
 ) -> None:
     chain = tmp_path / "chain.pem"
     chain.write_bytes(trustme.CA().cert_pem.bytes())
-    for arguments in (["echo", "--certfile"], ["run", "--cert"]):
+    for arguments in (["echo", "--certfile"], ["run", "--cert"], ["collect", "--cert"]):
         assert main([*arguments, str(chain)]) == 2
         error = capfd.readouterr().err
         assert str(chain) in error
         assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["run", "echo", "feed", "dump"])
+@pytest.mark.parametrize("command", ["run", "collect", "echo", "feed", "exchange", "dump"])
 def test_help_shows_defaults(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
     shown = capsys.readouterr().out
     assert "(default: " in shown
     assert not re.search(r"default: (None|False|\[|$)", shown)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_listed_with_what_its_module_says(name: str) -> None:
+    module = importlib.import_module(f"reactor.cli.{name}")
+    assert COMMANDS[name] == (module.__doc__ or "").partition("\n")[0]
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,18 +244,22 @@ class Closing(WebSocketProtocol):
         self.close(4001, "go away")
 
 
-def test_the_demo_shows_why_connections_end_while_they_do() -> None:
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("command", ["run", "collect"])
+def test_the_demo_shows_why_connections_end_while_they_do(command: str) -> None:
     with serve_with_reactor(Closing) as url:
-        demo = run_demo("--count", "2", "--duration", "1.5", "--url", url)
+        demo = run_demo("--count", "2", "--duration", "1.5", "--url", url, name=command)
     assert demo.returncode == 1
-    before_summary, _, summary = demo.stdout.partition("\nsubscriptions ")
+    before_summary, _, summary = demo.stdout.partition("\n\n")
     assert " x  closed with 4001 go away" in before_summary
     assert re.search(r"connections ended +[0-9]+ x  closed with 4001 go away", summary)
 
 
-def test_the_demo_shows_why_it_cannot_connect() -> None:
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("command", ["run", "collect"])
+def test_the_demo_shows_why_it_cannot_connect(command: str) -> None:
     with closed_port() as url:
-        demo = run_demo("--count", "1", "--duration", "1.5", "--url", url)
+        demo = run_demo("--count", "1", "--duration", "1.5", "--url", url, name=command)
     assert demo.returncode == 1
     assert "WebSocketConnectRefusedException: [Errno" in demo.stdout
 
@@ -243,16 +273,66 @@ def test_the_demo_speaks_json() -> None:
     assert (summary["type"], summary["served"], summary["causes"]) == ("summary", 3, {})
 
 
-def test_the_demo_sends_headers_and_verifies_as_it_is_told(authority: Authority) -> None:
+def test_the_collector_speaks_json() -> None:
+    demo = run_demo("--json", "--count", "3", "--duration", "1.5", name="collect")
+    start, *seconds, summary = (json.loads(line) for line in demo.stdout.splitlines())
+    assert (start["type"], start["count"], start["compiled"]) == ("start", 3, compiled)
+    assert {each["type"] for each in seconds} == {"second"}
+    assert sum(seconds[0]["topics"].values()) == 3
+    assert (summary["type"], summary["topics"], summary["served"]) == ("summary", 3, 3)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_collector_sends_headers_and_verifies_as_it_is_told(authority: Authority) -> None:
+    class Strict(WebSocketProtocol):
+        def on_open(self) -> None:
+            assert self.request is not None
+            self.close(4002, f"{self.request.headers['token']} {self.request.headers['origin']}")
+
+    arguments = [
+        "--count",
+        "1",
+        "--duration",
+        "1.1",
+        "--header",
+        "Token: x",
+        "--origin",
+        "http://o",
+    ]
+    with serve_with_reactor(Strict, ssl=authority.server_context) as url:
+        arguments += ["--url", url.replace("127.0.0.1", "localhost")]
+        assert "CertificateException" in run_demo(*arguments, name="collect").stdout
+        trusting = run_demo(*arguments, "--cafile", str(authority.ca_file), name="collect")
+        assert "closed with 4002 x http://o" in trusting.stdout
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_demo_verifies_as_it_is_told(authority: Authority) -> None:
+    with serve_with_reactor(Echo, ssl=authority.server_context) as url:
+        arguments = ["--count", "1", "--duration", "0.1"]
+        demo = run_demo(*arguments, "--url", url.replace("127.0.0.1", "localhost"))
+    assert demo.returncode == 1
+    assert "CertificateException" in demo.stdout
+
+
+def test_the_demo_sends_headers_and_trusts_as_it_is_told(authority: Authority) -> None:
     class Strict(WebSocketProtocol):
         def on_open(self) -> None:
             assert self.request is not None
             self.send(f"{self.request.headers['token']} {self.request.headers['origin']}")
 
-    arguments = ["--count", "1", "--duration", "1", "--header", "Token: x", "--origin", "http://o"]
+    arguments = [
+        "--count",
+        "1",
+        "--duration",
+        "0.1",
+        "--header",
+        "Token: x",
+        "--origin",
+        "http://o",
+    ]
     with serve_with_reactor(Strict, ssl=authority.server_context) as url:
         arguments += ["--url", url.replace("127.0.0.1", "localhost")]
-        assert run_demo(*arguments).returncode == 1  # an authority that nobody knows
         assert run_demo(*arguments, "--insecure").returncode == 0
         assert run_demo(*arguments, "--cafile", str(authority.ca_file)).returncode == 0
 
@@ -273,9 +353,10 @@ def test_a_signal_ends_the_demo_with_its_summary(command: str, number: int) -> N
     assert re.search("2, of which [0-2] got (messages|updates)", rest), shown
 
 
-def test_in_a_terminal_the_table_stays_in_its_place() -> None:
+@pytest.mark.parametrize("name", ["run", "collect"])
+def test_in_a_terminal_the_table_stays_in_its_place(name: str) -> None:
     terminal, child_side = pty.openpty()
-    command = [sys.executable, "-m", "reactor", "run", "-n", "2", "--duration", "2.5"]
+    command = [sys.executable, "-m", "reactor", name, "-n", "2", "--duration", "2.5"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     with subprocess.Popen(
         command, stdin=child_side, stdout=child_side, stderr=child_side, env=environment
@@ -291,7 +372,7 @@ def test_in_a_terminal_the_table_stays_in_its_place() -> None:
             os.close(terminal)
         assert child.wait(20) == 0, shown
     assert b"\x1b[1A" in shown  # up again, to draw over what is there
-    assert re.search(rb"threads +1\r\n", shown)
+    assert re.search(rb"(subscriptions|topics) +2, of which 2 got (messages|updates)\r\n", shown)
 
 
 def test_connections_that_are_still_coming_up_are_waited_for() -> None:
@@ -315,10 +396,18 @@ def test_what_differs_in_every_text_does_not_pile_up(loop: Reactor) -> None:
     monitor = Monitor(loop, 1)
     for number in range(1000):
         monitor.ended(f"cause {number}\x1b")
-    row = monitor.row()
-    assert len(row.causes) == 101
-    assert row.causes[0] == ("other causes", 900)
-    assert all(cause.isprintable() for cause, _ in row.causes)
+    causes = monitor.second().causes
+    assert len(causes) == 101
+    assert causes[0] == ("other causes", 900)
+    assert all(cause.isprintable() for cause, _ in causes)
+
+
+def test_refusals_are_one_cause_whatever_their_heads_say(loop: Reactor) -> None:
+    monitor = Monitor(loop, 1)
+    for second in range(2):
+        error = WebSocketException(f"Handshake status 429 Too Many -+-+- {{'date': '{second}'}}")
+        monitor.ended(error)
+    assert monitor.second().causes == [("WebSocketException: Handshake status 429 Too Many", 2)]
 
 
 def test_the_feed_answers_the_first_program_of_the_readme() -> None:

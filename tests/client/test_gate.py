@@ -189,7 +189,7 @@ def test_places_that_nobody_waits_at_are_forgotten() -> None:
 class TestOnALoop:
     @pytest.fixture
     def narrow(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
-        monkeypatch.setattr(scene.loop.gate._lines, "limit", 2)
+        monkeypatch.setattr(scene.loop._opener.gate._lines, "limit", 2)
         return scene
 
     def test_the_next_one_is_dialled_when_one_is_through(self, narrow: Scene) -> None:
@@ -197,7 +197,7 @@ class TestOnALoop:
         for recorder in recorders:
             narrow.connect(recorder)
         assert len(narrow.attempts) == 2
-        assert narrow.loop.gate.waiting == 1
+        assert narrow.loop._opener.gate.waiting == 1
         assert narrow.loop.stats().connecting == 3
         peer = narrow.attempts[0].succeed()
         narrow.turn(count=2)
@@ -226,7 +226,7 @@ class TestOnALoop:
             narrow.connect(recorder)
         recorders[2].close()
         narrow.turn(count=2)
-        assert narrow.loop.gate.waiting == 0
+        assert narrow.loop._opener.gate.waiting == 0
         assert recorders[2].closes == [(1006, "")]
         narrow.attempts[0].fail(OSError("no"))
         narrow.turn(count=2)
@@ -327,4 +327,4 @@ def test_the_pace_of_a_reactor_holds_for_each_address() -> None:
         for _ in range(5):
             loop.connect("ws://127.0.0.1:9/", Recorder(), connect_timeout=None)
         loop.run_once(0)
-        assert loop.gate.waiting == 3
+        assert loop._opener.gate.waiting == 3

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from reactor import (
+    Backoff,
     Reactor,
     WebSocketAddressException,
     WebSocketBadStatusException,
@@ -1154,3 +1155,13 @@ def test_giving_up_in_a_function_that_is_called_for_the_attempt(
         loop.run_once(0.02)
     assert protocol.events == [("close", 1006, "")]
     assert peer.connections == 0
+
+
+@pytest.mark.parametrize("nonsense", [None, 5, b"ws://localhost/"])
+def test_a_url_function_that_returns_no_str_fails_the_attempt(loop: Reactor, nonsense: Any) -> None:
+    protocol = Recorder()
+    loop.connect(lambda: nonsense, protocol, reconnect=Backoff(first=0.001))
+    run_until(loop, lambda: len(protocol.events) >= 4)
+    error, close = protocol.events[:2]
+    assert "must return a str, not" in str(error[1])
+    assert close == ("close", 1006, "")

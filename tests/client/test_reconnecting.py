@@ -435,7 +435,7 @@ class TestIdleTimeout:
             scene.turn(15.0)
             peer.send(build_frame(opcode, b"?"))
             scene.turn()
-        assert watcher.last_activity == scene.loop.now
+        assert watcher.last_activity == scene.loop.loop.now
         scene.turn(5.1, count=2)
         assert watcher.closes == [(1006, "idle")]
 

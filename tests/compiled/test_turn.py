@@ -96,7 +96,7 @@ def test_a_clock_that_is_moved_by_hand(sockets: Sockets) -> None:
     clock = ManualClock(1000.0)
     log: list[Any] = []
     with Reactor(clock=clock) as loop:
-        protocol = Act(lambda message: log.append((message, loop.now)))
+        protocol = Act(lambda message: log.append((message, loop.loop.now)))
         far = as_client(loop, protocol, sockets)
         for delay in (0.5, 0.001, 300.0):
             loop.call_later(delay, log.append, delay)

@@ -93,6 +93,7 @@ def attach(
         listener: Any = SimpleNamespace(
             registry=loop.connections,
             connections=set(),
+            place="twin:1",
             connection_over=lambda connection: None,
             leave=lambda address: None,
         )
@@ -439,7 +440,7 @@ class _Stage:
     def _look_at_all(self) -> None:
         stats = self.loop.stats()
         self.log.append(
-            (stats, len(self.loop.loop.dirty), len(self.loop.loop.lingering), self.loop.now)
+            (stats, len(self.loop.loop.dirty), len(self.loop.loop.lingering), self.loop.loop.now)
         )
         for connection, puppet in zip(self.connections, self.puppets, strict=False):
             session, stream = connection.session, connection.stream

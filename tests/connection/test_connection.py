@@ -672,6 +672,7 @@ class Books:
 
     def __init__(self) -> None:
         self.told: list[object] = []
+        self.place = "192.0.2.9:80"
 
     def connection_over(self, connection: Connection) -> None:
         self.told.append("over")

@@ -19,6 +19,7 @@ class Holder:
 
     def __init__(self, phase: Phase) -> None:
         self.phase = phase
+        self.phases = [0] * len(Phase)
 
 
 def arrows() -> set[tuple[Phase, Change, Phase]]:

@@ -122,6 +122,20 @@ def test_arguments_that_cannot_be_used_are_errors(arguments: Any) -> None:
         Mailbox(*arguments)
 
 
+def test_a_feed_counts_what_its_mailboxes_have_dropped(stage: Stage) -> None:
+    feed = stage.feed()
+    box = feed.mailbox(drop="latest")
+    feed.subscribe("A", box)
+    stage.until(lambda: feed.state("A") is TopicState.LIVE)
+    for _ in range(3):
+        stage.service.publish("A", numbered=True)
+    stage.turns()
+    assert feed.stats().mailbox_dropped == 2
+    del box
+    feed.close()
+    assert feed.stats().mailbox_dropped == 2
+
+
 def test_a_feed_tells_what_its_mailbox_drops_and_closes_it(stage: Stage) -> None:
     feed = stage.feed()
     box = feed.mailbox(maxlen=1)
@@ -136,6 +150,7 @@ def test_a_feed_tells_what_its_mailbox_drops_and_closes_it(stage: Stage) -> None
     ((topic, gap),) = feed.of("gap")
     assert (topic, gap.reason, gap.last, gap.next) == ("A", "dropped", first, None)
     assert feed.stats().gaps["dropped"] == 1
+    assert feed.stats().mailbox_dropped == 2
     feed.close()
     assert box.get().sequence == 4
     with pytest.raises(WebSocketConnectionClosedException):

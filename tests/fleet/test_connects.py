@@ -20,7 +20,7 @@ class TestTheGate:
     def test_without_permits_nobody_begins_and_somebody_is_told(self) -> None:
         async def main() -> None:
             async with asyncio_host() as loop:
-                gate = loop.gate
+                gate = loop._opener.gate
                 begun: list[int] = []
                 short: list[bool] = []
                 gate.permits = 0
@@ -48,15 +48,15 @@ def test_several_reactors_together_never_exceed_the_limit_in_any_window() -> Non
         async with asyncio_host() as one, asyncio_host() as other:
             tasks = []
             for reactor in (one, other):
-                connects = Connects(store, reactor.gate, pace)
+                connects = Connects(store, reactor._opener.gate, pace)
                 tasks.append(asyncio.ensure_future(connects.run()))
 
                 def begin(reactor: object = reactor) -> None:
                     times.append(loop.time())
-                    reactor.gate.done()  # type: ignore[attr-defined]
+                    reactor._opener.gate.done()  # type: ignore[attr-defined]
 
                 for _ in range(35):
-                    reactor.gate.ask(lambda begin=begin: begin(), ("h", 1), False, None)  # type: ignore[misc]
+                    reactor._opener.gate.ask(lambda begin=begin: begin(), ("h", 1), False, None)  # type: ignore[misc]
             await until(lambda: len(times) == 70)
             for task in tasks:
                 task.cancel()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import gc
 import itertools
 import random
+import sys
 import threading
 import tracemalloc
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -84,7 +85,8 @@ class TestDeflate:
     @pytest.mark.parametrize(
         ("name", "good", "bad"),
         [
-            ("level", [-1, 0, 9], [-2, 10, "6", None]),
+            ("level", [None, -1, 0, 9], [-2, 10, "6", True]),
+            ("engine", ["zlib"], ["gzip", None, 5]),
             ("mem_level", [1, 9], [0, 10, "8", None]),
             ("threshold", [0, 1 << 20], [-1, "0", None]),
             ("server_max_window_bits", [None, *BITS], []),
@@ -97,6 +99,19 @@ class TestDeflate:
         for value in bad:
             with pytest.raises(ValueError, match=name):
                 Deflate(**{name: value})
+
+    def test_each_engine_has_its_levels(self) -> None:
+        pytest.importorskip("isal")
+        for level in (None, 0, 1, 2, 3):
+            assert Deflate(engine="isal", level=level).level == level
+        for level in (-1, 4, 5):
+            with pytest.raises(ValueError, match="level must be 0 to 3"):
+                Deflate(engine="isal", level=level)
+
+    def test_an_engine_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "isal", None)
+        with pytest.raises(ImportError, match=r"needs the package isal.*pip install"):
+            Deflate(engine="isal")
 
     def test_an_unknown_parameter_is_a_type_error(self) -> None:
         with pytest.raises(TypeError, match="window"):
@@ -459,6 +474,11 @@ def texts_for_windows() -> list[bytes]:
 
 WINDOW_TEXTS = texts_for_windows()
 
+#: Longer than any window, with repetitions at every distance.
+LONG_TEXT = b"".join(WINDOW_TEXTS) * 4
+
+ENGINES: tuple[Literal["zlib", "isal"], ...] = ("zlib", "isal")
+
 #: Levels: none at all, the fast algorithm, and the two lazy ones.
 LEVELS = (0, 1, 6, 9)
 
@@ -507,6 +527,38 @@ class TestRoundTrips:
             peer = ZlibPeer(their_bits=bits)
             for message in WINDOW_TEXTS[:10]:
                 assert peer.inflate(compression.compress(message)) == message
+
+    @pytest.mark.parametrize("level", [None, *range(4)])
+    @pytest.mark.parametrize("takeover", [True, False])
+    @pytest.mark.parametrize("bits", BITS)
+    def test_zlib_inflates_what_isal_compresses(
+        self, bits: int, takeover: bool, level: int | None
+    ) -> None:
+        """With a window of the agreed size and no more; 8 bits are compressed by zlib."""
+        pytest.importorskip("isal")
+        config = Deflate(engine="isal", level=level)
+        compression = Compression(Agreement(config, bits, bits, takeover, takeover))
+        peer = ZlibPeer(their_bits=bits, their_takeover=takeover)
+        for message in WINDOW_TEXTS:
+            assert peer.inflate(compression.compress(message)) == message
+        half = len(LONG_TEXT) // 2
+        begin, end = LONG_TEXT[:half], LONG_TEXT[half:]
+        fragments = compression.compress_fragment(begin, False)
+        fragments += compression.compress_fragment(end, True)
+        assert peer.inflate(fragments) == LONG_TEXT
+        assert peer.inflate(compression.compress(LONG_TEXT)) == LONG_TEXT
+
+    def test_isal_makes_text_smaller(self) -> None:
+        pytest.importorskip("isal")
+        text = b"the same over and over, " * 30
+        sizes = {
+            engine: len(
+                Compression(Agreement(Deflate(engine=engine), 12, 12, True, True)).compress(text)
+            )
+            for engine in ENGINES
+        }
+        assert sizes["isal"] < len(text) / 10
+        assert sizes["isal"] != sizes["zlib"]  # it is another compressor
 
     @pytest.mark.parametrize("level", range(-1, 10))
     def test_every_level(self, level: int) -> None:
@@ -861,8 +913,13 @@ SECRET = bytes(range(65, 91)) * 3
 class TestSharing:
     """Without takeover, connections compress on the same scratch."""
 
-    def test_one_connections_text_is_not_in_another_s(self) -> None:
-        agreement = one_sided(15, False)
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_one_connections_text_is_not_in_another_s(
+        self, engine: Literal["zlib", "isal"]
+    ) -> None:
+        if engine == "isal":
+            pytest.importorskip("isal")
+        agreement = Agreement(Deflate(engine=engine), 15, 15, False, False)
         expected = Compression(agreement).compress(SECRET)
         for _ in range(3):
             Compression(agreement).compress(SECRET + b"!")

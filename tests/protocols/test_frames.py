@@ -23,6 +23,7 @@ from reactor.protocols.frames import (
     OP_PONG,
     OP_TEXT,
     apply_mask,
+    check_mask,
     new_mask,
     parse_header,
     parse_messages,
@@ -461,3 +462,22 @@ def test_large_payloads_are_masked_right_when_threads_begin_at_once() -> None:
             assert frames._apply_mask_by_tables(payload, b"mask") == expected
     finally:
         sys.setswitchinterval(interval)
+
+
+# --- masking keys of a user's function ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [b"\x00\xff12", bytearray(b"\x00\xff12"), "\x00\xff12"])
+def test_a_key_may_be_bytes_or_characters(key: str | bytes) -> None:
+    assert check_mask(key) == b"\x00\xff12"
+
+
+@pytest.mark.parametrize("key", [b"", b"123", b"12345", "\u01001234"[:4]])
+def test_a_key_of_another_length_or_of_other_characters(key: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"four bytes|latin-1"):
+        check_mask(key)
+
+
+def test_a_key_that_is_none() -> None:
+    with pytest.raises(TypeError, match="a masking key is four bytes, not 4"):
+        check_mask(4)  # type: ignore[arg-type]

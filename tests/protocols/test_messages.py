@@ -16,11 +16,13 @@ from reactor.exceptions import (
     WebSocketPayloadException,
     WebSocketProtocolException,
 )
+from reactor.protocols import messages
 from reactor.protocols.frames import OP_BINARY, OP_CONT, OP_TEXT
 from reactor.protocols.messages import (
     MessageAssembler,
     MessageLimits,
     bytes_per_character,
+    check_decoded_size,
     decode_text,
     decoded_size,
 )
@@ -511,3 +513,25 @@ class TestMemory:
 )
 def test_the_size_of_a_str_is_known_before_it_is_made(text: str) -> None:
     assert decoded_size(text.encode()) == bytes_per_character(text) * len(text)
+
+
+# --- limits that are none ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["max_message_size", "max_fragments"])
+@pytest.mark.parametrize("value", [-1, 1.5, True, None, 1 << 63])
+def test_a_limit_that_cannot_be_one(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be an int from 0 to"):
+        MessageLimits(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_text_that_takes_too_much_memory_as_a_str(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "LARGE_TEXT", 100)
+    check_decoded_size(b"a" * 100, 10)  # one byte for each
+    wide = "\U0001f600" + "a" * 30  # four bytes for each
+    with pytest.raises(WebSocketMessageTooBigException, match="takes 124 bytes of memory"):
+        check_decoded_size(wide.encode(), 10)
+
+
+def test_an_assembler_says_whether_its_message_is_compressed() -> None:
+    assert not MessageAssembler(MessageLimits()).compressed

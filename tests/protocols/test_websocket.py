@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,3 +155,29 @@ class TestWithoutAConnection:
         first._connection = connection
         assert first.state is connection.state
         assert second.state is State.CLOSED
+
+
+def test_what_goes_to_the_connection_besides_the_verbs() -> None:
+    protocol, connection = WebSocketProtocol(), FakeConnection()
+    protocol._connection = connection  # type: ignore[assignment]
+    protocol.reconnect(1.5, "why")
+    protocol.run_in_thread(len, "abc", then=print)
+    assert connection.calls == [
+        ("reconnect", 1.5, "why"),
+        ("run_in_thread", len, ("abc",), print),
+    ]
+
+
+def test_the_loop_of_a_protocol_object_is_the_reactor_that_has_the_event_loop() -> None:
+    protocol, connection = WebSocketProtocol(), FakeConnection()
+    protocol._connection = connection  # type: ignore[assignment]
+    owner = object()
+    connection.loop = SimpleNamespace(owner=owner)
+    connection.ending = connection.last_activity = None
+    assert protocol.loop is owner
+    assert protocol.ending is None
+    assert protocol.last_activity is None  # type: ignore[comparison-overlap]
+
+
+def test_a_retry_goes_on_as_planned_by_default() -> None:
+    assert WebSocketProtocol().on_retry(1, 2.0, None) is None

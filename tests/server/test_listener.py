@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,14 +36,10 @@ from ..support.websocket_frames import CLOSE, PING, PONG, TEXT, build_frame, clo
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
+#: No time passes by itself: see conftest.py.
+STILL = True
+
 LOOPBACK = "127.0.0.1"
-
-
-@pytest.fixture
-def loop(clock: ManualClock) -> Iterator[Reactor]:
-    """A reactor on whose clock no time passes by itself."""
-    with Reactor(clock=clock) as reactor:
-        yield reactor
 
 
 @pytest.fixture

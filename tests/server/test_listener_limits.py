@@ -6,7 +6,7 @@ import gc
 import logging
 import socket
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,14 +29,10 @@ from ..support.websocket_frames import CLOSE, TEXT, build_frame, close_payload
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
+#: No time passes by itself: see conftest.py.
+STILL = True
+
 Client = Callable[..., RawClient]
-
-
-@pytest.fixture
-def loop(clock: ManualClock) -> Iterator[Reactor]:
-    """A reactor on whose clock no time passes by itself."""
-    with Reactor(clock=clock) as reactor:
-        yield reactor
 
 
 @pytest.fixture

@@ -34,17 +34,13 @@ from ..support.websocket_frames import CLOSE, TEXT, build_frame, close_payload
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
+#: No time passes by itself: see conftest.py.
+STILL = True
+
 Client = Callable[..., RawClient]
 Hook = Callable[[Request, Any], Any]
 
 HEALTH = head("GET /healthz HTTP/1.1", "Host: server.example")
-
-
-@pytest.fixture
-def loop(clock: ManualClock) -> Iterator[Reactor]:
-    """A reactor on whose clock no time passes by itself."""
-    with Reactor(clock=clock) as reactor:
-        yield reactor
 
 
 @pytest.fixture

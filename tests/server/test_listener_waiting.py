@@ -14,7 +14,6 @@ from reactor import HTTPResponse, Listener, Reactor
 from reactor.loop.helper_threads import helpers
 from reactor.loop.tasks import InThread, in_thread, sleep
 from reactor.protocols.http.http11 import Request
-from reactor.timers import ManualClock
 
 from ..support.certificates import Authority
 from ..support.clients import REQUEST, RawClient, head
@@ -25,14 +24,10 @@ from ..support.websocket_frames import TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
+#: No time passes by itself: see conftest.py.
+STILL = True
+
 Client = Callable[..., RawClient]
-
-
-@pytest.fixture
-def loop() -> Iterator[Reactor]:
-    """A reactor on whose clock no time passes by itself."""
-    with Reactor(clock=ManualClock(1000.0)) as reactor:
-        yield reactor
 
 
 @pytest.fixture

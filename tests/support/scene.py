@@ -259,7 +259,7 @@ class Scene:
         self._peers: list[Peer] = []
         self._faults: list[BaseException] = []
         self.loop.loop.report = self._report  # type: ignore[method-assign]
-        self.loop._pipeline = self._connect
+        self.loop._opener.pipeline = self._connect
 
     def _report(self, exc: BaseException, source: object) -> None:
         """What a callback of the loop raises: not a handler's fault, but one of our own."""

@@ -92,3 +92,11 @@ def test_what_is_no_pace_is_an_error_that_names_it(
 
 def test_it_is_a_public_name_of_feeds() -> None:
     assert PublicPace is Pace
+
+
+def test_a_window_is_idle_when_its_last_action_has_left_it() -> None:
+    window = Pace(2, per=1.0).window()
+    assert window.idle(0.0)
+    window.take(10.0)
+    assert not window.idle(10.9)
+    assert window.idle(11.0)

@@ -96,7 +96,7 @@ class Run:
         self.sees_all = sees_all(app)
         self.errors = ErrorLog(logger)  # the errors of the callbacks
         app.last_close_frame = None
-        lifecycle = AppLifecycle(app, self._url, options, loop.gate, loop._pipeline)
+        lifecycle = AppLifecycle(app, self._url, options, loop._opener.gate, loop._opener.pipeline)
         self.connection = Connection(loop.loop, loop.connections, options, lifecycle, Bridge(self))
         app.sock = AppSocket(self.connection)
 

@@ -5,10 +5,10 @@ What it is: a connection that is driven by its caller, in the caller's thread.
 What it must not know: the event loop. There is no reader thread, and no hidden reactor.
 
 How it works. The methods call one another as in websocket-client, because programs override them:
-``recv`` calls ``recv_data``, which calls ``recv_data_frame``, which calls ``recv_frame``; and
-everything that is sent, including close frames and pongs, passes through ``send`` and
-``send_frame``. The session (protocols/session.py) knows the state of the connection and what is due
-in the closing handshake; the frames are read by a ``frame_buffer``, no byte earlier than needed.
+``recv`` calls ``recv_data``, which calls ``recv_data_frame``, which calls ``recv_frame``. The
+methods that send are in sending.py, the socket in sock.py. The session (protocols/session.py) knows
+the state of the connection and what is due in the closing handshake; the frames are read by a
+``frame_buffer``, no byte earlier than needed.
 
 Threads. One thread may send while another one receives: ``lock`` is held while a frame is written,
 ``readlock`` while one is read. ``close``, ``abort`` and ``shutdown`` may be called by any thread;
@@ -33,18 +33,17 @@ from ...exceptions import (
     WebSocketProtocolException,
 )
 from ...protocols.deflate import Compression
-from ...protocols.events import OPEN
 from ...protocols.frames import MAX_CONTROL_PAYLOAD, OP_CLOSE, OP_CONT, OP_PING, OP_TEXT
 from ...protocols.messages import MessageLimits, check_decoded_size
-from ...protocols.session import Close, Failure, State
+from ...protocols.session import Close, Failure
 from ..abnf import continuous_frame, frame_buffer
 from ..defaults import check_timeout, getdefaulttimeout, sock_opt
-from ..errors import CLOSED
-from ..frame import ABNF, STATUS_NORMAL, to_bytes
+from ..frame import ABNF, STATUS_NORMAL
 from ..options import MAX_MESSAGE_SIZE
 from ..tracing import debug, isEnabledForTrace, trace
 from .connect import handshake_response, headers_of, note_unknown
-from .sock import ClientSocket, close_content, held, log_close_status
+from .sending import SendingSocket
+from .sock import close_content, held, log_close_status
 from .steps import open_connection
 
 __all__ = ["WebSocket", "create_connection"]
@@ -52,7 +51,7 @@ __all__ = ["WebSocket", "create_connection"]
 W = TypeVar("W", bound="WebSocket")
 
 
-class WebSocket(ClientSocket):
+class WebSocket(SendingSocket):
     """A WebSocket connection for callers that block.
 
         >>> ws = WebSocket()
@@ -105,8 +104,6 @@ class WebSocket(ClientSocket):
         note_unknown(unknown, "WebSocket")
         self.handshake_response: handshake_response | None = None
         self.close_frame: ABNF | None = None
-        self.get_mask_key = get_mask_key
-        self._compression: Compression | None = None
         self.frame_buffer = frame_buffer(
             self._recv,
             skip_utf8_validation,
@@ -117,18 +114,10 @@ class WebSocket(ClientSocket):
         self._text = False  # whether the fragments that recv() returns are text
         self._known: frozenset[str] = frozenset()  # options that the constructor has checked
         self._max_message_size = max_message_size
-        super().__init__(sock_opt(sockopt, sslopt), dispatcher, threads=enable_multithread)
+        settings = sock_opt(sockopt, sslopt)
+        super().__init__(settings, dispatcher, get_mask_key, threads=enable_multithread)
 
     # -- information about the connection ------------------------------------------------
-
-    def set_mask_key(self, func: Callable[[int], str | bytes] | None) -> None:
-        """Set the function that returns masking keys.
-
-        Args:
-            func: is passed the number 4, and returns that many bytes (or characters up to
-                U+00FF). None: unpredictable keys, as RFC 6455 section 5.3 demands.
-        """
-        self.get_mask_key = func
 
     def getsubprotocol(self) -> str | None:
         """Return the subprotocol that the server chose, or None."""
@@ -211,83 +200,6 @@ class WebSocket(ClientSocket):
             response.status, headers_of(response), upgraded.subprotocol
         )
         self._session.opened()
-
-    # -- sending -------------------------------------------------------------------------
-
-    def send(self, payload: Any, opcode: int = ABNF.OPCODE_TEXT) -> int:
-        """Send a message in one frame.
-
-        Args:
-            payload: a str is sent as UTF-8, whatever the opcode; or bytes.
-            opcode: ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY, ...
-
-        Returns:
-            The number of bytes on the wire, header and mask included.
-
-        Raises:
-            WebSocketException: as for :meth:`send_frame`.
-        """
-        frame = ABNF.create_frame(payload, opcode)
-        if self._compression is not None and OP_CONT < opcode < OP_CLOSE:
-            with self.lock:  # messages are sent in the order in which they were compressed
-                self._compress(frame, self._compression)
-                try:
-                    return self.send_frame(frame)
-                except BaseException:
-                    self._compression.forget()  # the server has not seen what it refers to
-                    raise
-        return self.send_frame(frame)
-
-    def _compress(self, frame: ABNF, compression: Compression) -> None:
-        payload = to_bytes(frame.data)
-        if compression.agreement.wants(payload, None):
-            frame.data, frame.rsv1 = compression.compress(payload), 1
-
-    def send_text(self, text_data: str) -> int:
-        """Send a text message; see :meth:`send`."""
-        return self.send(text_data, ABNF.OPCODE_TEXT)
-
-    def send_bytes(self, data: bytes | bytearray) -> int:
-        """Send a binary message; see :meth:`send`."""
-        return self.send(data, ABNF.OPCODE_BINARY)
-
-    def send_binary(self, payload: bytes | bytearray) -> int:
-        """Send a binary message; see :meth:`send`."""
-        return self.send(payload, ABNF.OPCODE_BINARY)
-
-    def send_frame(self, frame: ABNF) -> int:
-        """Send a frame, for example a fragment of a message.
-
-        Returns:
-            The number of bytes on the wire.
-
-        Raises:
-            WebSocketConnectionClosedException: "socket is already closed.": the connection is
-                closed or closing.
-            ValueError, TypeError: the frame is not valid.
-            WebSocketTimeoutException: the server does not read. If no byte of the frame has been
-                sent by then, it is as if the call had not been made; otherwise the message of the
-                exception says so, and the rest is sent before the next frame.
-        """
-        if self.get_mask_key:
-            frame.get_mask_key = self.get_mask_key
-        data = frame.format()
-        if frame.opcode < OP_CLOSE and self._session.state > OPEN:
-            # RFC 6455 section 5.5.1: "MUST NOT send any more data frames after sending a Close"
-            raise WebSocketConnectionClosedException(CLOSED)
-        if isEnabledForTrace():
-            trace(f"++Sent raw: {data!r}")
-            trace(f"++Sent decoded: {frame}")
-        self._write(data)
-        return len(data)
-
-    def ping(self, payload: str | bytes = "") -> None:
-        """Send a ping with at most 125 bytes. It raises what :meth:`send_frame` raises."""
-        self.send(payload.encode() if isinstance(payload, str) else payload, ABNF.OPCODE_PING)
-
-    def pong(self, payload: str | bytes = "") -> None:
-        """Send a pong with at most 125 bytes. It raises what :meth:`send_frame` raises."""
-        self.send(payload.encode() if isinstance(payload, str) else payload, ABNF.OPCODE_PONG)
 
     # -- receiving -----------------------------------------------------------------------
 
@@ -432,23 +344,6 @@ class WebSocket(ClientSocket):
         return self.__next__()
 
     # -- closing -------------------------------------------------------------------------
-
-    def send_close(self, status: int = STATUS_NORMAL, reason: str | bytes = b"") -> None:
-        """Send a close frame, unless one was sent already. Then ``connected`` is False.
-
-        Args:
-            status: the close code; sent as it is.
-            reason: str or bytes. It is cut to the 123 bytes that a close frame can hold.
-
-        Raises:
-            ValueError: "code is invalid range": the code is not in 0 to 65535.
-            WebSocketException: as for :meth:`send_frame`.
-        """
-        content = close_content(status, reason)
-        with self.lock:
-            if self._session.state is State.CLOSED:
-                raise WebSocketConnectionClosedException(CLOSED)
-            self._session.begin_close(status, content)
 
     def close(
         self,

@@ -20,8 +20,9 @@ __all__ = ["Shares", "Witness", "decode_shares", "encode_shares", "give_back", "
 #: How many tokens each taker has.
 Shares = Mapping[str, int]
 
-#: Windows after which a share that does not change belongs to nobody.
-ABANDONED = 5.0
+#: Windows, and seconds, after which a share that does not change belongs to nobody. The seconds
+#: are for takers that are slow, and use their tokens late.
+ABANDONED, AT_LEAST = 5.0, 15.0
 
 
 def take(shares: Shares, who: str, wanted: int, limit: int) -> tuple[dict[str, int], int]:
@@ -72,7 +73,7 @@ class Witness:
             if seen is None or seen[0] != count:
                 seen = (count, now)
             self._since[who] = seen
-            if now - seen[1] < ABANDONED * self._per:
+            if now - seen[1] < max(ABANDONED * self._per, AT_LEAST):
                 left[who] = count
         return left
 

@@ -12,20 +12,23 @@ new addresses are dialled within the same attempt.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable
 from typing import Any
 
+from ...base.printable import printable
 from ...exceptions import (
     WebSocketConnectException,
     WebSocketException,
     WebSocketTimeoutException,
 )
-from ...loop.tasks import now
+from ...loop.tasks import note, now
+from ...protocols.history import Step
 from .race import NO_DESCRIPTORS, dial
 from .resolver import Address, Answer, forget_answer, look_up
 
-__all__ = ["reach"]
+__all__ = ["peer_name", "reach"]
 
 
 async def reach(
@@ -60,6 +63,8 @@ async def reach(
             if failure is None:
                 raise
             raise failure from None
+        if answer.addresses:
+            await note(Step.RESOLVED, f"{len(answer.addresses)} {_name(answer.addresses[0])}")
         addresses = [address for address in answer.addresses if address not in tried]
         if failure is not None and not addresses:
             raise failure
@@ -71,6 +76,7 @@ async def reach(
                 sockopt=sockopt,
                 source_address=source_address,
             )
+            await note(Step.DIALLED, peer_name(sock))
             return sock, answer
         except WebSocketTimeoutException:
             forget_answer(answer)
@@ -82,3 +88,19 @@ async def reach(
             if answer.found >= began:
                 raise
             failure, tried = exc, answer.addresses
+
+
+def _name(address: Address) -> str:
+    return str(address.sockaddr[0])
+
+
+def peer_name(sock: socket.socket) -> str:
+    """Return the address that a socket is connected to, as people write it; "" if it is not."""
+    try:
+        name = sock.getpeername()
+    except OSError:
+        return ""
+    if isinstance(name, tuple):
+        host, port = name[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return printable(os.fsdecode(name))

@@ -29,7 +29,7 @@ from .contexts import make_context, reason_of
 from .nested import NestedTLS
 from .sessions import Resumption, session_cache
 
-__all__ = ["accept_tls", "connect_tls", "speaks_no_tls", "speaks_tls", "start_tls"]
+__all__ = ["accept_tls", "connect_tls", "describe_tls", "speaks_no_tls", "speaks_tls", "start_tls"]
 
 # OpenSSL's reasons if the peer's first bytes are not TLS; the second is that of version 3.2+.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
@@ -38,6 +38,13 @@ NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 def speaks_tls(sock: Any) -> bool:
     """Return whether bytes that are written to a socket leave it in TLS; any library's socket."""
     return any(hasattr(sock, name) for name in ("getpeercert", "get_peer_certificate"))
+
+
+def describe_tls(sock: Any) -> str:
+    """Return the version of TLS on a socket, and " resumed" if its session was resumed."""
+    version = sock.version() if hasattr(sock, "version") else None
+    resumed = " resumed" if getattr(sock, "session_reused", False) else ""
+    return f"{version or 'TLS'}{resumed}"
 
 
 def speaks_no_tls(error: WebSocketTLSException) -> bool:

@@ -43,12 +43,12 @@ def test_shares_are_what_was_written() -> None:
 
 
 def test_who_has_died_with_tokens_has_them_for_a_few_windows() -> None:
-    witness = Witness(per=1.0)
+    witness = Witness(per=4.0)
     now = 100.0
-    while now < 100.0 + ABANDONED - 0.25:
+    while now < 100.0 + 4 * ABANDONED - 0.25:
         assert witness.without_abandoned({"dead": 10, "alive": int(now * 4)}, now) != {}
         now += 0.25
-    found = witness.without_abandoned({"dead": 10, "alive": 7}, 100.0 + ABANDONED)
+    found = witness.without_abandoned({"dead": 10, "alive": 7}, 100.0 + 4 * ABANDONED)
     assert Counter(found) == Counter({"alive": 7})
 
 

@@ -440,3 +440,28 @@ def test_a_head_can_be_parsed_again_from_its_bytes(kind, raw):
     parser = HeadParser(kind)
     head = parser.feed(b"\r\n" * (kind == "request") + raw + b"and more")
     assert parse_again(kind, parser.raw) == head
+
+
+# --- what a request says --------------------------------------------------------------------------
+
+
+def test_the_path_and_the_query_of_a_request() -> None:
+    request = Request("GET", "/a%20b/%C3%A9?id=1&id=2&name=a+b&empty=&bare")
+    assert request.path == "/a b/é"
+    assert request.query == {"id": ["1", "2"], "name": ["a b"], "empty": [""], "bare": [""]}
+
+
+def test_a_request_without_a_query() -> None:
+    assert (Request("GET", "/").path, Request("GET", "/").query) == ("/", {})
+
+
+def test_a_query_of_too_many_pairs() -> None:
+    request = Request("GET", "/?" + "&".join(f"a{i}=" for i in range(1001)))
+    with pytest.raises(ValueError, match="Max number of fields exceeded"):
+        _ = request.query
+
+
+def test_the_cookies_of_a_request() -> None:
+    headers = Headers([("Cookie", 'a=1; b="two"; a=3; ; =nameless; bare'), ("cookie", "c=x=y")])
+    request = Request("GET", "/", headers)
+    assert request.cookies == {"a": "1", "b": "two", "c": "x=y"}

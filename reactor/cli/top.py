@@ -1,0 +1,294 @@
+"""A reactor that serves its page (reactor.monitor.serve), live in the terminal.
+
+Shows what the page shows: the loop, and the connections that do most. In a pipe, or without rich
+(the extra ``cli``), it prints a line every second. Ends with Ctrl-C, or after ``--duration``; the
+exit status is 1 if the page could not be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from ..base.printable import printable
+from ..protocols.websocket import WebSocketProtocol
+from ..reactor import Reactor
+from ..timers import Backoff
+from .arguments import complain, duration, whole
+
+__all__ = ["Watcher", "add_arguments", "page_of", "run"]
+
+#: What rows may be sorted by: the name of the option's value, and how it is found in a row.
+ORDERS: dict[str, Callable[[dict[str, Any]], float]] = {
+    "in": lambda row: row["in_rate"],
+    "out": lambda row: row["out_rate"],
+    "queue": lambda row: row["queued"],
+    "attempts": lambda row: row["attempts"],
+    "silence": lambda row: row["silence"] or 0.0,
+    "latency": lambda row: row["latency"] or 0.0,
+}
+
+#: Seconds over which the rate of a connection is the mean.
+RATE_OVER = 2.5
+
+
+class Watcher(WebSocketProtocol):
+    """What the page's WebSocket has told so far.
+
+    Args:
+        when_told: called after every second's point.
+
+    Attributes:
+        process: what is watched, in words.
+        rows: the rows of the connections by their numbers, as dicts.
+        point, facts: of the latest second; see monitor/page/series.py.
+        problem: why it cannot be reached, or None.
+    """
+
+    def __init__(self, when_told: Callable[[], object]) -> None:
+        self.process = ""
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.point: list[float] = [0.0] * 5
+        self.facts: list[tuple[str, str]] = []
+        self.problem: str | None = None
+        self.seconds = 0  # that were told
+        self._fields: list[str] = []
+        self._when_told = when_told
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take note."""
+        told = json.loads(message)
+        take = getattr(self, f"_take_{told['kind']}", None)
+        if take is not None:
+            take(told)
+
+    def on_reconnect(self) -> None:
+        """Go on: a hello comes."""
+
+    def on_error(self, error: BaseException) -> None:
+        """Remember why."""
+        self.problem = f"{type(error).__name__}: {printable(str(error))}"
+        self._when_told()
+
+    def ask(self, shown: list[int]) -> None:
+        """Tell which rows are shown, so that these come every second."""
+        if self.state.name == "OPEN":
+            asked = {"rows": shown, "detail": None, "topics": None, "find": ""}
+            self.send(json.dumps(asked))
+
+    def _take_hello(self, told: dict[str, Any]) -> None:
+        self.process, self._fields = printable(told["process"]), told["fields"]
+        self.rows.clear()
+        self.problem = None
+
+    def _take_tick(self, told: dict[str, Any]) -> None:
+        self.point = told["point"]
+        self.facts = [(printable(name), printable(value)) for name, value in told["facts"]]
+        self.seconds += 1
+        self._when_told()
+
+    def _take_gone(self, told: dict[str, Any]) -> None:
+        for number in told["ids"]:
+            self.rows.pop(number, None)
+
+    def _take_rows(self, told: dict[str, Any]) -> None:
+        for values in told["rows"]:
+            row = dict(zip(self._fields, values, strict=True))
+            before = self.rows.get(row["id"])
+            row["in_rate"] = before["in_rate"] if before else 0.0
+            row["out_rate"] = before["out_rate"] if before else 0.0
+            row["since"] = since = before["since"] if before else row
+            if row["now"] - since["now"] >= RATE_OVER:
+                passed = row["now"] - since["now"]
+                row["in_rate"] = (row["messages_in"] - since["messages_in"]) / passed
+                row["out_rate"] = (row["messages_out"] - since["messages_out"]) / passed
+                row["since"] = row
+            self.rows[row["id"]] = row
+
+    def busiest(self, order: str, find: str, most: int) -> list[dict[str, Any]]:
+        """Return rows in an order of ORDERS, the greatest first.
+
+        Args:
+            order: its name.
+            find: what they contain; case does not matter.
+            most: how many are returned.
+        """
+        wanted = find.lower()
+        rows = [row for row in self.rows.values() if wanted in _text(row).lower()]
+        rows.sort(key=lambda row: (-ORDERS[order](row), row["id"]))
+        return rows[:most]
+
+
+def _text(row: dict[str, Any]) -> str:
+    return f"{row['feed']} {row['place']} {row['host']} {row['activity']} {row['last_error'] or ''}"
+
+
+def page_of(address: str) -> str:
+    """Return the URL of a page's WebSocket.
+
+    Args:
+        address: what the program that is watched has printed, ``http://localhost:9090/?token=T``;
+            or a host and a port, or a port on this machine.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if address.isdecimal():
+        address = f"localhost:{address}"
+    if "://" not in address:
+        address = f"http://{address}"
+    parts = urlsplit(address)
+    schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
+        raise ValueError(f"{address!r} is not the address of a page")
+    path = parts.path.rstrip("/")
+    path = path if path.endswith("/live") else f"{path}/live"
+    return urlunsplit((schemes[parts.scheme], parts.netloc, path, parts.query, ""))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See main.py."""
+    parser.add_argument("address", nargs="?", default="9090", help="of the page, or its port")
+    parser.add_argument("--sort", choices=ORDERS, default="in", help="what comes first")
+    parser.add_argument("--find", default="", help="only connections that contain this text")
+    parser.add_argument("--rows", type=whole, default=20, help="connections that are shown")
+    parser.add_argument("--duration", type=duration, help="seconds; default: until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="an object in JSON every second")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See main.py."""
+    try:
+        url = page_of(arguments.address)
+    except ValueError as exc:
+        return complain(f"argument address: {exc}")
+    with Reactor() as loop:
+        watcher = Watcher(lambda: show(watcher))
+        show = _make_display(arguments)
+        loop.connect(url, watcher, reconnect=Backoff(first=0.5, cap=10))
+        if arguments.duration is not None:
+            loop.call_later(arguments.duration, loop.stop)
+        try:
+            loop.run_forever()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            close = getattr(show, "close", None)
+            if close is not None:
+                close()
+    if watcher.seconds == 0:
+        print(f"reactor top: {url}: {watcher.problem or 'nothing came'}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _make_display(arguments: argparse.Namespace) -> Callable[[Watcher], object]:
+    if arguments.json:
+        return _JSON(arguments)
+    if sys.stdout.isatty():
+        try:
+            return _Table(arguments)
+        except ImportError:
+            print("without rich there are lines: pip install 'reactor-websocket[cli]'")
+    return _Lines(arguments)
+
+
+class _Lines:
+    """A line every second."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+
+    def __call__(self, watcher: Watcher) -> None:
+        if watcher.problem is not None:
+            print(watcher.problem, flush=True)
+            return
+        facts = ", ".join(f"{name} {value}" for name, value in watcher.facts)
+        print(f"{headline(watcher)}, {facts}", flush=True)
+
+
+class _JSON:
+    """An object every second."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+
+    def __call__(self, watcher: Watcher) -> None:
+        order, find, most = self._arguments.sort, self._arguments.find, self._arguments.rows
+        rows = watcher.busiest(order, find, most)
+        watcher.ask([row["id"] for row in rows])
+        names = ("time", "messages_in", "messages_out", "lag", "busy")
+        told = {
+            "process": watcher.process,
+            "problem": watcher.problem,
+            **dict(zip(names, watcher.point, strict=True)),
+            "facts": dict(watcher.facts),
+            "connections": [{k: v for k, v in row.items() if k != "since"} for row in rows],
+        }
+        print(json.dumps(told), flush=True)
+
+
+class _Table:
+    """A table that is drawn anew in its place."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from rich.live import Live
+
+        self._arguments = arguments
+        self._live = Live(auto_refresh=False, screen=True)
+        self._live.start()
+
+    def __call__(self, watcher: Watcher) -> None:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        order, find, most = self._arguments.sort, self._arguments.find, self._arguments.rows
+        rows = watcher.busiest(order, find, min(most, max(1, self._live.console.height - 6)))
+        watcher.ask([row["id"] for row in rows])
+        table = Table(expand=True, box=None, pad_edge=False)
+        for name, options in (
+            ("state", {"width": 10}),
+            ("connection", {"ratio": 1, "no_wrap": True, "overflow": "ellipsis"}),
+            *((name, {"justify": "right", "no_wrap": True}) for name in NUMBERS),
+        ):
+            table.add_column(name, **options)  # type: ignore[arg-type]
+        for row in rows:
+            table.add_row(*(Text(printable(cell)) for cell in cells(row)))
+        state = watcher.problem or headline(watcher)
+        facts = " · ".join(f"{name} {value}" for name, value in watcher.facts)
+        head = [Text(watcher.process, style="bold"), Text(state), Text(facts, style="dim"), Text()]
+        self._live.update(Group(*head, table), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+#: The columns of numbers; see cells().
+NUMBERS = ("in/s", "out/s", "round trip", "queue", "attempts", "silent for")
+
+
+def headline(watcher: Watcher) -> str:
+    """Return what the loop does, in one line."""
+    _, taken, sent, lag, busy = watcher.point
+    return f"{taken:,.0f} in/s, {sent:,.0f} out/s, lag {lag * 1000:.1f} ms, busy {busy:.1%}"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Return the cells of a connection: state, name, and NUMBERS."""
+    place = row["place"] if row["role"] == "client" else row["host"] + row["place"]
+    latency, silence = row["latency"], row["silence"]
+    return [
+        row["activity"],
+        f"{row['feed']}: {place}" if row["feed"] else place,
+        f"{row['in_rate']:.1f}",
+        f"{row['out_rate']:.1f}",
+        "" if latency is None else f"{latency * 1000:.1f} ms",
+        str(row["queued"] or ""),
+        str(row["attempts"] or ""),
+        "" if silence is None else f"{silence:.1f} s",
+    ]

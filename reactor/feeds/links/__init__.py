@@ -1,0 +1,1 @@
+"""The connections of a feed, and the messages on them."""

@@ -1,0 +1,456 @@
+"""Links: the connections of a feed, and how it talks on them.
+
+What it is: :class:`Link`, a place in the pool with a connection. With wire.py, the protocol object
+on it, the only module of feeds that knows of connections.
+
+What it must not know: which topics are wanted, and what answers mean.
+
+How it works. A link asks the reconciler what to say next, has the user's builders make messages of
+that, and sends them as the pace allows: one window for all messages, whoever asked for them. It
+has one timer for all that is due on it. A silent link, or topic, is not judged at once: the loop
+first gets another turn, in which it reads what the kernel holds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from ...base.marks import calls_user_code
+from ...exceptions import (
+    CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketStateException,
+    WebSocketTimeoutException,
+)
+from ...timers import Pace
+from ..events import Topic
+from ..settings import LIVED
+from ..topics.batch import Batch
+from ..topics.topic import Lane, Place
+from .heartbeat import Pulse
+from .messages import Message, as_messages, check_message
+from .requests import Reply, Script
+from .wire import Wire
+
+if TYPE_CHECKING:
+    from ...timers import PaceWindow
+    from ..driver import Driver
+    from ..feed import Feed
+
+__all__ = ["Link"]
+
+#: By how much the windows of the pace are longer than the service's, which counts when messages
+#: arrive: on their way, one may come nearer to the one before.
+MARGIN = 1.02
+
+#: Turns at most in which a link that is still being read from is not judged.
+PATIENCE = 8
+
+
+class Link(Place):
+    """A place in the pool of a feed, and its connection.
+
+    Builders, ``parse`` and handlers are given one. It may be the key of a dict, and keeps
+    attributes that a user adds; it stays the same over reconnects.
+
+    Attributes:
+        attempt: failed attempts in a row, counted until the link has lived 10 s (int).
+    """
+
+    def __init__(self, driver: Driver, lane: Lane, source: str | Callable[[], str]) -> None:
+        super().__init__(lane, driver.policy.topics_per_link)
+        self._driver = driver
+        self._source = source
+        self.loop = driver.loop
+        self.parse = driver.feed.parse
+        self.contiguous = driver.policy.sequences == "contiguous"
+        pace = driver.policy.message_pace
+        self._window: PaceWindow | None = (
+            None if pace is None else Pace(pace.count, pace.per * MARGIN).window()
+        )
+        self._timer: Any = None
+        self._timer_at = inf
+        self._paced_until = 0.0
+        self._outgoing: deque[tuple[Message, Callable[[float], object] | None]] = deque()
+        self._replies: list[Reply] = []
+        self._script: Script | None = None
+        self._pulse: Pulse | None = None
+        self._patience = 0
+        self._judging = False
+        self._busy_since: float | None = None  # since when there have been topics
+        self.attempt = 0
+        self.opened_at: float | None = None
+        self._wire = Wire(self)
+        self._dialled = False
+        self.over = False  # closed for good
+
+    # -- what users see ----------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        state = "open" if self.opened_at is not None else "over" if self.over else "not open"
+        return f"<Link {self.url or '?'} {state}, {len(self.legs)} topics>"
+
+    @property
+    def url(self) -> str:
+        """The URL of the latest attempt, as it was given; "" before the first."""
+        return self._wire.url if self._dialled else ""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that it belongs to."""
+        return self._driver.feed
+
+    @property
+    def topics(self) -> list[Topic]:
+        """The topics that have a place on this link, in no particular order."""
+        return list(self.legs)
+
+    @property
+    def updates(self) -> int:
+        """How many updates have taken the short way."""
+        return self._wire.updates
+
+    @property
+    def age(self) -> float:
+        """The seconds that it has been open; 0.0 while it is not open."""
+        return 0.0 if self.opened_at is None else self.loop.time() - self.opened_at
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self.opened_at is not None
+
+    def send(self, message: Message) -> None:
+        """Send a message, as soon as the pace allows. The loop's thread only.
+
+        Args:
+            message: str or bytes.
+
+        Raises:
+            TypeError: It is neither.
+            WebSocketStateException: The link is not open.
+        """
+        check_message(message)
+        self._check_open()
+        self._say(message)
+
+    def request(
+        self, message: Message, match: Callable[[Message], object], timeout: float = 5.0
+    ) -> Reply:
+        """Send a message, and wait for the answer: ``reply = await link.request(...)``.
+
+        Args:
+            message: str or bytes.
+            match: called with each message that comes; returns whether it is the answer. The
+                answer does not go to ``parse``.
+            timeout: seconds that the service has.
+
+        Returns:
+            What can be awaited in ``login``; the result is the message that matched.
+
+        Raises:
+            TypeError, WebSocketStateException: As for :meth:`send`.
+            WebSocketTimeoutException: Where it is awaited: no answer came in time.
+            WebSocketConnectionClosedException: Where it is awaited: the link was closed.
+        """
+        if not callable(match):
+            raise TypeError(f"match must be a function, not {match!r}")
+        check_message(message)
+        self._check_open()
+        reply = Reply(match, self.loop.time() + timeout)
+        self._replies.append(reply)
+        self._wire.attentive = True
+        self._say(message)
+        self._arm()
+        return reply
+
+    def _check_open(self) -> None:
+        if self.opened_at is None:
+            raise WebSocketStateException(f"{self!r} is not open")
+
+    # -- the connection ----------------------------------------------------------------------
+
+    def dial(self) -> None:
+        """Open the connection, which is opened again after each loss."""
+        self._driver.reactor.connect(self._source, self._wire, **self._driver.options)
+        self._dialled = True
+
+    def opened(self) -> None:
+        """The connection is open, for the first time or again."""
+        now = self.loop.time()
+        self.opened_at = self._wire.heard = now
+        heartbeat = self._driver.policy.heartbeat
+        if heartbeat is not None:
+            self._pulse = Pulse(heartbeat, now)
+            self._wire.attentive = True
+        self._driver.guard(self._driver.feed.on_link_open, self)
+        if not self.is_open:
+            return  # closed by the handler
+        if self._driver.logs_in:
+            self._script = Script(self._driver.feed.login(self), self._logged_in)
+            self._script.go_on()
+        else:
+            self._logged_in(None)
+        self._driver.perform()
+        self.wake()
+
+    def _logged_in(self, error: Exception | None) -> None:
+        self._script = None
+        if self.opened_at is None:
+            return
+        if error is not None:
+            self._driver.fault(error, "login")
+            self.drop("login failed")
+            return
+        self._driver.core.opened(self, self.loop.time())
+        self._driver.perform()
+        self.wake()
+
+    def failed(self, error: Exception) -> None:
+        """The connection, or an attempt, has failed."""
+        if not self.over:
+            self._driver.tell_error(error)
+
+    def closed(self, code: int, reason: str) -> None:
+        """The connection is gone, or an attempt has failed."""
+        was_open = self.opened_at is not None
+        lived, self.opened_at = self.age, None
+        self.attempt = 0 if lived >= LIVED else self.attempt + 1
+        self._silence_all()
+        ending = self._wire.ending
+        self._driver.link_closed(self, code, reason, was_open, ending is None or ending.final)
+
+    def _silence_all(self) -> None:
+        """Drop all that was to be sent or awaited on this connection."""
+        self._outgoing.clear()
+        self._pulse = None
+        self._wire.attentive = False
+        script, self._script = self._script, None
+        if script is not None:
+            script.close()
+        replies, self._replies = self._replies, []
+        for reply in replies:
+            reply.fail(WebSocketConnectionClosedException("the link was closed"))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, inf
+
+    def drop(self, reason: str) -> None:
+        """Give the connection up, and open it again."""
+        if self.over or not self._dialled:
+            return
+        self._wire.reconnect(reason=reason)
+
+    def end(self, reason: str) -> None:
+        """Close the connection for good."""
+        self.over = True
+        self._silence_all()
+        if self._dialled:
+            self._wire.close(CloseCode.NORMAL, reason)
+
+    # -- input -------------------------------------------------------------------------------
+
+    @calls_user_code
+    def overhear(self, message: Message) -> bool:
+        """Look whether a message is an answer that a request or the heartbeat waits for.
+
+        Returns:
+            Whether ``parse`` need not see it.
+        """
+        for reply in self._replies:
+            try:
+                matched = reply.match(message)
+            except Exception as exc:  # noqa: BLE001 - the user's function; reported
+                self.blame(exc, "match of a request", message)
+                continue
+            if matched:
+                self._replies.remove(reply)
+                self._wire.attentive = bool(self._replies) or self._pulse is not None
+                reply.answer(message)
+                return True
+        if self._pulse is not None:
+            try:
+                answered = self._pulse.answers(message)
+            except Exception as exc:  # noqa: BLE001 - the user's function; reported
+                self.blame(exc, "expect of the heartbeat", message)
+                return False
+            if answered:
+                self._take_quietly(message)
+            return answered
+        return False
+
+    @calls_user_code
+    def _take_quietly(self, message: Message) -> None:
+        """The answer to the heartbeat: ``parse`` may know it, and need not."""
+        try:
+            event = self.parse(message, self)
+        except Exception:  # noqa: BLE001 - it was recognized already
+            return
+        self.take(event)
+
+    def take(self, event: Any) -> None:
+        """Process the events of one message that do not take the short way."""
+        self._driver.take(self, event)
+
+    def blame(self, error: Exception, blamed: str, message: Message) -> None:
+        """Code of the user has raised something while it had a message."""
+        self._driver.fault(error, blamed, message)
+
+    # -- output ------------------------------------------------------------------------------
+
+    def _say(self, message: Message, then: Callable[[float], object] | None = None) -> None:
+        self._outgoing.append((message, then))
+        self._flush()
+
+    def _flush(self) -> bool:
+        """Send what waits, as far as the pace allows. Return whether all of it was sent."""
+        wire = self._wire
+        while self._outgoing:
+            now = self.loop.time()
+            if self._window is not None:
+                wait = self._window.wait(now)
+                if wait > 0:
+                    self._paced_until = now + wait
+                    self._arm()
+                    return False
+                self._window.take(now)
+            message, then = self._outgoing.popleft()
+            try:
+                wire.send(message)
+            except WebSocketException as exc:
+                if not isinstance(exc, WebSocketConnectionClosedException):
+                    self._driver.fault(exc, "sending")
+                    self.drop("cannot send")
+                return False
+            if then is not None:
+                then(now)
+        return True
+
+    def wake(self) -> None:
+        """Have the driver call this link soon: there may be something to send."""
+        self._driver.wake(self)
+
+    def pump(self) -> None:
+        """Subscribe and unsubscribe, as far as the pace allows."""
+        while self.opened_at is not None and self._flush() and self.ready:
+            batch = self._driver.core.take(self)
+            if batch is None:
+                break
+            self._build(batch)
+        self._arm()
+
+    def _build(self, batch: Batch) -> None:
+        driver, now = self._driver, self.loop.time()
+        try:
+            messages = as_messages(driver.build(batch, self))
+        except BaseException as exc:
+            driver.core.not_sent(self, batch, now)
+            if not isinstance(exc, Exception):
+                raise  # KeyboardInterrupt and SystemExit
+            driver.fault(exc, f"{batch.ask.value}_message", batch.topics)
+            return
+        sent = partial(driver.core.sent, self, batch)
+        if not messages:
+            driver.core.unsaid(self, batch, now)
+        for number, message in enumerate(messages, 1):
+            self._outgoing.append((message, sent if number == len(messages) else None))
+
+    # -- time --------------------------------------------------------------------------------
+
+    def due_at(self) -> float:
+        """Return when something is due here, in seconds of the loop's clock."""
+        due = min(self.due(), self._idle_at())
+        if self._outgoing:
+            due = min(due, self._paced_until)
+        if self._pulse is not None:
+            due = min(due, self._pulse.due())
+        for reply in self._replies:
+            due = min(due, reply.due)
+        return due
+
+    def _idle_at(self) -> float:
+        limit = self._driver.policy.idle_after
+        if limit is None or self._busy_since is None:
+            return inf
+        return max(self._wire.heard, self._busy_since) + limit
+
+    def _arm(self) -> None:
+        """Set the timer for the time when something is due next. A timer may fire early."""
+        if self.opened_at is None or self._judging:
+            return
+        if not self.legs:
+            self._busy_since = None  # nothing is to come
+        elif self._busy_since is None:
+            self._busy_since = self.loop.time()
+        due = self.due_at()
+        if due < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = max(due, self.loop.time())
+            self._timer = self.loop.call_at(self._timer_at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, inf
+        now = self.loop.now
+        for reply in [reply for reply in self._replies if reply.due <= now]:
+            self._replies.remove(reply)
+            reply.fail(WebSocketTimeoutException("the service has not answered in time"))
+        pulse = self._pulse
+        if pulse is not None and pulse.beat(now):
+            self._beat(pulse)
+        driver = self._driver
+        driver.core.tick(self, now)
+        driver.perform()
+        if self.opened_at is None:
+            return
+        if self._looks_silent(now):
+            # First the loop is to read what the kernel holds: that is the next turn.
+            self._judging, self._patience = True, PATIENCE
+            self.loop.call_soon(self._next_turn)
+        self.pump()
+
+    def _beat(self, pulse: Pulse) -> None:
+        try:
+            message = pulse.message()
+            check_message(message)
+        except Exception as exc:  # noqa: BLE001 - the user's function; reported
+            self._driver.fault(exc, "message of the heartbeat")
+            return
+        pulse.queued()
+        self._say(message, pulse.sent)
+
+    def _looks_silent(self, now: float) -> bool:
+        silent = now >= self._idle_at() or (self._pulse is not None and self._pulse.overdue(now))
+        if now >= self.scan_due:
+            silent = self._driver.core.silence.suspects(self, now) or silent
+        return silent
+
+    def _next_turn(self) -> None:
+        self.loop.call_soon(self._judge)
+
+    def _judge(self) -> None:
+        """Go on with the judgement: the loop has read what the kernel held, or a part of it."""
+        now, driver = self.loop.now, self._driver
+        if self.opened_at is None:
+            self._judging = False
+            return
+        if self._wire.heard == now and self._patience:
+            self._patience -= 1
+            self.loop.call_soon(self._next_turn)
+            return
+        self._judging = False
+        if now >= self._idle_at():
+            driver.board.counts["idle"] += 1
+            self.drop("silent")
+        elif self._pulse is not None and self._pulse.overdue(now):
+            driver.board.counts["no heartbeat"] += 1
+            self.drop("heartbeat not answered")
+        else:
+            driver.core.silence.scan(self, now)
+            driver.perform()
+            self.pump()

@@ -1,0 +1,1 @@
+"""What is known of topics, and what to do next. No I/O."""

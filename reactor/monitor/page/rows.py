@@ -1,0 +1,96 @@
+"""Rows: a connection as the page's table has it, and the feeds of a loop.
+
+What it is: functions from connections and feeds to lists and dicts that JSON can hold.
+
+What it must not know: who looks at them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...base.printable import printable
+from ...feeds.feed import Feed
+from ...feeds.links.wire import Wire
+
+if TYPE_CHECKING:
+    from ...connection.connection import Connection
+
+__all__ = ["FIELDS", "feed_card", "row", "topics_of"]
+
+#: What is in a row, in this order; see ConnectionStats. ``id`` tells rows apart while they exist,
+#: ``silence`` is how long ago the last message came, in seconds.
+FIELDS = (
+    *("id", "now", "activity", "role", "place", "host", "feed", "messages_in", "messages_out"),
+    *("wire_in", "wire_out", "latency", "queued", "attempts", "opens", "losses", "silence"),
+    "last_error",
+)
+
+
+def row(connection: Connection) -> list[Any]:
+    """Return the row of a connection. The loop's thread only."""
+    stats = connection.stats
+    silence = None if stats.last_message_at is None else stats.now - stats.last_message_at
+    protocol = connection.protocol
+    return [
+        id(connection),
+        round(stats.now, 3),
+        stats.activity,
+        stats.role,
+        stats.place,
+        stats.host,
+        name_of(protocol.link.feed) if isinstance(protocol, Wire) else "",
+        stats.messages_in,
+        stats.messages_out,
+        stats.wire_in,
+        stats.wire_out,
+        connection.latency,
+        stats.queued,
+        stats.attempts,
+        stats.opens,
+        stats.losses,
+        silence,
+        stats.last_error,
+    ]
+
+
+def name_of(feed: Feed) -> str:
+    """Return the name under which a feed is shown: that of its class."""
+    return printable(type(feed).__name__)
+
+
+def feed_card(feed: Feed) -> dict[str, Any]:
+    """Return what the page says about a feed. Looks at every topic."""
+    stats = feed.stats()
+    return {
+        "id": id(feed),
+        "name": name_of(feed),
+        "topics": dict(stats.topics),
+        "links": stats.links,
+        "open_links": stats.open_links,
+        "updates": stats.updates,
+        "gaps": dict(stats.gaps),
+        "resubscribed": stats.resubscribed,
+        "dropped": stats.mailbox_dropped,
+    }
+
+
+def topics_of(feed: Feed, find: str, most: int) -> dict[str, Any]:
+    """Return the topics of a feed by name. Looks at every topic.
+
+    Args:
+        feed: the feed.
+        find: what their names contain; case does not matter.
+        most: how many are returned.
+    """
+    wanted = find.lower()
+    names = [(printable(str(topic)), topic) for topic in feed.topics()]
+    found = sorted((each for each in names if wanted in each[0].lower()), key=lambda each: each[0])
+    shown = found[:most]
+    return {
+        "feed": id(feed),
+        "name": name_of(feed),
+        "found": len(found),
+        "shown": len(shown),
+        "topics": [[name, str(feed.state(topic))] for name, topic in shown],
+    }

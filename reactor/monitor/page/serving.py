@@ -1,0 +1,268 @@
+"""The monitor's server: a page, figures, and the WebSocket that keeps the page up to date.
+
+What it is: :func:`serve`, and :class:`Monitor`, which it returns.
+
+What it must not know: what is told over the WebSocket (viewer.py).
+
+How it works. One listener on the loop that is watched. Plain requests are answered by
+``process_request``; the page connects to ``live``. A page of some other site must not read any of
+this through the user's browser: WebSockets need the page's own origin, and without a token the Host
+header must name this machine, since a site's name may be made to point at it (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import json
+import os
+import platform
+from importlib import resources
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ... import __version__
+from ...compiled import replace
+from ...feeds.roster import feeds_of
+from ...server.decisions import HTTPResponse
+from .frames import Frames
+from .rows import feed_card
+from .series import Series
+from .viewer import PORTION_EVERY, Viewer
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from ...connection.connection import Connection
+    from ...protocols.http.http11 import Request
+    from ...reactor import Reactor
+    from ...server.listener import Listener
+
+__all__ = ["Monitor", "serve"]
+
+#: What a browser may do with the page: nothing from elsewhere, and nothing in a frame.
+SAFE = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+#: Path -> file and type.
+FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/monitor.css": ("monitor.css", "text/css; charset=utf-8"),
+    "/monitor.js": ("monitor.js", "text/javascript; charset=utf-8"),
+}
+
+#: A browser asks for these without the page's token; they hold no secret.
+OPEN_TO_ALL = frozenset({"/monitor.css", "/monitor.js"})
+
+LIVE = "/live"
+
+#: Names under which a browser on this machine finds it.
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def serve(
+    loop: Reactor, host: str = "127.0.0.1", port: int = 9090, token: str | None = None
+) -> Monitor:
+    """Serve a page, figures for Prometheus and JSON about a reactor, on this reactor itself.
+
+    The paths: ``/`` the page, ``/metrics`` for Prometheus (needs the package prometheus_client),
+    ``/stats.json``, and ``/live``, the page's WebSocket. An open page costs about 1 % of the loop
+    at most. The loop's thread only.
+
+    Args:
+        loop: the reactor to watch.
+        host: the address to listen on; default: this machine alone.
+        port: the port (default 9090); 0: any that is free, see ``Monitor.port``.
+        token: what a request must bring, as ``Authorization: Bearer TOKEN`` or as ``?token=TOKEN``;
+            None (default): nothing, and only requests to this machine's own names are answered,
+            unless *host* is another one.
+
+    Returns:
+        The monitor; its ``close()`` ends it.
+
+    Raises:
+        OSError: the port is in use, or not allowed.
+        TypeError, ValueError: an argument cannot be used.
+    """
+    if token is not None and (not isinstance(token, str) or not token):
+        raise ValueError(f"token must be a text that is not empty, or None, not {token!r}")
+    monitor = Monitor(loop, host, token)
+    monitor.start(port)
+    return monitor
+
+
+class Monitor:
+    """The page's server. Made by :func:`serve`; the loop's thread only.
+
+    Args:
+        loop: the reactor that is watched, and that serves.
+        host: where to listen.
+        token: see :func:`serve`.
+
+    Attributes:
+        loop: the reactor.
+        series: what it did in each of the last 600 seconds.
+        frames: the last frames of connections at which somebody looks.
+        viewers: one for each open page.
+        process: what is watched, in words.
+    """
+
+    _listener: Listener[Viewer]
+
+    def __init__(self, loop: Reactor, host: str, token: str | None) -> None:
+        self.loop = loop
+        self.series = Series(loop)
+        self.frames = Frames()
+        self.viewers: set[Viewer] = set()
+        way = "compiled" if replace.compiled else "pure Python"
+        self.process = (
+            f"reactor {__version__}, {way}, Python {platform.python_version()}, "
+            f"process {os.getpid()} on {platform.node()}"
+        )
+        self._host = host
+        self._local = host in LOCAL_NAMES or host == "::1"
+        self._token = token
+        self._by_id: dict[int, Connection] = {}
+        self._by_id_at = -1.0
+        folder = resources.files(__package__) / "static"
+        self._files = {
+            path: HTTPResponse(200, _headers(kind), (folder / name).read_bytes())
+            for path, (name, kind) in FILES.items()
+        }
+
+    def start(self, port: int) -> None:
+        """Listen, and take a point every second."""
+        self._listener = self.loop.listen(
+            self._host,
+            port,
+            self._make_viewer,
+            process_request=self._answer,
+            on_overflow="close",
+            compression="deflate",
+            max_message_size=1 << 16,
+            max_connections=256,
+        )
+        self.series.take()
+        self._second = self.loop.call_every(1.0, self.series.take)
+        self._tenth = self.loop.call_every(PORTION_EVERY, self._tell_viewers)
+
+    def _make_viewer(self) -> Viewer:
+        return Viewer(self)
+
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """The address of the page, with its token."""
+        host = self._host
+        if host in ("", "0.0.0.0", "::"):
+            host = "localhost"
+        place = f"[{host}]" if ":" in host else host
+        token = "" if self._token is None else f"?token={quote(self._token)}"
+        return f"http://{place}:{self.port}/{token}"
+
+    def close(self) -> None:
+        """Stop listening, and close the pages' connections. May be called again."""
+        self._second.cancel()
+        self._tenth.cancel()
+        self._listener.close()
+
+    # -- what viewers are told ---------------------------------------------------------------
+
+    def _tell_viewers(self) -> None:
+        for viewer in list(self.viewers):
+            viewer.turn()
+
+    def by_id(self) -> dict[int, Connection]:
+        """Return the connections by their numbers on the page; as of this second."""
+        second = self.series.latest.now
+        if second != self._by_id_at:
+            self._by_id = {id(each): each for each in self.loop.connections}
+            self._by_id_at = second
+        return self._by_id
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return the names and values of what the page says in one line."""
+        stats = self.series.latest
+        facts = [
+            (name, f"{getattr(stats, name):,}")
+            for name in ("open", "connecting", "waiting", "closing", "ended", "timers")
+        ]
+        if stats.longest_callback > 0:
+            longest = f"{stats.longest_callback * 1000:.1f} ms, {stats.longest_callback_of}"
+            facts.append(("longest callback", longest))
+        return facts
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def _answer(self, request: Request, sock: socket) -> HTTPResponse | None:
+        if refusal := self._refuse(request):
+            return refusal
+        path = request.path
+        if path == LIVE:
+            return None
+        if request.method not in ("GET", "HEAD"):
+            return HTTPResponse(405, {"Allow": "GET, HEAD"}, "only GET and HEAD\n")
+        if path in self._files:
+            return self._files[path]
+        if path == "/stats.json":
+            body = json.dumps(self.figures())
+            return HTTPResponse(200, _headers("application/json"), body)
+        if path == "/metrics":
+            return self._metrics(request)
+        return HTTPResponse(404, None, "there are /, /metrics, /stats.json and /live\n")
+
+    def _refuse(self, request: Request) -> HTTPResponse | None:
+        host = (request.headers.get("Host") or "").lower()
+        if self._token is not None:
+            if request.path not in OPEN_TO_ALL and not hmac.compare_digest(
+                _token_of(request).encode(), self._token.encode()
+            ):
+                challenge = {"WWW-Authenticate": "Bearer"}
+                return HTTPResponse(401, challenge, "this page needs its token\n")
+        elif self._local and not {host, host.rpartition(":")[0]} & LOCAL_NAMES:
+            return HTTPResponse(403, None, "ask for localhost, not for another name\n")
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.lower().partition("://")[2] != host:
+            return HTTPResponse(403, None, "pages of other sites may not read this\n")
+        return None
+
+    def figures(self) -> dict[str, object]:
+        """Return what ``/stats.json`` says: figures of the loop, by host, and of the feeds."""
+        stats = dataclasses.asdict(self.loop.stats(hosts=True))
+        del stats["connections"]  # there may be thousands
+        feeds = [feed_card(feed) for feed in feeds_of(self.loop)]
+        return {"process": self.process, **stats, "feeds": feeds}
+
+    def _metrics(self, request: Request) -> HTTPResponse:
+        try:
+            from prometheus_client import CollectorRegistry
+            from prometheus_client.exposition import choose_encoder
+
+            from ..prometheus import export
+        except ImportError as exc:
+            return HTTPResponse(501, None, f"/metrics needs the package prometheus_client: {exc}\n")
+        registry = CollectorRegistry()
+        export(self.loop, registry=registry)
+        encode, kind = choose_encoder(request.headers.get("Accept") or "")
+        return HTTPResponse(200, _headers(kind), encode(registry))
+
+
+def _headers(kind: str) -> list[tuple[str, str]]:
+    return [*SAFE.items(), ("Content-Type", kind)]
+
+
+def _token_of(request: Request) -> str:
+    scheme, _, credentials = (request.headers.get("Authorization") or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    return request.query.get("token", [""])[0]

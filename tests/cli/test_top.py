@@ -1,0 +1,133 @@
+"""``reactor top``: a reactor's page in the terminal."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from reactor import Reactor, WebSocketProtocol
+from reactor.cli.main import main
+from reactor.cli.top import Watcher, cells, page_of
+from reactor.monitor import serve
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """The address of a page, of a reactor on a thread of its own with one connection."""
+    ready = threading.Event()
+    addresses: list[str] = []
+
+    def run() -> None:
+        with Reactor() as loop:
+            loops.append(loop)
+            listener = loop.listen("127.0.0.1", 0, WebSocketProtocol)
+            loop.connect(f"ws://127.0.0.1:{listener.port}/one", WebSocketProtocol)
+            addresses.append(serve(loop, port=0, token="t").url)
+            ready.set()
+            loop.run_forever()
+
+    loops: list[Reactor] = []
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    yield addresses[0]
+    loops[0].stop()
+    thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("9090", "ws://localhost:9090/live"),
+        ("example.com:80", "ws://example.com:80/live"),
+        ("http://localhost:9090/", "ws://localhost:9090/live"),
+        ("http://localhost:9090/?token=a%20b", "ws://localhost:9090/live?token=a%20b"),
+        ("https://example.com/monitor/", "wss://example.com/monitor/live"),
+        ("ws://localhost:9090/live", "ws://localhost:9090/live"),
+    ],
+)
+def test_what_an_address_may_be(address: str, url: str) -> None:
+    assert page_of(address) == url
+
+
+@pytest.mark.parametrize("address", ["", "ftp://x", "http://", "x:99999", "x:0", "http://[::1"])
+def test_what_it_may_not_be(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", address, "--duration", "1"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "argument address" in err
+    assert err.count("\n") == 1
+
+
+def test_in_a_pipe_there_is_a_line_every_second(
+    page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["top", page, "--duration", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 2
+    assert "in/s" in lines[0]
+    assert "open 3" in lines[-1]  # both ends of one, and this one
+    assert "\x1b" not in "".join(lines)
+
+
+def test_as_json(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", page, "--duration", "3", "--json", "--find", "/one"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {row["activity"] for row in told["connections"]} == {"open"}
+    assert len(told["connections"]) == 2
+    assert told["problem"] is None
+
+
+def test_a_page_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "http://127.0.0.1:1/", "--duration", "0.5"]) == 1
+    assert "refused" in capsys.readouterr().err
+
+
+def test_a_wrong_token(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", page.replace("token=t", "token=x"), "--duration", "0.5"]) == 1
+    assert "401" in capsys.readouterr().err
+
+
+def row(**what: object) -> dict[str, object]:
+    return {
+        "id": 1,
+        "now": 1.0,
+        "activity": "open",
+        "role": "client",
+        "place": "ws://a/",
+        "host": "a:80",
+        "feed": "",
+        "messages_in": 0,
+        "messages_out": 0,
+        "latency": None,
+        "queued": 0,
+        "attempts": 1,
+        "silence": None,
+        "last_error": None,
+        **what,
+    }
+
+
+def test_rates_are_means_over_some_seconds() -> None:
+    watcher = Watcher(lambda: None)
+    fields = list(row())
+    watcher.on_message(json.dumps({"kind": "hello", "process": "p", "fields": fields}))
+    for now, count in ((1.0, 0), (2.0, 100), (4.0, 300), (5.0, 300)):
+        values = list(row(now=now, messages_in=count).values())
+        watcher.on_message(json.dumps({"kind": "rows", "rows": [values]}))
+        (shown,) = watcher.busiest("in", "", 5)
+        assert shown["in_rate"] == (0.0 if now < 4 else 100.0)
+    assert watcher.busiest("in", "elsewhere", 5) == []
+    watcher.on_message(json.dumps({"kind": "gone", "ids": [1]}))
+    assert watcher.busiest("in", "", 5) == []
+
+
+def test_cells() -> None:
+    client = row(in_rate=1.25, out_rate=0.0, latency=0.0123, silence=3.0, queued=5)
+    assert cells(client) == ["open", "ws://a/", "1.2", "0.0", "12.3 ms", "5", "1", "3.0 s"]
+    server = row(role="server", place="/x", feed="F", in_rate=0.0, out_rate=0.0, attempts=0)
+    assert cells(server)[1] == "F: a:80/x"
+    assert cells(server)[6] == ""

@@ -1,0 +1,1 @@
+"""The documentation: its code runs, its tables are those of the code."""
