@@ -90,6 +90,8 @@ CLIENTS = {
     "c": Client((str(BUILD / "client"),), ("echo", "fanin", "blocking")),
     "reactor": Client(("client_reactor.py",)),
     "reactor-pure": Client(("client_reactor.py",), pure=True),
+    "reactor-hosted-uvloop": Client(("client_reactor_hosted.py", "--loop", "uvloop")),
+    "reactor-hosted": Client(("client_reactor_hosted.py",)),
     "reactor-asyncio-uvloop": Client(
         ("client_reactor_asyncio.py", "--loop", "uvloop"), share=0.5
     ),

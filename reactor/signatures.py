@@ -87,6 +87,7 @@ class Opens:
             unix_path: str | None = None,
             sock: Any = None,
             plain_sock: bool = False,
+            start_tls: bool = False,
             proxy: Proxy | str | bool | None = True,
             no_proxy: Sequence[str] | None = None,
             proxy_sslopt: Mapping[str, Any] | None = None,

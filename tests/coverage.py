@@ -47,6 +47,9 @@ ELSEWHERE = {
     "registry.py": ("test_reactor.py", "test_contracts.py"),
     "tasks.py": ("loop",),
     "tracing.py": ("connection",),
+    "protocols/counters.py": ("connection",),
+    "protocols/stats.py": ("connection",),
+    "protocols/rules.py": ("protocols",),  # test_rules.py has only what is sent
     "protocols/messages.py": ("protocols",),  # what is compressed: test_session_compression.py
     "protocols/receiving.py": ("protocols",),  # every test of the session is one of it
     "loop/background.py": ("test_reactor.py",),
@@ -71,6 +74,7 @@ UNMEASURED = {
     "compiled": "chooses between Python and the twins, which are switched off here",
     "hosting/qt.py": "needs a display and PySide6, which not every machine has",
     "hosting/tkinter.py": "needs a display",
+    "protocols/interfaces.py": "types only; nothing imports it at run time",
     "testing/plugin.py": "pytest imports it before anything is measured",
     "websocket": "names only; websocket-client's own tests run on it in processes of their own",
 }
@@ -191,7 +195,12 @@ def main() -> int:
     if given.folders:
         folders = {name: ours for ours, name in RENAMED.items()}
         wanted = {folders.get(name, name) for name in given.folders}
-        measured = [name for name in measured if name.partition("/")[0] in wanted]
+        run_too = {path.name for path in chosen}
+        measured = [
+            name
+            for name in measured
+            if name.partition("/")[0] in wanted and run_too.issuperset(ELSEWHERE.get(name, ()))
+        ]
     with TemporaryDirectory() as folder:
         data = Path(folder)
         with ThreadPoolExecutor(given.jobs) as pool:

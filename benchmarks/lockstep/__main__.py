@@ -52,6 +52,14 @@ CLIENTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "reactor-pure": ([PYTHON, str(HERE / "client_reactor.py")], PURE),
     "picows": ([PYTHON, str(HERE / "client_picows.py")], {}),
 }
+# reactor.asyncio, websockets, aiohttp, and hosted handlers; for example "aiohttp-uvloop".
+for library in ("asyncio", "websockets", "aiohttp", "handlers"):
+    for loop in ("asyncio", "uvloop"):
+        name = "reactor" if library == "asyncio" else library
+        CLIENTS[f"{library}-{loop}"] = (
+            [PYTHON, str(HERE / "client_asyncio.py"), "--library", name, "--loop", loop],
+            {},
+        )
 
 
 def build() -> None:

@@ -29,9 +29,13 @@ class Run:
         parser = argparse.ArgumentParser()
         for name in ("echo", "connections", "ready", "per", "rounds", "size"):
             parser.add_argument(f"--{name}", type=int, required=True)
+        parser.add_argument("--library", help="of client_asyncio.py")
+        parser.add_argument("--loop", help="of client_asyncio.py: asyncio or uvloop")
         args = parser.parse_args()
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.library = args.library
+        self.loop = args.loop
         self.echo = bool(args.echo)
         self.connections = args.connections
         self.size = args.size

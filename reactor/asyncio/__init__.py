@@ -19,10 +19,18 @@ from .exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
     InvalidHandshake,
+    InvalidMessage,
+    InvalidState,
     InvalidStatus,
+    InvalidURI,
+    NegotiationError,
     OpenTimeout,
+    PayloadTooBig,
+    ProtocolError,
+    ProxyError,
+    WebSocketException,
 )
-from .heads import Request, Response
+from .heads import Headers, Request, Response
 from .server import Server, ServerConnection, serve, unix_serve
 
 __all__ = [
@@ -33,14 +41,23 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "Headers",
     "InvalidHandshake",
+    "InvalidMessage",
+    "InvalidState",
     "InvalidStatus",
+    "InvalidURI",
+    "NegotiationError",
     "OpenTimeout",
+    "PayloadTooBig",
+    "ProtocolError",
+    "ProxyError",
     "Request",
     "Response",
     "Server",
     "ServerConnection",
     "State",
+    "WebSocketException",
     "broadcast",
     "connect",
     "process_exception",

@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from itertools import count
 from types import TracebackType
 from typing import Any
 
 from ..base.mistakes import did_you_mean
 from ..client.options import HandshakeWatch
+from ..client.url import parse_url
 from ..exceptions import (
     CloseCode,
     WebSocketBadStatusException,
     WebSocketException,
-    WebSocketTimeoutException,
 )
 from ..protocols.http.handshake import HeaderSource, normalize_headers
 from ..protocols.http.http11 import parse_again
 from ..timers import Backoff
 from .connection import Connection
-from .exceptions import OpenTimeout
+from .exceptions import InvalidMessage, InvalidURI, OpenTimeout, opening_error
 from .heads import Request, Response
 from .hosts import get_host
-from .options import Pair, common_options, marks
+from .options import Pair, check_path, common_options, marks
 
 __all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
 
@@ -43,6 +45,8 @@ FURTHER = {
     "sock": "sock",
     "local_addr": "source_address",
     "unix_path": "unix_path",
+    "host": None,
+    "port": None,
     "reactor": None,
     "ssl": None,
     "server_hostname": None,
@@ -70,12 +74,9 @@ class ClientConnection(Connection):
 
     def _failure(self) -> Exception:
         """Return why it has not opened."""
-        error = self._error
-        if isinstance(error, WebSocketTimeoutException):
-            timeout = OpenTimeout(str(error) or "timed out during opening handshake")
-            timeout.__cause__ = error
-            return timeout
-        return error or WebSocketException("the attempt to connect was given up")
+        if self._error is None:
+            return WebSocketException("the attempt to connect was given up")
+        return opening_error(self._error)
 
 
 class _Watch(HandshakeWatch):
@@ -96,11 +97,13 @@ def process_exception(exc: Exception) -> Exception | None:
         exc: why an attempt has failed.
 
     Returns:
-        None for another attempt: after a failure of the network, a time-out, or one of the statuses
-        500, 502, 503 and 504. Otherwise the exception, which is raised.
+        None for another attempt: after a failure of the network, a time-out, an answer that is cut
+        off, or one of the statuses 500, 502, 503 and 504. Otherwise the exception, which is raised.
     """
     if isinstance(exc, WebSocketBadStatusException):
         return None if exc.status_code in PASSING else exc
+    if isinstance(exc, InvalidMessage):
+        return None if exc.cut_off else exc
     return None if isinstance(exc, (OSError, TimeoutError)) else exc
 
 
@@ -129,16 +132,24 @@ class connect:  # noqa: N801 - it is called as a function
             high and a low mark; None: any number.
         write_limit: bytes in the write queue above which ``send`` waits, or such a pair.
         logger: for ``ws.logger``.
-        options: ``ssl`` (an SSLContext; None or True: the default one), ``server_hostname``,
-            ``sock``, ``local_addr``, ``unix_path``; and ``reactor``, a dict of options of
+        create_connection: makes the connection, from what it is given: a subclass of
+            ClientConnection. None: ClientConnection.
+        reconnect_delays: for ``async for``: a function that returns an iterable of the seconds to
+            wait before each further attempt; when it ends, the last failure is raised. None: up to
+            5 s at first, and up to 90 s, growing by 1.6.
+        options: ``ssl`` (an SSLContext; True: the default one; None: no TLS), ``server_hostname``,
+            ``sock`` (connected), ``host`` and ``port`` (to connect to in place of the URI's),
+            ``local_addr``, ``unix_path``; and ``reactor``, a dict of options of
             ``Reactor.connect`` (see ClientOptions).
 
     Raises, when awaited:
-        ValueError, TypeError: the URI or an option cannot be used.
+        InvalidURI: it is no WebSocket URI.
+        ValueError, TypeError: an option cannot be used.
         OSError: the TCP connection, or TLS, has failed.
-        InvalidHandshake: the server has refused; InvalidStatus with another status than 101.
+        InvalidHandshake: the server has refused: InvalidStatus with another status than 101,
+            InvalidMessage with something else than HTTP.
         TimeoutError: ``open_timeout`` is over.
-        All but the first line are members of the tree of WebSocketException as well.
+        All but the options' are members of the tree of WebSocketException as well.
     """
 
     def __init__(
@@ -160,15 +171,23 @@ class connect:  # noqa: N801 - it is called as a function
         max_queue: int | Pair | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: logging.Logger | None = None,
+        create_connection: Callable[..., ClientConnection] | None = None,
+        reconnect_delays: Callable[[], Iterable[float]] | None = None,
         **options: Any,
     ) -> None:
         for name in options:
             if name not in FURTHER:
                 raise TypeError(f"connect() has no option {name!r}{did_you_mean(name, FURTHER)}")
+        if isinstance(subprotocols, str):
+            raise TypeError("subprotocols must be a list, not a str")
         self._uri = uri
+        self._ssl = options.get("ssl", True)
+        self._place = options.get("host"), options.get("port")
         self._marks = marks(max_queue, write_limit)
         self._logger = logger
         self._process_exception = process_exception
+        self._delays = reconnect_delays or _default_delays
+        self._create = create_connection or ClientConnection
         self._options = common_options(
             self._marks, compression, ping_interval, ping_timeout, close_timeout, max_size
         )
@@ -182,6 +201,8 @@ class connect:  # noqa: N801 - it is called as a function
             subprotocols=tuple(subprotocols or ()),
             proxy=proxy,
             connect_timeout=open_timeout,
+            redirect_limit=10,
+            start_tls=True,  # also on a socket that is given
             sslopt=_sslopt(options.get("ssl"), options.get("server_hostname")),
         )
         for name, ours in FURTHER.items():
@@ -194,9 +215,13 @@ class connect:  # noqa: N801 - it is called as a function
         return self._open().__await__()
 
     async def _open(self) -> ClientConnection:
+        self._check_uri()
+        options = self._options
+        if any(self._place):
+            options = {**options, "sock": await self._dial()}
         host = get_host()
-        face = ClientConnection(host.asyncio_loop, self._marks, self._logger)
-        host.connect(self._uri, face._protocol, watch=_Watch(face), **self._options)
+        face = self._create(host, self._marks, self._logger)
+        host.connect(self._uri, face._protocol, watch=_Watch(face), **options)
         try:
             await face._opened
         except BaseException:
@@ -204,7 +229,52 @@ class connect:  # noqa: N801 - it is called as a function
             raise
         return face
 
+    async def _dial(self) -> socket.socket:
+        """Connect to a place that is not the URI's."""
+        uri = parse_url(self._uri)
+        host, port = self._place[0] or uri.host, self._place[1] or uri.port
+        loop = asyncio.get_running_loop()
+        sock: socket.socket | None = None
+
+        async def connected() -> socket.socket:
+            nonlocal sock
+            error: OSError | None = None
+            for family, kind, protocol, _, address in await loop.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            ):
+                sock = socket.socket(family, kind, protocol)
+                sock.setblocking(False)
+                try:
+                    await loop.sock_connect(sock, address)
+                except OSError as exc:
+                    sock.close()
+                    error = exc
+                else:
+                    return sock
+            raise error or OSError(f"{host} has no address")
+
+        try:
+            return await asyncio.wait_for(connected(), self._options["connect_timeout"])
+        except BaseException as exc:
+            if sock is not None:
+                sock.close()
+            if isinstance(exc, asyncio.TimeoutError):
+                raise OpenTimeout("timed out during opening handshake") from exc
+            raise
+
+    def _check_uri(self) -> None:
+        try:
+            secure = parse_url(self._uri).secure
+        except ValueError as exc:
+            raise InvalidURI(self._uri, str(exc)) from exc
+        if self._ssl is None and secure:
+            raise ValueError("ssl=None is incompatible with a wss:// URI")
+        if not secure and self._ssl not in (None, True):
+            raise ValueError("ssl argument is incompatible with a ws:// URI")
+
     async def __aenter__(self) -> ClientConnection:
+        if self._connection is not None:
+            raise RuntimeError("connect() isn't reentrant")
         self._connection = await self
         return self._connection
 
@@ -215,12 +285,12 @@ class connect:  # noqa: N801 - it is called as a function
         traceback: TracebackType | None,
     ) -> None:
         assert self._connection is not None
-        await self._connection.close()
+        connection, self._connection = self._connection, None
+        await connection.close()
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
         """Yield connections, one after the other, for ever."""
-        backoff = Backoff(first=5.0, factor=1.6, cap=90.0)
-        attempt = 0
+        delays: Iterator[float] | None = None
         while True:
             try:
                 connection = await self
@@ -230,28 +300,41 @@ class connect:  # noqa: N801 - it is called as a function
                     raise
                 if error is not None:
                     raise error from exc
-                delay = backoff.delay(attempt) or 0.0
-                attempt += 1
+                delays = delays or iter(self._delays())
+                delay = next(delays, None)
+                if delay is None:
+                    raise
                 logger = self._logger or logging.getLogger("reactor.asyncio")
                 logger.info("connecting failed: %s; again in %.1f seconds", exc, delay)
                 await asyncio.sleep(delay)
                 continue
-            attempt = 0
+            delays = None
             try:
                 yield connection
             finally:
                 await connection.close(CloseCode.NORMAL)
 
 
-def unix_connect(path: str, uri: str = "ws://localhost/", **options: Any) -> connect:
+def _default_delays() -> Iterator[float]:
+    backoff = Backoff(first=5.0, factor=1.6, cap=90.0)
+    for attempt in count():
+        yield backoff.delay(attempt) or 0.0
+
+
+def unix_connect(path: str | None = None, uri: str | None = None, **options: Any) -> connect:
     """Connect to a server that listens on a Unix socket. See :class:`connect`.
 
     Args:
-        path: of the socket.
-        uri: what the request is for.
+        path: of the socket; or give ``sock``.
+        uri: what the request is for; None: ws://localhost/, or wss://localhost/ with ``ssl``.
         options: those of :class:`connect`.
     """
-    return connect(uri, unix_path=path, **options)
+    check_path(path, options.get("sock"))
+    if uri is None:
+        uri = "ws://localhost/" if options.get("ssl") is None else "wss://localhost/"
+    if path is not None:
+        options["unix_path"] = path
+    return connect(uri, **options)
 
 
 def _sslopt(ssl: Any, server_hostname: str | None) -> dict[str, Any] | None:

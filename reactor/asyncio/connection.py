@@ -19,14 +19,16 @@ import os
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketPeerException,
+    WebSocketQueueFullException,
     WebSocketStateException,
 )
+from ..hosting.asyncio import AsyncioHost
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from .exceptions import Close, ConcurrencyError, ConnectionClosed, ConnectionClosedOK, closed
@@ -34,6 +36,10 @@ from .heads import Request, Response
 from .options import Marks
 from .pieces import SINGLE, as_pieces, convert
 from .received import Piece, Received
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Connection", "Handlers"]
 
@@ -49,8 +55,8 @@ class Handlers(WebSocketProtocol):
 
     def __init__(self, face: Connection) -> None:
         self.face = face
-        # Messages go straight into the queue, which saves a call for each of them.
-        self.on_message = face._received.put  # type: ignore[method-assign,assignment]
+        # Straight into the queue: a call less for every message.
+        self.on_message = face._received.inbox.put  # type: ignore[method-assign,assignment]
 
     def on_open(self) -> None:
         """See WebSocketProtocol."""
@@ -58,7 +64,7 @@ class Handlers(WebSocketProtocol):
 
     def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
         """See WebSocketProtocol."""
-        self.face._received.put(Piece(data, fin))
+        self.face._received.inbox.put(Piece(data, fin))
 
     def on_pong(self, payload: bytes) -> None:
         """See WebSocketProtocol."""
@@ -70,7 +76,10 @@ class Handlers(WebSocketProtocol):
 
     def on_error(self, error: Exception) -> None:
         """See WebSocketProtocol."""
-        self.face._error = error
+        if isinstance(error, WebSocketQueueFullException):
+            self.face._left_out = error  # out of a broadcast; it goes on
+        else:
+            self.face._error = error
 
     def on_close(self, code: int, reason: str) -> None:
         """See WebSocketProtocol."""
@@ -83,9 +92,9 @@ class Connection:
     All methods are for the thread of the asyncio loop.
 
     Args:
-        loop: the asyncio loop.
-        marks: the marks of the queue of messages and of the write queue.
-        logger: see the attribute; None: "reactor.asyncio".
+        host: the reactor on which it lives, in the asyncio loop.
+        marks: where reading and sending wait.
+        logger: the logger that :attr:`logger` is; None: "reactor.asyncio".
 
     Attributes:
         loop: the asyncio loop.
@@ -97,14 +106,12 @@ class Connection:
     request: Request | None = None
     response: Response | None = None
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, marks: Marks, logger: logging.Logger | None
-    ) -> None:
-        self.loop = loop
+    def __init__(self, host: AsyncioHost, marks: Marks, logger: logging.Logger | None) -> None:
+        self.loop = host.asyncio_loop
         self.logger = logger or logging.getLogger("reactor.asyncio")
         self._high = marks.write_high
         self._received = Received(
-            loop,
+            host,
             marks,
             lambda: self._protocol.pause_reading(),
             lambda: self._protocol.resume_reading(),
@@ -115,9 +122,10 @@ class Connection:
         self._fragmented: asyncio.Future[None] | None = None
         self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}  # in order
         self._latency: float | None = None
-        self._over: asyncio.Future[None] = loop.create_future()
-        self._error: Exception | None = None  # the argument of on_error
-        self._sent: Close | None = None  # the arguments of close()
+        self._over: asyncio.Future[None] = self.loop.create_future()
+        self._error: Exception | None = None  # that the handlers have heard of
+        self._left_out: WebSocketQueueFullException | None = None  # of the latest broadcast
+        self._sent: Close | None = None  # what close() was given
         self._ending: tuple[Close | None, Close | None, bool | None] = None, None, None
         self._addresses: tuple[Any, Any] = None, None
         self._id: uuid.UUID | None = None
@@ -169,12 +177,12 @@ class Connection:
         Raises:
             ConnectionClosedError: It ended in another way.
         """
-        received = self._received
+        inbox = self._received.inbox
         try:
             while True:
-                message = received.take()
+                message = inbox.take()
                 if message is None:
-                    await received.wait()
+                    await inbox
                 else:
                     yield message
         except ConnectionClosedOK:
@@ -202,19 +210,20 @@ class Connection:
             ConnectionClosed: The connection is closed, or was closed during the wait.
             TypeError: The message is of another type.
         """
-        if not isinstance(message, SINGLE):
-            await self._send_pieces(message, text)
-            return
-        if text is not None:
+        if text is not None and isinstance(message, SINGLE):
             message = convert(message, text)
         if self._fragmented is not None or self._room is not None:
             await self._wait_for_others()
         protocol = self._protocol
         try:
-            protocol.send(message)
+            protocol.send(message)  # type: ignore[arg-type]
+        except TypeError:
+            if isinstance(message, SINGLE):
+                raise
+            await self._send_pieces(message, text)
         except (WebSocketConnectionClosedException, WebSocketStateException):
             await self._refuse()
-        if protocol.buffered_amount > self._high:
+        if protocol._connection.stream.above_high:
             await self._wait_for_room()
 
     async def _send_pieces(self, message: Any, text: bool | None) -> None:
@@ -224,15 +233,15 @@ class Connection:
         await self._wait_for_others()
         through = self._fragmented = self.loop.create_future()
         begun = False
+        end: Data = ""
         try:
-            last: Data | None = None
+            # Each at once, as who yields them expects; so the end is a fragment of its own.
             async for piece in pieces:
-                begun = begun or last is not None
-                if last is not None:
-                    await self._send_piece(last, False)
-                last = piece
-            if last is not None:
-                await self._send_piece(last, True)
+                begun = True
+                end = "" if isinstance(piece, str) else b""
+                await self._send_piece(piece, False)
+            if begun:
+                await self._send_piece(end, True)
         except ConnectionClosed:
             raise
         except BaseException:
@@ -335,6 +344,13 @@ class Connection:
 
     # -- the end -------------------------------------------------------------------------------
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close it: with 1000, or with 1011 if the block has raised."""
+        await self.close(CloseCode.NORMAL if kind is None else CloseCode.INTERNAL_ERROR)
+
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection, and wait until it is closed. Idempotent.
 
@@ -368,7 +384,7 @@ class Connection:
     def _is_closed(self, code: int, reason: str) -> None:
         """Wake all tasks that wait: the connection is closed."""
         self._ending = self._frames(code, reason)
-        self._received.end(self._closed_error)
+        self._received.inbox.end(self._closed_error)
         self._has_room()
         for pong, _ in self._pings.values():
             if not pong.done():
@@ -420,6 +436,14 @@ class Connection:
     def remote_address(self) -> Any:
         """The address of the peer's end."""
         return self._addresses[1]
+
+    @property
+    def transport(self) -> Transport:
+        """What asyncio knows of a transport: ``get_extra_info("ssl_object")``, ``abort()``."""
+        return Transport(self._protocol, self._socket, self._protocol.abort)
+
+    def _socket(self) -> Any:
+        return self._protocol.sock
 
     @property
     def subprotocol(self) -> str | None:

@@ -1,7 +1,8 @@
-"""Exceptions of connections for tasks.
+"""What can go wrong, under the names that users of websockets know.
 
-What it is: :class:`ConnectionClosed` and its two subclasses, which have the close frames of both
-sides, and exceptions for the misuse of a connection and for failed handshakes.
+What it is: :class:`ConnectionClosed` and its two kinds, which know the close frames of both sides;
+why a connection could not be opened; two errors of its use. All are members of the tree of
+``WebSocketException``.
 
 What it must not know: connections.
 """
@@ -16,8 +17,14 @@ from ..exceptions import (
     WebSocketConnectionClosedException,
     WebSocketException,
     WebSocketHandshakeException,
+    WebSocketMessageTooBigException,
+    WebSocketProtocolException,
+    WebSocketProxyException,
+    WebSocketStateException,
     WebSocketTimeoutException,
 )
+from ..protocols.http.http11 import HeadCutOff, HeadError
+from .heads import Headers, Response
 
 __all__ = [
     "Close",
@@ -26,13 +33,41 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "InvalidHandshake",
+    "InvalidMessage",
+    "InvalidState",
     "InvalidStatus",
+    "InvalidURI",
+    "NegotiationError",
     "OpenTimeout",
+    "PayloadTooBig",
+    "ProtocolError",
+    "ProxyError",
+    "WebSocketException",
 ]
 
-#: The names that users of websockets know.
+# What is the same thing under two names.
 InvalidHandshake = WebSocketHandshakeException
-InvalidStatus = WebSocketBadStatusException
+InvalidState = WebSocketStateException
+PayloadTooBig = WebSocketMessageTooBigException
+ProtocolError = WebSocketProtocolException
+ProxyError = WebSocketProxyException
+
+#: The names of close codes, as IANA has registered them.
+CODES = {
+    1000: "OK",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1005: "no status",
+    1007: "invalid payload data",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "mandatory extension",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+}
 
 #: Codes of an end that was nobody's fault.
 NORMAL = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
@@ -50,7 +85,8 @@ class Close(NamedTuple):
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.code} {self.reason}".strip()
+        name = CODES.get(self.code, "private use" if self.code >= 4000 else "registered")
+        return f"{self.code} ({name}) {self.reason}".rstrip()
 
 
 class ConnectionClosed(WebSocketConnectionClosedException):
@@ -69,7 +105,7 @@ class ConnectionClosed(WebSocketConnectionClosedException):
     ) -> None:
         code = CloseCode.ABNORMAL if rcvd is None else rcvd.code
         reason = "" if rcvd is None else rcvd.reason
-        super().__init__(_describe(rcvd, sent), status_code=code, reason=reason)
+        super().__init__(_describe(rcvd, sent, rcvd_then_sent), status_code=code, reason=reason)
         self.rcvd = rcvd
         self.sent = sent
         self.rcvd_then_sent = rcvd_then_sent
@@ -84,6 +120,42 @@ class ConnectionClosedOK(ConnectionClosed):
 
 class ConnectionClosedError(ConnectionClosed):
     """The connection ended in another way. The cause, where there is one, is ``__cause__``."""
+
+
+class InvalidURI(WebSocketException, ValueError):
+    """The URI that ``connect`` was given is no WebSocket URI.
+
+    Attributes:
+        uri: the URI (str).
+    """
+
+    def __init__(self, uri: str, msg: str) -> None:
+        super().__init__(f"{uri} isn't a valid URI: {msg}")
+        self.uri = uri
+
+
+class InvalidMessage(InvalidHandshake):
+    """What the server has answered is not HTTP, or too large, or cut off.
+
+    Attributes:
+        cut_off: whether the connection ended before the head of the answer was complete (bool).
+    """
+
+    cut_off = False
+
+
+class NegotiationError(InvalidHandshake):
+    """For ``select_subprotocol`` to raise: there is none on which both can agree."""
+
+
+class InvalidStatus(WebSocketBadStatusException):
+    """The server has answered with a status other than 101."""
+
+    @property
+    def response(self) -> Response:
+        """The answer, with that part of the body that was received."""
+        headers = Headers((self.resp_headers or {}).items())
+        return Response(self.status_code, self.status_message or "", headers, self.resp_body or b"")
 
 
 class ConcurrencyError(WebSocketException, RuntimeError):
@@ -101,8 +173,35 @@ def closed(rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None) 
     return kind(rcvd, sent, rcvd_then_sent)
 
 
-def _describe(rcvd: Close | None, sent: Close | None) -> str:
-    if rcvd is None and sent is None:
-        return "no close frame received or sent"
-    received = "no close frame received" if rcvd is None else f"received {rcvd}"
-    return f"{received}; " + ("no close frame sent" if sent is None else f"sent {sent}")
+def _describe(rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None) -> str:
+    if rcvd is None:
+        if sent is None:
+            return "no close frame received or sent"
+        return f"sent {sent}; no close frame received"
+    if sent is None:
+        return f"received {rcvd}; no close frame sent"
+    if rcvd_then_sent:
+        return f"received {rcvd}; then sent {sent}"
+    return f"sent {sent}; then received {rcvd}"
+
+
+def opening_error(error: Exception) -> Exception:
+    """Return what is raised where a connection could not be opened because of *error*."""
+    known: Exception
+    if isinstance(error, WebSocketTimeoutException):
+        known = OpenTimeout(str(error) or "timed out during opening handshake")
+    elif isinstance(error, WebSocketBadStatusException):
+        known = InvalidStatus(
+            f"server rejected WebSocket connection: HTTP {error.status_code}",
+            error.status_code,
+            error.status_message,
+            error.resp_headers,
+            error.resp_body,
+        )
+    elif isinstance(error, HeadError) or isinstance(error.__cause__, HeadError):
+        known = InvalidMessage(str(error))
+        known.cut_off = isinstance(error, HeadCutOff) or isinstance(error.__cause__, HeadCutOff)
+    else:
+        return error
+    known.__cause__ = error
+    return known

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Marks", "common_options", "marks"]
+__all__ = ["Marks", "check_path", "common_options", "marks"]
 
 #: In place of no limit, where the reactor wants one.
 NO_LIMIT = 1 << 62
@@ -79,3 +79,15 @@ def common_options(
         "high_water": marks.write_high,
         "low_water": marks.write_low,
     }
+
+
+def check_path(path: Any, sock: Any) -> None:
+    """Check that there is the path of a Unix socket, or a socket.
+
+    Raises:
+        ValueError: there are both, or neither.
+    """
+    if path is None and sock is None:
+        raise ValueError("no path and sock were specified")
+    if path is not None and sock is not None:
+        raise ValueError("path and sock can not be specified at the same time")

@@ -20,21 +20,22 @@ from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from functools import partial
 from http import HTTPStatus
 from inspect import isawaitable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base.mistakes import did_you_mean
 from ..exceptions import CloseCode
 from ..protocols.http import http11
-from ..protocols.http.headers import Headers
+from ..protocols.http.answers import RejectedUpgrade
 from ..protocols.session import State
 from ..server.decisions import Accept, HTTPResponse
 from ..server.listener import Listener
 from ..tasks import wait
 from .connection import Connection, Handlers
-from .exceptions import ConnectionClosed
-from .heads import Request, Response
+from .exceptions import ConnectionClosed, NegotiationError
+from .heads import Headers, Request, Response
 from .hosts import get_host
-from .options import Marks, Pair, common_options, marks
+from .options import Marks, Pair, check_path, common_options, marks
+from .transport import Transport
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
@@ -49,10 +50,24 @@ FURTHER = {
     "reactor": None,
 }
 
+#: Headers that are made anew.
+SET_FROM_BODY = frozenset({"content-length", "transfer-encoding"})
+
 Handler = Callable[["ServerConnection"], Awaitable[None]]
-ProcessRequest = Callable[
-    ["ServerConnection", Request], Response | Awaitable[Response | None] | None
-]
+Answer = Response | Awaitable[Response | None] | None
+ProcessRequest = Callable[["ServerConnection", Request], Answer]
+ProcessResponse = Callable[["ServerConnection", Request, Response], Answer]
+SelectSubprotocol = Callable[["ServerConnection", Sequence[str]], str | None]
+
+
+class Hooks(NamedTuple):
+    """What is the user's: see :class:`serve`."""
+
+    handler: Handler
+    process_request: ProcessRequest | None
+    process_response: ProcessResponse | None
+    select_subprotocol: SelectSubprotocol | None
+    create_connection: Callable[..., ServerConnection]
 
 
 class ServerConnection(Connection):
@@ -63,9 +78,10 @@ class ServerConnection(Connection):
     """
 
     def __init__(self, server: Server, request: Request, sock: socket.socket) -> None:
-        super().__init__(server._loop, server._marks, server._logger)
+        super().__init__(server._host, server._marks, server.logger)
         self.server = server
         self.request = request
+        self._accepted = sock
         try:
             self._addresses = sock.getsockname(), sock.getpeername()
         except OSError:
@@ -79,8 +95,31 @@ class ServerConnection(Connection):
             text: the body.
         """
         status = HTTPStatus(status)
-        headers = Headers([("Content-Type", "text/plain; charset=utf-8")])
-        return Response(status.value, status.phrase, headers, text)
+        body = text.encode()
+        headers = Headers(
+            [
+                ("Connection", "close"),
+                ("Content-Length", str(len(body))),
+                ("Content-Type", "text/plain; charset=utf-8"),
+            ]
+        )
+        return Response(status.value, status.phrase, headers, body)
+
+    @property
+    def transport(self) -> Transport:
+        """See Connection. It is there before the connection is open, too."""
+        return Transport(self._protocol, self._socket, self._drop)
+
+    def _socket(self) -> Any:
+        return self._accepted
+
+    def _drop(self) -> None:
+        if self.state is State.OPEN:
+            self._protocol.abort()
+        try:
+            self._accepted.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has gone already
 
     def _is_open(self) -> None:
         self.server._opened(self)
@@ -90,23 +129,19 @@ class Server:
     """What accepts connections. Made by :class:`serve`.
 
     Args:
-        handler: the coroutine function that is called with each connection.
+        hooks: what is the user's.
         marks, logger: see Connection.
-        process_request: see :class:`serve`.
+
+    Attributes:
+        logger: of its connections (Logger).
     """
 
-    def __init__(
-        self,
-        handler: Handler,
-        marks: Marks,
-        logger: logging.Logger | None,
-        process_request: ProcessRequest | None,
-    ) -> None:
-        self._handler = handler
+    def __init__(self, hooks: Hooks, marks: Marks, logger: logging.Logger | None) -> None:
+        self._hooks = hooks
         self._marks = marks
-        self._logger = logger
-        self._process_request = process_request
-        self._loop = asyncio.get_running_loop()
+        self.logger = logger or logging.getLogger("reactor.asyncio")
+        self._host = get_host()
+        self._loop = self._host.asyncio_loop
         self._listeners: list[Listener[Handlers]] = []
         self._handlers: dict[ServerConnection, asyncio.Task[None]] = {}
         self._closing: asyncio.Task[None] | None = None
@@ -136,25 +171,53 @@ class Server:
 
     def _asked(self, head: http11.Request, sock: socket.socket) -> Any:
         """A request has come: see ServerOptions, process_request."""
-        face = ServerConnection(self, Request.of(head), sock)
-        accept = Accept(face._protocol)
-        hook = self._process_request
-        if hook is None:
+        hooks = self._hooks
+        request = Request.of(head)
+        face = hooks.create_connection(self, request, sock)
+        accept = Accept(
+            face._protocol,
+            subprotocols=hooks.select_subprotocol and partial(self._choose, face),
+            process_response=partial(self._answering, face),
+        )
+        if hooks.process_request is None:
             return accept
-        assert face.request is not None
-        answer = hook(face, face.request)
-        if isawaitable(answer):
-            return self._answer_later(answer, accept)
-        return _decision(answer, accept)
+        return self._decide(hooks.process_request(face, request), partial(_decision, accept))
 
-    async def _answer_later(self, answer: Awaitable[Response | None], accept: Accept) -> Any:
+    def _choose(
+        self, face: ServerConnection, _: http11.Request, offered: tuple[str, ...]
+    ) -> str | None:
+        assert self._hooks.select_subprotocol is not None
+        try:
+            return self._hooks.select_subprotocol(face, list(offered))
+        except NegotiationError as exc:
+            raise RejectedUpgrade(str(exc) or "no subprotocol that both sides know") from exc
+
+    def _answering(self, face: ServerConnection, head: bytes) -> Any:
+        """A client is about to be accepted: see Accept, process_response."""
+        face.response = Response.of(http11.parse_again("response", head))
+        hook = self._hooks.process_response
+        if hook is None:
+            return head
+        assert face.request is not None
+        answer = hook(face, face.request, face.response)
+        return self._decide(answer, partial(_answer, face))
+
+    def _decide(self, answer: Answer, finish: Callable[[Response | None], Any]) -> Any:
+        """Go on with what a hook has returned, which may be for asyncio to run."""
+        if isawaitable(answer):
+            return self._decide_later(answer, finish)
+        return finish(answer)
+
+    async def _decide_later(
+        self, answer: Awaitable[Response | None], finish: Callable[[Response | None], Any]
+    ) -> Any:
         """Have asyncio run a coroutine for one that the reactor runs."""
         task = asyncio.ensure_future(answer)
         bell, ear = socket.socketpair()
         try:
             task.add_done_callback(lambda _: bell.fileno() < 0 or bell.send(b"!"))
             await wait(reads=[ear.fileno()])
-            return _decision(task.result(), accept)
+            return finish(task.result())
         finally:
             task.cancel()
             bell.close()
@@ -167,7 +230,7 @@ class Server:
 
     async def _serve(self, connection: ServerConnection) -> None:
         try:
-            await self._handler(connection)
+            await self._hooks.handler(connection)
         except ConnectionClosed as exc:
             connection.logger.debug("the handler of %r has heard of the end: %s", connection, exc)
             await connection.close()
@@ -248,7 +311,15 @@ class serve:  # noqa: N801 - it is called as a function
         compression: "deflate" (default), a Deflate, or None.
         process_request: a function, or coroutine function, ``(connection, request)`` that is called
             before the upgrade. It returns None, or a Response, which refuses the client: see
-            ``connection.respond()``. The handler gets the same connection object.
+            ``connection.respond()``. What it sets on the connection, the handler finds there.
+        process_response: a function, or coroutine function, ``(connection, request, response)``
+            that is called when the client is about to be accepted. It may change
+            ``response.headers``, or return another Response.
+        select_subprotocol: a function ``(connection, offered)`` that returns one of the names that
+            the client offers, or None; if it raises NegotiationError, the client gets status 400.
+            None: the first of ``subprotocols`` that the client offers.
+        create_connection: makes the connection, from what it is given: a subclass of
+            ServerConnection. None: ServerConnection.
         server_header: the Server header; None: none.
         open_timeout: seconds that a client has from TCP connection to upgrade; None: a day.
         ping_interval, ping_timeout, close_timeout, max_size, max_queue, write_limit, logger: see
@@ -272,6 +343,9 @@ class serve:  # noqa: N801 - it is called as a function
         subprotocols: Sequence[str] | None = None,
         compression: Any = "deflate",
         process_request: ProcessRequest | None = None,
+        process_response: ProcessResponse | None = None,
+        select_subprotocol: SelectSubprotocol | None = None,
+        create_connection: Callable[..., ServerConnection] | None = None,
         server_header: str | None = SERVER,
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
@@ -286,13 +360,22 @@ class serve:  # noqa: N801 - it is called as a function
         for name in options:
             if name not in FURTHER:
                 raise TypeError(f"serve() has no option {name!r}{did_you_mean(name, FURTHER)}")
-        self._handler = handler
+        if isinstance(subprotocols, str):
+            raise TypeError("subprotocols must be a list, not a str")
+        if options.get("sock") is not None and not (host is None and port is None):
+            raise ValueError("host/port and sock can not be specified at the same time")
+        self._hooks = Hooks(
+            handler,
+            process_request,
+            process_response,
+            select_subprotocol,
+            create_connection or ServerConnection,
+        )
         single = host is None or isinstance(host, str)
         self._hosts: list[str | None] = [host] if single else list(host)  # type: ignore[list-item,arg-type]
         self._port = port or 0
         self._marks = marks(max_queue, write_limit)
         self._logger = logger
-        self._process_request = process_request
         self._where = {
             name: options[name] for name in ("sock", "unix_path") if options.get(name) is not None
         }
@@ -316,7 +399,7 @@ class serve:  # noqa: N801 - it is called as a function
 
     async def _start(self) -> Server:
         reactor = get_host()
-        server = Server(self._handler, self._marks, self._logger, self._process_request)
+        server = Server(self._hooks, self._marks, self._logger)
         options = {**self._options, "process_request": server._asked}
         try:
             for host in self._hosts:
@@ -338,14 +421,17 @@ class serve:  # noqa: N801 - it is called as a function
         await self._server.wait_closed()
 
 
-def unix_serve(handler: Handler, path: str | os.PathLike[str], **options: Any) -> serve:
+def unix_serve(
+    handler: Handler, path: str | os.PathLike[str] | None = None, **options: Any
+) -> serve:
     """Accept connections on a Unix socket. See :class:`serve`.
 
     Args:
         handler: See :class:`serve`.
-        path: of the socket.
+        path: of the socket; or give ``sock``.
         options: those of :class:`serve`.
     """
+    check_path(path, options.get("sock"))
     return serve(handler, unix_path=path, **options)
 
 
@@ -353,9 +439,23 @@ def _no_protocol() -> Handlers:
     raise AssertionError("process_request gives every client a protocol object")
 
 
-def _decision(answer: Response | None, accept: Accept) -> Accept | HTTPResponse:
+def _decision(accept: Accept, answer: Response | None) -> Accept | HTTPResponse:
     if answer is None:
         return accept
+    return _refusal("process_request", answer)
+
+
+def _answer(face: ServerConnection, answer: Response | None) -> bytes | HTTPResponse:
+    if answer is None:
+        answer = face.response  # perhaps with other headers
+    if not isinstance(answer, Response) or answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        return _refusal("process_response", answer)
+    face.response = answer
+    return answer.head()
+
+
+def _refusal(hook: str, answer: Response | None) -> HTTPResponse:
     if not isinstance(answer, Response):
-        raise TypeError(f"process_request must return None or a Response, not {answer!r}")
-    return HTTPResponse(answer.status_code, answer.headers.items(), answer.body)
+        raise TypeError(f"{hook} must return None or a Response, not {answer!r}")
+    headers = [pair for pair in answer.headers.items() if pair[0].lower() not in SET_FROM_BODY]
+    return HTTPResponse(answer.status_code, headers, answer.body)

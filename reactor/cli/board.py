@@ -83,7 +83,7 @@ class LineBoard:
 
         Args:
             about: ``version``, ``python``, ``compiled``, ``descriptors`` (or None), ``url``,
-                ``count`` and ``duration``.
+                ``page``, ``count`` and ``duration``.
         """
         way = "compiled" if about["compiled"] else "pure Python"
         limit = "any number of" if about["descriptors"] is None else about["descriptors"]
@@ -92,6 +92,7 @@ class LineBoard:
             f"reactor {about['version']}, {way}, on Python {about['python']}; "
             f"it may have {limit} descriptors open"
         )
+        print(f"live in a browser: {about['page']} (in a terminal: reactor top {about['page']})")
         print(
             f"{about['count']} subscription{plural} at {about['url']} for {about['duration']:g} s"
         )

@@ -6,6 +6,7 @@ when it is asked for: nobody is to wait for the others.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -49,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read the output has gone: reactor collect | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python flushes at its exit
+        return 141  # as a shell says of one that SIGPIPE has ended
 
 
 def load(name: str) -> Any:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from ..base.printable import printable
 from ..client.options import ClientOptions
 from ..exceptions import WebSocketException
+from ..monitor.page import serve
 from ..reactor import Reactor
-from .arguments import add_tls_arguments, duration, header, tls_options, whole
+from .arguments import add_tls_arguments, complain, duration, header, port, tls_options, whole
 from .arguments import url as a_url
 from .board import LineBoard, Second, Summary, facts
 from .serving import raise_descriptor_limit
@@ -108,6 +109,9 @@ def add_watch_arguments(parser: argparse.ArgumentParser, of_what: str, url: str)
     parser.add_argument("--subprotocol", action="append", default=[], help="to offer; repeatable")
     add_tls_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print an object of JSON a line")
+    parser.add_argument(
+        "--page", type=port, default=0, help="port of the page that shows all of it; 0: any"
+    )
 
 
 def prepare(arguments: argparse.Namespace, connections: int) -> tuple[dict[str, Any], int | None]:
@@ -160,13 +164,19 @@ def watch(
         arguments: those of :func:`add_watch_arguments`.
         about: ``url`` and ``descriptors``: see :meth:`LineBoard.begin`.
 
+    While it runs, the page of reactor.monitor shows all of it in a browser, too.
+
     Returns:
         The exit status.
     """
     loop.signal(signal.SIGTERM, loop.stop)
-    about = {**facts(about["descriptors"]), **about}
+    try:
+        page = serve(loop, port=arguments.page).url
+    except OSError as exc:
+        return complain(f"argument --page: {exc}")
+    about = {**facts(about["descriptors"]), **about, "page": page}
     board.begin({**about, "count": arguments.count, "duration": arguments.duration})
-    ticker = loop.call_every(1.0, lambda: board.show(watched.second()))
+    ticker = loop.call_every(1.0, _show, loop, watched, board)
     loop.call_later(arguments.duration, _end, loop, watched)
     try:
         loop.run_forever()
@@ -177,6 +187,14 @@ def watch(
         ticker.cancel()
         board.end(watched.summary())
     return 0 if watched.is_complete else 1
+
+
+def _show(loop: Reactor, watched: Watched, board: LineBoard) -> None:
+    """Show a second; end early when nobody reads that any more."""
+    try:
+        board.show(watched.second())
+    except BrokenPipeError:
+        loop.stop()  # the summary fails likewise, which main() takes care of
 
 
 def _end(loop: Reactor, watched: Watched) -> None:

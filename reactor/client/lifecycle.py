@@ -20,10 +20,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..base.marks import calls_user_code
-from ..base.mistakes import check_called, check_delay
+from ..base.mistakes import check_delay
 from ..base.printable import printable, quoted
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
@@ -36,15 +37,13 @@ from ..exceptions import (
 )
 from ..protocols.frames import new_mask
 from ..protocols.history import Step
-from ..protocols.http.handshake import normalize_headers
 from ..protocols.http.http11 import parse_again
 from ..protocols.http.retry_after import retry_after
 from ..protocols.session import Role, State, WebSocketSession, check_close
 from ..timers import Backoff
-from ..transports.tls.contexts import make_context
 from .attempt import Attempt, Pipeline
 from .options import ClientOptions
-from .pipeline import ClientUpgrade, check_sock, connect
+from .pipeline import ClientUpgrade, check_arguments, connect
 from .url import parse_url
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class ClientLifecycle:
         gate: Gate | None = None,
         pipeline: Pipeline = connect,
     ) -> None:
-        _check(url, options)
+        check_arguments(url, options)
         self._options = options
         self._source = url
         self._url = url if isinstance(url, str) else ""
@@ -178,7 +177,7 @@ class ClientLifecycle:
             self._url = url
             address = self._address()
             if not connection.host:
-                connection.host = self._host(address)
+                connection.host = _shown(address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
@@ -198,11 +197,6 @@ class ClientLifecycle:
     def _address(self) -> Endpoint:
         url = parse_url(self._url)
         return url.host, url.port
-
-    def _host(self, address: Endpoint) -> str:
-        """Return what the connection is counted under."""
-        host, port = address
-        return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     def _connected(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
         """Open the connection, or go on after a failure: the attempt has ended."""
@@ -470,22 +464,8 @@ class ClientLifecycle:
             self._gate.hold(self._address(), seconds, spread)
 
 
-def _check(url: str | Callable[[], str], options: ClientOptions) -> None:
-    """Check what can be checked before the first attempt.
-
-    A mistake found here is an error in the user's call, rather than one in every attempt.
-
-    Raises:
-        TypeError: The URL or an option has a wrong type.
-        ValueError: The URL or an option cannot be used.
-    """
-    if not isinstance(url, str) and not callable(url):
-        raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
-    check_called("url", url)
-    if isinstance(url, str) and parse_url(url).secure:
-        make_context(options.sslopt)
-        check_sock(parse_url(url), options)
-    if options.proxy_sslopt is not None:
-        make_context(options.proxy_sslopt)
-    if not callable(options.header):
-        normalize_headers(options.header)
+@lru_cache(maxsize=256)  # one text for all connections with a host
+def _shown(address: Endpoint) -> str:
+    """Return an address as connections are counted under it."""
+    host, port = address
+    return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

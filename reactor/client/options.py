@@ -96,6 +96,7 @@ class ClientOptions(ConnectionOptions):
         sock: a connected stream socket to use instead, as it is; for wss:// it must speak TLS
             already. It then belongs to the connection. A redirect opens another socket.
         plain_sock: True: ``sock`` need not speak TLS for wss://, since something behind it does.
+        start_tls: True: for wss://, TLS is put on ``sock``, if it speaks none yet.
         proxy: the URL of a proxy, ``http://user:password@host:port`` or https, socks4, socks4a,
             socks5, socks5h, or a Proxy; True: as the environment variables say; None or
             False: no proxy. See proxy_choice.py.
@@ -135,6 +136,7 @@ class ClientOptions(ConnectionOptions):
     unix_path: str | None = None
     sock: Any = field(default=None, repr=False)
     plain_sock: bool = False
+    start_tls: bool = False
     proxy: Proxy | str | bool | None = field(default=True, repr=False)
     no_proxy: Sequence[str] | None = None
     proxy_sslopt: Mapping[str, Any] | None = field(default=None, repr=False)

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from socket import socket
 
+from ..base.mistakes import check_called
 from ..base.printable import printable
 from ..exceptions import (
     WebSocketBadStatusException,
@@ -55,7 +56,7 @@ from .proxy_choice import choose_proxy
 from .redirects import headers_for_another_origin, options_for_another_origin
 from .url import WebSocketURL, join, parse_url, same_origin
 
-__all__ = ["ClientUpgrade", "check_sock", "connect"]
+__all__ = ["ClientUpgrade", "check_arguments", "check_sock", "connect"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -151,11 +152,34 @@ async def connect(
 def check_sock(url: WebSocketURL, options: ClientOptions) -> None:
     """Raise ValueError if ``options.sock`` would carry a wss:// connection as plain text."""
     sock = options.sock
-    if url.secure and sock is not None and not options.plain_sock and not speaks_tls(sock):
+    if sock is None or not url.secure or options.plain_sock or options.start_tls:
+        return
+    if not speaks_tls(sock):
         raise ValueError(
-            "sock speaks no TLS, as wss:// needs: put TLS on it, or say so by plain_sock=True "
-            "if something behind it does that"
+            "sock speaks no TLS, as wss:// needs: put TLS on it, or have it put by start_tls=True, "
+            "or say so by plain_sock=True if something behind it does that"
         )
+
+
+def check_arguments(url: str | Callable[[], str], options: ClientOptions) -> None:
+    """Check what can be checked before the first attempt.
+
+    A mistake found here is an error in the user's call, rather than one in every attempt.
+
+    Raises:
+        TypeError: The URL or an option has a wrong type.
+        ValueError: The URL or an option cannot be used.
+    """
+    if not isinstance(url, str) and not callable(url):
+        raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
+    check_called("url", url)
+    if isinstance(url, str) and parse_url(url).secure:
+        make_context(options.sslopt)
+        check_sock(parse_url(url), options)
+    if options.proxy_sslopt is not None:
+        make_context(options.proxy_sslopt)
+    if not callable(options.header):
+        normalize_headers(options.header)
 
 
 async def _attempt(
@@ -178,8 +202,9 @@ async def _attempt(
     deflate = options.deflate
     offer = None if deflate is None else deflate.offer()
     request = _request(url, options, headers, cookie, key, offer)
-    # A socket that the user gave speaks TLS already, if it is to speak TLS at all.
-    needs_tls = url.secure and options.sock is None
+    # A socket that was given has TLS on it, if any, already; unless it says otherwise.
+    given = options.sock is not None and not (options.start_tls and not speaks_tls(options.sock))
+    needs_tls = url.secure and not given
     if needs_tls:
         make_context(options.sslopt)  # so is a mistake in sslopt
     dialled, early, answer = await _dial(url, options, until)

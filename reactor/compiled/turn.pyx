@@ -115,7 +115,8 @@ cdef object python_turn = EventLoop._turn
 def turn(loop, limit):
     cdef epoll_event ready[EVENTS]
     cdef int i, count
-    cdef double began, mark
+    cdef double began
+    cdef Laps laps
     if not (
         is_a(loop, EventLoop)
         and is_a(get(loop, LOOP_POLLER), Poller)
@@ -132,49 +133,56 @@ def turn(loop, limit):
     timeout = sleep(loop, calls, due, limit)
     if HAS_EPOLL and type(poller) is EpollPoller:
         count = wait(poller, timeout, ready)
-        began = mark = begin(loop)
+        began = begin(loop, &laps)
         for i in range(count):
-            serve(loop, poller, ready[i].data.fd, ready[i].events, &mark)
+            serve(loop, poller, ready[i].data.fd, ready[i].events, &laps)
     else:
         events = poller.poll(timeout)
-        began = mark = begin(loop)
+        began = begin(loop, &laps)
         for fd, mask_of_events in events:
-            serve(loop, poller, fd, mask_of_events, &mark)
+            serve(loop, poller, fd, mask_of_events, &laps)
     advance(get(loop, LOOP_WHEEL), PyFloat_AsDouble(get(loop, LOOP_NOW)), due)
     if due or calls:
-        put(loop, LOOP_MARK, mark)
+        put(loop, LOOP_MARK, laps.mark)
         if due:
             loop._run_timers()
         if calls:
             loop._run_calls()
-        mark = PyFloat_AsDouble(get(loop, LOOP_MARK))
-    if mark > began:
-        put(loop, LOOP_BUSY, PyFloat_AsDouble(get(loop, LOOP_BUSY)) + (mark - began))
+        laps.mark = PyFloat_AsDouble(get(loop, LOOP_MARK))
+    if laps.mark > began:
+        put(loop, LOOP_BUSY, PyFloat_AsDouble(get(loop, LOOP_BUSY)) + (laps.mark - began))
     if holds(loop, LOOP_INTERRUPTED, True):
         loop._raise_interrupt()
 
 
-cdef double begin(loop) except? -1.0:
+cdef struct Laps:
+    double mark  # when the latest callback ended, or the turn began
+    double longest  # the longest callback so far, in seconds
+    bint by_system  # the loop's clock is that of the system
+
+
+cdef double begin(loop, Laps *laps) except? -1.0:
     """Begin to serve: the poll is over, and time has passed. Returns the time."""
     now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
     put(loop, LOOP_NOW, now)
     put(loop, LOOP_TURNS, number(loop, LOOP_TURNS) + 1)
-    return PyFloat_AsDouble(now)
+    laps.mark = PyFloat_AsDouble(now)
+    laps.longest = PyFloat_AsDouble(get(loop, LOOP_LONGEST))
+    laps.by_system = HAS_EPOLL and holds(loop, LOOP_TIME, system_time)
+    return laps.mark
 
 
-cdef inline double time_of(loop) except? -1.0:
-    """Return what loop.time() returns."""
-    if HAS_EPOLL and holds(loop, LOOP_TIME, system_time):
-        return monotonic_seconds()  # the very clock, without an object for the answer
-    return PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
-
-
-cdef inline int lap(loop, handler, double *mark) except -1:
-    """Note that a callback has ended that had begun at *mark*, where the next one begins."""
-    cdef double now = time_of(loop)
-    if now - mark[0] > PyFloat_AsDouble(get(loop, LOOP_LONGEST)):
-        loop._note_longest(handler, mark[0], now)
-    mark[0] = now
+cdef inline int lap(loop, handler, Laps *laps) except -1:
+    """Note that a callback has ended that had begun at the mark, where the next one begins."""
+    cdef double now
+    if laps.by_system:
+        now = monotonic_seconds()  # the very clock, without an object for the answer
+    else:
+        now = PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+    if now - laps.mark > laps.longest:
+        loop._note_longest(handler, laps.mark, now)
+        laps.longest = now - laps.mark
+    laps.mark = now
     return 0
 
 
@@ -210,7 +218,7 @@ cdef inline int milliseconds(double seconds) noexcept nogil:
     return -1 if seconds < 0.0 else <int>ceil(seconds * 1000)
 
 
-cdef int serve(loop, poller, fd, long mask, double *mark) except -1:
+cdef int serve(loop, poller, fd, long mask, Laps *laps) except -1:
     """Call the handlers of a descriptor that is ready."""
     cdef PyObject *handler
     cdef set stale = <set>get(poller, POLLER_STALE)
@@ -221,7 +229,7 @@ cdef int serve(loop, poller, fd, long mask, double *mark) except -1:
         if handler is not NULL:
             callback = <object>handler  # owned: it may take itself out of the map
             run(loop, callback)
-            lap(loop, callback, mark)
+            lap(loop, callback, laps)
             if PySet_GET_SIZE(stale) and fd in stale:
                 return 0
     if mask & number(poller, POLLER_WRITE_MASK):
@@ -229,7 +237,7 @@ cdef int serve(loop, poller, fd, long mask, double *mark) except -1:
         if handler is not NULL:
             callback = <object>handler
             run(loop, callback)
-            lap(loop, callback, mark)
+            lap(loop, callback, laps)
     return 0
 
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
-from ..base.printable import printable, quoted
+from ..base.printable import quoted
 from ..exceptions import (
     CloseCode,
     WebSocketException,
@@ -45,7 +45,7 @@ from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
-from .counting import describe_error, most_queued, note_error, stats_of
+from .counting import describe_end, most_queued, note_error, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
-    from ..protocols.stats import Activity, ConnectionStats
+    from ..protocols.stats import ConnectionStats
     from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from ..transports.stream import Stream
@@ -69,15 +69,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 logger = logging.getLogger("reactor.connection")
-
-_ACTIVITIES: dict[Phase, Activity] = {
-    Phase.CONNECTING: "connecting",
-    Phase.WAITING: "waiting",
-    Phase.OVER: "ended",
-}
-
-#: Characters of the error's text in its history.
-MOST_OF_CAUSE = 80
 
 #: The most seconds that a peer which has violated the protocol gets to read our close frame.
 FAREWELL = 1.0
@@ -162,13 +153,6 @@ class Connection:
         return self._registry.phases
 
     @property
-    def activity(self) -> Activity:
-        """What it is doing, in a word."""
-        if self.phase is ATTACHED:
-            return "open" if self.session.state is State.OPEN else "closing"
-        return _ACTIVITIES[self.phase]
-
-    @property
     def stats(self) -> ConnectionStats:
         """See WebSocketProtocol."""
         return stats_of(self)
@@ -225,14 +209,8 @@ class Connection:
         self.history = add(self.history, step, self.loop.time(), text)
 
     def note_end(self, ending: Ending) -> None:
-        """Take down how it, or an attempt, has ended; before the phase changes."""
-        why = printable(ending.reason)
-        if ending.error is not None:
-            why = describe_error(ending.error, MOST_OF_CAUSE)
-        if self.phase is ATTACHED:
-            self.note(Step.ENDED, f"{ending.initiator} {ending.code} {why}".rstrip())
-        else:
-            self.note(Step.FAILED, f"{ending.initiator} {why}".rstrip())
+        """Add to its history how it, or an attempt, has ended; before the phase changes."""
+        self.note(*describe_end(ending, self.phase is ATTACHED))
 
     # -- what the dispatcher asks for ----------------------------------------------------
 

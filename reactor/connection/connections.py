@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..base.histogram import NOTHING, Distribution, Histogram
 from ..protocols.counters import Counters
+from .counting import activity_of
 from .phase import Phase
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Connections(set["Connection"]):
             key = self._key(connection)
             sums.setdefault(key, _Sum()).add(connection.counters)
             counts = states.setdefault(key, dict.fromkeys(PRESENT, 0))
-            if (activity := connection.activity) in counts:
+            if (activity := activity_of(connection)) in counts:
                 counts[activity] += 1
             queued[key] = queued.get(key, 0) + connection.sender.buffered_amount
         return tuple(

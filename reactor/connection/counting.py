@@ -1,6 +1,6 @@
-"""From what is counted of a connection to its ConnectionStats.
+"""From what is counted of a connection to its ConnectionStats, and what is said of its end.
 
-What it is: :func:`stats_of`, and :func:`note_error` for what went wrong.
+What it is: functions that look at a connection.
 
 What it must not know: how a connection lives.
 """
@@ -12,16 +12,36 @@ from typing import TYPE_CHECKING
 from ..base.histogram import NOTHING
 from ..base.printable import printable
 from ..protocols.counters import NEVER, Counters
-from ..protocols.stats import ConnectionStats
-from .phase import ATTACHED
+from ..protocols.events import State
+from ..protocols.history import Step
+from ..protocols.stats import Activity, ConnectionStats
+from .phase import ATTACHED, Phase
 
 if TYPE_CHECKING:
+    from ..protocols.ending import Ending
     from .connection import Connection
 
-__all__ = ["describe_error", "most_queued", "note_error", "public_place", "stats_of"]
+__all__ = [
+    "activity_of",
+    "describe_end",
+    "describe_error",
+    "most_queued",
+    "note_error",
+    "public_place",
+    "stats_of",
+]
 
 #: Characters of an error's text that are kept.
 MOST_OF_ERROR = 200
+
+#: The same in a history.
+MOST_OF_CAUSE = 80
+
+_ACTIVITIES: dict[Phase, Activity] = {
+    Phase.CONNECTING: "connecting",
+    Phase.WAITING: "waiting",
+    Phase.OVER: "ended",
+}
 
 
 def describe_error(error: Exception, limit: int = MOST_OF_ERROR) -> str:
@@ -37,6 +57,29 @@ def note_error(counters: Counters, error: Exception | None, now: float) -> None:
         counters.error_at = now
 
 
+def describe_end(ending: Ending, opened: bool) -> tuple[Step, str]:
+    """Return what a history says of the end of a connection, or of an attempt.
+
+    Args:
+        ending: how it ended.
+        opened: whether it was open.
+    """
+    why = printable(ending.reason)
+    if ending.error is not None:
+        why = describe_error(ending.error, MOST_OF_CAUSE)
+    if opened:
+        return Step.ENDED, f"{ending.initiator} {ending.code} {why}".rstrip()
+    return Step.FAILED, f"{ending.initiator} {why}".rstrip()
+
+
+def activity_of(connection: Connection) -> Activity:
+    """Return what a connection is doing, in a word."""
+    phase = connection.phase  # once: another thread may change it
+    if phase is ATTACHED:
+        return "open" if connection.session.state is State.OPEN else "closing"
+    return _ACTIVITIES[phase]
+
+
 def stats_of(connection: Connection) -> ConnectionStats:
     """Return what was counted of a connection. Any thread."""
     counters = connection.counters
@@ -44,7 +87,7 @@ def stats_of(connection: Connection) -> ConnectionStats:
     round_trips = counters.round_trips
     error = counters.last_error
     return ConnectionStats(
-        activity=connection.activity,
+        activity=activity_of(connection),
         role="client" if connection.lifecycle.role == 0 else "server",
         place=public_place(connection),
         host=connection.host,

@@ -47,6 +47,7 @@ class AsyncioHost(Reactor):
 
     Attributes:
         asyncio_loop: the loop that runs its turns.
+        runner: what has it run them (Host).
     """
 
     def __init__(self, **options: Any) -> None:
@@ -60,8 +61,8 @@ class AsyncioHost(Reactor):
         self._running_lines: AsyncGenerator[None, None] | None = None
         self._shutting_down: asyncio.Future[None] | None = None
         super().__init__(**options)
-        self._host = _Host(self)
-        self._host.start()
+        self.runner = _Host(self)
+        self.runner.start()
         self._last_lines = self._until_the_end()
         _step(self._last_lines.asend(None))  # the first one, which tells the loop of it
 
@@ -91,7 +92,7 @@ class AsyncioHost(Reactor):
             return
         over = self._shutting_down = self.asyncio_loop.create_future()
         try:
-            Farewell(self._host, timeout, partial(_resolve, over)).start()
+            Farewell(self.runner, timeout, partial(_resolve, over)).start()
             await over
         finally:
             _resolve(over)  # for those who wait as well

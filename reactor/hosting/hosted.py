@@ -38,6 +38,7 @@ class Host(Resident):
 
     Attributes:
         after_turn: called after every turn, with no arguments; or None.
+        running: whether :meth:`run_turn` is running a turn.
     """
 
     def __init__(self, reactor: Reactor) -> None:
@@ -45,7 +46,7 @@ class Host(Resident):
         self.after_turn: Callable[[], object] | None = None
         self._loop = reactor.loop
         self._thread = threading.get_ident()
-        self._running = False  # within run_turn()
+        self.running = False
         self._nudged = False
         self._ending = False  # the other loop has ended within a turn
         self._alarm: float | None = None  # when the other loop will call us, by our clock
@@ -104,9 +105,9 @@ class Host(Resident):
         """Run a turn, and see when the next one is due."""
         self._nudged = False
         loop = self._loop
-        if self._running or self._is_over():
+        if self.running or self._is_over():
             return  # a handler runs the other loop; or what was asked for before the end comes now
-        self._running = True
+        self.running = True
         try:
             loop.run_once(0)
         except BaseException:
@@ -114,7 +115,7 @@ class Host(Resident):
             self._on_wanted()
             raise
         finally:
-            self._running = False
+            self.running = False
             if self._ending:
                 self.reactor.close()
         if self.after_turn is not None:
@@ -137,7 +138,7 @@ class Host(Resident):
 
     def finish(self) -> None:
         """The other loop ends: close the reactor, behind the turn if there is one."""
-        if self._running:
+        if self.running:
             self._ending = True
         else:
             self.reactor.close()

@@ -430,7 +430,9 @@ class EventLoop(Lifetime):
             self._mark = began = ended
 
     def _note_longest(self, callback: object, began: float, ended: float) -> None:
-        """No callback has ever taken as long as this one."""
+        """Remember a callback that has taken longer than all before, as far as the caller knows."""
+        if ended - began <= self._longest:
+            return  # a turn within the callback has seen a longer one
         self._longest_of = describe(callback)
         self._longest_at = ended
         self._longest = ended - began

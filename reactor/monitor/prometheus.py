@@ -1,7 +1,8 @@
 """Prometheus: the figures of reactors, through the registry of prometheus_client.
 
 What it is: :func:`export`, which adds a reactor to a registry, and :func:`stop`. What serves the
-registry is the user's, for example ``prometheus_client.start_http_server``.
+registry is the user's, for example ``prometheus_client.start_http_server``; or :func:`write_page`
+writes the figures of one reactor, for the monitor's own page.
 
 What it must not know: what is measured; metrics.py does.
 
@@ -22,6 +23,7 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
@@ -30,7 +32,7 @@ from ..base.locks import ProcessLock
 from ..reactor import Reactor
 from .metrics import Metric, Watched, collect
 
-__all__ = ["export", "stop"]
+__all__ = ["export", "stop", "write_page"]
 
 _lock = ProcessLock()
 _collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
@@ -81,6 +83,23 @@ def stop(loop: Reactor, *, registry: CollectorRegistry = REGISTRY) -> None:
         collector = _collectors.get(registry)
         if collector is not None:
             collector.watched.remove(loop)
+
+
+def write_page(loop: Reactor, accept: str) -> tuple[str, bytes]:
+    """Return what Prometheus is answered that asks for the figures of one reactor. Any thread.
+
+    Args:
+        loop: the Reactor.
+        accept: the Accept header of the request; "": there is none.
+
+    Returns:
+        The Content-Type, and the body.
+    """
+    registry = CollectorRegistry()
+    export(loop, registry=registry)
+    encode, kind = choose_encoder(accept)
+    body: bytes = encode(registry)
+    return kind, body
 
 
 def _family(metric: Metric) -> Family:

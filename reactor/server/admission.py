@@ -13,6 +13,7 @@ from ..base.printable import quoted
 from ..protocols.http.answers import RejectedUpgrade
 from ..protocols.http.handshake import normalize_headers
 from ..protocols.http.http11 import Request
+from .decisions import Subprotocols
 from .options import ServerOptions, plain_origin
 
 __all__ = ["check_origin", "choose_subprotocol", "further_headers"]
@@ -45,7 +46,7 @@ def check_origin(options: ServerOptions, request: Request) -> None:
 
 @calls_user_code
 def choose_subprotocol(
-    options: ServerOptions, request: Request, offered: tuple[str, ...]
+    choice: Subprotocols, request: Request, offered: tuple[str, ...]
 ) -> str | None:
     """Return the subprotocol of the connection, or None (RFC 6455 section 4.2.2, item 5).
 
@@ -54,7 +55,6 @@ def choose_subprotocol(
             refuse it.
         Exception: what the user's function raises.
     """
-    choice = options.subprotocols
     if not callable(choice):
         return next((name for name in choice if name in offered), None)
     chosen = choice(request, offered)

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from ..base.mistakes import check_called, did_you_mean
 from ..connection.options import ConnectionOptions
 from ..protocols.http.answers import build_rejection
-from ..protocols.http.handshake import HeaderSource, normalize_headers
+from ..protocols.http.handshake import HeaderSource, check_subprotocols, normalize_headers
 from ..protocols.http.http11 import Request
 from ..protocols.websocket import WebSocketProtocol
 
 if TYPE_CHECKING:
     from socket import socket
 
-__all__ = ["Accept", "Decision", "HTTPResponse", "ProcessRequest"]
+__all__ = ["Accept", "Decision", "HTTPResponse", "ProcessRequest", "Subprotocols"]
+
+Subprotocols = Sequence[str] | Callable[[Request, tuple[str, ...]], str | None]
 
 _CHANGEABLE = frozenset(option.name for option in fields(ConnectionOptions))
 
@@ -81,6 +83,10 @@ class Accept:
             the protocol object for this client, called once the connection is open; or such an
             object. None: the factory that ``listen`` was given.
         headers: further headers of the answer, Set-Cookie for example.
+        subprotocols: in place of the option of ServerOptions, for this client; None: as there.
+        process_response: a function that is called with the head of the answer (bytes) before it
+            is sent, and returns it or another one; or an HTTPResponse, which is sent instead of a
+            WebSocket. It may be an ``async def`` as ``process_request`` may. None: as it is.
         options: the options of :class:`ConnectionOptions` that differ for this client, by name:
             ``max_message_size=1 << 20``.
 
@@ -91,13 +97,15 @@ class Accept:
             object.
     """
 
-    __slots__ = ("headers", "options", "protocol")
+    __slots__ = ("headers", "options", "process_response", "protocol", "subprotocols")
 
     def __init__(
         self,
         protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None = None,
         *,
         headers: HeaderSource = None,
+        subprotocols: Subprotocols | None = None,
+        process_response: ProcessResponse | None = None,
         **options: Any,
     ) -> None:
         usable = protocol is None or callable(protocol) or isinstance(protocol, WebSocketProtocol)
@@ -107,11 +115,19 @@ class Accept:
             name = min(unknown)
             hint = did_you_mean(name, _CHANGEABLE)
             raise TypeError(f"a client has no option {name!r} of its own{hint}")
+        if process_response is not None and not callable(process_response):
+            raise TypeError(f"process_response must be a function, not {process_response!r}")
+        check_called("subprotocols", subprotocols)
+        if subprotocols is not None and not callable(subprotocols):
+            check_subprotocols(subprotocols)
         check_called("protocol", protocol)
         self.protocol = protocol
         self.headers = normalize_headers(headers)
+        self.subprotocols = subprotocols
+        self.process_response = process_response
         self.options = options
 
 
 Decision = HTTPResponse | Accept | None
+ProcessResponse = Callable[[bytes], bytes | HTTPResponse | Awaitable[bytes | HTTPResponse]]
 ProcessRequest = Callable[[Request, "socket"], Decision | Awaitable[Decision]]

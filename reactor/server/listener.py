@@ -116,6 +116,8 @@ class Listener(Generic[P]):
         self._unlink = unlink
         self.sock = sock
         self._address = sock.getsockname()  # now, while it is open: ``address`` may be read later
+        #: What its connections are counted under: ``"127.0.0.1:9001"``, or a path.
+        self.place = _shown(self._address)
         self.registry = registry
         self.options = options
         self.connections: set[Connection] = set()
@@ -150,14 +152,6 @@ class Listener(Generic[P]):
         if isinstance(self.address, tuple):
             return int(self.address[1])
         raise _NoPortError(f"the unix socket {self.address!r} has no port")
-
-    @property
-    def place(self) -> str:
-        """Where it listens, as its connections are counted: ``"127.0.0.1:9001"``, or a path."""
-        if isinstance(self._address, tuple):
-            host, port = self._address[:2]
-            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return printable(os.fsdecode(self._address))
 
     @property
     def protocols(self) -> list[P]:
@@ -339,6 +333,13 @@ class Listener(Generic[P]):
         for connection in list(self.connections):
             if connection.state is State.OPEN:
                 connection.close(code, reason)
+
+
+def _shown(address: Any) -> str:
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return printable(os.fsdecode(address))
 
 
 def _apologize(sock: socket.socket) -> None:

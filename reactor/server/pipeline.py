@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from email.utils import formatdate
 from inspect import isawaitable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..base.marks import calls_user_code
 from ..base.printable import printable
@@ -186,19 +186,32 @@ async def _judge(
     """
     try:
         client = Waiting(sock, parser.leftover)
-        decision = await _ask(client, sock, request, options, until)
-        if isinstance(decision, HTTPResponse):
-            return decision
+        decision = _AS_EVER
+        if options.process_request is not None:
+            answered = await _ask(client, until, options.process_request, request, sock)
+            if isinstance(answered, HTTPResponse):
+                return answered
+            decision = _checked(answered)
         if decision.options:
             options = options.changed(**decision.options)
         upgrade = check_request(request)
         check_origin(options, request)
-        subprotocol = choose_subprotocol(options, request, upgrade.subprotocols)
+        choice = options.subprotocols if decision.subprotocols is None else decision.subprotocols
+        subprotocol = choose_subprotocol(choice, request, upgrade.subprotocols)
         headers = [*further_headers(options, request), *decision.headers]
         extensions, agreement = None, None
         if options.deflate is not None:
             extensions, agreement = accept_offers(options.deflate, upgrade.extensions)
         answer = build_response(upgrade.key, subprotocol, extensions, headers)
+        if decision.process_response is not None:
+            changed = await _ask(client, until, decision.process_response, answer)
+            if isinstance(changed, HTTPResponse):
+                return changed
+            if not isinstance(changed, bytes):
+                raise TypeError(
+                    f"process_response must return bytes or an HTTPResponse, not {changed!r}"
+                )
+            answer = changed
     except (RejectedUpgrade, ClientLeft):
         raise
     except WebSocketTimeoutException as exc:
@@ -224,27 +237,20 @@ _AS_EVER = Accept()
 
 
 @calls_user_code
-async def _ask(
-    client: Waiting,
-    sock: socket.socket,
-    request: Request,
-    options: ServerOptions,
-    until: float,
-) -> HTTPResponse | Accept:
-    """Return the decision of process_request.
+async def _ask(client: Waiting, until: float, hook: Callable[..., Any], *args: Any) -> Any:
+    """Return what one of the user's functions answers.
 
     Raises:
         ClientLeft: the client no longer waits for it.
     """
-    hook = options.process_request
-    if hook is None:
-        return _AS_EVER
-    decision = hook(request, sock)
-    if isawaitable(decision):
-        decision = await within(until, decision, client)
+    answer = hook(*args)
+    return await within(until, answer, client) if isawaitable(answer) else answer
+
+
+def _checked(decision: Any) -> Accept:
     if decision is None:
         return _AS_EVER
-    if not isinstance(decision, (HTTPResponse, Accept)):
+    if not isinstance(decision, Accept):
         raise TypeError(
             f"process_request must return None, an HTTPResponse or an Accept, not {decision!r}"
         )

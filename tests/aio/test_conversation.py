@@ -117,6 +117,30 @@ def test_a_message_may_be_sent_and_received_in_fragments(
     run(main())
 
 
+def test_a_fragment_leaves_when_it_is_there(run: Run, sides: tuple[Library, Library]) -> None:
+    async def main() -> None:
+        heard = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[str]:
+            yield "first"
+            await heard.wait()
+            yield "second"
+
+        async def handler(ws: Any) -> None:
+            await ws.send(slowly())
+            await ws.send("next")
+
+        async with talking(sides, handler) as ws:
+            pieces = []
+            async for piece in ws.recv_streaming():
+                pieces.append(piece)
+                heard.set()
+            assert "".join(pieces) == "firstsecond"
+            assert await ws.recv() == "next"
+
+    run(main())
+
+
 def test_a_ping_tells_the_latency(run: Run, sides: tuple[Library, Library]) -> None:
     async def main() -> None:
         async with talking(sides) as ws:
@@ -162,6 +186,45 @@ def test_who_closes_is_told_how_it_ended(run: Run, sides: tuple[Library, Library
 
     run(main())
     assert ended == [("ConnectionClosedError", 4000, "enough", True)]
+
+
+def test_an_end_is_described_alike(run: Run, sides: tuple[Library, Library]) -> None:
+    ends = [(1000, ""), (1001, "bye"), (1011, ""), (3000, "x"), (4999, "")]
+    told: list[str] = []
+
+    async def handler(ws: Any) -> None:
+        try:
+            await ws.recv()
+        except Exception as exc:
+            told.append(str(exc))
+
+    async def main() -> None:
+        for code, reason in ends:
+            async with talking(sides, handler) as ws:
+                await ws.close(code, reason)
+                with pytest.raises(Exception, match=str(code)) as caught:
+                    await ws.recv()
+                name = NAMES[code]
+                text = f"{code} ({name}) {reason}".rstrip()
+                assert str(caught.value) == f"sent {text}; then received {text}"
+        assert told == [_swapped(*end) for end in ends]
+
+    run(main())
+
+
+#: As IANA has registered them.
+NAMES = {
+    1000: "OK",
+    1001: "going away",
+    1011: "internal error",
+    3000: "registered",
+    4999: "private use",
+}
+
+
+def _swapped(code: int, reason: str) -> str:
+    text = f"{code} ({NAMES[code]}) {reason}".rstrip()
+    return f"received {text}; then sent {text}"
 
 
 def test_iteration_ends_at_a_normal_close_and_raises_at_another(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
 
+from reactor import WebSocketQueueFullException
 from reactor.asyncio import (
     ConnectionClosedError,
     InvalidStatus,
@@ -119,6 +121,26 @@ def test_a_broadcast_reaches_all_that_are_open(run: Run) -> None:
                 assert await ws.recv() == "as text"
             with pytest.raises(TypeError):
                 broadcast(everybody, 5)  # type: ignore[arg-type]
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no ExceptionGroup")
+def test_a_broadcast_may_tell_whom_it_has_left_out(run: Run) -> None:
+    async def main() -> None:
+        limits = {"write_limit": 1, "high_water": 0, "low_water": 0}
+        async with serve(stay, "127.0.0.1", 0, compression=None, reactor=limits) as server:
+            ws = await connect(url_of(server), max_queue=0)
+            await asyncio.sleep(0)
+            while not server.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            with pytest.raises(Exception, match="skipped broadcast") as caught:  # noqa: PT012
+                for _ in range(1000):
+                    broadcast(server.connections, b"x" * 100_000, raise_exceptions=True)
+            (error,) = caught.value.exceptions  # type: ignore[attr-defined]
+            assert isinstance(error, WebSocketQueueFullException)
+            broadcast(server.connections, b"x" * 100_000)  # told nobody
+            ws.transport.abort()
 
     run(main())
 

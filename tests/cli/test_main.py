@@ -139,6 +139,19 @@ def test_the_demo_holds_its_subscriptions_on_one_thread() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+def test_whoever_reads_the_output_may_go() -> None:
+    command = [sys.executable, "-m", "reactor", "run", "--count", "2", "--duration", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        assert (
+            b"live in a browser: http://" in program.stdout.readline() + program.stdout.readline()
+        )
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 141
+
+
 def test_the_demo_fails_when_a_subscription_gets_nothing() -> None:
     with serve_with_reactor(Echo) as url:  # never says anything by itself
         demo = run_demo("--count", "3", "--duration", "0.1", "--url", url, "--subscribe", "")

@@ -830,6 +830,19 @@ def test_wss_over_a_given_socket_without_tls_can_be_asked_for(serve: Serve, open
     assert open_("wss://h/", sock=sock, plain_sock=True).sock is sock
 
 
+@pytest.mark.parametrize("speaks_tls", [False, True])
+def test_tls_can_be_put_on_a_given_socket(
+    serve: Serve, open_: Open, authority: Authority, speaks_tls: bool
+) -> None:
+    peer = serve(accepting(), context=authority.server_context)
+    sock = socket.create_connection(("127.0.0.1", peer.port))
+    if speaks_tls:  # then it has what was asked for
+        sock = authority.client_context().wrap_socket(sock, server_hostname="localhost")
+    upgraded = open_("wss://localhost/", sock=sock, start_tls=True, sslopt=authority.sslopt)
+    assert isinstance(upgraded.sock, ssl.SSLSocket)
+    assert (upgraded.sock is sock) is speaks_tls
+
+
 def test_wss_over_a_given_socket_with_tls(serve: Serve, open_: Open, authority: Authority) -> None:
     peer = serve(accepting(), context=authority.server_context)
     plain = socket.create_connection(("127.0.0.1", peer.port))

@@ -9,20 +9,18 @@ What becomes of a block depends on its language:
 - ``console`` has commands, each behind ``$ ``, and what they print. A command is run until it has
   printed those lines, in this order (others may be in between; ``...`` stands for anything). What
   still runs then goes on until ``^C`` on the page, or its end; what ends must end with status 0.
-- ``python`` with functions named ``test_`` is a file of tests, and pytest runs it.
+- ``python`` with functions named ``test_`` is a file of tests; pytest runs them all at the end.
 - Any other ``python`` is executed here, in one namespace for the page. ``run_forever()`` of a
   Reactor returns when the loop is stopped, when the lines of the ``text`` block that follows have
   been printed, or, where there is none, when the hidden function ``until`` is true.
 - ``text`` directly behind such a block is what that block prints.
-- ``sh``, ``json``, ``toml``, ``ini``, ``nginx`` are not run; their syntax is checked (that of
-  nginx: where it is installed).
+- ``sh``, ``json``, ``toml``, ``ini``, ``nginx`` and ``dockerfile`` are not run, but checked.
 
 The numbers of ports on the page are replaced by those of free ports.
 """
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import io
 import json
@@ -44,7 +42,7 @@ from typing import Any
 from reactor import Reactor, WebSocketProtocol
 
 from .blocks import ROOT, Block, blocks_of
-from .nginx_check import check_nginx
+from .configurations import check_dockerfile, check_ini, check_nginx
 
 #: What a page may use as the number of a port.
 PORTS = re.compile(r"\b(1080|3128|8000|8001|8080|8443|8765|900[1-9])\b")
@@ -53,7 +51,7 @@ PORTS = re.compile(r"\b(1080|3128|8000|8001|8080|8443|8765|900[1-9])\b")
 PATIENCE = 40.0
 
 #: Languages of blocks that are neither run nor checked.
-SHOWN = {"text", "dockerfile", "{eval-rst}", "{toctree}"}
+SHOWN = {"text", "{eval-rst}", "{toctree}"}
 
 
 class Failure(Exception):
@@ -185,13 +183,15 @@ class Page:
                 printed = following and following.language == "text" and following.follows
                 output = following.code if following and printed else ""
                 self.run_block(block, self.replace_ports(output))
+            if tests := sorted(path.name for path in self.folder.glob("test_line_*.py")):
+                self.run_tests(tests)
             for command in self.commands:
                 command.check()
         finally:
             for command in self.commands:
                 command.end()
         commands = " ".join(command.command for command in self.commands)
-        for name in self.files - {"conftest.py"}:
+        for name in self.files:
             module = name.removesuffix(".py")
             if not re.search(rf"\b{module}\b", commands) and not any(
                 f"import {module}" in block.code or f"from {module}" in block.code
@@ -206,7 +206,7 @@ class Page:
                 (self.folder / block.file).write_text(code)
                 self.files.add(block.file)
             elif block.language == "python" and re.search(r"^ *def test_", code, re.MULTILINE):
-                self.run_tests(code, block.line)
+                (self.folder / f"test_line_{block.line}.py").write_text(code)
             elif block.language in ("python", "hidden"):
                 self.execute(code, block.line, output)
             elif block.language == "console":
@@ -257,21 +257,20 @@ class Page:
                 command.wait_for(after)
                 command.wait()
 
-    def run_tests(self, code: str, line: int) -> None:
-        name = f"test_line_{line}.py"
-        (self.folder / name).write_text(code)
+    def run_tests(self, files: list[str]) -> None:
         options = ["-q", "-W", "error", "-p", "no:cacheprovider", "-rA"]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, name],
+            [sys.executable, "-m", "pytest", *options, *files],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=2 * PATIENCE,
         )
-        if done.returncode or f"PASSED {name}" not in done.stdout:
-            raise Failure(done.stdout + done.stderr)
+        missing = [name for name in files if f"PASSED {name}" not in done.stdout]
+        if done.returncode or missing:
+            raise Failure(f"{self.path}: {missing}\n{done.stdout}{done.stderr}")
 
 
 @contextlib.contextmanager
@@ -349,11 +348,13 @@ def check_syntax(language: str, code: str) -> None:
 
             tomllib.loads(code)
     elif language == "ini":
-        configparser.ConfigParser(strict=False, interpolation=None).read_string(code)
+        check_ini(code)
     elif language == "sh":
         subprocess.run(["bash", "-n"], input=code, text=True, check=True)
     elif language == "nginx":
         check_nginx(code)
+    elif language == "dockerfile":
+        check_dockerfile(code)
     elif language not in SHOWN:
         raise Failure(f"a block of the language {language!r}, of which nothing is known")
 

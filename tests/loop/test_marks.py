@@ -13,16 +13,18 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import copy_context
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
-from types import CodeType
-from typing import Any
+from types import CodeType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import reactor
 from reactor import Reactor, WebSocketProtocol
+from reactor.asyncio.inbox import PythonInbox
 from reactor.base import marks
 from reactor.feeds import Feed, Heartbeat, Subscribed, Update
 from reactor.testing import Head, ScriptedPeer, Talk, build_frame, faults
@@ -635,6 +637,17 @@ def stage(authority: Authority) -> Iterator[Stage]:
         yield Stage(loop, sockets, authority)
         for connection in list(loop.connections):
             connection.abort()
+
+
+@scene("asyncio.inbox:flush")
+def a_task_that_waits_for_a_message(stage: Stage) -> None:
+    host = SimpleNamespace(
+        loop=stage.loop.loop, asyncio_loop=None, runner=SimpleNamespace(running=True)
+    )
+    inbox = PythonInbox(cast("Any", None), cast("Any", host), None, 0)
+    inbox.add_done_callback(stage.press, context=copy_context())  # as a task does
+    stage.loop.call_soon(inbox.put, "message")
+    stage.until_pressed()
 
 
 @contextmanager

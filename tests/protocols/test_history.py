@@ -65,3 +65,13 @@ def test_any_text_will_do(text: str) -> None:
     (event,) = read(add(b"", Step.ENDED, 1.0, text))
     assert event.step is Step.ENDED
     assert len(event.text.encode()) <= 120
+
+
+def test_long_texts_push_the_oldest_steps_out() -> None:
+    history = b""
+    for number in range(30):
+        history = add(history, Step.ATTEMPT, float(number), f"{number} {'x' * 100}")
+        assert len(history) <= MOST_BYTES
+    numbers = [int(each.text.split()[0]) for each in read(history)]
+    assert numbers == list(range(numbers[0], 30))
+    assert 1 < len(numbers) < 30

@@ -183,6 +183,37 @@ def test_what_is_let_through_is_still_checked(
         assert status(raw_client(listen(hook)), HEALTH) == 426
 
 
+def test_a_client_may_have_subprotocols_of_its_own(
+    listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    listener = listen(
+        lambda request, sock: Accept(subprotocols=("v2", "v1")), subprotocols=("v1", "v2")
+    )
+    client = raw_client(listener)
+    client.send(head(*REQUEST, "Sec-WebSocket-Protocol: v1, v2"))
+    assert "Sec-WebSocket-Protocol: v2" in client.head()
+
+
+def test_the_answer_that_accepts_may_be_changed_or_taken_back(
+    listen: Callable[..., Listener], raw_client: Client
+) -> None:
+    async def later(answer: bytes) -> bytes | HTTPResponse:
+        await sleep(0.0)
+        return answer.replace(b"\r\n\r\n", b"\r\nX-Later: 1\r\n\r\n")
+
+    def refuse(answer: bytes) -> bytes | HTTPResponse:
+        return HTTPResponse(503, body="full\n")
+
+    hooks = [later, refuse]
+    listener = listen(lambda request, sock: Accept(process_response=hooks.pop(0)))
+    client = raw_client(listener)
+    client.send(head(*REQUEST))
+    lines = client.head()
+    assert lines[0].split()[1] == "101"
+    assert "X-Later: 1" in lines
+    assert status(raw_client(listener)) == 503
+
+
 def test_a_client_of_ours_sees_status_headers_and_body(
     loop: Reactor, listen: Callable[..., Listener]
 ) -> None:
@@ -303,6 +334,11 @@ FAILURES: dict[str, tuple[Hook, str]] = {
     ),
     "a wrong name": (lambda request, sock: Accept(handshake_timeout=5), "'handshake_timeout'"),
     "no protocol": (lambda request, sock: Accept(5), "not 5"),  # type: ignore[arg-type]
+    "no subprotocols": (lambda request, sock: Accept(subprotocols="chat"), "subprotocols"),
+    "the answer": (
+        lambda request, sock: Accept(process_response=lambda answer: answer[1]),  # type: ignore[arg-type,return-value]
+        "process_response must return bytes or an HTTPResponse, not 84",
+    ),
 }
 
 

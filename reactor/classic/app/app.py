@@ -48,18 +48,21 @@ class WebSocketApp:
     Args:
         url: ws:// or wss://, or a function that returns it, called before every attempt.
         header: list of "Name: value", dict, or a function that returns one of them.
-        on_open(app), on_reconnect(app): the connection is open, or open again. Without
-            on_reconnect, on_open is called again.
-        on_message(app, message): str for text, bytes for binary.
-        on_error(app, exception).
-        on_close(app, code, reason): both None if there was no close frame.
-        on_ping(app, payload), on_pong(app, payload).
-        on_cont_message(app, data, fin): a further fragment of a message in several frames.
+        on_open: ``on_open(app)``: the connection is open.
+        on_reconnect: ``on_reconnect(app)``: it is open again. Without it, on_open is called again.
+        on_message: ``on_message(app, message)``: str for text, bytes for binary.
+        on_error: ``on_error(app, exception)``.
+        on_close: ``on_close(app, code, reason)``: both None if there was no close frame.
+        on_ping: ``on_ping(app, payload)``.
+        on_pong: ``on_pong(app, payload)``.
+        on_cont_message: ``on_cont_message(app, data, fin)``: a further fragment of a message in
+            several frames.
         keep_running: accepted without effect, as in websocket-client.
         get_mask_key: a function of one parameter that returns a masking key of four bytes.
         cookie: value of the Cookie header, or a function that returns it.
         subprotocols: list of names to offer.
-        on_data(app, data, opcode, fin): called before on_message and on_cont_message.
+        on_data: ``on_data(app, data, opcode, fin)``: called before on_message and
+            on_cont_message.
         socket: a connected socket to use instead of connecting; for wss:// it speaks TLS already.
         compression: "deflate" or a Deflate: offer permessage-deflate (RFC 7692); None: no offer.
         plain_socket: True: even for wss://, ``socket`` speaks no TLS; something behind it does.

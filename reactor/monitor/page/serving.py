@@ -21,7 +21,6 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ... import __version__
 from ...compiled import replace
 from ...feeds.roster import feeds_of
 from ...server.decisions import HTTPResponse
@@ -121,10 +120,8 @@ class Monitor:
         self.frames = Frames()
         self.viewers: set[Viewer] = set()
         way = "compiled" if replace.compiled else "pure Python"
-        self.process = (
-            f"reactor {__version__}, {way}, Python {platform.python_version()}, "
-            f"process {os.getpid()} on {platform.node()}"
-        )
+        python = platform.python_version()
+        self.process = f"{way}, Python {python}, process {os.getpid()} on {platform.node()}"
         self._host = host
         self._local = host in LOCAL_NAMES or host == "::1"
         self._token = token
@@ -245,16 +242,11 @@ class Monitor:
 
     def _metrics(self, request: Request) -> HTTPResponse:
         try:
-            from prometheus_client import CollectorRegistry
-            from prometheus_client.exposition import choose_encoder
-
-            from ..prometheus import export
+            from ..prometheus import write_page
         except ImportError as exc:
             return HTTPResponse(501, None, f"/metrics needs the package prometheus_client: {exc}\n")
-        registry = CollectorRegistry()
-        export(self.loop, registry=registry)
-        encode, kind = choose_encoder(request.headers.get("Accept") or "")
-        return HTTPResponse(200, _headers(kind), encode(registry))
+        kind, body = write_page(self.loop, request.headers.get("Accept") or "")
+        return HTTPResponse(200, _headers(kind), body)
 
 
 def _headers(kind: str) -> list[tuple[str, str]]:

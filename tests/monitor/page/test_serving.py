@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 
 import pytest
 
@@ -36,6 +37,23 @@ def test_stats_as_json(watched: Watched) -> None:
     assert figures["feeds"] == []
     assert "turns" in figures
     assert "python" in figures["process"].lower()
+
+
+def test_figures_for_prometheus(watched: Watched) -> None:
+    pytest.importorskip("prometheus_client")
+    head, body = watched.fetch("/metrics")
+    assert "Content-Type: text/plain" in head
+    assert "reactor_loop_turns_total" in body
+    head, body = watched.fetch("/metrics", Accept="application/openmetrics-text")
+    assert "openmetrics" in head
+    assert body.endswith("# EOF\n")
+
+
+def test_without_prometheus_client(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reactor.monitor.prometheus", None)
+    status, body = watched.get("/metrics")
+    assert status == 501
+    assert "prometheus_client" in body
 
 
 def test_what_it_has_not(watched: Watched) -> None:
