@@ -106,6 +106,7 @@ class Demo:
 
     async def run(self) -> bool:
         """Run it; returns whether nothing was lost, and nothing came twice."""
+        from ..fleet.cancelling import cancel
         from ..fleet.store import connect
 
         topics = [f"T{number:05d}" for number in range(self._arguments.count)]
@@ -121,8 +122,7 @@ class Demo:
             await self._coordinator.placement.stop()
             complete = await self._compare(client)
         finally:
-            reading.cancel()
-            await asyncio.wait([reading])
+            await cancel([reading])
             await client.close()
         return complete and not (self._consumer.missing or self._consumer.twice)
 

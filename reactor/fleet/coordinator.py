@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from nats.aio.client import Client
 
 from ..exceptions import WebSocketStateException, WebSocketTimeoutException
+from .cancelling import cancel
 from .embedded import EmbeddedNats
 from .ledger import Ledger
 from .names import Names
@@ -180,8 +181,7 @@ class Coordinator:
     async def close(self) -> None:
         """Disconnect, and end an embedded nats-server; the shards run on."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+            await cancel([self._watch])
             self._watch = None
         if self._client is not None:
             await self._client.close()
@@ -192,8 +192,7 @@ class Coordinator:
     async def stop(self) -> None:
         """End the shards that the placement has started, and disconnect."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+            await cancel([self._watch])
             self._watch = None
             await self.placement.stop()
         await self.close()

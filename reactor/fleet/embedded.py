@@ -23,6 +23,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 
 from ..exceptions import WebSocketStateException, WebSocketTimeoutException
+from .cancelling import cancel
 
 __all__ = ["EmbeddedNats", "find_server"]
 
@@ -142,8 +143,7 @@ class EmbeddedNats:
     async def stop(self) -> None:
         """End it; idempotent."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+            await cancel([self._watch])
             self._watch = None
         await asyncio.to_thread(self._end)
         if self._folder:

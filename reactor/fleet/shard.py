@@ -32,6 +32,7 @@ from typing import Any
 from ..feeds import Feed, Gap, Update
 from ..hosting.asyncio import AsyncioHost, asyncio_host
 from ..timers import Pace
+from .cancelling import cancel
 from .connects import Connects
 from .ledger import Ledger
 from .names import Names
@@ -210,12 +211,12 @@ class Shard:
             try:
                 await self._watch([lease, *tasks])
             finally:
-                await _cancel(tasks)
+                await cancel(tasks)
                 self.feed.close()
                 if self._leaving is not Leaving.FENCED:
                     await writer.flush(FLUSH)  # and the lease is renewed meanwhile
                     await seat.release()
-                await _cancel([lease])
+                await cancel([lease])
                 await seat.close()
                 await writer.close()
 
@@ -236,8 +237,7 @@ class Shard:
         over.cancel()
         if task.done():
             return task.result()
-        task.cancel()
-        await asyncio.wait([task])
+        await cancel([task])
         return None
 
     def _free(self, wishes: Wishes) -> Sequence[int]:
@@ -384,12 +384,6 @@ class Shard:
             **self._counts,
             **({} if writer is None else writer.figures()),
         }
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
 
 
 def _listen(feed: Feed, shard: Shard, writer: Writer) -> None:

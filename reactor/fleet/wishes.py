@@ -18,6 +18,7 @@ from typing import Any
 
 import nats.errors
 
+from .cancelling import cancel
 from .names import Names
 from .store import FLEET, Plan, Store, decode_plan, decode_topics, is_drained
 
@@ -61,8 +62,7 @@ class Wishes:
     async def stop(self) -> None:
         """Watch no longer."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancel([self._task])
 
     async def _watch(self) -> None:
         while True:

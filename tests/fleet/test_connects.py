@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from reactor import Pace
+from reactor.fleet.cancelling import cancel
 from reactor.fleet.connects import Connects
 from reactor.fleet.sinks.plain import CoreNats
 from reactor.fleet.store import Store
@@ -58,9 +59,7 @@ def test_several_reactors_together_never_exceed_the_limit_in_any_window() -> Non
                 for _ in range(35):
                     reactor._opener.gate.ask(lambda begin=begin: begin(), ("h", 1), False, None)  # type: ignore[misc]
             await until(lambda: len(times) == 70)
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await cancel(tasks)
         for first, last in zip(times, times[pace.count :], strict=False):
             assert last - first >= pace.per
 

@@ -30,6 +30,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ..cancelling import cancel
 from ..rules.leases import Lease
 from ..shard import Leaving, Shard, ShardSpec
 from .base import Placement
@@ -214,8 +215,7 @@ class Ray(Placement):
     async def stop(self) -> None:
         """See Placement."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+            await cancel([self._watch])
         self._wanted = set()
         await asyncio.gather(*[self._withdraw(shard) for shard in list(self._actors)])
 

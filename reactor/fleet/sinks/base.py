@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..cancelling import cancel
 from ..ledger import Ledger
 from ..names import Names
 from ..rules.epochs import Epoch
@@ -157,8 +158,7 @@ class Writer:
     async def close(self) -> None:
         """Send nothing more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancel([self._task])
             self._task = None
 
     def figures(self) -> dict[str, int]:

@@ -29,6 +29,7 @@ from nats.aio.msg import Msg
 from nats.errors import MaxPayloadError
 
 from ...exceptions import WebSocketConnectionLostException
+from ..cancelling import cancel
 from ..ledger import WRONG_LAST_SEQUENCE
 from ..names import topic_token
 from ..rules.epochs import Epoch, Verdict, fence_headers, judge_refusal, renewal_due
@@ -214,8 +215,7 @@ class JetStreamWriter(Writer):
         try:
             await self._pump(client, inbox, fence)
         finally:
-            watch.cancel()
-            await asyncio.wait([watch])
+            await cancel([watch])
         if self._trouble not in (None, RENEWED):
             raise WebSocketConnectionLostException(self._trouble)
 
