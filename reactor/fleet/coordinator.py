@@ -24,7 +24,7 @@ from .embedded import EmbeddedNats
 from .ledger import Ledger
 from .names import Names
 from .placements.base import Placement
-from .rules.leases import LeaseTable
+from .rules.leases import LeaseTable, Seat
 from .shard import ShardSpec
 from .stats import FleetStats, gather
 from .store import Plan, Store, connect
@@ -54,6 +54,7 @@ class Coordinator:
         self._client: Client | None = None
         self._store: Store | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._table = LeaseTable()
         self._replaced: dict[int, str] = {}  # incarnations that were told to be replaced
 
     @property
@@ -100,7 +101,7 @@ class Coordinator:
 
     async def _look(self) -> None:
         """Replace shards that hang, and follow plans that others have made."""
-        table = LeaseTable()
+        table = self._table
         placed = None
         while True:
             try:
@@ -176,7 +177,8 @@ class Coordinator:
 
     async def stats(self) -> FleetStats:
         """Return what the shards count: at most a second old."""
-        return await gather(self.store, self.placement.describe())
+        silent = {shard for shard in self._table.shards() if self._table.seat(shard) is Seat.SILENT}
+        return await gather(self.store, self.placement.describe(), silent)
 
     async def close(self) -> None:
         """Disconnect, and end an embedded nats-server; the shards run on."""
@@ -194,5 +196,9 @@ class Coordinator:
         if self._watch is not None:
             await cancel([self._watch])
             self._watch = None
-            await self.placement.stop()
-        await self.close()
+            try:
+                await self.placement.stop()
+            finally:
+                await self.close()
+        else:
+            await self.close()

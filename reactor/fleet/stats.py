@@ -7,7 +7,7 @@ What it must not know: who shows them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,8 @@ class ShardStats:
 
     Args:
         shard: its number.
-        state: "running", "missing" (nobody has its lease), or "settling" (topics are handed over).
+        state: "running", "missing" (nobody has its lease), "settling" (topics are handed over), or
+            "silent" (its lease is not renewed; only the program that runs the fleet can tell).
         node, pid: where it runs.
         epoch: how often it was taken.
         topics: that it is to have.
@@ -59,26 +60,35 @@ class FleetStats:
         return sum(shard.figures.get(name, 0) for shard in self.shards)
 
 
-async def gather(store: Store, placement: Mapping[str, Any] | None = None) -> FleetStats:
-    """Read what the shards count."""
+async def gather(
+    store: Store, placement: Mapping[str, Any] | None = None, silent: Collection[int] = ()
+) -> FleetStats:
+    """Read what the shards count.
+
+    Args:
+        store: of the fleet.
+        placement: what the placement says.
+        silent: shards whose leases are known to be silent.
+    """
     plan = await store.plan()
     if plan is None:
         return FleetStats(placement=placement or {})
     found = await store.all_leases(range(plan.shards))
     shards = tuple(
-        _of(shard, None if entry is None else entry[1], plan.generation)
+        _of(shard, None if entry is None else entry[1], plan.generation, shard in silent)
         for shard, entry in sorted(found.items())
     )
     return FleetStats(shards, plan.generation, placement or {})
 
 
-def _of(shard: int, lease: Lease | None, generation: int) -> ShardStats:
+def _of(shard: int, lease: Lease | None, generation: int, silent: bool) -> ShardStats:
     if lease is None or lease.released:
         return ShardStats(shard)
     figures = lease.figures
+    state = "running" if lease.generation >= generation else "settling"
     return ShardStats(
         shard,
-        "running" if lease.generation >= generation else "settling",
+        "silent" if silent else state,
         lease.node,
         lease.pid,
         lease.epoch,

@@ -12,7 +12,10 @@ its node, by a task that runs there; Ray restarts it then. Nothing is asked of a
 leave: all control is in NATS.
 
 Ray's head is a single process. While it is away, shards go on, but none is restarted. With
-``restart=``, the head is started again by that command, and the shards are placed anew.
+``restart=``, the head is started again by that command, and the shards are placed anew. The raylet
+of the old head has to end first, which it does a minute after it has lost the head, or earlier, if
+``ray start`` has ``RAY_gcs_rpc_server_reconnect_timeout_s`` in its environment (but not this
+program, which Ray would end, too).
 """
 
 from __future__ import annotations
@@ -185,7 +188,10 @@ class Ray(Placement):
             await asyncio.wait_for(asyncio.wrap_future(actor.leave.remote().future()), TIMEOUT)
         except Exception as exc:  # noqa: BLE001 - it is ended in any case
             _log.warning("shard %d does not leave: %s", shard, type(exc).__name__)
-        await asyncio.to_thread(ray.kill, actor)
+        try:
+            await asyncio.to_thread(ray.kill, actor)
+        except Exception as exc:  # noqa: BLE001 - it is of a session that is over
+            _log.warning("shard %d cannot be ended: %s", shard, type(exc).__name__)
 
     async def replace(self, shard: int, lease: Lease) -> None:
         """See Placement."""
@@ -246,10 +252,10 @@ class Ray(Placement):
         assert self._restart is not None
         ray.shutdown()
         subprocess.run(self._restart, check=True, stdout=subprocess.DEVNULL)
-        self.restarts += 1
+        self._actors.clear()  # of a session that is over
         self._connect()
-        self._actors.clear()
         self._place(sorted(self._wanted))
+        self.restarts += 1
 
     def describe(self) -> dict[str, Any]:
         """See Placement."""

@@ -173,6 +173,10 @@ class LeaseTable:
     def _step(self, seen: _Seen, signal: Signal) -> None:
         seen.seat = TABLE.get((seen.seat, signal), seen.seat)
 
+    def shards(self) -> list[int]:
+        """Return the shards whose leases were looked at."""
+        return list(self._seen)
+
     def seat(self, shard: int) -> Seat:
         """Return what is known of a shard's lease."""
         seen = self._seen.get(shard)
