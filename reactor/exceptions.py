@@ -34,6 +34,7 @@ __all__ = [
     "WebSocketProxyConnectRefusedException",
     "WebSocketProxyException",
     "WebSocketQueueFullException",
+    "WebSocketRecordingException",
     "WebSocketStateException",
     "WebSocketTLSException",
     "WebSocketTLSOptionException",
@@ -250,3 +251,19 @@ class WebSocketTLSOptionException(WebSocketTLSException):
 
 class WebSocketCertificateException(WebSocketTLSException, ssl.SSLCertVerificationError):
     """The server's certificate could not be verified."""
+
+
+class WebSocketRecordingException(WebSocketException, ValueError):
+    """A recording cannot be read, or cannot be played.
+
+    Attributes:
+        reason: what is wrong (str).
+        file: the name of the file (str).
+        offset: where in the file it is wrong, in bytes (int).
+    """
+
+    def __init__(self, reason: str, file: str = "", offset: int = 0) -> None:
+        super().__init__(f"{file}, offset {offset}: {reason}")
+        self.reason = reason
+        self.file = file
+        self.offset = offset

@@ -27,6 +27,7 @@ from .registry import Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
 from .transports.bind import open_to_listen
+from .transports.tls.contexts import log_keys
 
 __all__ = ["Opener"]
 
@@ -95,6 +96,8 @@ class Opener:
         check_factory(protocol)
         check_number("port", port, "an int from 0 to 65535")
         checked = ServerOptions.of(options, "Reactor.listen()")
+        if checked.ssl is not None and checked.sslkeylogfile is not None:
+            log_keys(checked.ssl, os.fspath(checked.sslkeylogfile))
         bound, unlink = open_to_listen(
             host,
             port,

@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"opening", "reactor", "registry", "signatures", "tasks", "compiled"},
-    {"hosting", "asyncio", "classic", "feeds", "fleet", "testing", "tracing"},
+    {"hosting", "asyncio", "classic", "feeds", "fleet", "monitor.recording", "testing", "tracing"},
     {"monitor"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )

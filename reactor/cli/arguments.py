@@ -26,6 +26,7 @@ __all__ = [
     "file",
     "fill_standard_streams",
     "header",
+    "limit",
     "port",
     "seconds",
     "share",
@@ -126,6 +127,14 @@ def whole(text: str) -> int:
     value: int = _number(text, int, "a whole number of 1 or more")
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text!r}")
+    return value
+
+
+def limit(text: str) -> int:
+    """The largest number of something; 0: any number."""
+    value: int = _number(text, int, "a whole number of 0 or more")
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, not {text!r}")
     return value
 
 

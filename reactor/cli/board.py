@@ -18,6 +18,7 @@ from typing import Any
 
 from ..compiled.replace import compiled
 from .arguments import version
+from .output import write
 
 __all__ = ["JSONBoard", "LineBoard", "Second", "Summary", "TableBoard", "facts", "make_board"]
 
@@ -88,28 +89,24 @@ class LineBoard:
         way = "compiled" if about["compiled"] else "pure Python"
         limit = "any number of" if about["descriptors"] is None else about["descriptors"]
         plural = "" if about["count"] == 1 else "s"
-        print(
+        what = f"{about['count']} subscription{plural}"
+        write(
             f"reactor {about['version']}, {way}, on Python {about['python']}; "
-            f"it may have {limit} descriptors open"
+            f"it may have {limit} descriptors open\n"
+            f"live in a browser: {about['page']} (in a terminal: reactor top {about['page']})\n"
+            f"{what} at {about['url']} for {about['duration']:g} s\n"
         )
-        print(f"live in a browser: {about['page']} (in a terminal: reactor top {about['page']})")
-        print(
-            f"{about['count']} subscription{plural} at {about['url']} for {about['duration']:g} s"
-        )
-        sys.stdout.flush()
 
     def show(self, second: Second) -> None:
         """Show a second."""
         widths = [max(len(heading), WIDTH) for heading in second.cells]
-        if not self._has_headings:
-            self._has_headings = True
-            _print_cells(second.cells, widths)
-        _print_cells(second.cells.values(), widths)
-        for cause, count in second.news[:MOST_CAUSES]:
-            print(f"{count:>14} x  {cause}")
+        lines = [] if self._has_headings else [_row(second.cells, widths)]
+        self._has_headings = True
+        lines.append(_row(second.cells.values(), widths))
+        lines += [f"{count:>14} x  {cause}" for cause, count in second.news[:MOST_CAUSES]]
         if more := second.news[MOST_CAUSES:]:
-            print(f"{sum(count for _, count in more):>14} x  other causes")
-        sys.stdout.flush()
+            lines.append(f"{sum(count for _, count in more):>14} x  other causes")
+        write("".join(line + "\n" for line in lines))
 
     def end(self, summary: Summary) -> None:
         """Show the summary."""
@@ -118,14 +115,11 @@ class LineBoard:
             lines.append(("" if number else "connections ended", f"{count} x  {cause}"))
         if more := summary.causes[MOST_CAUSES:]:
             lines.append(("", f"{sum(count for _, count in more)} x  other causes"))
-        print()
-        for name, value in lines:
-            print(f"{name:<21}  {value}")
-        sys.stdout.flush()
+        write("\n" + "".join(f"{name:<21}  {value}\n" for name, value in lines))
 
 
-def _print_cells(cells: Iterable[str], widths: list[int]) -> None:
-    print("  ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True)))
+def _row(cells: Iterable[str], widths: list[int]) -> str:
+    return "  ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True))
 
 
 class TableBoard(LineBoard):
@@ -192,7 +186,7 @@ class JSONBoard(LineBoard):
 
 
 def _print_object(kind: str, values: dict[str, Any]) -> None:
-    print(json.dumps({"type": kind, **values}), flush=True)
+    write(json.dumps({"type": kind, **values}) + "\n")
 
 
 def facts(descriptors: int | None) -> dict[str, Any]:

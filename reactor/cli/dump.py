@@ -1,8 +1,9 @@
 """Talk to WebSocket servers from the terminal: shows what comes, sends what is typed.
 
 The flags and the output are those of websocket-client's ``wsdump``. New: several URLs at once,
-``--reconnect``, ``--ping-interval`` and ``--json``. What comes is shown on one line, its control
-characters escaped, and cut where it is very long; in colour where standard output is a terminal.
+``--reconnect``, ``--ping-interval``, ``--json`` and ``--record``. What comes is shown on one line,
+its control characters escaped, and cut where it is very long; in colour where standard output is a
+terminal.
 
 What is piped in is sent line by line when the connections are open. After its end the answers are
 waited for: until a ping that follows the last line is answered, and as many messages as lines have
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..classic.app.app import WebSocketApp
@@ -108,6 +109,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ping-interval", type=seconds, default=0.0, help="seconds between pings; 0: no pings"
     )
+    parser.add_argument(
+        "--record", metavar="FILE", help="record to this file (pcapng, for Wireshark)"
+    )
     parser.add_argument("--version", action="version", version=version())
 
 
@@ -123,12 +127,18 @@ def run(arguments: argparse.Namespace) -> int:
     """See main.py."""
     if arguments.verbose > 1:
         enableTrace(True)
-    with Reactor() as loop, _same_terminal():
+    with Reactor() as loop, _same_terminal(), ExitStack() as stack:
         show = _shower(arguments)
         try:
+            if arguments.record:
+                from ..monitor.recording.recorder import record  # loaded when it is needed
+
+                stack.enter_context(record(loop, arguments.record))
             dump = _Dump(loop, arguments, show)
         except (ValueError, TypeError, WebSocketException) as exc:
             return complain(exc)
+        except (OSError, ImportError) as exc:
+            return complain(f"argument --record: {exc}")
         show.begin()
         dump.start_input()
         try:

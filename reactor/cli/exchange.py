@@ -24,6 +24,7 @@ from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..server.decisions import HTTPResponse
 from ..timers import Pace, PaceWindow
+from .arguments import limit, seconds, share
 from .serving import add_server_arguments, serve
 
 __all__ = ["Client", "Exchange", "add_arguments", "run"]
@@ -268,24 +269,29 @@ def _chosen(topic: str, what: str, share: float) -> bool:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See main.py."""
     add_server_arguments(parser, port=9003)
-    share = "share of %s (default %%(default)s)"
+    of = "share of %s (default %%(default)s)"
     for name, kind, value, text in (
-        ("--rate", float, 1.0, "updates a second of each topic (default %(default)s)"),
-        ("--ack-delay", float, 0.0, "mean delay of answers in seconds, which changes their order"),
-        ("--ack-twice", float, 0.0, share % "answers that come twice"),
-        ("--ack-never", float, 0.0, share % "answers that never come"),
-        ("--refuse", float, 0.0, share % "topics that do not exist"),
-        ("--busy", float, 0.0, share % "topics that are refused for now"),
-        ("--topics", int, 0, "topics on a connection at most (default: any number)"),
-        ("--args", int, 0, "topics in a message at most (default: any number)"),
-        ("--messages", int, 0, "messages a second; who sends more is dropped (default: any)"),
-        ("--attempts", int, 0, "connects a second; more get 429 (default: any number)"),
-        ("--retry-after", int, 1, "seconds that a 429 asks to wait (default %(default)s)"),
-        ("--kicks", float, 0.0, share % "connections that are dropped every second"),
-        ("--silent", float, 0.0, share % "topics that are confirmed and never say anything"),
-        ("--lost", float, 0.0, share % "updates that are lost"),
-        ("--replay", int, 0, "updates of each topic that can be replayed (default %(default)s)"),
-        ("--life", float, 0.0, "seconds after which a connection is closed (default: never)"),
+        ("--rate", share, 1.0, "updates a second of each topic (default %(default)s)"),
+        (
+            "--ack-delay",
+            seconds,
+            0.0,
+            "mean seconds until an answer, which changes their order",
+        ),
+        ("--ack-twice", share, 0.0, of % "answers that come twice"),
+        ("--ack-never", share, 0.0, of % "answers that never come"),
+        ("--refuse", share, 0.0, of % "topics that do not exist"),
+        ("--busy", share, 0.0, of % "topics that are refused for now"),
+        ("--topics", limit, 0, "topics on a connection at most (default: any number)"),
+        ("--args", limit, 0, "topics in a message at most (default: any number)"),
+        ("--messages", limit, 0, "messages a second; who sends more is dropped (default: any)"),
+        ("--attempts", limit, 0, "connects a second; more get 429 (default: any number)"),
+        ("--retry-after", limit, 1, "seconds that a 429 asks to wait (default %(default)s)"),
+        ("--kicks", share, 0.0, of % "connections that are dropped every second"),
+        ("--silent", share, 0.0, of % "topics that are confirmed and never say anything"),
+        ("--lost", share, 0.0, of % "updates that are lost"),
+        ("--replay", limit, 0, "updates of each topic that can be replayed (default %(default)s)"),
+        ("--life", seconds, 0.0, "seconds after which a connection is closed (default: never)"),
     ):
         parser.add_argument(name, type=kind, default=value, help=text)
     parser.add_argument("--no-sequences", action="store_true", help="updates have no numbers")

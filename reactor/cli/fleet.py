@@ -58,11 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("-n", "--count", type=whole, default=200, help="topics")
     demo.add_argument("--rate", type=share, default=20.0, help="updates a second of each topic")
     demo.add_argument("--shards", type=whole, default=2, help="processes")
-    demo.add_argument("--placement", choices=["local", "ray"], default="local")
+    demo.add_argument(
+        "--placement", choices=["local", "ray"], default="local", help="who starts the processes"
+    )
     start.add_argument("--topics", action="append", default=[], help="FILE with one in a line; -")
-    start.add_argument("--shards", type=whole, default=os.cpu_count() or 1, help="processes")
+    start.add_argument("--shards", type=whole, help="processes (default: one for each core)")
     start.add_argument("--store", help="FOLDER of a nats-server of its own")
-    start.add_argument("--placement", choices=["local", "external", "ray"], default="local")
+    start.add_argument(
+        "--placement",
+        choices=["local", "external", "ray"],
+        default="local",
+        help="who starts the processes",
+    )
     shard.add_argument("--shard", type=int, help="its number (default: any that is free)")
     shard.add_argument(
         "--holder",
@@ -138,8 +145,9 @@ def _start(arguments: argparse.Namespace) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, over.set)
-        await coordinator.start(topics, arguments.shards)
-        print(f"{arguments.shards} shards on NATS {coordinator.spec.servers}", flush=True)
+        shards = arguments.shards or os.cpu_count() or 1
+        await coordinator.start(topics, shards)
+        print(f"{shards} shards on NATS {coordinator.spec.servers}", flush=True)
         await over.wait()
         await coordinator.stop()
         return 0

@@ -6,7 +6,6 @@ when it is asked for: nobody is to wait for the others.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -24,6 +23,7 @@ COMMANDS = {
     "exchange": "A WebSocket service of numbered updates, as difficult as the real ones.",
     "feed": "A WebSocket server that streams made-up trades to its subscribers.",
     "fleet": "Run a feed in many processes, on NATS JetStream: demo, start, shard, status, drain.",
+    "replay": "A WebSocket server that says what another one has said, from a recording.",
     "run": "Many live subscriptions on one thread, with a table of what happens.",
     "top": "A reactor that serves its page (reactor.monitor.serve), live in the terminal.",
 }
@@ -50,9 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read the output has gone: reactor collect | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python flushes at its exit
-        return 141  # as a shell says of one that SIGPIPE has ended
 
 
 def load(name: str) -> Any:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import sys
 import time
 import zlib
 from codecs import getincrementaldecoder
@@ -16,6 +14,7 @@ from typing import Any
 
 from ..base.printable import printable, quoted
 from ..classic.frame import ABNF
+from .output import write
 
 __all__ = ["LONGEST", "JSONLines", "Lines", "Terminal", "unpack"]
 
@@ -129,21 +128,6 @@ class JSONLines(Lines):
     def _object(self, kind: str, url: str, **values: Any) -> None:
         # In ASCII: nothing that came can steer a terminal.
         write(json.dumps({"type": kind, "url": url, "time": time.time(), **values}) + "\n")
-
-
-def write(text: str) -> None:
-    """Write to standard output, at once.
-
-    Raises:
-        SystemExit: Nobody reads it any more, as behind ``| head``.
-    """
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Otherwise the interpreter complains once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
 
 
 def unpack(data: bytes) -> str:

@@ -19,6 +19,7 @@ from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..timers import Backoff
 from .arguments import complain, duration, whole
+from .output import write
 
 __all__ = ["Watcher", "add_arguments", "page_of", "run"]
 
@@ -205,10 +206,10 @@ class _Lines:
 
     def __call__(self, watcher: Watcher) -> None:
         if watcher.problem is not None:
-            print(watcher.problem, flush=True)
+            write(f"{watcher.problem}\n")
             return
         facts = ", ".join(f"{name} {value}" for name, value in watcher.facts)
-        print(f"{headline(watcher)}, {facts}", flush=True)
+        write(f"{headline(watcher)}, {facts}\n")
 
 
 class _JSON:
@@ -229,7 +230,7 @@ class _JSON:
             "facts": dict(watcher.facts),
             "connections": [{k: v for k, v in row.items() if k != "since"} for row in rows],
         }
-        print(json.dumps(told), flush=True)
+        write(json.dumps(told) + "\n")
 
 
 class _Table:

@@ -176,7 +176,7 @@ def watch(
         return complain(f"argument --page: {exc}")
     about = {**facts(about["descriptors"]), **about, "page": page}
     board.begin({**about, "count": arguments.count, "duration": arguments.duration})
-    ticker = loop.call_every(1.0, _show, loop, watched, board)
+    ticker = loop.call_every(1.0, lambda: board.show(watched.second()))
     loop.call_later(arguments.duration, _end, loop, watched)
     try:
         loop.run_forever()
@@ -187,14 +187,6 @@ def watch(
         ticker.cancel()
         board.end(watched.summary())
     return 0 if watched.is_complete else 1
-
-
-def _show(loop: Reactor, watched: Watched, board: LineBoard) -> None:
-    """Show a second; end early when nobody reads that any more."""
-    try:
-        board.show(watched.second())
-    except BrokenPipeError:
-        loop.stop()  # the summary fails likewise, which main() takes care of
 
 
 def _end(loop: Reactor, watched: Watched) -> None:

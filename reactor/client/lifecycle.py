@@ -44,6 +44,7 @@ from ..timers import Backoff
 from .attempt import Attempt, Pipeline
 from .options import ClientOptions
 from .pipeline import ClientUpgrade, check_arguments, connect
+from .tapped import tap_handshakes
 from .url import parse_url
 
 if TYPE_CHECKING:
@@ -183,10 +184,11 @@ class ClientLifecycle:
             return
         if connection.state is State.CLOSED or self._wish is not None:
             return  # the function has closed the connection, or asked to reconnect
+        options = tap_handshakes(connection, self._options)
         self._current = current = Attempt(
             connection.loop,
             self._url,
-            self._options,
+            options,
             self._gate,
             self._pipeline,
             self._connected,

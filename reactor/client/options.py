@@ -8,6 +8,7 @@ What it must not know: how a connection is opened.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
-from ..connection.options import ConnectionOptions
+from ..connection.options import ConnectionOptions, check_path
 from ..protocols.http.handshake import HeaderSource, check_subprotocols
 from ..protocols.http.headers import check_header
 from ..protocols.http.http11 import Response
@@ -25,6 +26,7 @@ from .gate import check_pace
 from .proxy_choice import parse_proxy
 
 if TYPE_CHECKING:
+    from ..transports.tls.nested import AnySocket
     from .url import WebSocketURL
 
 __all__ = ["ClientOptions", "HandshakeWatch"]
@@ -39,6 +41,9 @@ class HandshakeWatch:
     With redirects there are several handshakes, with different hosts. The methods are called on
     the thread that connects.
     """
+
+    def connected(self, url: WebSocketURL, sock: AnySocket) -> None:
+        """A socket leads to the host of a URL, with TLS if that is wanted; a request follows."""
 
     def cookie(self, url: WebSocketURL) -> str | None:
         """Return the cookies for a URL, which are sent before those of the options; or None."""
@@ -58,6 +63,12 @@ class HandshakeWatch:
             response: the head of the response.
             head: the same head, as the bytes that came.
         """
+
+    def body_received(self, body: bytes) -> None:
+        """What is known of the body of a response that refuses has come."""
+
+    def closed(self) -> None:
+        """The socket is closed: it was no upgrade, or has failed."""
 
     def proxy_without_tls(self, proxy: Proxy, error: Exception) -> bool:
         """Return whether to speak plain HTTP to an https proxy that does not speak TLS.
@@ -90,6 +101,8 @@ class ClientOptions(ConnectionOptions):
         redirect_limit: how many redirects are followed (3).
         sslopt: TLS options as in websocket-client: ``ca_certs``, ``certfile``, ``cert_reqs``,
             ``check_hostname``, ``context``, ...
+        sslkeylogfile: a file to which the secrets of TLS are appended, for Wireshark: whoever has
+            it can read everything. None: the environment variable SSLKEYLOGFILE counts.
         sockopt: the arguments of ``setsockopt`` calls.
         source_address: local ``(host, port)`` to connect from.
         unix_path: a unix socket to connect to instead of the URL's host, without a proxy.
@@ -131,6 +144,7 @@ class ClientOptions(ConnectionOptions):
     connect_pace: Pace | None = None
     redirect_limit: int = 3
     sslopt: Mapping[str, Any] | None = field(default=None, repr=False)
+    sslkeylogfile: str | None = None
     sockopt: Sequence[tuple[Any, ...]] = ()
     source_address: tuple[str, int] | None = None
     unix_path: str | None = None
@@ -155,6 +169,11 @@ class ClientOptions(ConnectionOptions):
                 "None, or greater than 0 and finite",
             )
         check_pace(self.connect_pace)
+        if self.sslkeylogfile is not None:
+            check_path("sslkeylogfile", self.sslkeylogfile)
+            # With the other options that shape a context, so that it has one of its own.
+            sslopt = {**(self.sslopt or {}), "keylog_filename": os.fspath(self.sslkeylogfile)}
+            object.__setattr__(self, "sslopt", sslopt)
         self._check("redirect_limit", lambda value: value >= 0, "0 or greater")
         self._check(
             "reconnect",

@@ -215,6 +215,8 @@ async def _attempt(
             sock, resumption = await _add_tls(dialled, early, url, options, until)
             early = b""
             await note(Step.SECURED, describe_tls(sock))
+        if watch is not None:
+            watch.connected(url, sock)
         sent = await send_request(sock, request, until, url.host)
         if watch is not None:
             watch.request_sent(request)
@@ -227,6 +229,8 @@ async def _attempt(
         if response.status != 101:
             result = await _refused(sock, url, response, parser.leftover, options, until)
             sock.close()
+            if watch is not None:
+                watch.closed()
             return result
         accepted = check_response(
             response, key, options.subprotocols, offer, headers, options.lenient
@@ -240,6 +244,8 @@ async def _attempt(
         )
     except BaseException:
         sock.close()
+        if watch is not None:
+            watch.closed()
         if answer is not None:
             forget_answer(answer)
         raise
@@ -381,4 +387,6 @@ async def _refused(
                 break
     except (WebSocketTimeoutException, OSError):
         pass  # report the status, with the part of the body that has come
+    if options.watch is not None:
+        options.watch.body_received(body.body)
     raise bad_status(response, body.body)

@@ -54,6 +54,7 @@ from .phase import ATTACHED, Change, Phase, change
 from .reader import Reader
 from .sender import Sender
 from .tracing import FileTap, TracingSession
+from .wiretap import tell_attached
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
@@ -266,6 +267,8 @@ class Connection:
         self.ending = None
         self.by_us = False
         self.reader.begin()
+        if self.loop.wiretaps or self.protocol._wiretaps:
+            tell_attached(self, leftover)
         self.stream.start_reading()
         if options.keep_alive is not None:
             self._alive = KeepAliveWatch(self, options.keep_alive)

@@ -10,6 +10,7 @@ What it must not know: who uses them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -22,7 +23,7 @@ from ..protocols.http.http11 import HeadLimits
 from ..protocols.messages import MessageLimits
 from ..timers import KeepAlivePolicy
 
-__all__ = ["ConnectionOptions"]
+__all__ = ["ConnectionOptions", "check_path"]
 
 O = TypeVar("O", bound="ConnectionOptions")  # noqa: E741 - options
 
@@ -197,3 +198,9 @@ class ConnectionOptions:
     def head_limits(self) -> HeadLimits:
         """The limits of the opening handshake."""
         return HeadLimits(self.max_head_size, self.max_header_count)
+
+
+def check_path(name: str, value: object) -> None:
+    """Raise TypeError for an option that is to be the path of a file, and is not."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be the path of a file, not {type(value).__name__}")

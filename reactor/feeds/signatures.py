@@ -108,6 +108,7 @@ class Made:
             connect_timeout: float | None = 10.0,
             redirect_limit: int = 3,
             sslopt: Mapping[str, Any] | None = None,
+            sslkeylogfile: str | None = None,
             sockopt: Sequence[tuple[Any, ...]] = (),
             source_address: tuple[str, int] | None = None,
             unix_path: str | None = None,

@@ -114,6 +114,9 @@ class EventLoop(Lifetime):
     #: Where the frames of the loop's connections are shown: set by reactor.trace().
     _trace: Any = None
 
+    #: Who listens to the loop's connections: see connection/wiretap.py. Replaced, never changed.
+    wiretaps: tuple[Any, ...] = ()
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in EventLoop.__slots__:

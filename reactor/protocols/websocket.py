@@ -71,6 +71,9 @@ class WebSocketProtocol:
     #: The file that frames are traced to; set by reactor.trace().
     _trace: Any = None
 
+    #: Who listens to this connection: set by reactor.monitor.record().
+    _wiretaps: tuple[Any, ...] = ()
+
     #: An ErrorLog; set by the dispatcher when a handler first raises.
     _error_log: Any = None
 

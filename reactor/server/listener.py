@@ -29,6 +29,7 @@ from ..base.marks import calls_user_code
 from ..base.printable import printable
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
+from ..connection.wiretap import handshake_taps
 from ..exceptions import CloseCode, WebSocketException
 from ..loop.tasks import Task
 from ..protocols.frames import OP_CLOSE, serialize
@@ -234,7 +235,8 @@ class Listener(Generic[P]):
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> ServerUpgrade | None:
         try:
-            upgraded = await accept_upgrade(handshake.sock, self.options, refusal)
+            tap = handshake_taps(self._loop, None)
+            upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
         finally:
             self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request

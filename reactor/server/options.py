@@ -15,7 +15,7 @@ from math import inf
 from ssl import SSLContext
 
 from ..base.mistakes import check_called
-from ..connection.options import ConnectionOptions
+from ..connection.options import ConnectionOptions, check_path
 from ..protocols.http.answers import build_response
 from ..protocols.http.handshake import HeaderSource, check_subprotocols, normalize_headers
 from ..protocols.http.http11 import Request
@@ -36,6 +36,9 @@ class ServerOptions(ConnectionOptions):
     Args:
         ssl: an ``ssl.SSLContext`` for the server's side, or None: no TLS. With ``verify_mode =
             ssl.CERT_REQUIRED`` clients need a certificate; see ``protocol.sock.getpeercert()``.
+        sslkeylogfile: a file to which the secrets of TLS are appended, for Wireshark: whoever has
+            it can read everything. The context of ``ssl`` is told of it. None: whatever the context
+            says.
         process_request: a function ``(request, sock)`` that is called with every complete head
             of a request, before it is checked: also for requests that do not ask for a WebSocket,
             such as a health check. ``request`` has ``method``, ``target`` and ``headers``; ``sock``
@@ -72,6 +75,7 @@ class ServerOptions(ConnectionOptions):
     """
 
     ssl: SSLContext | None = field(default=None, repr=False)
+    sslkeylogfile: str | None = None
     process_request: ProcessRequest | None = None
     origins: Collection[str | re.Pattern[str] | None] | None = None
     subprotocols: Sequence[str] | Callable[[Request, tuple[str, ...]], str | None] = ()
@@ -99,6 +103,10 @@ class ServerOptions(ConnectionOptions):
         )
         if self.ssl is not None and not isinstance(self.ssl, SSLContext):
             raise TypeError(f"ssl must be an ssl.SSLContext, not {type(self.ssl).__name__}")
+        if self.sslkeylogfile is not None:
+            check_path("sslkeylogfile", self.sslkeylogfile)
+            if self.ssl is None:
+                raise ValueError("sslkeylogfile needs ssl, without which nothing is secret")
         hook = self.process_request
         if hook is not None and not callable(hook):
             raise TypeError(f"process_request must be a function, not {type(hook).__name__}")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ..base.marks import calls_user_code
 from ..base.printable import printable
+from ..connection.wiretap import HandshakeTap
 from ..exceptions import (
     WebSocketException,
     WebSocketHandshakeException,
@@ -113,7 +114,10 @@ class Waiting:
 
 
 async def accept_upgrade(
-    sock: socket.socket, options: ServerOptions, refusal: HTTPResponse | None = None
+    sock: socket.socket,
+    options: ServerOptions,
+    refusal: HTTPResponse | None = None,
+    tap: HandshakeTap | None = None,
 ) -> ServerUpgrade | None:
     """Do TLS and the upgrade on an accepted socket.
 
@@ -121,6 +125,7 @@ async def accept_upgrade(
         sock: non-blocking; it is closed unless it is returned.
         options: see ServerOptions.
         refusal: an answer that is already certain, whatever the request is.
+        tap: who is told of the request and of its answer; None (default): nobody.
 
     Returns:
         The client; None if it was sent another answer, as process_request decided.
@@ -134,23 +139,33 @@ async def accept_upgrade(
     try:
         if options.ssl is not None:
             sock = await accept_tls(sock, options.ssl, until)
+        if tap is not None:
+            tap.connected(sock, "")
         try:
             request, parser = await _read_request(sock, options, until)
+            if tap is not None:
+                tap.received(parser.raw)
             method = request.method
             outcome = refusal or await _judge(sock, request, parser, options, until)
         except (RejectedUpgrade, HeadError) as exc:
             headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
-            await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until)
+            await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until, tap)
             raise
         if isinstance(outcome, HTTPResponse):
             logger.debug("%s %s: %d", printable(method), printable(request.target), outcome.status)
-            await _answer(sock, outcome, method, until)
+            await _answer(sock, outcome, method, until, tap)
             sock.close()
+            if tap is not None:
+                tap.closed()
             return None
         upgraded, answer = outcome
         await write_all(sock, answer, until, CLIENT)
+        if tap is not None:
+            tap.sent(answer)
     except BaseException:
         sock.close()
+        if tap is not None:
+            tap.closed()
         raise
     return upgraded
 
@@ -257,7 +272,13 @@ def _checked(decision: Any) -> Accept:
     return decision
 
 
-async def _answer(sock: socket.socket, response: HTTPResponse, method: str, until: float) -> None:
+async def _answer(
+    sock: socket.socket,
+    response: HTTPResponse,
+    method: str,
+    until: float,
+    tap: HandshakeTap | None,
+) -> None:
     """Send an answer that ends the connection, and let the client read it.
 
     Closing a socket that has unread bytes resets the connection, which can destroy the answer on
@@ -268,7 +289,10 @@ async def _answer(sock: socket.socket, response: HTTPResponse, method: str, unti
         # RFC 9110 section 6.6.1; and a browser must not take text that we quote for a page.
         further = [("Date", formatdate(usegmt=True)), ("X-Content-Type-Options", "nosniff")]
     try:
-        await write_all(sock, response.to_bytes(method, further), until, CLIENT)
+        data = response.to_bytes(method, further)
+        await write_all(sock, data, until, CLIENT)
+        if tap is not None:
+            tap.sent(data)
         until = min(until, await now() + FAREWELL)
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)

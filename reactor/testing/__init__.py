@@ -8,6 +8,8 @@ the fixtures ``reactor_loop``, ``reactor_pair`` and ``reactor_peer``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ..timers import ManualClock
 from . import faults, frames
 from .frames import Frame, build_frame, close_payload, read_frames
@@ -15,6 +17,9 @@ from .loop import ManualReactor, run_until
 from .pair import MemoryServer, Pair, connect_pair, in_thread
 from .peer import Head, Script, ScriptedPeer, Talk, closed_port, http_response
 from .recorder import Recorder
+
+if TYPE_CHECKING:
+    from .replaying import replay
 
 __all__ = [
     "Frame",
@@ -36,5 +41,17 @@ __all__ = [
     "http_response",
     "in_thread",
     "read_frames",
+    "replay",
     "run_until",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load what replays when it is wanted: pytest imports this package wherever it runs."""
+        if name == "replay":
+            from .replaying import replay
+
+            return replay
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..client.lifecycle import ClientLifecycle
+
 if TYPE_CHECKING:
+    from ..client.attempt import Pipeline
     from ..reactor import Reactor
 
-__all__ = ["has_events", "report_to", "take_stop"]
+__all__ = ["connect_through", "has_events", "report_to", "take_stop"]
 
 
 def has_events(reactor: Reactor) -> bool:
@@ -29,3 +32,18 @@ def take_stop(reactor: Reactor) -> bool:
     stopping = reactor.loop._stopping
     reactor.loop._stopping = False
     return stopping
+
+
+def connect_through(reactor: Reactor, pipeline: Pipeline) -> Pipeline:
+    """Have all attempts to connect that begin from now on run another pipeline; return the former.
+
+    Args:
+        reactor: whose attempts, those of connections that it has already included.
+        pipeline: see client/attempt.py.
+    """
+    opener = reactor._opener
+    before, opener.pipeline = opener.pipeline, pipeline
+    for connection in reactor.connections:
+        if isinstance(connection.lifecycle, ClientLifecycle):
+            connection.lifecycle._pipeline = pipeline
+    return before

@@ -299,6 +299,11 @@ class Stream:
             return 0
         return int.from_bytes(answer, sys.byteorder)
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes will leave before a frame begins that is written now."""
+        return self.queued + len(self._ahead or b"")
+
     def _queue_rest(self, data: bytes, sent: int) -> None:
         """Queue *data* without its first *sent* bytes, which the kernel has taken."""
         self._queue = WriteQueue()

@@ -26,6 +26,8 @@ from reactor import Reactor, WebSocketProtocol
 from reactor.cli.dump import main
 from reactor.cli.echo import Echo
 from reactor.cli.showing import LONGEST, unpack
+from reactor.monitor.recording.playing import server_events
+from reactor.monitor.recording.reading import read_recording
 from reactor.testing import Talk, build_frame, closed_port, faults
 
 from ..support.peers import Serve, answer
@@ -538,3 +540,15 @@ def test_there_is_no_script_named_wsdump() -> None:
     }
     assert {"reactor", "reactor-dump"} <= scripts
     assert "wsdump" not in scripts
+
+
+def test_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcapng"
+    with server() as url:
+        result = dump(url, "--record", str(path), typed="hello\n")
+        assert (result.returncode, result.stdout) == (0, "hello\n")
+        (recorded,) = read_recording(path)
+        assert next(server_events(recorded)).event == "hello"
+        again = dump(url, "--record", str(path), typed="hello\n")
+        assert again.returncode == 2
+        assert "argument --record: [Errno 17] File exists" in again.stderr

@@ -139,19 +139,6 @@ def test_the_demo_holds_its_subscriptions_on_one_thread() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_whoever_reads_the_output_may_go() -> None:
-    command = [sys.executable, "-m", "reactor", "run", "--count", "2", "--duration", "60"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
-        assert program.stdout is not None
-        assert program.stderr is not None
-        assert (
-            b"live in a browser: http://" in program.stdout.readline() + program.stdout.readline()
-        )
-        program.stdout.close()
-        assert program.stderr.read() == b""
-    assert program.returncode == 141
-
-
 def test_the_demo_fails_when_a_subscription_gets_nothing() -> None:
     with serve_with_reactor(Echo) as url:  # never says anything by itself
         demo = run_demo("--count", "3", "--duration", "0.1", "--url", url, "--subscribe", "")
@@ -195,6 +182,9 @@ def test_the_demo_goes_on_until_every_subscription_got_something() -> None:
         (["echo", "--keyfile", __file__], "needs --certfile"),
         (["dump", "--eof-wait", "-1", "ws://x/"], "must be 0 or more seconds"),
         (["dump", "http://x/"], "scheme http is invalid"),
+        (["exchange", "--life", "-3"], "must be 0 or more seconds, not '-3'"),
+        (["exchange", "--topics", "-1"], "must be a whole number of 0 or more, not '-1'"),
+        (["exchange", "--kicks", "-1"], "must be a number of 0 or more, not '-1'"),
         (["dance"], "invalid choice"),
     ],
 )
@@ -386,6 +376,20 @@ def test_in_a_terminal_the_table_stays_in_its_place(name: str) -> None:
         assert child.wait(20) == 0, shown
     assert b"\x1b[1A" in shown  # up again, to draw over what is there
     assert re.search(rb"(subscriptions|topics) +2, of which 2 got (messages|updates)\r\n", shown)
+
+
+@pytest.mark.parametrize("command", ["run", "collect --json"])
+def test_a_reader_that_leaves_ends_the_demo(command: str) -> None:
+    result = subprocess.run(
+        f"{sys.executable} -m reactor {command} -n 2 --duration 600 | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
 
 
 def test_connections_that_are_still_coming_up_are_waited_for() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from reactor.cli.main import COMMANDS
+
 from .blocks import ROOT
 from .tables import PAGES, renewed
 
@@ -42,6 +44,12 @@ def test_every_public_name_is_in_the_reference(module: str, pages: list[str]) ->
     text = "".join((ROOT / f"docs/reference/{name}.md").read_text() for name in pages)
     names = import_module(module).__all__
     assert [name for name in names if not re.search(rf"(::|`).*\b{name}\b", text)] == []
+
+
+def test_every_command_is_in_the_reference() -> None:
+    text = (ROOT / "docs/reference/command-line.md").read_text()
+    assert [name for name in COMMANDS if f"Options of `reactor {name}`" not in text] == []
+    assert [name for name in COMMANDS if f"| `reactor {name}" not in text] == []
 
 
 def test_the_index_has_every_page() -> None:

@@ -34,6 +34,7 @@ from .identity import KEYLOG_VARIABLE, identity_of
 __all__ = [
     "for_another_host",
     "for_proxy",
+    "log_keys",
     "make_context",
     "make_server_context",
     "reason_of",
@@ -73,6 +74,7 @@ CONTEXT_KEYS = frozenset(
         "ciphers",
         "ecdh_curve",
         "keyfile",
+        "keylog_filename",
         "password",
         "ssl_version",
     }
@@ -113,6 +115,8 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
               the certificate of the client
             - ``ciphers``, ``ecdh_curve``: OpenSSL's names
             - ``ssl_version`` (PROTOCOL_TLS_CLIENT)
+            - ``keylog_filename``: a file to which secrets are appended; default: what the
+              environment variable SSLKEYLOGFILE says. A ``context`` is told of it, too
             - ``server_hostname``: see :func:`~.names.server_hostname`
             - ``suppress_ragged_eofs``: for :func:`start_tls`
             - ``do_handshake_on_connect``: accepted without effect
@@ -132,6 +136,7 @@ def make_context(sslopt: Mapping[str, Any] | None = None) -> ssl.SSLContext:
     if context is not None:
         if not isinstance(context, ssl.SSLContext):
             raise TypeError(f"sslopt['context'] is not an ssl.SSLContext: {context!r}")
+        log_keys(context, options.get("keylog_filename"))
         return context
 
     options = {key: value for key, value in options.items() if key in CONTEXT_KEYS}
@@ -154,6 +159,8 @@ def make_server_context(
 ) -> ssl.SSLContext:
     """Return a new context for the listening side: TLS 1.2 or newer, ALPN "http/1.1".
 
+    As Python's own contexts, it heeds the environment variable SSLKEYLOGFILE.
+
     Args:
         certfile: PEM file with the certificate and its chain.
         keyfile: PEM file with the private key; None (default) if it is in *certfile*.
@@ -167,6 +174,9 @@ def make_server_context(
     _require_tls_1_2(context)
     context.set_alpn_protocols(ALPN_PROTOCOLS)
     _load_cert_chain(context, certfile, keyfile, password)
+    file = os.environ.get(KEYLOG_VARIABLE)
+    if file:
+        _log_keys_of_the_environment(context, file)
     return context
 
 
@@ -329,11 +339,29 @@ def _build_context(options: Mapping[str, Any], variables: Mapping[str, str]) -> 
     if "ecdh_curve" in options:
         with _naming("sslopt['ecdh_curve']"):
             context.set_ecdh_curve(options["ecdh_curve"])
-    if KEYLOG_VARIABLE in variables and not sys.flags.ignore_environment:
-        with _naming(f"{KEYLOG_VARIABLE}={variables[KEYLOG_VARIABLE]}"):
-            context.keylog_filename = variables[KEYLOG_VARIABLE]
+    if "keylog_filename" in options:
+        log_keys(context, options["keylog_filename"])
+    elif KEYLOG_VARIABLE in variables:
+        _log_keys_of_the_environment(context, variables[KEYLOG_VARIABLE])
     context.settle()
     return context
+
+
+def log_keys(context: ssl.SSLContext, file: str | None) -> None:
+    """Have the secrets of TLS appended to a file, if it is not so already; None: nothing is done.
+
+    Raises:
+        WebSocketTLSOptionException: the file cannot be written to.
+    """
+    if file is not None and context.keylog_filename != file:
+        with _naming(f"keylog_filename {file!r}"):
+            context.keylog_filename = file
+
+
+def _log_keys_of_the_environment(context: ssl.SSLContext, file: str) -> None:
+    if not sys.flags.ignore_environment:
+        with _naming(f"{KEYLOG_VARIABLE}={file}"):
+            context.keylog_filename = file
 
 
 def _require_tls_1_2(context: ssl.SSLContext) -> None:

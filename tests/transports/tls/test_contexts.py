@@ -497,3 +497,24 @@ def test_the_server_context_is_for_servers_and_tls_1_2(files: Files) -> None:
     context = make_server_context(files.cert, files.key)
     assert context.protocol == ssl.PROTOCOL_TLS_SERVER
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_a_key_log_as_an_option_has_a_context_of_its_own(
+    files: Files, server: Server, tmp_path: Path
+) -> None:
+    log = tmp_path / "keys.log"
+    plain = make_context({"ca_certs": files.ca})
+    logging = make_context({"ca_certs": files.ca, "keylog_filename": str(log)})
+    assert logging is not plain
+    shake(server, logging).close()
+    assert "CLIENT_" in log.read_text()
+    given = make_context({"context": plain, "keylog_filename": str(log)})
+    assert given is plain
+    assert plain.keylog_filename == str(log)
+
+
+def test_a_servers_context_heeds_the_environment(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
+    assert make_server_context(files.cert, files.key).keylog_filename is not None

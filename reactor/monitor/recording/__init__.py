@@ -1,0 +1,1 @@
+"""Recordings of connections: files for Wireshark, and for a replay."""

@@ -1,0 +1,102 @@
+"""Credentials, blacked out.
+
+What it is: pure functions on the heads of HTTP and on URLs. What is blacked out keeps its length,
+and what says which credential it was stays: the name of a header, of a cookie, of a parameter.
+
+What it must not know: messages. A log-in inside of one cannot be told from anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_plus
+
+__all__ = ["redact_head", "redact_url"]
+
+#: What the name of a parameter, or of a header, has in it if its value is a credential.
+SECRET = re.compile(
+    r"auth|token|secret|key|passw|passphrase|pwd|signature|credential|jwt|session|bearer"
+    r"|^sig$|^sign$|^pass$|^code$",
+    re.IGNORECASE,
+)
+
+#: Headers that have such a name, and no credential: Wireshark and a replay need them.
+HARMLESS = {"sec-websocket-key", "sec-websocket-accept"}
+
+#: A subprotocol that is none: browsers can send a token in no other way.
+TOKEN = re.compile(r"eyJ.*|(?=.*[0-9])[!-~]{24,}")
+
+BLACK = "x"
+
+_QUERY = re.compile(r"([^&;=]*)=([^&;#\s]*)")
+_USERINFO = re.compile(r"(?<=//)[^/?#@]*(?=@)")
+_COOKIE = re.compile(r"([^=;]*=)([^;]*)")
+
+
+def _black(text: str) -> str:
+    return BLACK * len(text)
+
+
+def redact_url(url: str) -> str:
+    """Return a URL, or the target of a request, without its credentials.
+
+    Args:
+        url: its userinfo, and the values of parameters whose names say so, are blacked out.
+    """
+    before, mark, query = _USERINFO.sub(lambda found: _black(found[0]), url).partition("?")
+    return before + mark + _QUERY.sub(_parameter, query)
+
+
+def _parameter(found: re.Match[str]) -> str:
+    name, value = found.groups()
+    return f"{name}={_black(value)}" if SECRET.search(unquote_plus(name)) else found[0]
+
+
+def redact_head(head: bytes) -> bytes:
+    """Return the head of a request or of a response, of the same length, without credentials.
+
+    Args:
+        head: complete or not; its line ends stay as they are.
+    """
+    first, *lines = head.decode("latin-1").split("\n")
+    method, space, rest = first.partition(" ")
+    if not method.startswith("HTTP/"):
+        first = method + space + redact_url(rest)
+    return "\n".join([first, *map(_line, lines)]).encode("latin-1")
+
+
+def _line(line: str) -> str:
+    name, colon, value = line.partition(":")
+    end = "\r" if value.endswith("\r") else ""
+    value = value.removesuffix("\r")
+    return name + colon + _value(name.strip().lower(), value) + end
+
+
+def _value(name: str, value: str) -> str:
+    space = value[: len(value) - len(value.lstrip())]
+    text = value[len(space) :]
+    if name in ("authorization", "proxy-authorization"):
+        scheme, gap, credentials = text.partition(" ")
+        return space + (scheme + gap + _black(credentials) if gap else _black(text))
+    if name == "cookie":
+        return _COOKIE.sub(lambda found: found[1] + _black(found[2]), value)
+    if name == "set-cookie":
+        return _COOKIE.sub(lambda found: found[1] + _black(found[2]), value, count=1)
+    if name in ("location", "referer"):
+        return redact_url(value)
+    if name == "sec-websocket-protocol":
+        return _subprotocols(value)
+    if name not in HARMLESS and SECRET.search(name):
+        return space + _black(text)
+    return value
+
+
+def _subprotocols(value: str) -> str:
+    shown = []
+    follows = False  # behind the name of a credential
+    for element in value.split(","):
+        name = element.strip()
+        secret = follows or TOKEN.fullmatch(name) is not None
+        shown.append(element.replace(name, _black(name)) if secret and name else element)
+        follows = not secret and SECRET.search(name) is not None
+    return ",".join(shown)
