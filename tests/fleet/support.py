@@ -179,7 +179,7 @@ def _bounds(gap: Any) -> tuple[Any, Any]:
     return tuple((gap[name] or {}).get("sequence") for name in ("last", "next"))  # type: ignore[return-value]
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 100.0) -> None:
     """Look until something is true; fail after so many seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -19,7 +19,7 @@ from reactor.fleet import External, Fleet
 
 from .support import Numbered, audit, exchange, needs_server, stored, wait_until
 
-pytestmark = [needs_server, pytest.mark.timeout(180)]
+pytestmark = [needs_server, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 TOPICS = [f"T{number}" for number in range(40)]
@@ -88,7 +88,7 @@ def test_a_process_that_waits_takes_the_shard_of_one_that_hangs(fleet: Fleet, ur
 
         wait_until(replaced)
         hung.process.send_signal(signal.SIGCONT)
-        assert hung.process.wait(60) == 12  # it was replaced
+        assert hung.process.wait(100) == 12  # it was replaced
         hung.start()  # and is the spare one from now on
         before = stored(fleet)
         wait_until(lambda: stored(fleet) > before + 200)

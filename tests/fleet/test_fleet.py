@@ -16,7 +16,7 @@ from reactor.fleet.rules.share import owners, slot_of
 
 from .support import Journal, Numbered, Plain, audit, exchange, needs_server, stored, wait_until
 
-pytestmark = [needs_server, pytest.mark.timeout(180)]
+pytestmark = [needs_server, pytest.mark.timeout(300)]
 
 TOPICS = [f"T{number}" for number in range(60)]
 
