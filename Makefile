@@ -28,7 +28,13 @@ SOAK ?=
 
 # A feed whose links are killed all the time; make soak-feeds SOAK='--seconds 60'
 
-.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds bench bench-check bench-lockstep docs clean help
+# Who starts the shards of the demo of fleets: local, or ray.
+PLACEMENT ?= local
+
+# A fleet whose shards and server are killed all the time; make fleet-storm STORM='--seconds 60'
+STORM ?=
+
+.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds fleet-demo fleet-storm bench bench-check bench-lockstep docs clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
@@ -37,6 +43,8 @@ help:
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
 	@echo "make soak   500 connections that are killed all the time, for 10 minutes (SOAK=)"
 	@echo "make soak-feeds  2,000 topics whose links are killed all the time, for 5 minutes (SOAK=)"
+	@echo "make fleet-demo   a feed in several processes that are killed (PLACEMENT=local or ray)"
+	@echo "make fleet-storm  the same for 10 minutes, and its server too (STORM=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
 	@echo "make bench-check  is anything slower than it was? a minute"
@@ -79,6 +87,16 @@ soak: $(VENV)/installed-test
 soak-feeds: $(VENV)/installed-test
 	$(BIN)/python -m tests.soak.feeds $(SOAK)
 
+# Ray's daemons bind all interfaces, whatever they are told: so they get a network of their own.
+ALONE = $(if $(filter 0,$(shell id -u)),unshare --net sh -c 'ip link set lo up; exec "$$0" "$$@"')
+
+fleet-demo: $(VENV)/installed-fleet$(if $(filter ray,$(PLACEMENT)),-ray)
+	$(if $(filter ray,$(PLACEMENT)),RAY_USAGE_STATS_ENABLED=0 $(ALONE)) $(BIN)/python -m reactor fleet demo \
+		--placement $(PLACEMENT)
+
+fleet-storm: $(VENV)/installed-test
+	$(BIN)/python -m tests.fleet.storm $(STORM)
+
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
@@ -116,6 +134,10 @@ $(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/compiled/*.pxd)
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+$(VENV)/installed-fleet $(VENV)/installed-fleet-ray: $(VENV)/installed-%: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed

@@ -15,7 +15,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 3
 
 # What modules of the reference import, and what need not be installed to read their docstrings.
-autodoc_mock_imports = ["trio", "prometheus_client", "opentelemetry"]
+autodoc_mock_imports = ["trio", "prometheus_client", "opentelemetry", "nats", "ray"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -6,6 +6,7 @@ All of them take an AttributeError for "there is none", and let everything else 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import pydoc
@@ -40,6 +41,7 @@ MODULES = [
     info.name
     for info in pkgutil.walk_packages(reactor.__path__, "reactor.")
     if not info.name.endswith("__main__")  # it runs when it is imported
+    and (info.name != "reactor.fleet.placements.ray" or importlib.util.find_spec("ray"))
 ]
 
 CLASSES = {name: value for name, value in vars(reactor).items() if inspect.isclass(value)}

@@ -27,7 +27,7 @@ FLOORS = (
     {"connection"},
     {"client", "server"},
     {"opening", "reactor", "registry", "signatures", "tasks", "compiled"},
-    {"hosting", "asyncio", "classic", "feeds", "monitor.recording", "testing", "tracing"},
+    {"hosting", "asyncio", "classic", "feeds", "fleet", "monitor.recording", "testing", "tracing"},
     {"monitor"},
     {"__init__", "__main__", "__pyinstaller", "cli", "websocket"},
 )
@@ -52,6 +52,7 @@ _FEEDS_WITH_IO = {
 FORBIDDEN = {
     "reactor.feeds.topics": _SANS_IO | _FEEDS_WITH_IO,
     "reactor.feeds.events": _SANS_IO | _FEEDS_WITH_IO,
+    "reactor.fleet.rules": _SANS_IO | {"nats"},
     "reactor.protocols": _SANS_IO | {"reactor.timers"},
     "reactor.timers": _SANS_IO - {"time"} | {"reactor.protocols"},
     "reactor.timers.wheel": {"time", "datetime", "reactor.timers.clock"},
@@ -62,14 +63,24 @@ FORBIDDEN = {
     "reactor.loop.tasks": {"reactor.loop.event_loop"},
     "reactor.client": {"reactor.server"},
     "reactor.server": {"reactor.client"},
-    "reactor": {"asyncio"},
+    "reactor": {"asyncio", "nats", "ray"},
 }
 
 #: (who, what) all the same: where the loop of asyncio may be the one that runs.
 ALL_THE_SAME = {("reactor.feeds.mailbox", "asyncio")}
 
 #: Packages for which a rule above is none: they are about what it forbids.
-EXEMPT = {"asyncio": {"reactor.asyncio", "reactor.hosting.asyncio"}}
+EXEMPT = {
+    "asyncio": {
+        "reactor.asyncio",
+        "reactor.cli.fleet",
+        "reactor.cli.fleet_demo",
+        "reactor.fleet",
+        "reactor.hosting.asyncio",
+    },
+    "nats": {"reactor.fleet"},
+    "ray": {"reactor.fleet.placements.ray"},
+}
 
 #: Who alone may import what is on the left.
 RESERVED = {

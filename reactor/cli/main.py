@@ -22,6 +22,7 @@ COMMANDS = {
     "echo": "A WebSocket server that sends every message back.",
     "exchange": "A WebSocket service of numbered updates, as difficult as the real ones.",
     "feed": "A WebSocket server that streams made-up trades to its subscribers.",
+    "fleet": "Run a feed in many processes, on NATS JetStream: demo, start, shard, status, drain.",
     "replay": "A WebSocket server that says what another one has said, from a recording.",
     "run": "Many live subscriptions on one thread, with a table of what happens.",
     "top": "A reactor that serves its page (reactor.monitor.serve), live in the terminal.",

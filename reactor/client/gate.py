@@ -259,6 +259,10 @@ class Gate:
         self._lines: Lines[Callable[[], object]] = Lines(max_connecting, loop.random)
         self._timer: Timer | None = None
         self.journal = Journal()
+        #: Attempts that may begin before somebody grants more; None: any number.
+        self.permits: int | None = None
+        #: Called when somebody waits for a permit; not again before some are granted.
+        self.on_short: Callable[[], object] | None = None
         self._asked = False  # whether _go_on() is among the loop's queued calls
 
     @property
@@ -311,15 +315,24 @@ class Gate:
         """
         self._lines.hold(address, self._loop.time(), seconds, spread)
 
+    def grant(self, permits: int) -> None:
+        """Let so many more attempts begin. Whoever calls it has set ``permits`` to 0 before."""
+        self.permits = (self.permits or 0) + permits
+        self._go_on()
+
     def _go_on(self) -> None:
         self._asked = False
         try:
-            while (begin := self._lines.take(self._loop.time())) is not None:
+            while self.permits != 0 and (begin := self._lines.take(self._loop.time())) is not None:
+                if self.permits is not None:
+                    self.permits -= 1
                 begin()
         except BaseException:  # KeyboardInterrupt and SystemExit pass through
             self._asked = True
             self._loop.call_soon(self._go_on)
             raise
+        if self.permits == 0 and len(self._lines) and self.on_short is not None:
+            self.on_short()
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -331,7 +344,7 @@ class Gate:
             self._timer = self._loop.call_at(when, self._go_on)
 
 
-def check_pace(pace: object) -> None:
+def check_pace(pace: object, name: str = "connect_pace") -> None:
     """Raise TypeError if *pace* is neither None nor a Pace."""
     if pace is not None and not isinstance(pace, Pace):
-        raise TypeError(f"connect_pace must be None or a Pace (as Pace(5, per=1.0)), not {pace!r}")
+        raise TypeError(f"{name} must be None or a Pace (as Pace(5, per=1.0)), not {pace!r}")

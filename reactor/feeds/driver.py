@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -118,6 +118,7 @@ class Driver:
         replay_last: bool,
         stale_after: float | None,
         priority: float,
+        after: Mapping[Topic, Update],
     ) -> None:
         """See Feed.subscribe_many()."""
         if self.closed:
@@ -130,6 +131,8 @@ class Driver:
             consumers = None if record is None else record.consumers
             consumers = with_one(consumers, one)
             record = self.core.want(one.topic, consumers, priority, stale_after, now)
+            if one.topic in after and record.last is None:
+                self.core.go_on_after(record, after[one.topic])
             if replay_last and record.last is not None and not self._on_its_way(record):
                 self._give(one, record.last)
 

@@ -8,7 +8,7 @@ What it must not know: how topics are placed and asked for (topics/reconciler.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called, check_names, check_number
@@ -241,6 +241,7 @@ class Feed(Made):
         replay_last: bool = False,
         stale_after: float | None = None,
         priority: float = 0,
+        after: Mapping[Any, Update] | None = None,
     ) -> list[Subscription]:
         """Subscribe to many topics. It returns at once. Any thread.
 
@@ -250,6 +251,9 @@ class Feed(Made):
             replay_last: likewise.
             stale_after: likewise.
             priority: likewise.
+            after: the last updates that an earlier run of the program has taken. A topic that
+                nobody has subscribed yet goes on after its one: the feed resumes there, drops
+                what is not newer, and tells the gap if there is one.
 
         Returns:
             Their subscriptions, in the order of *topics*.
@@ -275,7 +279,9 @@ class Feed(Made):
         subscriptions = [Subscription(self, topic, handler) for topic in topics]
         for subscription in subscriptions:
             hash(subscription.topic)
-        driver.call(driver.subscribe, subscriptions, replay_last, stale_after, priority)
+        driver.call(
+            driver.subscribe, subscriptions, replay_last, stale_after, priority, after or {}
+        )
         return subscriptions
 
     def unsubscribe(self, topic: Topic) -> None:

@@ -73,29 +73,32 @@ def command(*names: str) -> Callable[[], str]:
     """Return what makes the tables of the options of some commands."""
 
     def make() -> str:
-        parts = []
+        parts: list[str] = []
         for name in names:
             parser = argparse.ArgumentParser()
             load(name).add_arguments(parser)
-            lines = [f"Options of `reactor {name}`:", "", "| option | |", "|---|---|"]
-            for action in parser._actions[1:]:
-                flags = ", ".join(f"`{flag}`" for flag in action.option_strings or [action.dest])
-                text = (action.help or "") % {**vars(action), "prog": "reactor"}
-                shown = "default" in text or action.default in (
-                    None,
-                    False,
-                    "",
-                    [],
-                    argparse.SUPPRESS,
-                )
-                text += (
-                    "" if shown or not action.option_strings else f" (default: {action.default})"
-                )
-                lines.append(f"| {flags} | {text} |")
-            parts.append("\n".join(lines))
+            parts += tables_of(name, parser)
         return "\n\n".join(parts) + "\n"
 
     return make
+
+
+def tables_of(name: str, parser: argparse.ArgumentParser) -> list[str]:
+    """Return the table of a command's options, and those of its own commands."""
+    lines = [f"Options of `reactor {name}`:", "", "| option | |", "|---|---|"]
+    further: list[str] = []
+    for action in parser._actions[1:]:
+        if isinstance(action, argparse._SubParsersAction):
+            lines += [f"| `{each.dest}` | {each.help} |" for each in action._choices_actions]
+            for sub, its_parser in action.choices.items():
+                further += tables_of(f"{name} {sub}", its_parser)
+            continue
+        flags = ", ".join(f"`{flag}`" for flag in action.option_strings or [action.dest])
+        text = (action.help or "") % {**vars(action), "prog": "reactor"}
+        plain = action.default in (None, False, "", [], argparse.SUPPRESS)
+        shown = "default" in text or plain or not action.option_strings
+        lines.append(f"| {flags} | {text}{'' if shown else f' (default: {action.default})'} |")
+    return ["\n".join(lines), *further]
 
 
 def tree() -> str:
@@ -160,6 +163,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "replay": command("replay"),
     "runs": command("run", "collect"),
     "top": command("top"),
+    "fleet": command("fleet"),
 }
 
 NAMES = ("options", "exceptions", "close-codes", "command-line")

@@ -23,6 +23,7 @@ MODULES = {
     "reactor.testing.frames": ["testing"],
     "reactor.monitor": ["monitor"],
     "reactor.classic": ["classic", "exceptions"],
+    "reactor.fleet": ["fleet"],
     "reactor.tasks": ["reactor"],
     "reactor.hosting.asyncio": ["hosting"],
     "reactor.hosting.trio": ["hosting"],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from reactor import Reactor
-from reactor.feeds import Feed, TopicState
+from reactor.feeds import Feed, TopicState, Update
 
 from ..support.driving import run_until
 from .service import Recorder, Service
@@ -183,3 +184,69 @@ def test_a_gap_has_the_updates_around_it(
     ((topic, gap),) = feed.of("gap")
     assert (topic, gap.reason, gap.last) == ("A", reason, first)
     assert gap.next is (second if numbered else None)
+
+
+class TestGoingOnAfterAnEarlierRun:
+    def test_what_was_taken_is_dropped_and_a_hole_is_told_with_its_bounds(
+        self, loop: Reactor, service: Service, make_feed: MakeFeed
+    ) -> None:
+        feed = make_feed()
+        feed.subscribe_many(
+            ["A", "B"], after={"A": Update("A", None, 7), "B": Update("B", None, 7)}
+        )
+        run_until(loop, lambda: "live" in feed.names())
+        for number in (6, 7, 8):
+            service.publish("A", seq=number)
+        for number in (7, 10):
+            service.publish("B", seq=number)
+        run_until(loop, lambda: len(feed.of("update")) == 2)
+        assert [(topic, update.sequence) for topic, update in feed.of("update")] == [
+            ("A", 8),
+            ("B", 10),
+        ]
+        ((topic, gap),) = feed.of("gap")
+        assert (topic, gap.reason, gap.last.sequence, gap.next.sequence) == (
+            "B",
+            "reconnect",
+            7,
+            10,
+        )
+
+    def test_without_sequences_the_gap_is_told_when_the_topic_is_live(
+        self, loop: Reactor, service: Service, make_feed: MakeFeed
+    ) -> None:
+        feed = make_feed()
+        feed.subscribe_many(["A", "B"], after={"A": Update("A", "old")})
+        run_until(loop, lambda: "live" in feed.names())
+        ((topic, gap),) = feed.of("gap")
+        assert (topic, gap.last.data, gap.next) == ("A", "old", None)
+
+    def test_it_is_resumed_from_there(
+        self, loop: Reactor, service: Service, make_feed: MakeFeed
+    ) -> None:
+        class Resuming(Recorder):
+            def resume_message(self, positions: Any, link: Any) -> Any:
+                origin = {topic: update.sequence for topic, update in positions.items()}
+                return json.dumps({"op": "subscribe", "args": list(positions), "from": origin})
+
+        feed = make_feed(kind=Resuming)
+        feed.subscribe_many(["A", "B"], after={"A": Update("A", None, 7)})
+        run_until(loop, lambda: "live" in feed.names())
+        said = [said for _, said in service.connections[0].received]
+        assert {"op": "subscribe", "args": ["A"], "from": {"A": 7}} in said
+        assert {"op": "subscribe", "args": ["B"]} in said
+
+    def test_a_topic_that_is_subscribed_already_goes_on_as_it_is(
+        self, loop: Reactor, service: Service, make_feed: MakeFeed
+    ) -> None:
+        feed = make_feed()
+        feed.subscribe("A")
+        run_until(loop, lambda: "live" in feed.names())
+        service.publish("A", seq=3)
+        run_until(loop, lambda: feed.of("update"))
+        got: list[Any] = []
+        feed.subscribe_many(["A"], got.append, after={"A": Update("A", None, 9)})
+        service.publish("A", seq=4)
+        run_until(loop, lambda: got)
+        assert [update.sequence for update in got] == [4]
+        assert feed.of("gap") == []

@@ -89,6 +89,12 @@ class Reconciler:
         board.refresh(record)
         return record
 
+    def go_on_after(self, record: Record, last: Update) -> None:
+        """A topic that was not asked for yet goes on after an update of an earlier run."""
+        record.last = last
+        record.hole = "reconnect"
+        self.board.refresh(record)
+
     def _begin(self, record: Record, now: float) -> None:
         """A topic is wanted, and was not before."""
         kept = False

@@ -1,0 +1,48 @@
+"""A feed in many processes, on NATS JetStream.
+
+    from reactor.fleet import Fleet
+
+Needs ``pip install 'reactor-websocket[fleet]'``; docs/fleet.md tells what it does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .coordinator import Coordinator
+from .fleet import Fleet
+from .placements.base import External, Placement
+from .placements.local import Local
+from .rules.records import Notice, Record
+from .shard import ShardSpec
+from .sinks.base import Sink
+from .sinks.jetstream import JetStream
+from .sinks.plain import Call, CoreNats, Lines
+from .stats import FleetStats, ShardStats
+
+__all__ = [
+    "Call",
+    "Coordinator",
+    "CoreNats",
+    "External",
+    "Fleet",
+    "FleetStats",
+    "JetStream",
+    "Lines",
+    "Local",
+    "Notice",
+    "Placement",
+    "Record",
+    "ShardSpec",
+    "ShardStats",
+    "Sink",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import Ray's placement when it is asked for: it needs the extra ``fleet-ray``."""
+    if name == "Ray":
+        from .placements.ray import Ray
+
+        return Ray
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Placements: who starts the processes of shards, and starts them again."""

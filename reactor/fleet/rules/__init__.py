@@ -1,0 +1,1 @@
+"""What a fleet decides, without I/O and without a clock: shares, leases, epochs, what waits."""

@@ -1,0 +1,1 @@
+"""Sinks: where the updates of a shard go."""
