@@ -465,7 +465,7 @@ class TestRetryAfter:
         url = f"ws://scene-{len(scene.attempts)}/"
         scene.connect(recorder, url=url, reconnect=backoff)
         scene.fail(WebSocketBadStatusException("no", 503, "Unavailable", headers, b""))
-        # Not next_timeout(), which may be that of a timer that was cancelled: of another connection.
+        # Not next_timeout(), which may be that of a cancelled timer: of another connection.
         assert recorder.ending is not None
         delay = recorder.ending.delay
         assert delay is not None
