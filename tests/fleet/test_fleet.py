@@ -14,9 +14,19 @@ from reactor.exceptions import WebSocketStateException
 from reactor.fleet import Fleet, Local
 from reactor.fleet.rules.share import owners, slot_of
 
-from .support import Journal, Numbered, Plain, audit, exchange, needs_server, stored, wait_until
+from .support import (
+    Journal,
+    Numbered,
+    Plain,
+    audit,
+    exchange,
+    kills_processes,
+    needs_server,
+    stored,
+    wait_until,
+)
 
-pytestmark = [needs_server, pytest.mark.timeout(300)]
+pytestmark = [needs_server, kills_processes, pytest.mark.timeout(300)]
 
 TOPICS = [f"T{number}" for number in range(60)]
 

@@ -13,10 +13,10 @@ from reactor.feeds import Update
 from reactor.fleet import JetStream, Notice
 from reactor.fleet.rules.positions import Position
 
-from ..support import needs_server
+from ..support import kills_processes, needs_server
 from .stage import Stage, staged, until
 
-pytestmark = [needs_server, pytest.mark.timeout(120)]
+pytestmark = [needs_server, kills_processes, pytest.mark.timeout(120)]
 
 
 def updates(topic: str, first: int, last: int) -> list[Update]:
