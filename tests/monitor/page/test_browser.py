@@ -194,3 +194,43 @@ def test_a_thousand_connections_and_a_storm(watched: Watched, open_it: Any) -> N
             "document.querySelector('.row:not([hidden])').getAttribute('aria-rowindex') > 900"
         )
         assert page.problems == []
+
+
+#: Rows as the server would tell them, in portions of 500; returns the longest time, in ms, that
+#: one portion, a search, a change of order, or a step of scrolling has held the page.
+FIFTEEN_THOUSAND = """
+(() => {
+  const row = (id, now) => [id, now, "open", id % 2 ? "client" : "server", `ws://h${id}/`, `h${id}`,
+    "", id * now, 0, 0, 0, null, 0, 1, 1, 0, 0.5, null];
+  const times = [];
+  const timed = (step) => { const t = performance.now(); step(); times.push(performance.now() - t); };
+  for (const now of [1, 4]) {
+    for (let first = 1; first <= 15000; first += 500) {
+      const rows = Array.from({ length: 500 }, (_, index) => row(first + index, now));
+      timed(() => handlers.rows({ rows }));
+    }
+    timed(arrange);
+  }
+  document.getElementById("search").value = "h149";
+  timed(arrange);
+  const found = order.length;
+  document.getElementById("search").value = "";
+  timed(() => document.querySelectorAll("#head button")[1].click());
+  for (let top = 0; top < 15000 * 30; top += 30000) {
+    document.getElementById("body").scrollTop = top;
+    timed(show);
+  }
+  return { longest: Math.max(...times), found, rows: document.querySelectorAll(".row").length };
+})()
+"""
+
+
+def test_fifteen_thousand_rows_stay_fluent(watched: Watched, open_it: Any) -> None:
+    with open_it() as page:
+        page.wait_for("document.getElementById('rate-now').textContent.includes('in')")
+        result = page.run(FIFTEEN_THOUSAND)
+        assert result["found"] == 111  # h149, h1490 to h1499, h14900 to h14999
+        assert result["rows"] < 60
+        # A step takes some 30 ms; much more would be work for each row that is not in view.
+        assert result["longest"] < 1000
+        assert page.problems == []
