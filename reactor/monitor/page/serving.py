@@ -141,7 +141,6 @@ class Monitor:
             self._make_viewer,
             process_request=self._answer,
             on_overflow="close",
-            compression="deflate",
             max_message_size=1 << 16,
             max_connections=256,
         )

@@ -39,7 +39,7 @@ PORTIONS = 10
 
 #: Rows of a portion: at first, until the page knows all of them; and later.
 FIRST_ROWS = 400
-LATER_ROWS = 50
+LATER_ROWS = 25
 
 #: Rows that a page may have in view, and topics that it is told at once.
 MOST_IN_VIEW = 200
