@@ -169,6 +169,13 @@ def test_a_name_in_a_feed_that_looks_misspelt_is_warned_of(name: str, meant: str
     assert caught[0].filename == __file__
 
 
+@pytest.mark.parametrize(("name", "value"), [("ping_interval", 5), ("header", {"X": "1"})])
+def test_an_option_of_connections_is_no_attribute_of_a_feed(name: str, value: object) -> None:
+    with pytest.warns(UserWarning, match=rf"Mine\.{name} .*takes when it is made") as caught:
+        type("Mine", (Feed,), {name: value})
+    assert caught[0].filename == __file__
+
+
 def test_other_names_in_a_feed_are_the_users_own(recwarn: pytest.WarningsRecorder) -> None:
     names = ("topic", "books", "states", "_on_update", "on_trade", "send_message", "parse_trade")
     type("Mine", (Feed,), dict.fromkeys(names))

@@ -72,7 +72,7 @@ class Collector(Feed):
         """See Feed."""
         d = json.loads(message)
         if "topic" in d:
-            return Update(d["topic"], d, d.get("seq"), time=d.get("ts"))
+            return Update(d["topic"], d, d.get("seq"), epoch=d.get("epoch"), time=d.get("ts"))
         if d.get("op") == "subscribe":
             if d["ok"]:
                 return Subscribed(d["args"], recovered=d["recovered"])

@@ -4,7 +4,8 @@ A client says ``{"op": "subscribe", "args": ["A", "B"]}``, with ``"from": {"A": 
 follows update 17, and gets ``{"op": "subscribe", "ok": true, "args": [...], "recovered": false}``,
 or ``"ok": false`` with an ``error`` and whether to ``retry``. ``unsubscribe`` is answered alike;
 ``{"op": "login"}`` and ``{"op": "ping"}`` are answered with ``{"op": "login", "ok": true}`` and
-``{"op": "pong"}``. Updates are ``{"topic": "A", "seq": 18, "price": 101.5, "ts": 1700000000.123}``.
+``{"op": "pong"}``. Updates are ``{"topic": "A", "seq": 18, "epoch": 1699999999000, "price": 1.5,
+"ts": 1700000000.123}``; when the service starts again, it counts anew, with another epoch.
 Every difficulty has a flag.
 """
 
@@ -104,6 +105,7 @@ class Exchange:
         self._next = 0  # whose turn it is
         self._owed = self._doomed = 0.0  # updates, and kicks, that are due, and parts of one
         self._last = loop.time()
+        self._epoch = int(time.time() * 1000)
         loop.call_later(BATCH, self._batch)
 
     # -- connections -------------------------------------------------------------------------
@@ -244,6 +246,7 @@ class Exchange:
         update = {"topic": self._names[id(stream)], "price": round(stream.price, 2)}
         if not self._rules.no_sequences:
             update["seq"] = stream.sequence
+            update["epoch"] = self._epoch
         text = json.dumps({**update, "ts": time.time()})
         stream.history.append((stream.sequence, text))
         if random.random() < self._rules.lost:

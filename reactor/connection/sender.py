@@ -32,6 +32,7 @@ from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
 from ..protocols.rules import check_frame
 from ..protocols.session import Role, State, WebSocketSession
 from ..protocols.shared import SharedMessage
+from .counting import public_place
 from .dispatcher import report
 from .outbox import Fragments, Message, Outbox
 from .phase import ATTACHED, Phase
@@ -295,7 +296,7 @@ class Sender:
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:
         return WebSocketQueueFullException(
-            f"the write queue of {self._connection.place} holds {queued} bytes, "
+            f"the write queue of {public_place(self._connection)} holds {queued} bytes, "
             f"write_limit is {self._write_limit}"
         )
 

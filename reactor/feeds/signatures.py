@@ -128,7 +128,10 @@ class Made:
 
 
 def warn_of_misspelt(subclass: type, base: type) -> None:
-    """Warn of names in a class that look like those which its base looks for, misspelt.
+    """Warn of names in a class that mean nothing to its base, but look as if they should.
+
+    These are names like those which it looks for, misspelt, and options of connect(), which a Feed
+    takes when it is made and not as attributes of its class.
 
     Args:
         subclass: a subclass of Feed.
@@ -136,10 +139,18 @@ def warn_of_misspelt(subclass: type, base: type) -> None:
     """
     looked_for = [*KNOBS, *(name for name in vars(base) if name.startswith("on_"))]
     looked_for += [name for name in vars(base) if name.endswith("_message")]
+    options = {option.name for option in OPTIONS}
     for name in vars(subclass):
         if name.startswith("_") or hasattr(base, name):
             continue
-        if meant := get_close_matches(name, looked_for, 1, ALIKE):
+        if name in options and not callable(getattr(subclass, name)):
+            warnings.warn(
+                f"{subclass.__name__}.{name} means nothing to a Feed: {name} is an option of "
+                f"connect(), which a Feed takes when it is made: {subclass.__name__}(loop, url, "
+                f"{name}=...)",
+                stacklevel=3,
+            )
+        elif meant := get_close_matches(name, looked_for, 1, ALIKE):
             warnings.warn(
                 f"{subclass.__name__}.{name} means nothing to a Feed (did you mean {meant[0]!r}?)",
                 stacklevel=3,

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -83,6 +84,22 @@ def test_it_confirms_numbers_and_ends_topics(market: Make) -> None:
     before = len(client.messages)
     made.turns(1.0)
     assert all(said.get("topic") != "A" for said in made.said(client)[before:])
+
+
+def test_one_that_starts_again_counts_anew_in_another_epoch(
+    market: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = []
+    for started_at in (1700.0, 1700.25):
+        monkeypatch.setattr(exchange, "time", SimpleNamespace(time=lambda at=started_at: at))
+        made = market("--rate", "10")
+        client = made.client()
+        made.ask(client, "A")
+        made.turns(0.5)
+        updates = [said for said in made.said(client) if "topic" in said]
+        assert updates[0]["seq"] == 1
+        epochs += {update["epoch"] for update in updates}
+    assert epochs == [1700000, 1700250]
 
 
 def test_answers_come_twice_or_never_or_late(market: Make) -> None:

@@ -176,6 +176,18 @@ class TestLife:
         assert some(stats, "attempts", "opens", "losses") == (1, 0, 0)
         recorder.abort()
 
+    def test_a_query_is_not_in_the_last_error(self, scene: Scene) -> None:
+        recorder = Recorder()
+        options = {"on_overflow": "close", "write_limit": 1000, "high_water": 500, "low_water": 0}
+        scene.open(recorder, url="ws://scene/quotes?token=SECRET", **options)
+        for _ in range(100_000):
+            if not recorder.send("x" * 1000):
+                break
+        scene.turn(count=3)
+        last_error = recorder.stats.last_error
+        assert last_error is not None
+        assert "the write queue of ws://scene/quotes holds" in last_error
+
     def test_an_end_of_our_own_is_no_loss(self, scene: Scene) -> None:
         recorder = Recorder()
         scene.open(recorder)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import overload
 
 __all__ = [
     "TEXT",
@@ -49,6 +50,12 @@ class Headers:
     def __getitem__(self, name: str) -> str:
         """Return the value; repeated lines are joined by ", " (RFC 9110 section 5.3)."""
         return ", ".join(self._values[name.lower()])
+
+    @overload
+    def get(self, name: str, default: None = None) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return ``self[name]``, or `default` if there is no such header."""
