@@ -6,27 +6,21 @@ import copy
 import importlib
 import inspect
 import pickle
-import pkgutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-import reactor
 from reactor import WebSocketException, WebSocketProtocol, exceptions
 from reactor.asyncio.exceptions import Close
 from reactor.transports.stream import describe_loss
 
-NAMES = [
-    info.name
-    for info in pkgutil.walk_packages(reactor.__path__, "reactor.")
-    if not info.name.endswith("__main__")  # it runs when it is imported
-]
+from .support.modules import MODULES
 
 
 def classes_of(base: type[BaseException]) -> list[type[BaseException]]:
     """Return all exception classes of the package, wherever they are defined."""
-    modules = [importlib.import_module(name) for name in NAMES]
+    modules = [importlib.import_module(name) for name in MODULES]
     found = {
         value: None
         for module in modules

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import pydoc
 from collections.abc import Iterator
 from types import ModuleType
@@ -35,14 +34,8 @@ from reactor.connection.options import ConnectionOptions
 from reactor.server.options import ServerOptions
 
 from .support.driving import run_until
+from .support.modules import MODULES
 from .support.recorder import Recorder
-
-MODULES = [
-    info.name
-    for info in pkgutil.walk_packages(reactor.__path__, "reactor.")
-    if not info.name.endswith("__main__")  # it runs when it is imported
-    and (info.name != "reactor.fleet.placements.ray" or importlib.util.find_spec("ray"))
-]
 
 CLASSES = {name: value for name, value in vars(reactor).items() if inspect.isclass(value)}
 
