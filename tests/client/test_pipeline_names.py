@@ -15,6 +15,7 @@ import pytest
 
 from reactor import (
     Reactor,
+    WebSocketAddressException,
     create_connection,
 )
 from reactor.loop.helper_threads import look_ups
@@ -251,7 +252,11 @@ def test_many_that_fail_together_ask_together(loop: Reactor, names: Names, dead:
     run_until(loop, lambda: len(look_ups._wanted) == 50)
     names.end.set()
     run_until(loop, lambda: all(feed.closes for feed in feeds))
-    assert all(isinstance(feed.errors[0], ConnectionRefusedError) for feed in feeds)
+    # One whose turn comes after the first refusal finds nothing remembered: it only asks.
+    errors = {type(feed.errors[0]): feed.errors for feed in feeds}
+    known = (ConnectionRefusedError, WebSocketAddressException)
+    assert all(issubclass(kind, known) for kind in errors), errors
+    assert any(issubclass(kind, ConnectionRefusedError) for kind in errors), errors
     assert len(names.asked) == 1
 
 
