@@ -30,11 +30,7 @@ from reactor.asyncio import (
 from reactor.asyncio.hosts import get_host
 
 from ..support.asyncio_loops import Run
-
-
-async def echo(ws: ServerConnection) -> None:
-    async for message in ws:
-        await ws.send(message)
+from .serving import echo
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import pytest
 import reactor.asyncio as ours
 
 from ..support.asyncio_loops import Run
+from .serving import echo
 
 websockets = import_module("websockets.asyncio.client"), import_module("websockets.asyncio.server")
 
@@ -40,11 +41,6 @@ PAIRS = {
 def sides(request: pytest.FixtureRequest) -> tuple[Library, Library]:
     client, server = request.param
     return client, server
-
-
-async def echo(ws: Any) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 @asynccontextmanager

@@ -34,15 +34,7 @@ from reactor.asyncio import (
 
 from ..support.asyncio_loops import Run
 from ..support.certificates import Authority
-
-
-async def echo(ws: ServerConnection) -> None:
-    async for message in ws:
-        await ws.send(message)
-
-
-def url_of(server: Any, scheme: str = "ws") -> str:
-    return f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+from .serving import echo, url_of
 
 
 def trusting(authority: Authority) -> ssl.SSLContext:
@@ -189,7 +181,7 @@ def test_a_transport_ends_a_client_that_is_not_accepted_yet(run: Run) -> None:
 def test_what_a_transport_knows(run: Run, authority: Authority) -> None:
     async def main() -> None:
         async with serve(echo, "127.0.0.1", 0, ssl=authority.server_context) as server:
-            ws = await connect(url_of(server, "wss"), ssl=trusting(authority))
+            ws = await connect(url_of(server, scheme="wss"), ssl=trusting(authority))
             transport = ws.transport
             assert transport.get_extra_info("sockname") == ws.local_address
             assert transport.get_extra_info("ssl_object").version().startswith("TLS")
@@ -258,7 +250,7 @@ def test_a_given_socket_gets_tls_like_any_other(run: Run, authority: Authority) 
     async def main() -> None:
         async with serve(echo, "127.0.0.1", 0, ssl=authority.server_context) as server:
             sock = socket.create_connection(server.sockets[0].getsockname())
-            url = url_of(server, "wss")
+            url = url_of(server, scheme="wss")
             async with connect(url, sock=sock, ssl=trusting(authority)) as ws:
                 await ws.send("hello")
                 assert await ws.recv() == "hello"

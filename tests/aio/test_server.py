@@ -20,14 +20,11 @@ from reactor.asyncio import (
 )
 
 from ..support.asyncio_loops import Run
+from .serving import url_of
 
 
 async def stay(ws: ServerConnection) -> None:
     await ws.wait_closed()
-
-
-def url_of(server: Any, path: str = "/") -> str:
-    return f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
 
 
 def test_a_handler_that_raises_costs_its_connection_only(

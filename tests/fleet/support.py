@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import pytest
 
 from reactor import Backoff
 from reactor.cli.collect import Collector
+from reactor.cli.serving import child_server
 from reactor.fleet import Fleet, JetStream
 from reactor.fleet.embedded import find_server
 from reactor.fleet.rules.positions import position_of
@@ -80,20 +79,9 @@ class JournalWriter(JetStreamWriter):
         os.write(self._file, f"{sent.subject}\t{sent.identity}\n".encode())
 
 
-@contextmanager
-def exchange(*flags: str) -> Iterator[str]:
-    """The embedded exchange in a process of its own; yields its URL."""
-    command = [sys.executable, "-m", "reactor", "exchange", "--port", "0", "--exit-with-stdin"]
-    with subprocess.Popen(
-        [*command, *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            yield child.stdout.readline().split()[-1]
-        finally:
-            assert child.stdin is not None
-            child.stdin.close()
-            child.wait(10)
+def exchange(*flags: str) -> AbstractContextManager[str]:
+    """The embedded exchange in a process of its own; gives its URL."""
+    return child_server("exchange", *flags)
 
 
 @dataclass

@@ -17,14 +17,9 @@ from urllib.request import urlopen
 
 from websockets.sync.client import ClientConnection, connect
 
-PATIENCE = 40.0
+from ..peers.support.browser import FLAGS
 
-#: Nothing of its own on the network, and no profile that stays.
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--remote-debugging-port=0",
-)
+PATIENCE = 40.0
 
 
 class Page:
@@ -117,7 +112,13 @@ def open_page(browser: str, url: str) -> Iterator[Page]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         environment = {**os.environ, "HOME": profile}
         process = subprocess.Popen(
-            [browser, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [
+                browser,
+                *FLAGS,
+                "--remote-debugging-port=0",
+                f"--user-data-dir={profile}",
+                "about:blank",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,

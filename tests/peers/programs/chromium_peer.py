@@ -19,33 +19,10 @@ from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..support.browser import FLAGS
 from .commands import Json, obey
 
 SCENARIO = Path(__file__).parents[1] / "node" / "scenario.js"
-
-#: Nothing but the page: no sandbox (root has none), no graphics, no talk with anybody else.
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--disable-extensions",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--no-default-browser-check",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--disable-sync",
-    "--disable-crash-reporter",
-    "--disable-breakpad",
-    "--metrics-recording-only",
-    "--disable-features=OptimizationHints,MediaRouter,Translate",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--ignore-certificate-errors",
-)
 
 PAGE = b"""<!doctype html>
 <title>peer</title>
