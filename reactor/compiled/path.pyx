@@ -214,11 +214,29 @@ def read(stream):
     return read_stream(stream)
 
 
+cdef inline object take(receiver, uint8_t *buffer, Py_ssize_t size):
+    """Return what was read: its events, if the receiver can have them; else the bytes.
+
+    The buffer may be used again when this returns.
+    """
+    if is_a(receiver, A_READER) and is_between_messages(session_of(receiver)):
+        return parse_events(receiver, buffer, size)
+    return PyBytes_FromStringAndSize(<char *>buffer, size)
+
+
+cdef inline int hand_over(receiver, found) except -1:
+    """Give a receiver what take() has returned."""
+    if type(found) is bytes:
+        receiver.data_received(found)
+    else:
+        handle(receiver, <list>found)
+    return 0
+
+
 cdef bint read_stream(stream) except -1:
     """Do the work of read(), for compiled callers."""
     cdef Py_ssize_t size
     cdef int code
-    cdef list events
     cdef uint8_t *buffer
     if not is_direct(stream):
         return python_read(stream)
@@ -227,20 +245,12 @@ cdef bint read_stream(stream) except -1:
         size = recv(descriptor(stream), buffer, BUFFER, MSG_DONTWAIT)
         code = errno
         receiver = get(stream, STREAM_RECEIVER)
-        data = None
-        events = None
         if size > 0:
-            if is_a(receiver, A_READER) and is_between_messages(session_of(receiver)):
-                events = parse_events(receiver, buffer, size)
-            else:
-                data = PyBytes_FromStringAndSize(<char *>buffer, size)
+            found = take(receiver, buffer, size)
     finally:
         give_back(buffer)
     if size > 0:
-        if data is None:
-            handle(receiver, events)
-        else:
-            receiver.data_received(data)
+        hand_over(receiver, found)
         return True
     if size == 0:
         stream._on_eof()
@@ -254,27 +264,18 @@ cdef bint read_stream(stream) except -1:
 cdef bint read_openssl(stream, OpenSSL engine) except -1:
     """Do the work of tls_read() where OpenSSL can be called directly."""
     cdef Py_ssize_t size
-    cdef list events
     cdef uint8_t *buffer = take_buffer()
     try:
         size = engine.receive(buffer, BUFFER)
         receiver = get(stream, STREAM_RECEIVER)
-        data = None
-        events = None
         if size > 0:
-            if is_a(receiver, A_READER) and is_between_messages(session_of(receiver)):
-                events = parse_events(receiver, buffer, size)
-            else:
-                data = PyBytes_FromStringAndSize(<char *>buffer, size)
+            found = take(receiver, buffer, size)
     finally:
         give_back(buffer)
     if size > 0:
         if engine.more:  # before the handlers: one may raise KeyboardInterrupt
             stream._loop.call_soon(stream._read_pending)
-        if data is None:
-            handle(receiver, events)
-        else:
-            receiver.data_received(data)
+        hand_over(receiver, found)
     if engine.failure is None:
         return size > 0
     failure, engine.failure = engine.failure, None
