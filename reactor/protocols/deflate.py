@@ -32,7 +32,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final, Literal, NamedTuple
 
@@ -191,6 +191,8 @@ class Agreement:
         config: what we wanted.
         send_bits, receive_bits: the bits of the windows.
         send_takeover, receive_takeover: whether messages may refer to earlier ones.
+        compressor: the parameters of our compressor; made here, since a broadcast asks for those
+            of each receiver.
     """
 
     config: Deflate
@@ -198,17 +200,17 @@ class Agreement:
     receive_bits: int
     send_takeover: bool
     receive_takeover: bool
+    compressor: Compressor = field(init=False, repr=False, compare=False)
 
-    @property
-    def compressor(self) -> Compressor:
-        """The parameters of our compressor."""
+    def __post_init__(self) -> None:
         config = self.config
         engine, level = config.engine, config.level
         if self.send_bits == 8 and engine != "zlib":
             engine, level = "zlib", None  # see the module; no other engine is known to keep to that
         if level is None:
             level = _LEVELS[engine][2]
-        return Compressor(engine, level, self.send_bits, config.mem_level)
+        compressor = Compressor(engine, level, self.send_bits, config.mem_level)
+        object.__setattr__(self, "compressor", compressor)
 
     def wants(self, payload: bytes, compress: bool | None) -> bool:
         """Return whether to compress a message; an empty one never is, since it could only grow.
