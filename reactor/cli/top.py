@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..base.printable import printable
+from ..monitor.page.series import Point
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..timers import Backoff
@@ -53,7 +54,7 @@ class Watcher(WebSocketProtocol):
     def __init__(self, when_told: Callable[[], object]) -> None:
         self.process = ""
         self.rows: dict[int, dict[str, Any]] = {}
-        self.point: list[float] = [0.0] * 5
+        self.point = Point(0.0, 0.0, 0.0, 0.0, 0.0)
         self.facts: list[tuple[str, str]] = []
         self.problem: str | None = None
         self.seconds = 0  # that were told
@@ -66,9 +67,6 @@ class Watcher(WebSocketProtocol):
         take = getattr(self, f"_take_{told['kind']}", None)
         if take is not None:
             take(told)
-
-    def on_reconnect(self) -> None:
-        """Go on: a hello comes."""
 
     def on_error(self, error: BaseException) -> None:
         """Remember why."""
@@ -87,7 +85,7 @@ class Watcher(WebSocketProtocol):
         self.problem = None
 
     def _take_tick(self, told: dict[str, Any]) -> None:
-        self.point = told["point"]
+        self.point = Point(*told["point"])
         self.facts = [(printable(name), printable(value)) for name, value in told["facts"]]
         self.seconds += 1
         self._when_told()
@@ -178,16 +176,14 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             pass
         finally:
-            close = getattr(show, "close", None)
-            if close is not None:
-                close()
+            show.close()
     if watcher.seconds == 0:
         print(f"reactor top: {url}: {watcher.problem or 'nothing came'}", file=sys.stderr)
         return 1
     return 0
 
 
-def _make_display(arguments: argparse.Namespace) -> Callable[[Watcher], object]:
+def _make_display(arguments: argparse.Namespace) -> _Lines:
     if arguments.json:
         return _JSON(arguments)
     if sys.stdout.isatty():
@@ -199,10 +195,19 @@ def _make_display(arguments: argparse.Namespace) -> Callable[[Watcher], object]:
 
 
 class _Lines:
-    """A line every second."""
+    """Shows a line every second."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
+
+    def shown(self, watcher: Watcher, most: int) -> list[dict[str, Any]]:
+        """Return the rows to show, and have them told every second."""
+        rows = watcher.busiest(self._arguments.sort, self._arguments.find, most)
+        watcher.ask([row["id"] for row in rows])
+        return rows
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
 
     def __call__(self, watcher: Watcher) -> None:
         if watcher.problem is not None:
@@ -212,34 +217,28 @@ class _Lines:
         write(f"{headline(watcher)}, {facts}\n")
 
 
-class _JSON:
-    """An object every second."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._arguments = arguments
+class _JSON(_Lines):
+    """Shows an object every second."""
 
     def __call__(self, watcher: Watcher) -> None:
-        order, find, most = self._arguments.sort, self._arguments.find, self._arguments.rows
-        rows = watcher.busiest(order, find, most)
-        watcher.ask([row["id"] for row in rows])
-        names = ("time", "messages_in", "messages_out", "lag", "busy")
+        rows = self.shown(watcher, self._arguments.rows)
         told = {
             "process": watcher.process,
             "problem": watcher.problem,
-            **dict(zip(names, watcher.point, strict=True)),
+            **watcher.point._asdict(),
             "facts": dict(watcher.facts),
             "connections": [{k: v for k, v in row.items() if k != "since"} for row in rows],
         }
         write(json.dumps(told) + "\n")
 
 
-class _Table:
-    """A table that is drawn anew in its place."""
+class _Table(_Lines):
+    """Shows a table that is drawn anew in its place."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         from rich.live import Live
 
-        self._arguments = arguments
+        super().__init__(arguments)
         self._live = Live(auto_refresh=False, screen=True)
         self._live.start()
 
@@ -248,9 +247,8 @@ class _Table:
         from rich.table import Table
         from rich.text import Text
 
-        order, find, most = self._arguments.sort, self._arguments.find, self._arguments.rows
-        rows = watcher.busiest(order, find, min(most, max(1, self._live.console.height - 6)))
-        watcher.ask([row["id"] for row in rows])
+        room = max(1, self._live.console.height - 6)
+        rows = self.shown(watcher, min(self._arguments.rows, room))
         table = Table(expand=True, box=None, pad_edge=False)
         for name, options in (
             ("state", {"width": 10}),
@@ -266,6 +264,7 @@ class _Table:
         self._live.update(Group(*head, table), refresh=True)
 
     def close(self) -> None:
+        """See _Lines."""
         self._live.stop()
 
 
@@ -275,8 +274,9 @@ NUMBERS = ("in/s", "out/s", "round trip", "queue", "attempts", "silent for")
 
 def headline(watcher: Watcher) -> str:
     """Return what the loop does, in one line."""
-    _, taken, sent, lag, busy = watcher.point
-    return f"{taken:,.0f} in/s, {sent:,.0f} out/s, lag {lag * 1000:.1f} ms, busy {busy:.1%}"
+    point = watcher.point
+    rates = f"{point.messages_in:,.0f} in/s, {point.messages_out:,.0f} out/s"
+    return f"{rates}, lag {point.lag * 1000:.1f} ms, busy {point.busy:.1%}"
 
 
 def cells(row: dict[str, Any]) -> list[str]:

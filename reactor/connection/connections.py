@@ -158,9 +158,9 @@ class Connections(set["Connection"]):
 
         Looks at every connection, for some 0.1 us each. The loop's thread only.
         """
-        ended = [each.numbers for each in self._sums.values()]
-        taken = sum(numbers[0] for numbers in ended)
-        sent = sum(numbers[1] for numbers in ended)
+        ended = [dict(zip(SUMS, each.numbers, strict=True)) for each in self._sums.values()]
+        taken = sum(each["messages_in"] for each in ended)
+        sent = sum(each["messages_out"] for each in ended)
         for connection in self:
             taken += connection.counters.messages_in
             sent += connection.counters.messages_out

@@ -99,10 +99,8 @@ class Viewer(WebSocketProtocol):
         if detail != self._detail:
             self._look_at(detail)
             self._tell_detail()
-        if topics is not None:
-            self._topics = topics
-            self._tell_topics()
         self._topics = topics
+        self._tell_topics()
 
     def on_close(self, code: int, reason: str) -> None:
         """Stop."""
@@ -122,19 +120,19 @@ class Viewer(WebSocketProtocol):
         monitor = self._monitor
         self._tell("tick", point=monitor.series.points[-1], facts=monitor.facts())
         self._tell_gone()
-        if self._detail is not None:
-            self._tell_detail()
+        self._tell_detail()
         if self._portion // PORTIONS % FEEDS_EVERY == 0:
             self._feeds = feeds_of(monitor.loop)
             self._tell("feeds", feeds=[feed_card(feed) for feed in self._feeds])
-            if self._topics is not None:
-                self._tell_topics()
-        rows = [each for each in map(self._find_row, self._in_view) if each is not None]
+            self._tell_topics()
+        listed = monitor.by_id()
+        rows = [row(listed[number]) for number in self._in_view if number in listed]
         self._tell("rows", rows=rows)
 
     def _tell_rows(self) -> None:
         if not self._queue:
-            listed = [each for each in self._monitor.loop.connections if self._shows(each)]
+            connections = self._monitor.loop.connections
+            listed = [each for each in connections if not isinstance(each.protocol, Viewer)]
             # New ones come first; a list is taken from its end.
             listed.sort(key=lambda each: id(each) not in self._known)
             self._queue = listed
@@ -158,16 +156,6 @@ class Viewer(WebSocketProtocol):
             self._known -= gone
             self._tell("gone", ids=list(gone))
 
-    def _find_row(self, wanted: int) -> list[Any] | None:
-        connection = self._listed(wanted)
-        return None if connection is None else row(connection)
-
-    def _listed(self, wanted: int) -> Connection | None:
-        return self._monitor.by_id().get(wanted)
-
-    def _shows(self, connection: Connection) -> bool:
-        return not isinstance(connection.protocol, Viewer)
-
     # -- one connection, one feed --------------------------------------------------------------
 
     def _look_at(self, wanted: int | None) -> None:
@@ -175,7 +163,7 @@ class Viewer(WebSocketProtocol):
         if self._looking_at is not None:
             frames.look_away(self._looking_at)
         self._detail, self._looking_at = wanted, None
-        connection = None if wanted is None else self._listed(wanted)
+        connection = None if wanted is None else self._monitor.by_id().get(wanted)
         if connection is not None:
             self._looking_at = connection.protocol
             frames.look(self._looking_at)
