@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ..base.addresses import host_and_port
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
 from ..base.printable import printable, quoted
@@ -470,4 +471,4 @@ class ClientLifecycle:
 def _shown(address: Endpoint) -> str:
     """Return an address as connections are counted under it."""
     host, port = address
-    return printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    return printable(host_and_port(host, port))

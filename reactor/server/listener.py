@@ -19,14 +19,13 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, cast
 
+from ..base.addresses import written
 from ..base.marks import calls_user_code
-from ..base.printable import printable
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..connection.wiretap import handshake_taps
@@ -118,7 +117,7 @@ class Listener(Generic[P]):
         self.sock = sock
         self._address = sock.getsockname()  # now, while it is open: ``address`` may be read later
         #: What its connections are counted under: ``"127.0.0.1:9001"``, or a path.
-        self.place = _shown(self._address)
+        self.place = written(self._address)
         self.registry = registry
         self.options = options
         self.connections: set[Connection] = set()
@@ -335,13 +334,6 @@ class Listener(Generic[P]):
         for connection in list(self.connections):
             if connection.state is State.OPEN:
                 connection.close(code, reason)
-
-
-def _shown(address: Any) -> str:
-    if isinstance(address, tuple):
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return printable(os.fsdecode(address))
 
 
 def _apologize(sock: socket.socket) -> None:

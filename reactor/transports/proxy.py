@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..base.addresses import host_and_port
 from ..base.printable import printable
 from ..exceptions import (
     WebSocketConnectException,
@@ -95,7 +96,7 @@ class Proxy:
 
     def __str__(self) -> str:
         """Return the URL of the proxy without username and password."""
-        return f"{self.kind}://{_authority(self.host, self.port)}"
+        return f"{self.kind}://{host_and_port(self.host, self.port)}"
 
 
 def _check_basic(proxy: Proxy) -> None:
@@ -276,17 +277,13 @@ async def _connect_http(
 
 
 def _connect_request(proxy: Proxy, host: str, port: int) -> bytes:
-    authority = _authority(host, port)
+    authority = host_and_port(host, port)
     headers = [("Host", authority)]
     if proxy.username or proxy.password:
         # RFC 7617; the charset that the proxy expects cannot be known before it has refused.
         token = b64encode(f"{proxy.username or ''}:{proxy.password or ''}".encode()).decode()
         headers.append(("Proxy-Authorization", f"Basic {token}"))
     return build_head(f"CONNECT {authority} HTTP/1.1", headers)
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 # --- SOCKS ----------------------------------------------------------------------------------------
@@ -302,7 +299,8 @@ async def _connect_socks(
         raise
     except Exception as exc:  # python-socks' own, and any that garbage in the answer makes it raise
         raise WebSocketProxyException(
-            f"the proxy {proxy} did not connect to {_authority(host, port)}: {printable(str(exc))}"
+            f"the proxy {proxy} did not connect to {host_and_port(host, port)}: "
+            f"{printable(str(exc))}"
         ) from exc
 
 

@@ -19,6 +19,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...base.addresses import host_and_port
 from ...base.printable import quoted
 from ...exceptions import (
     WebSocketAddressException,
@@ -212,7 +213,7 @@ def _wrap_sni_socket(
 def _tunnel(sock: Any, host: str, port: int, auth: Any) -> Any:
     """Have an HTTP proxy connect *sock* to a host (RFC 9110 section 9.3.6); return *sock*."""
     debug("Connecting proxy...")
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    place = host_and_port(host, port)
     headers = [("Host", place)]
     if auth and auth[0]:
         credentials = ":".join(part for part in auth if part)

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
+from ...base.addresses import host_and_port
 from ...exceptions import (
     WebSocketAddressException,
     WebSocketConnectException,
@@ -331,7 +332,7 @@ def _list(failures: Sequence[FailedDial]) -> list[str]:
 
 def _name(address: Address) -> str:
     host, port = address.sockaddr[:2]
-    return f"[{host}]:{port}" if address.family == socket.AF_INET6 else f"{host}:{port}"
+    return host_and_port(host, port)
 
 
 def _words(exc: Exception) -> str:

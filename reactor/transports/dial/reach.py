@@ -12,12 +12,11 @@ new addresses are dialled within the same attempt.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterable
 from typing import Any
 
-from ...base.printable import printable
+from ...base.addresses import written
 from ...exceptions import (
     WebSocketConnectException,
     WebSocketException,
@@ -97,10 +96,6 @@ def _name(address: Address) -> str:
 def peer_name(sock: socket.socket) -> str:
     """Return the address that a socket is connected to, as people write it; "" if it is not."""
     try:
-        name = sock.getpeername()
+        return written(sock.getpeername())
     except OSError:
         return ""
-    if isinstance(name, tuple):
-        host, port = name[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return printable(os.fsdecode(name))
