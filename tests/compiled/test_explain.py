@@ -45,7 +45,8 @@ pytestmark = pytest.mark.skipif(not reactor.compiled, reason="the twins are not 
 
 
 def test_of_the_process() -> None:
-    assert explain_compiled() == "compiled"
+    # A second line says so where OpenSSL is not called directly: test_tls.py has its reasons.
+    assert explain_compiled().splitlines()[0] == "compiled"
 
 
 def test_of_a_plain_connection(loop: Reactor) -> None:
