@@ -18,7 +18,7 @@ JOBS ?= 4
 SECONDS ?= 60
 
 # What is compiled where there is a compiler.
-TWINS := $(addprefix reactor/compiled/,counters.pyx frames.pyx path.pyx tls.pyx turn.pyx)
+TWINS := $(wildcard reactor/compiled/*.pyx)
 
 # The Autobahn suite; make autobahn AUTOBAHN='--faces native --cases 12.*'
 AUTOBAHN ?= --markdown docs/conformance.md
