@@ -65,13 +65,11 @@ def replay(
     Args:
         file: a recording, see ``reactor.monitor.record``.
         protocol: who hears it. A subclass of WebSocketProtocol, a function that returns an object
-        of
-            one, or such an object. Or a subclass of Feed, which is subscribed to the topics of the
-            recording; or a Feed that was made on a ManualReactor.
+            of one, or such an object. Or a subclass of Feed, which is subscribed to the topics of
+            the recording; or a Feed that was made on a ManualReactor.
         url: where the client believes to connect to; default: the recorded URL.
         loop: the ManualReactor; default: that of a Feed, else a new one, which is closed in the
-        end:
-            connections that are still open hear of 1006.
+            end: connections that are still open hear of 1006.
         options: what ``Reactor.connect`` takes, or a Feed. Compression and subprotocols are those
             of the recording unless told otherwise.
 
