@@ -78,6 +78,8 @@ class ClientConnection(Connection):
 class _Watch(HandshakeWatch):
     """Keeps the request."""
 
+    connects_again = True  # in ``async for``; else the user's program may
+
     def __init__(self, face: ClientConnection) -> None:
         self._face = face
 

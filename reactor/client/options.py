@@ -40,7 +40,13 @@ class HandshakeWatch:
 
     With redirects there are several handshakes, with different hosts. The methods are called on
     the thread that connects.
+
+    Attributes:
+        connects_again: whether the observer may open another connection after a failure. The log
+            then does not say that no attempt follows.
     """
+
+    connects_again: bool = False
 
     def connected(self, url: WebSocketURL, sock: AnySocket) -> None:
         """A socket leads to the host of a URL, with TLS if that is wanted; a request follows."""
