@@ -387,8 +387,11 @@ class ClientLifecycle:
         except Exception:  # noqa: BLE001 - there is no usable URL
             place, address = printable(self._url), None
         seen = overrides_on_error(connection.protocol)
-        retries = self._options.backoff is not None
-        journal.ended(place, address, connection.ending, retries, seen)
+        watch = self._options.watch
+        policy: bool | None = self._options.backoff is not None
+        if not policy and watch is not None and watch.connects_again:
+            policy = None
+        journal.ended(place, address, connection.ending, policy, seen)
 
     def _wait(self, delay: float) -> None:
         """Begin the next attempt after *delay* seconds."""
