@@ -27,6 +27,7 @@ from ..base.addresses import host_and_port
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
 from ..base.printable import printable, quoted
+from ..connection.closing import break_off
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
 from ..connection.phase import Change, Phase, change
@@ -308,7 +309,7 @@ class ClientLifecycle:
             self._wish = wish
             if phase is Phase.ATTACHED:
                 if connection.session.state is State.OPEN:
-                    connection.break_off(reason, None)
+                    break_off(connection, reason, None)
             elif begun:
                 connection.by_us = True
                 self._stop_attempt()

@@ -32,6 +32,7 @@ from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
 from ..protocols.rules import check_frame
 from ..protocols.session import Role, State, WebSocketSession
 from ..protocols.shared import SharedMessage
+from .closing import cut_off
 from .counting import public_place
 from .dispatcher import report
 from .outbox import Fragments, Message, Outbox
@@ -292,7 +293,7 @@ class Sender:
             raise self._queue_full(queued)
         if self._connection.session.state is not OPEN:
             raise _closed()
-        self._connection.cut_off(self._queue_full(queued))
+        cut_off(self._connection, self._queue_full(queued))
 
     def _queue_full(self, queued: int) -> WebSocketQueueFullException:
         return WebSocketQueueFullException(
