@@ -24,14 +24,16 @@ from typing import TYPE_CHECKING
 
 from ..base.printable import quoted
 from ..exceptions import (
+    LOST,
     CloseCode,
+    WebSocketConnectionClosedException,
+    WebSocketConnectionLostException,
     WebSocketException,
     WebSocketPeerException,
     WebSocketQueueFullException,
 )
 from ..protocols.session import Close, Failure, State, WebSocketSession
 from ..transports.linger import Linger
-from ..transports.stream import describe_loss
 from .counting import most_queued
 from .phase import ATTACHED
 
@@ -44,6 +46,7 @@ __all__ = [
     "break_off",
     "broken",
     "cut_off",
+    "describe_loss",
     "end",
     "fail",
     "last_word",
@@ -165,6 +168,22 @@ def lost(connection: Connection, error: Exception | None) -> None:
         end(connection, CloseCode.ABNORMAL, "", None)  # we were ending it: no error
     else:
         end(connection, CloseCode.ABNORMAL, "", describe_loss(error))
+
+
+def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException:
+    """Return the public exception for a connection that ended without a close frame."""
+    if error is None:
+        return WebSocketConnectionClosedException(LOST)
+    text = f"{LOST} ({error})"
+    if isinstance(error, ConnectionError):
+        # This is a ConnectionResetError as well, which programs look for in on_error.
+        lost: WebSocketConnectionClosedException = WebSocketConnectionLostException(
+            text, error.errno
+        )
+    else:
+        lost = WebSocketConnectionClosedException(text)
+    lost.__cause__ = error
+    return lost
 
 
 def fail(connection: Connection, error: Exception) -> None:

@@ -5,6 +5,8 @@ They are tried with the client's connections, which Reactor.connect makes.
 
 from __future__ import annotations
 
+import errno
+import ssl
 from collections.abc import Callable
 
 import pytest
@@ -19,7 +21,7 @@ from reactor import (
     WebSocketProtocolException,
     WebSocketQueueFullException,
 )
-from reactor.connection.closing import break_off, cut_off, fail
+from reactor.connection.closing import break_off, cut_off, describe_loss, fail
 
 from ..support.recorder import Recorder
 from ..support.scene import (
@@ -590,3 +592,31 @@ class TestWithoutWaiting:
         fail(connection, WebSocketQueueFullException("second"))
         scene.turn(count=2)
         assert recorder.names == ["open", "error", "close"]
+
+
+class TestDescription:
+    """What ``on_error`` gets when a connection is lost."""
+
+    def test_without_an_error(self) -> None:
+        loss = describe_loss(None)
+        assert isinstance(loss, WebSocketConnectionClosedException)
+        assert str(loss) == "Connection to remote host was lost."
+        assert loss.__cause__ is None
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ConnectionResetError(errno.ECONNRESET, "reset by peer"),
+            BrokenPipeError(errno.EPIPE, "broken pipe"),
+            TimeoutError(errno.ETIMEDOUT, "timed out"),
+            ssl.SSLError(1, "wrong version number"),
+        ],
+    )
+    def test_with_an_error(self, error: OSError) -> None:
+        loss = describe_loss(error)
+        assert isinstance(loss, WebSocketConnectionClosedException)
+        assert str(loss).startswith("Connection to remote host was lost.")
+        assert str(error) in str(loss)
+        assert loss.__cause__ is error
+        # What the system says of the connection itself can be caught as that, too.
+        assert isinstance(loss, ConnectionResetError) is isinstance(error, ConnectionError)
