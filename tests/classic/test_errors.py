@@ -22,6 +22,7 @@ import pytest
 
 import reactor
 from reactor.classic.errors import public
+from reactor.connection.closing import describe_loss
 from reactor.exceptions import (
     WebSocketConnectException,
     WebSocketConnectionClosedException,
@@ -31,7 +32,6 @@ from reactor.exceptions import (
     WebSocketQueueFullException,
     WebSocketTimeoutException,
 )
-from reactor.transports.stream import describe_loss
 
 from ..support.apps import RecordedApp
 from ..support.certificates import Authority
