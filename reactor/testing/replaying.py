@@ -19,7 +19,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from ..client.options import ClientOptions
 from ..client.pipeline import ClientUpgrade, connect
@@ -38,9 +38,15 @@ from .loop import ManualReactor
 if TYPE_CHECKING:
     from os import PathLike
 
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..client.options import ClientArguments
+    from ..feeds.signatures import FeedArguments
+
 __all__ = ["replay"]
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Feed)
+P = TypeVar("P", bound=WebSocketProtocol)
 
 #: Seconds of the clock that a client has to connect again after a loss.
 PATIENCE = 3600.0
@@ -49,14 +55,36 @@ PATIENCE = 3600.0
 MOST_TURNS = 10_000
 
 
+@overload
 def replay(
     file: str | PathLike[str],
-    protocol: Callable[[], T] | T,
+    protocol: type[F] | F,
+    *,
+    url: str | None = None,
+    loop: ManualReactor | None = None,
+    **options: Unpack[FeedArguments],
+) -> F: ...
+
+
+@overload
+def replay(
+    file: str | PathLike[str],
+    protocol: Callable[[], P] | P,
+    *,
+    url: str | None = None,
+    loop: ManualReactor | None = None,
+    **options: Unpack[ClientArguments],
+) -> P: ...
+
+
+def replay(
+    file: str | PathLike[str],
+    protocol: Any,
     *,
     url: str | None = None,
     loop: ManualReactor | None = None,
     **options: Any,
-) -> T:
+) -> Any:
     """Say to a client what its server said in a recording; return when all is said.
 
     No time passes: the clock of a ManualReactor is moved. The client meets what was recorded, with
@@ -100,7 +128,7 @@ def replay(
     finally:
         if own:
             loop.close()
-    return cast("T", heard)
+    return heard
 
 
 def _connect(

@@ -22,6 +22,7 @@ import pytest
 
 import reactor
 from reactor.classic.errors import of_socket, public
+from reactor.connection.closing import describe_loss
 from reactor.exceptions import (
     WebSocketConnectException,
     WebSocketConnectionClosedException,
@@ -32,7 +33,6 @@ from reactor.exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSOptionException,
 )
-from reactor.transports.stream import describe_loss
 
 from ..support.apps import RecordedApp
 from ..support.certificates import Authority

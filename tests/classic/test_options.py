@@ -259,7 +259,9 @@ def test_parameters_of_run_forever() -> None:
     assert options.decode_text is False
     assert (options.host, options.origin) == ("h", "o")
     assert (options.suppress_origin, options.suppress_host) == (True, True)
-    assert options.backoff == reactor.Backoff.fixed(5)
+    assert options.backoff == reactor.Backoff.fixed(
+        5, retry_after_cap=0
+    )  # as with websocket-client
 
 
 def test_attributes_of_the_app() -> None:
