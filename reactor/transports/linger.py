@@ -72,8 +72,8 @@ class Linger:
         self._stream.sock.close()
 
     def _forget(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        assert self._timer is not None, "a Linger begins with start()"
+        self._timer.cancel()
         self._loop.lingering.discard(self)
         when_closed, self._when_closed = self._when_closed, None
         if when_closed is not None:
