@@ -25,6 +25,7 @@ class ShardStats:
         shard: its number.
         state: "running", "missing" (nobody has its lease), "settling" (topics are handed over), or
             "silent" (its lease is not renewed; only the program that runs the fleet can tell).
+            A silent shard was not replaced yet, and may wake up; what it counts is old.
         node, pid: where it runs.
         epoch: how often it was taken.
         topics: that it is to have.
