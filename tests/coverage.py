@@ -50,6 +50,8 @@ ELSEWHERE = {
     # The two steps of connecting are tested where they are put together, on both libraries.
     "classic/names/handshake.py": ("classic/blocking/test_steps.py",),
     "classic/names/http.py": ("classic/blocking/test_steps.py",),
+    "monitor/page/serving.py": ("monitor/page",),  # what pages are told: test_viewer.py
+    "transports/tls_stream.py": ("transports/test_stream.py", "transports/test_tls_stream.py"),
     "protocols/counters.py": ("connection",),
     "protocols/stats.py": ("connection",),
     "protocols/rules.py": ("protocols",),  # test_rules.py has only what is sent
