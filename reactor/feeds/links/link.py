@@ -20,6 +20,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...base.marks import calls_user_code
+from ...base.printable import without_secrets
 from ...exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
@@ -94,7 +95,7 @@ class Link(Place):
 
     def __repr__(self) -> str:
         state = "open" if self.opened_at is not None else "over" if self.over else "not open"
-        return f"<Link {self.url or '?'} {state}, {len(self.legs)} topics>"
+        return f"<Link {without_secrets(self.url) or '?'} {state}, {len(self.legs)} topics>"
 
     @property
     def url(self) -> str:
