@@ -301,7 +301,7 @@ class ClientLifecycle:
 
     def _reopen(self, wish: float) -> None:
         connection = self._connection
-        if connection.protocol._connection is not connection or connection.loop._closed:
+        if connection.protocol._reactor_connection is not connection or connection.loop._closed:
             self._refuse_to_reconnect()
         connection.enlist()
         change(connection, Change.REOPENED)
