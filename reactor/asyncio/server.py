@@ -221,7 +221,8 @@ class Server:
             await wait(reads=[ear.fileno()])
             return finish(task.result())
         finally:
-            task.cancel()
+            if not self._loop.is_closed():  # it may be gone, with the reactor that it hosted
+                task.cancel()
             bell.close()
             ear.close()
 
