@@ -11,31 +11,47 @@ from typing import Any
 
 from .coordinator import Coordinator
 from .fleet import Fleet
+from .ledger import Ledger
+from .names import Names
 from .placements.base import External, Placement
 from .placements.local import Local
+from .rules.epochs import Epoch
+from .rules.leases import Lease
+from .rules.positions import Position
 from .rules.records import Notice, Record
+from .seat import Identity
 from .shard import ShardSpec
-from .sinks.base import Sink
+from .sinks.base import Post, Sink, Writer
 from .sinks.jetstream import JetStream
 from .sinks.plain import Call, CoreNats, Lines
 from .stats import FleetStats, ShardStats
+from .store import Plan
 
 __all__ = [
     "Call",
     "Coordinator",
     "CoreNats",
+    "Epoch",
     "External",
     "Fleet",
     "FleetStats",
+    "Identity",
     "JetStream",
+    "Lease",
+    "Ledger",
     "Lines",
     "Local",
+    "Names",
     "Notice",
     "Placement",
+    "Plan",
+    "Position",
+    "Post",
     "Record",
     "ShardSpec",
     "ShardStats",
     "Sink",
+    "Writer",
 ]
 
 

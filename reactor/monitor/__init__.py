@@ -3,8 +3,9 @@
 ``reactor.monitor.prometheus`` and ``reactor.monitor.opentelemetry`` need their packages.
 """
 
+from ..protocols.history import LifeEvent, Step
 from .explain import Explanation, explain
 from .page import Monitor, serve
 from .recording.recorder import Recorder, record
 
-__all__ = ["Explanation", "Monitor", "Recorder", "explain", "record", "serve"]
+__all__ = ["Explanation", "LifeEvent", "Monitor", "Recorder", "Step", "explain", "record", "serve"]
