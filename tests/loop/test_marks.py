@@ -111,13 +111,13 @@ def all_marked() -> dict[str, CodeType]:
 # --- the loop -----------------------------------------------------------------------------------
 
 
-@scene("loop.event_loop:_run_calls")
+@scene("loop.turn:run_calls")
 def a_call(stage: Stage) -> None:
     stage.loop.call_soon(stage.press)
     stage.until_pressed()
 
 
-@scene("loop.event_loop:_run_handlers")
+@scene("loop.turn:run_handlers")
 def a_reader(stage: Stage) -> None:
     stage.loop.add_reader(stage.sockets.readable().fileno(), stage.press)
     stage.until_pressed()
