@@ -29,7 +29,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import my_turn, note
+from ..loop.steps import my_turn, note
 from ..protocols.deflate import Agreement
 from ..protocols.history import Step
 from ..protocols.http.body import BodyParser

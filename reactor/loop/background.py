@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
-from .tasks import Task, in_thread
+from .steps import in_thread
+from .tasks import Task
 
 if TYPE_CHECKING:
     from .event_loop import EventLoop

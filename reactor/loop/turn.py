@@ -32,7 +32,7 @@ from .names import describe
 if TYPE_CHECKING:
     from .event_loop import EventLoop
 
-__all__ = ["MAX_SLEEP", "note_longest", "run_calls", "run_timers", "sleep", "turn"]
+__all__ = ["MAX_SLEEP", "note_longest", "run_calls", "run_handlers", "run_timers", "sleep", "turn"]
 
 #: The longest sleep: a day. Keeps every timeout within what the kernel's calls accept.
 MAX_SLEEP = 86400.0

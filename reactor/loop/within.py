@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..base.marks import calls_user_code
 from ..exceptions import WebSocketTimeoutException
-from .tasks import Guard, InThread, Now, Turn, Wait, Yielded
+from .steps import Guard, InThread, Now, Turn, Wait, Yielded
 
 __all__ = ["within"]
 
@@ -38,7 +38,7 @@ def within(
     Raises:
         WebSocketTimeoutException: *until* has passed.
         Exception: what the awaitable raises, or ``over`` of the guard. If the awaitable awaits
-            something that is not a step of tasks.py (a future of asyncio, say), TypeError is
+            something that is not a step of steps.py (a future of asyncio, say), TypeError is
             raised at that place.
     """
     steps = _awaiting(awaitable)

@@ -20,7 +20,8 @@ from reactor.exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from reactor.loop.tasks import Wait, run_blocking
+from reactor.loop.steps import Wait
+from reactor.loop.tasks import run_blocking
 from reactor.protocols.http.http11 import HeadLimits
 from reactor.transports.exchange import Sent, read_more, read_response, send_request
 
