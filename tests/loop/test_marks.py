@@ -540,7 +540,7 @@ def collect(stage: Stage, handler: Any = None, **changes: Any) -> None:
         feed.close()
 
 
-@scene("feeds.driver:guard")
+@scene("feeds.faults:guard")
 def a_handler_of_a_feed(stage: Stage) -> None:
     collect(stage, on_subscribed=stage.press)
 

@@ -7,8 +7,8 @@ What it must not know: which topics are wanted, and what answers mean.
 
 How it works. A link asks the reconciler what to say next, has the user's builders make messages of
 that, and sends them as the pace allows: one window for all messages, whoever asked for them. It
-has one timer for all that is due on it. A silent link, or topic, is not judged at once: the loop
-first gets another turn, in which it reads what the kernel holds.
+has one timer for all that is due on it. Whether a silent link, or topic, is dead is for the judge
+to say (judge.py).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ..settings import LIVED
 from ..topics.batch import Batch
 from ..topics.topic import Lane, Place
 from .heartbeat import Pulse
+from .judge import Judge
 from .messages import Message, as_messages, check_message
 from .requests import Reply, Script
 from .wire import Wire
@@ -47,9 +48,6 @@ __all__ = ["Link"]
 #: By how much the windows of the pace are longer than the service's, which counts when messages
 #: arrive: on their way, one may come nearer to the one before.
 MARGIN = 1.02
-
-#: Turns at most in which a link that is still being read from is not judged.
-PATIENCE = 8
 
 
 class Link(Place):
@@ -79,10 +77,8 @@ class Link(Place):
         self._outgoing: deque[tuple[Message, Callable[[float], object] | None]] = deque()
         self._replies: list[Reply] = []
         self._script: Script | None = None
-        self._pulse: Pulse | None = None
-        self._patience = 0
-        self._judging = False
-        self._busy_since: float | None = None  # since when there have been topics
+        self.pulse: Pulse | None = None
+        self._judge = Judge(self, driver.policy.idle_after)
         self.attempt = 0
         self.opened_at: float | None = None
         self._wire = Wire(self)
@@ -186,9 +182,9 @@ class Link(Place):
         self.opened_at = self._wire.heard = now
         heartbeat = self._driver.policy.heartbeat
         if heartbeat is not None:
-            self._pulse = Pulse(heartbeat, now)
+            self.pulse = Pulse(heartbeat, now)
             self._wire.attentive = True
-        self._driver.guard(self._driver.feed.on_link_open, self)
+        self._driver.faults.guard(self._driver.feed.on_link_open, self)
         if not self.is_open:
             return  # closed by the handler
         if self._driver.logs_in:
@@ -204,7 +200,7 @@ class Link(Place):
         if self.opened_at is None:
             return
         if error is not None:
-            self._driver.fault(error, "login")
+            self._driver.faults.report(error, "login")
             self.drop("login failed")
             return
         self._driver.core.opened(self, self.loop.time())
@@ -214,7 +210,7 @@ class Link(Place):
     def failed(self, error: Exception) -> None:
         """The connection, or an attempt, has failed."""
         if not self.over:
-            self._driver.tell_error(error)
+            self._driver.faults.tell(error)
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is gone, or an attempt has failed."""
@@ -228,7 +224,7 @@ class Link(Place):
     def _silence_all(self) -> None:
         """Drop all that was to be sent or awaited on this connection."""
         self._outgoing.clear()
-        self._pulse = None
+        self.pulse = None
         self._wire.attentive = False
         script, self._script = self._script, None
         if script is not None:
@@ -270,12 +266,12 @@ class Link(Place):
                 continue
             if matched:
                 self._replies.remove(reply)
-                self._wire.attentive = bool(self._replies) or self._pulse is not None
+                self._wire.attentive = bool(self._replies) or self.pulse is not None
                 reply.answer(message)
                 return True
-        if self._pulse is not None:
+        if self.pulse is not None:
             try:
-                answered = self._pulse.answers(message)
+                answered = self.pulse.answers(message)
             except Exception as exc:  # noqa: BLE001 - the user's function; reported
                 self.blame(exc, "expect of the heartbeat", message)
                 return False
@@ -299,7 +295,7 @@ class Link(Place):
 
     def blame(self, error: Exception, blamed: str, message: Message) -> None:
         """Code of the user has raised something while it had a message."""
-        self._driver.fault(error, blamed, message)
+        self._driver.faults.report(error, blamed, message)
 
     # -- output ------------------------------------------------------------------------------
 
@@ -324,7 +320,7 @@ class Link(Place):
                 wire.send(message)
             except WebSocketException as exc:
                 if not isinstance(exc, WebSocketConnectionClosedException):
-                    self._driver.fault(exc, "sending")
+                    self._driver.faults.report(exc, "sending")
                     self.drop("cannot send")
                 return False
             if then is not None:
@@ -352,7 +348,7 @@ class Link(Place):
             driver.core.not_sent(self, batch, now)
             if not isinstance(exc, Exception):
                 raise  # KeyboardInterrupt and SystemExit
-            driver.fault(exc, f"{batch.ask.value}_message", batch.topics)
+            driver.faults.report(exc, f"{batch.ask.value}_message", batch.topics)
             return
         sent = partial(driver.core.sent, self, batch)
         if not messages:
@@ -364,29 +360,20 @@ class Link(Place):
 
     def due_at(self) -> float:
         """Return when something is due here, in seconds of the loop's clock."""
-        due = min(self.due(), self._idle_at())
+        due = min(self.due(), self._judge.idle_at())
         if self._outgoing:
             due = min(due, self._paced_until)
-        if self._pulse is not None:
-            due = min(due, self._pulse.due())
+        if self.pulse is not None:
+            due = min(due, self.pulse.due())
         for reply in self._replies:
             due = min(due, reply.due)
         return due
 
-    def _idle_at(self) -> float:
-        limit = self._driver.policy.idle_after
-        if limit is None or self._busy_since is None:
-            return inf
-        return max(self._wire.heard, self._busy_since) + limit
-
     def _arm(self) -> None:
         """Set the timer for the time when something is due next. A timer may fire early."""
-        if self.opened_at is None or self._judging:
+        if self.opened_at is None or self._judge.judging:
             return
-        if not self.legs:
-            self._busy_since = None  # nothing is to come
-        elif self._busy_since is None:
-            self._busy_since = self.loop.time()
+        self._judge.look_at_topics()
         due = self.due_at()
         if due < self._timer_at:
             if self._timer is not None:
@@ -400,7 +387,7 @@ class Link(Place):
         for reply in [reply for reply in self._replies if reply.due <= now]:
             self._replies.remove(reply)
             reply.fail(WebSocketTimeoutException("the service has not answered in time"))
-        pulse = self._pulse
+        pulse = self.pulse
         if pulse is not None and pulse.beat(now):
             self._beat(pulse)
         driver = self._driver
@@ -408,10 +395,7 @@ class Link(Place):
         driver.perform()
         if self.opened_at is None:
             return
-        if self._looks_silent(now):
-            # First the loop is to read what the kernel holds: that is the next turn.
-            self._judging, self._patience = True, PATIENCE
-            self.loop.call_soon(self._next_turn)
+        self._judge.look(now)
         self.pump()
 
     def _beat(self, pulse: Pulse) -> None:
@@ -419,38 +403,29 @@ class Link(Place):
             message = pulse.message()
             check_message(message)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
-            self._driver.fault(exc, "message of the heartbeat")
+            self._driver.faults.report(exc, "message of the heartbeat")
             return
         pulse.queued()
         self._say(message, pulse.sent)
 
-    def _looks_silent(self, now: float) -> bool:
-        silent = now >= self._idle_at() or (self._pulse is not None and self._pulse.overdue(now))
-        if now >= self.scan_due:
-            silent = self._driver.core.silence.suspects(self, now) or silent
-        return silent
+    # -- what the judge asks and tells ---------------------------------------------------------
 
-    def _next_turn(self) -> None:
-        self.loop.call_soon(self._judge)
+    @property
+    def heard(self) -> float:
+        """When a message last came, by the clock of the loop's turns."""
+        return self._wire.heard
 
-    def _judge(self) -> None:
-        """Go on with the judgement: the loop has read what the kernel held, or a part of it."""
-        now, driver = self.loop.now, self._driver
-        if self.opened_at is None:
-            self._judging = False
-            return
-        if self._wire.heard == now and self._patience:
-            self._patience -= 1
-            self.loop.call_soon(self._next_turn)
-            return
-        self._judging = False
-        if now >= self._idle_at():
-            driver.board.counts["idle"] += 1
-            self.drop("silent")
-        elif self._pulse is not None and self._pulse.overdue(now):
-            driver.board.counts["no heartbeat"] += 1
-            self.drop("heartbeat not answered")
-        else:
-            driver.core.silence.scan(self, now)
-            driver.perform()
-            self.pump()
+    def suspects(self, now: float) -> bool:
+        """Whether a topic here looks silent."""
+        return self._driver.core.silence.suspects(self, now)
+
+    def condemned(self, why: str, reason: str) -> None:
+        """It is dead: count that, and open it again."""
+        self._driver.board.counts[why] += 1
+        self.drop(reason)
+
+    def acquitted(self, now: float) -> None:
+        """It is alive; a topic on it may not be."""
+        self._driver.core.silence.scan(self, now)
+        self._driver.perform()
+        self.pump()
