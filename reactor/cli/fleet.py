@@ -18,10 +18,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import WebSocketException
-from .arguments import complain, share, whole
+from ..monitor.fleet import serve_fleet
+from .arguments import complain, limit, share, whole
 from .arguments import url as a_url
 
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     start.add_argument("--topics", action="append", default=[], help="FILE with one in a line; -")
     start.add_argument("--shards", type=whole, help="processes (default: one for each core)")
+    start.add_argument(
+        "--monitor", type=limit, metavar="PORT", help="serve a page and /metrics; 0: any free port"
+    )
     start.add_argument("--store", help="FOLDER of a nats-server of its own")
     start.add_argument(
         "--placement",
@@ -148,8 +153,14 @@ def _start(arguments: argparse.Namespace) -> int:
         shards = arguments.shards or os.cpu_count() or 1
         await coordinator.start(topics, shards)
         print(f"{shards} shards on NATS {coordinator.spec.servers}", flush=True)
-        await over.wait()
-        await coordinator.stop()
+        try:
+            with ExitStack() as stack:
+                if arguments.monitor is not None:
+                    page = stack.enter_context(serve_fleet(coordinator, port=arguments.monitor))
+                    print(f"look at {page.url}", flush=True)
+                await over.wait()
+        finally:
+            await coordinator.stop()
         return 0
 
     return asyncio.run(main())
@@ -196,7 +207,7 @@ def _show(stats: FleetStats) -> None:
         + "".join(f"{c:>10}" for c in columns)
     )
     for one in stats.shards:
-        figures = "".join(f"{one.figures.get(name, 0):10d}" for name in columns)
+        figures = "".join(f"{int(one.figures.get(name, 0)):10d}" for name in columns)
         print(
             f"{one.shard:5d}  {one.state:8}  {one.node:14.14} {one.pid:6d}  {one.epoch:5d}"
             f"  {one.topics:6d}{figures}"

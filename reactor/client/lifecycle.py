@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from ..base.addresses import host_and_port
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
-from ..base.printable import printable, quoted
+from ..base.printable import printable, quoted, without_secrets
 from ..connection.closing import break_off
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
@@ -117,8 +117,8 @@ class ClientLifecycle:
 
     @property
     def place(self) -> str:
-        """The URL without username and password."""
-        return str(parse_url(self._url))
+        """The URL without username, password and query."""
+        return parse_url(self._url).shown
 
     @property
     def response(self) -> Response | None:
@@ -370,10 +370,13 @@ class ClientLifecycle:
         try:
             place, address = self.place, self._address()
         except Exception:  # noqa: BLE001 - there is no usable URL
-            place, address = printable(self._url), None
+            place, address = printable(without_secrets(self._url)), None
         seen = overrides_on_error(connection.protocol)
-        retries = self._options.backoff is not None
-        journal.ended(place, address, connection.ending, retries, seen)
+        watch = self._options.watch
+        policy: bool | None = self._options.backoff is not None
+        if not policy and watch is not None and watch.connects_again:
+            policy = None
+        journal.ended(place, address, connection.ending, policy, seen)
 
     def _wait(self, delay: float) -> None:
         """Begin the next attempt after *delay* seconds."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
@@ -49,6 +50,7 @@ from .tracing import FileTap, TracingSession
 from .wiretap import tell_attached
 
 if TYPE_CHECKING:
+    from ..loop.answers import Answer
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
@@ -381,16 +383,11 @@ class Connection:
         function: Callable[..., Any],
         args: tuple[Any, ...],
         then: Callable[[Any, Any], object] | None,
-    ) -> None:
+    ) -> Answer[Any]:
         """See WebSocketProtocol."""
-
-        def finish(result: Any, error: Exception | None) -> None:
-            if then is not None:
-                call_handler(self.protocol, then, result, error)
-            elif error is not None:
-                report(self.protocol, error)
-
-        run_in_thread(self.loop, function, args, finish)
+        protocol = self.protocol
+        told = None if then is None else partial(call_handler, protocol, then)
+        return run_in_thread(self.loop, function, args, told, partial(report, protocol))
 
     def forked(self) -> None:
         """In a forked child, end the connection, which is the parent's. No handler is called."""

@@ -35,6 +35,7 @@ from typing import Any
 from ..base.histogram import Histogram
 from ..base.marks import calls_user_code
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
+from .answers import HostTasks
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
 from .nap import Nap
@@ -98,6 +99,9 @@ class EventLoop(Lifetime):
 
     #: Where the frames of the loop's connections are shown: set by reactor.trace().
     _trace: Any = None
+
+    #: The tasks of the host, for coroutines of the user's. None: it has none, or there is no host.
+    host_tasks: HostTasks | None = None
 
     #: Who listens to the loop's connections: see connection/wiretap.py. Replaced, never changed.
     wiretaps: tuple[Any, ...] = ()

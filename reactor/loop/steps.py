@@ -5,17 +5,18 @@ What it is: a handful of awaitable functions, and the requests that they yield t
 What it must not know: drivers, event loops.
 
 How it works. A step yields a small *request* object; the driver sends back the result, or throws an
-exception. There are five requests: wait for file descriptors or a point in time, wait for a turn to
-compute something expensive, call a function on a helper thread (helper_threads.py), tell the time,
-and note what has happened.
+exception. There are six requests: wait for file descriptors or a point in time, wait for a turn to
+compute something expensive, call a function on a helper thread (helper_threads.py), wait for an
+answer (answers.py; on an event loop only), tell the time, and note what has happened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Sequence
 from types import coroutine
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeGuard, TypeVar
 
+from .answers import Later
 from .helper_threads import HelperThreads, helpers
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "Turn",
     "Wait",
     "Yielded",
+    "check_step",
     "in_thread",
+    "is_step",
     "my_turn",
     "note",
     "now",
@@ -94,9 +97,28 @@ class Note(NamedTuple):
     text: str
 
 
-Yielded = Wait | Turn | InThread | Now | Note
+Yielded = Wait | Turn | InThread | Later | Now | Note
 
 _NOW = Now()  # one instance is enough
+
+
+def is_step(request: object) -> TypeGuard[Yielded]:
+    """Return whether what a coroutine has yielded is a request of those above."""
+    return isinstance(request, (Wait, Turn, InThread, Later, Now, Note))
+
+
+def check_step(request: object) -> None:
+    """Check that what a user's coroutine has yielded is a request.
+
+    Raises:
+        TypeError: it is not; thrown into the coroutine, it shows where that was.
+    """
+    if not is_step(request):
+        raise TypeError(
+            f"{request!r} cannot be awaited here. What can: the steps of reactor.tasks, and what "
+            "run_in_thread() returns; in the login of a Feed also link.request(), and on an "
+            "asyncio_host() all that asyncio has"
+        )
 
 
 @coroutine

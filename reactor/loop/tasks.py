@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..exceptions import WebSocketTimeoutException
 from ..timers import Clock, MonotonicClock
+from .answers import Later
 from .poller import wait_for
-from .steps import Guard, InThread, Note, Now, Turn, Wait, Yielded
+from .steps import Guard, InThread, Note, Now, Turn, Wait, Yielded, check_step
 
 if TYPE_CHECKING:
     from ..timers import Timer
@@ -147,7 +148,8 @@ class Task(Generic[T]):
         # Not above: StopIteration would become the context of what the callback raises.
         self._finish(result, error)
 
-    def _serve(self, request: Wait | InThread) -> None:
+    def _serve(self, request: Wait | InThread | Later) -> None:
+        check_step(request)
         self._waiting_for = request
         loop = self._loop  # not its poller: hosting/verbs.py, on sockets closed without notice
         if request.guard is not None and request.guard.watching:
@@ -157,6 +159,8 @@ class Task(Generic[T]):
                 loop.add_reader(fd, self._ready, fd)
             for fd in request.writes:
                 loop.add_writer(fd, self._ready, fd)
+        elif isinstance(request, Later):
+            request.answer.when_given(partial(self._given, request))
         else:
             loop.awaited += 1
             request.threads.submit(request, partial(self._answer, request))
@@ -185,13 +189,18 @@ class Task(Generic[T]):
                 poller.remove_reader(fd)
             for fd in request.writes:
                 poller.remove_writer(fd)
-        else:
+        elif isinstance(request, InThread):
             self._loop.awaited -= 1
 
     def _granted(self, request: Turn) -> None:
         if self._waiting_for is request:  # it has neither timed out nor been cancelled
             self._waiting_for = None
             self._step(self._coroutine.send, True)
+
+    def _given(self, request: Later) -> None:
+        if self._waiting_for is request:  # it has neither timed out nor been cancelled
+            self._clear()
+            self._step(self._coroutine.send, None)
 
     def _ready(self, fd: int) -> None:
         self._clear()
@@ -284,6 +293,7 @@ def _serve_blocking(request: Yielded, clock: Clock) -> Any:
         return True
     if isinstance(request, Note):
         return None
+    assert not isinstance(request, Later), "answers come on an event loop"
     timeout = None if request.until is None else max(0.0, request.until - clock.now())
     if isinstance(request, Wait):
         return wait_for(request.reads, request.writes, timeout)

@@ -128,7 +128,7 @@ class JetStreamWriter(Writer):
             **super().figures(),
             "stored": self.stored,
             "duplicates": self.duplicates,
-            "refused": self.refused,
+            "fenced": self.refused,
             "resent": self.resent,
             "pending": len(self.window),
         }
