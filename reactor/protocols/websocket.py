@@ -304,7 +304,7 @@ class WebSocketProtocol:
                 cannot be opened again.
             ValueError: the delay is negative or infinite, or the reason is too long.
         """
-        self._connection.reconnect(delay, reason)
+        self._connection.reconnect(self, delay, reason)
 
     def run_in_thread(
         self,
@@ -328,7 +328,7 @@ class WebSocketProtocol:
             TypeError: *function* cannot be called, or is an ``async def``.
             RuntimeError: the reactor is closed.
         """
-        self._connection.run_in_thread(function, args, then)
+        self._connection.run_in_thread(self, function, args, then)
 
     def pause_reading(self) -> None:
         """Stop reading from the socket, so that TCP holds the peer back.

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.addresses import written
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..connection.wiretap import handshake_taps
@@ -260,7 +261,7 @@ class Listener(Generic[P]):
         self, upgraded: ServerUpgrade | None, error: Exception | None, address: str | None
     ) -> None:
         if isinstance(error, WebSocketException):
-            logger.info("opening handshake failed: %s", error)
+            logger.info("opening handshake failed: %s", without_traceback(error))
         elif error is not None:
             logger.error("exception in an opening handshake", exc_info=error)
         if upgraded is None:

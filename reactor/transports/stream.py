@@ -35,6 +35,7 @@ from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
 from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
 from ..loop.poller import bad_descriptor
 from . import memory
@@ -450,5 +451,5 @@ def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException
         )
     else:
         lost = WebSocketConnectionClosedException(text)
-    lost.__cause__ = error
+    lost.__cause__ = None if error is None else without_traceback(error)
     return lost
