@@ -19,6 +19,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .base.arguments import parameters, shows
 from .base.marks import calls_user_code
 from .base.mistakes import check_delay
 from .client.gate import Gate
@@ -33,7 +34,7 @@ from .protocols.websocket import WebSocketProtocol
 from .registry import ReactorStats, Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
-from .signatures import Opens, parameters, shows
+from .signatures import Opens
 from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
 
 __all__ = ["Reactor", "ReactorStats"]

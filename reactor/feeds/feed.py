@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import shows
 from ..base.mistakes import check_called, check_names, check_number
 from ..exceptions import WebSocketStateException
-from ..signatures import shows
 from ..timers import Backoff, Pace
 from .consumers import Handler, Subscription
 from .driver import Driver

@@ -15,15 +15,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ..base.arguments import named, shows
 from ..reactor import Reactor
 from .hosted import FAREWELL, Farewell, Host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..signatures import ReactorArguments
 
 __all__ = ["AsyncioHost", "asyncio_host"]
 
 
-def asyncio_host(**options: Any) -> AsyncioHost:
+@shows(named(Reactor))
+def asyncio_host(**options: Unpack[ReactorArguments]) -> AsyncioHost:
     """Return a new reactor whose turns the running asyncio loop runs; it ends with that loop.
 
     ``connect``, ``listen``, ``call_later``, and ``send`` and ``close`` of protocol objects take
@@ -50,7 +57,8 @@ class AsyncioHost(Reactor):
         runner: what has it run them (Host).
     """
 
-    def __init__(self, **options: Any) -> None:
+    @shows(named(Reactor))
+    def __init__(self, **options: Unpack[ReactorArguments]) -> None:
         try:
             self.asyncio_loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -26,9 +26,10 @@ from ..exceptions import (
 )
 from ..loop.tasks import now, wait
 from ..loop.within import within
-from ..protocols.deflate import Agreement, accept_offers
+from ..protocols.deflate import Agreement
 from ..protocols.http.answers import RejectedUpgrade, build_response, check_request
 from ..protocols.http.http11 import HeadError, HeadParser, Request
+from ..protocols.http.negotiation import accept_offers
 from ..protocols.websocket import WebSocketProtocol
 from ..transports.exchange import read_more, read_some, write_all
 from ..transports.tls.handshake import accept_tls

@@ -11,7 +11,7 @@ def caught() -> ValueError:
             try:
                 raise KeyError("context")
             except KeyError:
-                raise OSError("cause")
+                raise OSError("cause")  # noqa: B904 - with its context
         except OSError as exc:
             raise ValueError("error") from exc
     except ValueError as exc:

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from reactor.exceptions import WebSocketConnectionClosedException
 from reactor.loop.event_loop import EventLoop
 from reactor.timers import ManualClock
 from reactor.transports import tls_stream
 from reactor.transports.linger import Linger
-from reactor.transports.stream import READ_SIZE, WRITE_SIZE, Stream, StreamState, describe_loss
+from reactor.transports.stream import READ_SIZE, WRITE_SIZE, Stream, StreamState
 from reactor.transports.tls_stream import TLSStream, make_stream
 from reactor.transports.write_queue import SHARED_SIZE
 
@@ -727,32 +726,6 @@ class TestLinger:
         assert loop.stats().timers == 0
         case.turn()
         assert witness.events == []
-
-
-class TestLoss:
-    def test_without_an_error(self) -> None:
-        loss = describe_loss(None)
-        assert isinstance(loss, WebSocketConnectionClosedException)
-        assert str(loss) == "Connection to remote host was lost."
-        assert loss.__cause__ is None
-
-    @pytest.mark.parametrize(
-        "error",
-        [
-            ConnectionResetError(errno.ECONNRESET, "reset by peer"),
-            BrokenPipeError(errno.EPIPE, "broken pipe"),
-            TimeoutError(errno.ETIMEDOUT, "timed out"),
-            ssl.SSLError(1, "wrong version number"),
-        ],
-    )
-    def test_with_an_error(self, error: OSError) -> None:
-        loss = describe_loss(error)
-        assert isinstance(loss, WebSocketConnectionClosedException)
-        assert str(loss).startswith("Connection to remote host was lost.")
-        assert str(error) in str(loss)
-        assert loss.__cause__ is error
-        # What the system says of the connection itself can be caught as that, too.
-        assert isinstance(loss, ConnectionResetError) is isinstance(error, ConnectionError)
 
 
 class WatchedTLSSocket(ssl.SSLSocket):
