@@ -64,7 +64,7 @@ class MemoryServer(Generic[S]):
         self, loop: Reactor, protocol: Callable[[], S], **options: Unpack[ServerArguments]
     ) -> None:
         self.loop = loop
-        self.protocols: list[S] = []
+        self.protocols = protocols = list[S]()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if sys.platform == "linux":
             self._path = f"\0reactor-testing-{os.getpid()}-{next(_numbers)}"
@@ -74,7 +74,7 @@ class MemoryServer(Generic[S]):
 
         def make() -> S:
             made = protocol()
-            self.protocols.append(made)
+            protocols.append(made)
             return made
 
         self.listener = loop.listen(protocol=make, unix_path=self._path, **options)
