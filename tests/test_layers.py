@@ -34,6 +34,7 @@ FLOORS = (
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.
 FOR_TYPES_ONLY = {
+    ("reactor.protocols.websocket", "reactor.loop.answers"),
     ("reactor.protocols.websocket", "reactor.reactor"),
     ("reactor.loop.tasks", "reactor.loop.event_loop"),
     ("reactor.transports.linger", "reactor.loop.event_loop"),

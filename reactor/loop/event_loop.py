@@ -47,6 +47,7 @@ from ..base.histogram import Histogram
 from ..base.marks import calls_user_code
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 from ..timers.clock import TICKS_PER_SECOND
+from .answers import HostTasks
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
 from .names import describe
@@ -113,6 +114,9 @@ class EventLoop(Lifetime):
 
     #: Where the frames of the loop's connections are shown: set by reactor.trace().
     _trace: Any = None
+
+    #: The tasks of the host, for coroutines of the user's. None: it has none, or there is no host.
+    host_tasks: HostTasks | None = None
 
     #: Who listens to the loop's connections: see connection/wiretap.py. Replaced, never changed.
     wiretaps: tuple[Any, ...] = ()

@@ -7,10 +7,10 @@ pipeline and the server's handshake are written once, as straight code, and run 
 What it must not know: what the coroutines do.
 
 How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are five requests: wait for file descriptors
+sends back the result or throws the exception. There are six requests: wait for file descriptors
 or a point in time, wait for a turn to compute something expensive, call a function on a helper
-thread (helper_threads.py), tell the time, and note what has happened. The wrapper for a user's
-coroutine is in within.py.
+thread (helper_threads.py), wait for an answer (answers.py; on an event loop only), tell the time,
+and note what has happened. The wrapper for a user's coroutine is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step in which it waits. The
 coroutine must release what it holds in ``finally`` or ``except BaseException``.
@@ -22,10 +22,11 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
 from functools import partial
 from types import coroutine
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from ..exceptions import WebSocketTimeoutException
 from ..timers import Clock, MonotonicClock
+from .answers import Later
 from .helper_threads import HelperThreads, helpers
 from .poller import wait_for
 
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     from ..timers import Timer
     from .event_loop import EventLoop
 
-__all__ = ["Guard", "Task", "in_thread", "my_turn", "note", "now", "run_blocking", "sleep", "wait"]
+__all__ = [
+    *("Guard", "Task", "check_step", "in_thread", "is_step", "my_turn", "note", "now"),
+    *("run_blocking", "sleep", "wait"),
+]
 
 T = TypeVar("T")
 
@@ -95,10 +99,29 @@ class Note(NamedTuple):
     text: str
 
 
-Yielded = Wait | Turn | InThread | Now | Note
+Yielded = Wait | Turn | InThread | Later | Now | Note
 
 _NOW = Now()  # one instance is enough
 _START = Now()  # what a task waits for before its first step
+
+
+def is_step(request: object) -> TypeGuard[Yielded]:
+    """Return whether what a coroutine has yielded is a request of those above."""
+    return isinstance(request, (Wait, Turn, InThread, Later, Now, Note))
+
+
+def check_step(request: object) -> None:
+    """Check that what a user's coroutine has yielded is a request.
+
+    Raises:
+        TypeError: it is not; thrown into the coroutine, it shows where that was.
+    """
+    if not is_step(request):
+        raise TypeError(
+            f"{request!r} cannot be awaited here. What can: the steps of reactor.tasks, and what "
+            "run_in_thread() returns; in the login of a Feed also link.request(), and on an "
+            "asyncio_host() all that asyncio has"
+        )
 
 
 @coroutine
@@ -298,7 +321,8 @@ class Task(Generic[T]):
         # Not above: StopIteration would become the context of what the callback raises.
         self._finish(result, error)
 
-    def _serve(self, request: Wait | InThread) -> None:
+    def _serve(self, request: Wait | InThread | Later) -> None:
+        check_step(request)
         self._waiting_for = request
         loop = self._loop  # not its poller: hosting/verbs.py, on sockets closed without notice
         if request.guard is not None and request.guard.watching:
@@ -308,6 +332,8 @@ class Task(Generic[T]):
                 loop.add_reader(fd, self._ready, fd)
             for fd in request.writes:
                 loop.add_writer(fd, self._ready, fd)
+        elif isinstance(request, Later):
+            request.answer.when_given(partial(self._given, request))
         else:
             loop.awaited += 1
             request.threads.submit(request, partial(self._answer, request))
@@ -336,13 +362,18 @@ class Task(Generic[T]):
                 poller.remove_reader(fd)
             for fd in request.writes:
                 poller.remove_writer(fd)
-        else:
+        elif isinstance(request, InThread):
             self._loop.awaited -= 1
 
     def _granted(self, request: Turn) -> None:
         if self._waiting_for is request:  # it has neither timed out nor been cancelled
             self._waiting_for = None
             self._step(self._coroutine.send, True)
+
+    def _given(self, request: Later) -> None:
+        if self._waiting_for is request:  # it has neither timed out nor been cancelled
+            self._clear()
+            self._step(self._coroutine.send, None)
 
     def _ready(self, fd: int) -> None:
         self._clear()
@@ -435,6 +466,7 @@ def _serve_blocking(request: Yielded, clock: Clock) -> Any:
         return True
     if isinstance(request, Note):
         return None
+    assert not isinstance(request, Later), "answers come on an event loop"
     timeout = None if request.until is None else max(0.0, request.until - clock.now())
     if isinstance(request, Wait):
         return wait_for(request.reads, request.writes, timeout)

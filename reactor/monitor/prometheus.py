@@ -120,14 +120,14 @@ def _family(metric: Metric) -> Family:
     if metric.kind == "histogram":
         family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
         for sample in metric.samples:
-            if isinstance(sample.value, Distribution):
-                family.add_metric(sample.labels, _buckets(sample.value), sample.value.total)
+            assert isinstance(sample.value, Distribution)
+            family.add_metric(sample.labels, _buckets(sample.value), sample.value.total)
         return family
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family = kind(metric.name, metric.help, labels=metric.labels)
     for sample in metric.samples:
-        if not isinstance(sample.value, Distribution):
-            family.add_metric(sample.labels, sample.value)
+        assert not isinstance(sample.value, Distribution)
+        family.add_metric(sample.labels, sample.value)
     return family
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from ..base.marks import calls_user_code
 from ..loop.poller import bad_descriptor
 from . import memory
-from .stream import READ_SIZE, WOULD_BLOCK, Receiver, Stream, StreamState
+from .stream import READ_SIZE, WOULD_BLOCK, Stream, StreamState
 from .tls.nested import AnySocket, NestedTLS, is_tls
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
+    from .receiver import Receiver
 
 __all__ = ["TLSStream", "make_stream"]
 

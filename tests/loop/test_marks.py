@@ -593,7 +593,7 @@ def a_request_in_a_feed(stage: Stage) -> None:
     collect(stage, login=login)
 
 
-@scene("feeds.links.requests:go_on")
+@scene("feeds.links.link:_log_in")
 def login_of_a_feed(stage: Stage) -> None:
     async def login(feed: Any, link: Any) -> None:
         stage.press()

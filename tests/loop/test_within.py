@@ -133,7 +133,7 @@ def test_what_is_no_step_is_an_error_where_it_is_awaited(run: Run) -> None:
 
     asyncio_loop = asyncio.new_event_loop()
     try:
-        assert run(limited()).startswith("only the steps of reactor.tasks can be awaited here")
+        assert "cannot be awaited here. What can: the steps of reactor.tasks" in run(limited())
     finally:
         asyncio_loop.close()
 

@@ -20,6 +20,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...base.marks import calls_user_code
+from ...base.printable import without_secrets
 from ...exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
@@ -34,10 +35,11 @@ from ..topics.batch import Batch
 from ..topics.topic import Lane, Place
 from .heartbeat import Pulse
 from .messages import Message, as_messages, check_message
-from .requests import Reply, Script
+from .requests import Reply, run
 from .wire import Wire
 
 if TYPE_CHECKING:
+    from ...loop.answers import Running
     from ...timers import PaceWindow
     from ..driver import Driver
     from ..feed import Feed
@@ -78,7 +80,7 @@ class Link(Place):
         self._paced_until = 0.0
         self._outgoing: deque[tuple[Message, Callable[[float], object] | None]] = deque()
         self._replies: list[Reply] = []
-        self._script: Script | None = None
+        self._login: Running | None = None  # while it runs
         self._pulse: Pulse | None = None
         self._patience = 0
         self._judging = False
@@ -93,7 +95,7 @@ class Link(Place):
 
     def __repr__(self) -> str:
         state = "open" if self.opened_at is not None else "over" if self.over else "not open"
-        return f"<Link {self.url or '?'} {state}, {len(self.legs)} topics>"
+        return f"<Link {without_secrets(self.url) or '?'} {state}, {len(self.legs)} topics>"
 
     @property
     def url(self) -> str:
@@ -151,7 +153,7 @@ class Link(Place):
             timeout: seconds that the service has.
 
         Returns:
-            What can be awaited in ``login``; the result is the message that matched.
+            What can be awaited in ``login``; its result is the message that matched.
 
         Raises:
             TypeError, WebSocketStateException: As for :meth:`send`.
@@ -162,7 +164,7 @@ class Link(Place):
             raise TypeError(f"match must be a function, not {match!r}")
         check_message(message)
         self._check_open()
-        reply = Reply(match, self.loop.time() + timeout)
+        reply = Reply(match, self.loop.time() + timeout, self.loop.host_tasks)
         self._replies.append(reply)
         self._wire.attentive = True
         self._say(message)
@@ -192,15 +194,22 @@ class Link(Place):
         if not self.is_open:
             return  # closed by the handler
         if self._driver.logs_in:
-            self._script = Script(self._driver.feed.login(self), self._logged_in)
-            self._script.go_on()
+            self._login = run(self.loop, self._log_in(), self._logged_in)
         else:
-            self._logged_in(None)
+            self._logged_in(None, None)
         self._driver.perform()
         self.wake()
 
-    def _logged_in(self, error: Exception | None) -> None:
-        self._script = None
+    @calls_user_code
+    async def _log_in(self) -> None:
+        try:
+            await self._driver.feed.login(self)
+        except (KeyboardInterrupt, SystemExit):
+            self._logged_in(None, WebSocketStateException("it was interrupted"))
+            raise
+
+    def _logged_in(self, _: object, error: Exception | None) -> None:
+        self._login = None
         if self.opened_at is None:
             return
         if error is not None:
@@ -230,9 +239,9 @@ class Link(Place):
         self._outgoing.clear()
         self._pulse = None
         self._wire.attentive = False
-        script, self._script = self._script, None
-        if script is not None:
-            script.close()
+        login, self._login = self._login, None
+        if login is not None:
+            login.cancel()
         replies, self._replies = self._replies, []
         for reply in replies:
             reply.fail(WebSocketConnectionClosedException("the link was closed"))
@@ -271,7 +280,7 @@ class Link(Place):
             if matched:
                 self._replies.remove(reply)
                 self._wire.attentive = bool(self._replies) or self._pulse is not None
-                reply.answer(message)
+                reply.give(message)
                 return True
         if self._pulse is not None:
             try:
