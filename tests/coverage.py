@@ -76,7 +76,6 @@ UNMEASURED = {
     "hosting/tkinter.py": "needs a display",
     "connection/lifecycle.py": "types only; nothing imports it at run time",
     "protocols/interfaces.py": "types only; nothing imports it at run time",
-    "transports/receiver.py": "types only; nothing imports it at run time",
     "testing/plugin.py": "pytest imports it before anything is measured",
     "transports/receiver.py": "types only; nothing imports it at run time",
     "websocket": "names only; websocket-client's own tests run on it in processes of their own",

@@ -323,7 +323,7 @@ class ClientLifecycle:
                 connection.loop.call_soon(self._attempt_dropped, reason)
 
     def _reopen(self, connection: Connection, protocol: WebSocketProtocol, wish: float) -> None:
-        if protocol._connection is not connection or connection.loop._closed:
+        if protocol._reactor_connection is not connection or connection.loop._closed:
             self._refuse_to_reconnect()
         take_up(connection, protocol)
         connection.enlist()

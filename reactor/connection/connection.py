@@ -128,7 +128,7 @@ class Connection:
 
     def start(self) -> None:
         """Join the registry and the protocol object; the lifecycle does the rest."""
-        self.protocol._connection = self
+        self.protocol._reactor_connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
         self.phases[self.phase] += 1
@@ -257,7 +257,7 @@ class Connection:
         self.ending = None
         self.by_us = False
         self.reader.begin()
-        if self.loop.wiretaps or self.protocol._wiretaps:
+        if self.loop.wiretaps or self.protocol._reactor_wiretaps:
             tell_attached(self, leftover)
         self.stream.start_reading()
         if options.keep_alive is not None:
@@ -290,7 +290,7 @@ class Connection:
             agreement=agreement,
             counters=self.counters,
         )
-        file = self.protocol._trace or self.loop._trace
+        file = self.protocol._reactor_trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
             session.tap = FileTap(self.place, file)
             session.__class__ = TracingSession
