@@ -91,6 +91,9 @@ RESERVED = {
     "selectors": "reactor.loop.poller",
     "python_socks": "reactor.transports.proxy",
     "pytest": "reactor.testing.plugin",
+    "confluent_kafka": "reactor.fleet.sinks.kafka",
+    "pyarrow": "reactor.fleet.sinks.parquet",
+    "redis": "reactor.fleet.sinks.redis",
     "prometheus_client": "reactor.monitor.prometheus",
     "opentelemetry": "reactor.monitor.opentelemetry",
 }

@@ -181,7 +181,7 @@ class Connection:
             await self._send_pieces(message, text)
         except (WebSocketConnectionClosedException, WebSocketStateException):
             await self._refuse()
-        if protocol._connection.stream.above_high:
+        if protocol._reactor_connection.stream.above_high:
             await self._wait_for_room()
 
     async def _send_pieces(self, message: Any, text: bool | None) -> None:

@@ -29,6 +29,7 @@ from ..base.printable import printable, quoted, without_secrets
 from ..connection.closing import break_off
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
+from ..connection.over import let_go_soon, take_up
 from ..connection.phase import Change, Phase, change
 from ..exceptions import (
     CloseCode,
@@ -49,6 +50,7 @@ from .url import parse_url
 if TYPE_CHECKING:
     from ..connection.connection import Connection
     from ..protocols.http.http11 import Response
+    from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from .gate import Endpoint, Gate
     from .journal import Journal
@@ -144,19 +146,20 @@ class ClientLifecycle:
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        return self._connection.reader.whose()
+        return self._connection.whose()
 
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
     def _connect(self) -> None:
-        connection = self._connection
-        if connection.phase is Phase.OVER:
+        # No local variable has the connection, which keeps what a function of the user raises: that
+        # exception has this frame.
+        if self._connection.phase is Phase.OVER:
             return
         self._timer = None
-        connection.begin_attempt()
-        connection.counters.attempts += 1
-        connection.note(Step.ATTEMPT, str(connection.counters.attempts))
+        self._connection.begin_attempt()
+        self._connection.counters.attempts += 1
+        self._connection.note(Step.ATTEMPT, str(self._connection.counters.attempts))
         try:
             source = self._source
             url = source if isinstance(source, str) else source()
@@ -164,22 +167,22 @@ class ClientLifecycle:
                 raise TypeError(f"the function given as url must return a str, not {quoted(url)}")
             self._url = url
             address = self._address()
-            if not connection.host:
-                connection.host = _shown(address)
+            if not self._connection.host:
+                self._connection.host = _shown(address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
-        if connection.state is State.CLOSED or self._retries.wish is not None:
+        if self._connection.state is State.CLOSED or self._retries.wish is not None:
             return  # the function has closed the connection, or asked to reconnect
-        options = tap_handshakes(connection, self._options)
+        options = tap_handshakes(self._connection, self._options)
         self._current = current = Attempt(
-            connection.loop,
+            self._connection.loop,
             self._url,
             options,
             self._gate,
             self._pipeline,
             self._connected,
-            connection.note,
+            self._connection.note,
         )
         current.start(address, self._retries.attempt, again=self._opened_at is not None)
 
@@ -236,6 +239,8 @@ class ClientLifecycle:
         if phase is Phase.CONNECTING:
             # on_close is still due for this attempt, but not from within the caller's close().
             connection.loop.call_soon(connection.tell, CloseCode.ABNORMAL, "", None)
+        else:
+            let_go_soon(connection)
 
     def _finish(self) -> None:
         """End the connection for good: there will be no further attempt."""
@@ -251,20 +256,27 @@ class ClientLifecycle:
             self._timer.cancel()
             self._timer = None
 
-    def reconnect(self, delay: float | None, reason: str) -> None:
-        """See WebSocketProtocol."""
+    def reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        """See Lifecycle."""
         if delay is not None:
             check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self._options.sock is not None:
             raise WebSocketStateException("it cannot be opened again: sock serves one connection")
-        connection = self._connection
         if not self._retries.wanted or connection.sender.closing_soon:
             self._refuse_to_reconnect()
         if threading.get_ident() == connection.loop.thread_id:
-            self._reconnect(delay, reason)
+            self._reconnect(connection, protocol, delay, reason)
         else:
-            connection.loop.call_soon_threadsafe(self._reconnect_later, delay, reason)
+            connection.loop.call_soon_threadsafe(
+                self._reconnect_later, connection, protocol, delay, reason
+            )
 
     def _refuse_to_reconnect(self) -> None:
         self._connection.loop.check_process()
@@ -272,22 +284,33 @@ class ClientLifecycle:
             "the connection was ended for good, by close() or abort()"
         )
 
-    def _reconnect_later(self, delay: float | None, reason: str) -> None:
+    def _reconnect_later(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
         if self._retries.wanted:  # else it has been closed since; the caller has gone on
-            self._reconnect(delay, reason)
+            self._reconnect(connection, protocol, delay, reason)
 
-    def _reconnect(self, delay: float | None, reason: str) -> None:
+    def _reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
         wish = delay
         if wish is None:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
-        connection = self._connection
         phase = connection.phase
         connection.note(Step.RECONNECTING, printable(reason))
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
         elif phase is Phase.OVER:
-            self._reopen(wish)
+            self._reopen(connection, protocol, wish)
         else:
             begun = self._retries.wish is None  # else the attempt is being dropped already
             self._retries.wish = wish
@@ -299,16 +322,17 @@ class ClientLifecycle:
                 self._stop_attempt()
                 connection.loop.call_soon(self._attempt_dropped, reason)
 
-    def _reopen(self, wish: float) -> None:
-        connection = self._connection
-        if connection.protocol._connection is not connection or connection.loop._closed:
+    def _reopen(self, connection: Connection, protocol: WebSocketProtocol, wish: float) -> None:
+        if protocol._reactor_connection is not connection or connection.loop._closed:
             self._refuse_to_reconnect()
+        take_up(connection, protocol)
         connection.enlist()
         change(connection, Change.REOPENED)
         self._retries.wish = wish
         planned = self._plan(None)
         if planned is None:
             self._finish()
+            let_go_soon(connection)
         else:
             self._wait(planned)
 

@@ -113,6 +113,8 @@ class Task(Generic[T]):
                 result, error = stop.value, None
                 break
             except Exception as exc:  # noqa: BLE001 - handed to on_done
+                # Without this frame and its callers, which have the exception, too.
+                exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
                 result, error = None, exc
                 break
             except BaseException:
@@ -142,7 +144,7 @@ class Task(Generic[T]):
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
                 # The poller refused a descriptor, or no thread could be started.
                 self._clear()
-                resume, value = self._coroutine.throw, exc
+                resume, value = self._coroutine.throw, exc.with_traceback(None)
                 continue
             return
         # Not above: StopIteration would become the context of what the callback raises.
@@ -283,6 +285,7 @@ def run_blocking(coroutine: Coroutine[Yielded, Any, T], clock: Clock | None = No
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
                 resume, value = coroutine.throw, exc
     finally:
+        del value  # the exception has this frame
         coroutine.close()
 
 
@@ -311,7 +314,10 @@ def _serve_blocking(request: Yielded, clock: Clock) -> Any:
         request.threads.abandon(request)
         name = getattr(request.function, "__name__", "call")
         raise WebSocketTimeoutException(f"{name} timed out")
-    result, exc = answers[0]
+    result, exc = answers.pop()
     if exc is not None:
-        raise exc
+        try:
+            raise exc
+        finally:
+            del exc  # it has this frame
     return result

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.addresses import written
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..connection.wiretap import handshake_taps
@@ -143,6 +144,9 @@ class Listener(Generic[P]):
         self._pause: Timer | None = None
         self._closed = False
         self._listeners = listeners
+        # For the test kit, which may replace them.
+        self._address_of: Callable[[socket.socket, Any], str | None] = _counted_as
+        self._made: Callable[[WebSocketProtocol], object] = _nobody_asks
 
     def start(self) -> None:
         """Accept clients from now on, and enter this object in the list of listeners."""
@@ -207,10 +211,9 @@ class Listener(Generic[P]):
 
     def _start(self, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
-        address = None
-        if sock.family != getattr(socket, "AF_UNIX", None):
+        if not _is_unix(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            address = _network(peer[0])
+        address = self._address_of(sock, peer)
         limit = self.options.max_connections_per_address
         refusal = None
         if limit is None:
@@ -277,7 +280,9 @@ class Listener(Generic[P]):
     ) -> None:
         address = handshake.address
         if isinstance(error, WebSocketException):
-            logger.info("%s: opening handshake failed: %s", handshake.client, error)
+            logger.info(
+                "%s: opening handshake failed: %s", handshake.client, without_traceback(error)
+            )
         elif error is not None:
             logger.error("%s: exception in the opening handshake", handshake.client, exc_info=error)
         if upgraded is None:
@@ -286,6 +291,7 @@ class Listener(Generic[P]):
         try:
             protocol = factory if isinstance(factory, WebSocketProtocol) else factory()
             check_protocol(protocol)
+            self._made(protocol)
         except Exception as exc:
             logger.error("exception in %r", factory, exc_info=exc)
             _apologize(upgraded.sock)
@@ -360,6 +366,19 @@ def _apologize(sock: socket.socket) -> None:
     except OSError:
         pass  # the client has gone
     sock.close()
+
+
+def _is_unix(sock: socket.socket) -> bool:
+    return sock.family == getattr(socket, "AF_UNIX", None)
+
+
+def _counted_as(sock: socket.socket, peer: Any) -> str | None:
+    """Return what the connections of a client are counted under; None: it has no IP address."""
+    return None if _is_unix(sock) else _network(peer[0])
+
+
+def _nobody_asks(protocol: WebSocketProtocol) -> None:
+    """Do nothing with a protocol object that was made."""
 
 
 def _network(address: str) -> str:

@@ -148,6 +148,7 @@ def test_status_and_drain(
         (["shard", "--nats", "x", "--feed", "nowhere:No", "--url", "ws://x"], "cannot be imported"),
         (["shard", "--nats", "x", "--feed", "nowhere", "--url", "ws://x"], "MODULE:CLASS"),
         (["start", "--feed", FEED, "--url", "http://x"], "scheme http is invalid"),
+        (["shard", "--nats", "x", "--feed", FEED, "--url", "ws://x", "--sink", FEED], "no sink"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(
