@@ -37,6 +37,7 @@ import os
 from socket import socket
 from ssl import SSLEOFError, SSLSocket
 
+from ..connection.closing import broken
 from ..connection.connection import Connection
 from ..connection.dispatcher import deliver as python_deliver
 from ..connection.dispatcher import report
@@ -375,7 +376,7 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
                 reader._controls_came(events)
                 return events
     except Exception as exc:
-        connection.broken(exc)
+        broken(connection, exc)
         return None
     put(reader, MESSAGE_AT, get(connection, LOOP).now)
     return events

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import shows
 from ..base.mistakes import check_called, check_names, check_number
 from ..exceptions import WebSocketStateException
-from ..signatures import shows
 from ..timers import Backoff, Pace
 from .consumers import Handler, Subscription
 from .driver import Driver
@@ -165,8 +165,9 @@ class Feed(Made):
     async def login(self, link: Link) -> None:
         """Log in on a link that has opened, before any topic is subscribed to on it.
 
-        Only ``link.request()`` can be awaited. If it raises, ``on_error`` gets the exception and
-        the link is opened again.
+        ``link.request()`` can be awaited, what ``run_in_thread`` returns, and the steps of
+        ``reactor.tasks``; on an ``asyncio_host()`` also whatever asyncio has. If it raises,
+        ``on_error`` gets the exception and the link is opened again.
         """
 
     # -- handlers: override those that you need ------------------------------------------------

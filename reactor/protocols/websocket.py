@@ -28,6 +28,7 @@ from .stats import ConnectionStats
 from .taken import refuse_assignments
 
 if TYPE_CHECKING:
+    from ..loop.answers import Answer
     from ..reactor import Reactor
     from .deflate import Agreement
     from .ending import Ending
@@ -304,14 +305,14 @@ class WebSocketProtocol:
                 cannot be opened again.
             ValueError: the delay is negative or infinite, or the reason is too long.
         """
-        self._connection.reconnect(delay, reason)
+        self._connection.reconnect(self, delay, reason)
 
     def run_in_thread(
         self,
         function: Callable[..., T],
         *args: Any,
         then: Callable[[T | None, Exception | None], object] | None = None,
-    ) -> None:
+    ) -> Answer[T]:
         """Call ``function(*args)``, which may block, on a helper thread. Any thread.
 
         It returns at once. At most 32 such calls of the process run at a time; further ones wait.
@@ -321,14 +322,18 @@ class WebSocketProtocol:
             *args: its arguments.
             then: called on the loop's thread with two arguments: the result and None, or None and
                 the exception that the function raised; also if the connection has ended in the
-                meantime. If it raises, ``on_error`` gets the exception. None: the result is
-                dropped, and ``on_error`` gets an exception of the function.
+                meantime. If it raises, ``on_error`` gets the exception. None: ``on_error`` gets an
+                exception of the function, unless the answer is awaited.
+
+        Returns:
+            The answer, for a coroutine on the loop: see ``Reactor.run_in_thread``.
 
         Raises:
             TypeError: *function* cannot be called, or is an ``async def``.
             RuntimeError: the reactor is closed.
         """
-        self._connection.run_in_thread(function, args, then)
+        answer: Answer[T] = self._connection.run_in_thread(self, function, args, then)
+        return answer
 
     def pause_reading(self) -> None:
         """Stop reading from the socket, so that TCP holds the peer back.

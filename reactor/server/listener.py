@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.addresses import written
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..connection.wiretap import handshake_taps
@@ -74,15 +75,27 @@ class _NoPortError(ValueError, AttributeError):
 
 
 class _Handshake:
-    """A client whose opening handshake is in progress."""
+    """A client whose opening handshake is in progress.
 
-    __slots__ = ("address", "sock", "task")
+    Args:
+        sock: its socket.
+        address: what its connections are counted under, if they are.
+        peer: the address of its socket.
+    """
+
+    __slots__ = ("address", "peer", "sock", "task")
 
     task: Task[ServerUpgrade | None]
 
-    def __init__(self, sock: socket.socket, address: str | None) -> None:
+    def __init__(self, sock: socket.socket, address: str | None, peer: Any) -> None:
         self.sock = sock
         self.address = address
+        self.peer = peer
+
+    @property
+    def client(self) -> str:
+        """Its address, as the log shows it."""
+        return written(self.peer) or "a client"
 
 
 class Listener(Generic[P]):
@@ -205,16 +218,17 @@ class Listener(Generic[P]):
             address = None
         elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
             if there >= 2 * limit:
+                logger.debug("%s: closed: too many connections from there", written(peer))
                 sock.close()  # it has had answers; a further one would only help it
                 return
             refusal = TOO_MANY
         self._enter(address)
-        handshake = _Handshake(sock, address)
+        handshake = _Handshake(sock, address, peer)
         self._handshakes[handshake] = None
         handshake.task = Task(
             self._loop,
             self._upgrade(handshake, refusal),
-            lambda upgraded, error: self._upgraded(upgraded, error, address),
+            lambda upgraded, error: self._upgraded(upgraded, error, handshake),
         )
         if self._too_many_handshakes:
             # Not now: the task has not begun, and the request may have arrived already.
@@ -227,8 +241,11 @@ class Listener(Generic[P]):
 
     def _drop_oldest(self) -> None:
         while self._too_many_handshakes:
-            logger.info("opening handshake failed: there are more than max_handshakes")
-            self._drop(next(iter(self._handshakes)))
+            oldest = next(iter(self._handshakes))
+            logger.info(
+                "%s: opening handshake failed: there are more than max_handshakes", oldest.client
+            )
+            self._drop(oldest)
 
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
@@ -257,12 +274,15 @@ class Listener(Generic[P]):
 
     @calls_user_code
     def _upgraded(
-        self, upgraded: ServerUpgrade | None, error: Exception | None, address: str | None
+        self, upgraded: ServerUpgrade | None, error: Exception | None, handshake: _Handshake
     ) -> None:
+        address = handshake.address
         if isinstance(error, WebSocketException):
-            logger.info("opening handshake failed: %s", error)
+            logger.info(
+                "%s: opening handshake failed: %s", handshake.client, without_traceback(error)
+            )
         elif error is not None:
-            logger.error("exception in an opening handshake", exc_info=error)
+            logger.error("%s: exception in the opening handshake", handshake.client, exc_info=error)
         if upgraded is None:
             return
         factory = self._factory if upgraded.protocol is None else upgraded.protocol

@@ -17,7 +17,7 @@ from reactor import (
     WebSocketQueueFullException,
     broadcast,
 )
-from reactor.connection.sender import CALL_SIZE
+from reactor.connection.handover import CALL_SIZE
 from reactor.protocols.session import WebSocketSession
 
 from ..support.clients import RawClient

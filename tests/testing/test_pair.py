@@ -11,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from reactor import Backoff, HTTPResponse, Reactor, State, WebSocketProtocol, broadcast
+from reactor.tasks import sleep
 from reactor.testing import ManualReactor, MemoryServer, Recorder, connect_pair, in_thread
+from reactor.testing import pair as pair_module
 
 
 @pytest.fixture
@@ -156,3 +158,21 @@ def test_where_names_are_paths_the_folder_is_removed(
     loop.settle()
     assert client.messages == ["x"]
     assert [os.path.exists(folder) for folder in folders] == [False]
+
+
+def test_a_server_that_takes_its_time_is_an_error(loop: ManualReactor) -> None:
+    async def take_an_hour(_request: object, _sock: object) -> None:
+        await sleep(3600)
+
+    with pytest.raises(ConnectionError, match="the server has not answered"):
+        connect_pair(loop, Recorder, server_options={"process_request": take_an_hour})
+
+
+def test_a_function_that_does_not_end_on_its_thread_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pair_module, "PATIENCE", 0.0)
+    end = threading.Event()
+    with pytest.raises(AssertionError, match=r"did not end within 0\.0 s"):
+        in_thread(end.wait)
+    end.set()

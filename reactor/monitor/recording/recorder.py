@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...base.mistakes import check_number
 from ...base.printable import printable
+from ...client.url import parse_url
 from ...connection.phase import ATTACHED
 from ...feeds.feed import Feed
 from ...protocols.events import Role
@@ -329,10 +330,10 @@ class Recorder:
         session, stream = connection.session, connection.stream
         if any(tap.stream is stream for tap in self._taps):
             return
-        place = connection.place if connection.lifecycle.role is Role.CLIENT else ""
+        we_asked = connection.lifecycle.role is Role.CLIENT
+        place = str(parse_url(connection.url)) if we_asked else ""
         conversation = self.begin(stream.sock, place, connection, MADE_UP)
         request, answer = invented_heads(connection, self._credentials)
-        we_asked = connection.lifecycle.role is Role.CLIENT
         conversation.head(we_asked, request)
         conversation.head(not we_asked, answer)
         conversation.skip(True, stream.unsent)
