@@ -246,7 +246,7 @@ class ClientLifecycle:
         connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
-        if connection.ending is not None:
+        if connection.ending is not None and not connection.ending.final:
             connection.ending = replace(connection.ending, final=True, delay=None)
 
     def _stop_timer(self) -> None:
@@ -355,10 +355,10 @@ class ClientLifecycle:
     def over(self, code: int, reason: str, error: Exception | None) -> None:
         """See Lifecycle. Also called when an attempt has failed."""
         connection = self._connection
-        ending = connection.describe_end(code, reason, error)
-        connection.note_end(ending)
         delay = self._plan(error)
-        connection.ending = replace(ending, attempt=self._retries.attempt)
+        ending = connection.describe_end(code, reason, error, self._retries.attempt)
+        connection.ending = ending
+        connection.note_end(ending)
         if delay is None:
             self._finish()
         else:
@@ -379,6 +379,8 @@ class ClientLifecycle:
         """Log how the connection or the attempt ended."""
         connection, journal = self._connection, self._journal
         if journal is None or connection.ending is None:
+            return
+        if connection.ending.error is None and not journal.hears:
             return
         try:
             place, address = self.place, self._address()
