@@ -26,12 +26,15 @@ MODULES: dict[str, tuple[str, ...]] = {
     "reactor.hosting.qt": ("reactor",),
     "reactor.hosting.tkinter": ("reactor",),
     "reactor.hosting.trio": ("reactor",),
-    "reactor.monitor": ("reactor", "reactor.feeds"),
+    "reactor.monitor": ("reactor", "reactor.feeds", "reactor.fleet"),
     "reactor.tasks": ("reactor",),
     "reactor.testing": ("reactor", "reactor.feeds"),
     "reactor.testing.faults": ("reactor.testing",),
     "reactor.testing.frames": ("reactor.testing",),
 }
+
+#: Packages that a module needs, or one whose names its users know.
+NEEDED = {"reactor.hosting.trio": ["trio"], "reactor.fleet": ["nats"], "reactor.monitor": ["nats"]}
 
 #: Of the standard library, or of nats-py, or variables for types.
 KNOWN = {*dir(builtins), *dir(typing), *dir(collections.abc), "PathLike", "SSLContext", "Self"}
@@ -106,7 +109,7 @@ def names_in(annotation: Any) -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_type_in_a_public_signature_is_public(module: str) -> None:
-    for needed in {"reactor.hosting.trio": ["trio"], "reactor.fleet": ["nats"]}.get(module, []):
+    for needed in NEEDED.get(module, []):
         pytest.importorskip(needed)
     public = set(KNOWN | OF_DRIVERS)
     for each in (module, *MODULES[module]):

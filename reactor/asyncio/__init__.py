@@ -32,16 +32,8 @@ from .exceptions import (
     WebSocketException,
 )
 from .heads import Headers, Request, Response
-from .server import (
-    Handler,
-    ProcessRequest,
-    ProcessResponse,
-    SelectSubprotocol,
-    Server,
-    ServerConnection,
-    serve,
-    unix_serve,
-)
+from .hooks import Handler, ProcessRequest, ProcessResponse, SelectSubprotocol
+from .server import Server, ServerConnection, serve, unix_serve
 from .transport import Transport
 
 __all__ = [

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ..protocols.http.handshake import HeaderSource
     from ..server.options import ServerArguments
     from .client import ClientConnection
-    from .server import ProcessRequest, ProcessResponse, SelectSubprotocol, ServerConnection
+    from .hooks import ProcessRequest, ProcessResponse, SelectSubprotocol
+    from .server import ServerConnection
 
 __all__ = ["ConnectArguments", "ServeArguments"]
 

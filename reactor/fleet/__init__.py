@@ -23,7 +23,10 @@ from .seat import Identity
 from .shard import ShardSpec
 from .sinks.base import Post, Sink, Writer
 from .sinks.jetstream import JetStream
+from .sinks.kafka import Kafka
+from .sinks.parquet import Parquet
 from .sinks.plain import Call, CoreNats, Lines
+from .sinks.redis import RedisStreams
 from .stats import FleetStats, ShardStats
 from .store import Plan
 
@@ -37,17 +40,20 @@ __all__ = [
     "FleetStats",
     "Identity",
     "JetStream",
+    "Kafka",
     "Lease",
     "Ledger",
     "Lines",
     "Local",
     "Names",
     "Notice",
+    "Parquet",
     "Placement",
     "Plan",
     "Position",
     "Post",
     "Record",
+    "RedisStreams",
     "ShardSpec",
     "ShardStats",
     "Sink",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
 from .answers import Answer
-from .tasks import Task, in_thread
+from .steps import in_thread
+from .tasks import Task
 
 if TYPE_CHECKING:
     from .event_loop import EventLoop

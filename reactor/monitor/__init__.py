@@ -5,7 +5,19 @@
 
 from ..protocols.history import LifeEvent, Step
 from .explain import Explanation, explain
+from .fleet.serving import FleetMonitor, serve_fleet
 from .page import Monitor, serve
 from .recording.recorder import Recorder, record
 
-__all__ = ["Explanation", "LifeEvent", "Monitor", "Recorder", "Step", "explain", "record", "serve"]
+__all__ = [
+    "Explanation",
+    "FleetMonitor",
+    "LifeEvent",
+    "Monitor",
+    "Recorder",
+    "Step",
+    "explain",
+    "record",
+    "serve",
+    "serve_fleet",
+]

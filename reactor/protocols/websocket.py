@@ -307,7 +307,7 @@ class WebSocketProtocol:
                 cannot be opened again.
             ValueError: the delay is negative or infinite, or the reason is too long.
         """
-        self._reactor_connection.reconnect(delay, reason)
+        self._reactor_connection.reconnect(self, delay, reason)
 
     def run_in_thread(
         self,
@@ -334,7 +334,7 @@ class WebSocketProtocol:
             TypeError: *function* cannot be called, or is an ``async def``.
             RuntimeError: the reactor is closed.
         """
-        answer: Answer[T] = self._reactor_connection.run_in_thread(function, args, then)
+        answer: Answer[T] = self._reactor_connection.run_in_thread(self, function, args, then)
         return answer
 
     def pause_reading(self) -> None:

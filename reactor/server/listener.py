@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.addresses import written
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..connection.wiretap import handshake_taps
@@ -284,7 +285,9 @@ class Listener(Generic[P]):
     ) -> None:
         address = handshake.address
         if isinstance(error, WebSocketException):
-            logger.info("%s: opening handshake failed: %s", handshake.client, error)
+            logger.info(
+                "%s: opening handshake failed: %s", handshake.client, without_traceback(error)
+            )
         elif error is not None:
             logger.error("%s: exception in the opening handshake", handshake.client, exc_info=error)
         if upgraded is None:

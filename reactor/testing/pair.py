@@ -66,7 +66,7 @@ class MemoryServer(Generic[S]):
         self, loop: Reactor, protocol: Callable[[], S], **options: Unpack[ServerArguments]
     ) -> None:
         self.loop = loop
-        self.protocols: list[S] = []
+        self.protocols = protocols = list[S]()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if sys.platform == "linux":
             self._path = f"\0reactor-testing-{os.getpid()}-{next(_numbers)}"
@@ -75,7 +75,7 @@ class MemoryServer(Generic[S]):
             self._path = os.path.join(self._folder.name, "s")
 
         self.listener = loop.listen(protocol=protocol, unix_path=self._path, **options)
-        watch_clients(self.listener, lambda made: self.protocols.append(cast("S", made)), "memory")
+        watch_clients(self.listener, lambda made: protocols.append(cast("S", made)), "memory")
 
     @shows(each for each in parameters(ClientOptions) if each.name != "unix_path")
     def connect(

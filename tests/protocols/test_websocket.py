@@ -163,8 +163,8 @@ def test_what_goes_to_the_connection_besides_the_verbs() -> None:
     protocol.reconnect(1.5, "why")
     protocol.run_in_thread(len, "abc", then=print)
     assert connection.calls == [
-        ("reconnect", 1.5, "why"),
-        ("run_in_thread", len, ("abc",), print),
+        ("reconnect", protocol, 1.5, "why"),
+        ("run_in_thread", protocol, len, ("abc",), print),
     ]
 
 

@@ -203,7 +203,12 @@ def test_one_that_the_user_traces_is_left_alone(watched: Watched) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["nonsense", "[]", "{}", '{"rows": 5, "detail": null, "topics": null, "find": ""}', b"\xff"],
+    [
+        *("nonsense", "[]", "{}", b"\xff"),
+        '{"rows": 5, "detail": null, "topics": null, "find": ""}',
+        '{"rows": [], "detail": "one", "topics": null, "find": ""}',
+        '{"rows": [], "detail": null, "topics": null, "find": 5}',
+    ],
 )
 def test_what_no_page_says(watched: Watched, wrong: str | bytes) -> None:
     page = watched.open_page()
