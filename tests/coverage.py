@@ -57,6 +57,7 @@ ELSEWHERE = {
     "protocols/rules.py": ("protocols",),  # test_rules.py has only what is sent
     "protocols/messages.py": ("protocols",),  # what is compressed: test_session_compression.py
     "protocols/receiving.py": ("protocols",),  # every test of the session is one of it
+    "feeds/topics/sequences.py": ("feeds/topics",),  # test_sequences.py has the judgement only
     "loop/background.py": ("test_reactor.py",),
     "loop/repeating.py": ("test_reactor.py",),
     "loop/slow.py": ("test_reactor.py",),
@@ -76,7 +77,6 @@ UNMEASURED = {
     "hosting/tkinter.py": "needs a display",
     "connection/lifecycle.py": "types only; nothing imports it at run time",
     "protocols/interfaces.py": "types only; nothing imports it at run time",
-    "transports/receiver.py": "types only; nothing imports it at run time",
     "testing/plugin.py": "pytest imports it before anything is measured",
     "transports/receiver.py": "types only; nothing imports it at run time",
     "websocket": "names only; websocket-client's own tests run on it in processes of their own",

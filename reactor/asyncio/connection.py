@@ -181,7 +181,7 @@ class Connection:
             await self._send_pieces(message, text)
         except (WebSocketConnectionClosedException, WebSocketStateException):
             await self._refuse()
-        if protocol._connection.stream.above_high:
+        if protocol._reactor_connection.stream.above_high:
             await self._wait_for_room()
 
     async def _send_pieces(self, message: Any, text: bool | None) -> None:
@@ -386,7 +386,10 @@ class Connection:
 
     @property
     def latency(self) -> float:
-        """Seconds between the latest ping and its pong; 0.0 before the first pong."""
+        """Seconds between the latest ping and its pong; 0.0 before the first pong.
+
+        Pings follow silence only: see ``ping_interval``.
+        """
         if self._pings.latency is not None:
             return self._pings.latency
         return self._protocol.latency or 0.0

@@ -482,7 +482,7 @@ cdef int deliver(connection, session, list events) except -1:
 
 
 def protocol_send(protocol, message, compress=None):
-    connection = protocol._connection
+    connection = protocol._reactor_connection
     sender = get(connection, SENDER) if is_a(connection, A_CONNECTION) else None
     if is_a(sender, A_SENDER):
         return send_message(sender, message, compress)

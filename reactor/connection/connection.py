@@ -128,7 +128,7 @@ class Connection:
 
     def start(self) -> None:
         """Join the registry and the protocol object; the lifecycle does the rest."""
-        self.protocol._connection = self
+        self.protocol._reactor_connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
         self.phases[self.phase] += 1
@@ -257,7 +257,7 @@ class Connection:
         self.ending = None
         self.by_us = False
         self.reader.begin()
-        if self.loop.wiretaps or self.protocol._wiretaps:
+        if self.loop.wiretaps or self.protocol._reactor_wiretaps:
             tell_attached(self, leftover)
         self.stream.start_reading()
         if options.keep_alive is not None:
@@ -290,7 +290,7 @@ class Connection:
             agreement=agreement,
             counters=self.counters,
         )
-        file = self.protocol._trace or self.loop._trace
+        file = self.protocol._reactor_trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
             session.tap = FileTap(self.place, file)
             session.__class__ = TracingSession
@@ -343,14 +343,16 @@ class Connection:
 
     # -- what the lifecycle calls ----------------------------------------------------------
 
-    def describe_end(self, code: int, reason: str, error: Exception | None) -> Ending:
-        """Return how the connection ended. It must be called before the phase changes."""
+    def describe_end(
+        self, code: int, reason: str, error: Exception | None, attempt: int = 0
+    ) -> Ending:
+        """Return how the connection ended, for good. It is called before the phase changes."""
         opened = self.phase is ATTACHED
         received = opened and self.session.received_close is not None
         initiator = find_initiator(error, self.by_us, opened, received)
         self.counters.losses += opened and initiator != "us"
         note_error(self.counters, error, self.loop.now)
-        return Ending(code, reason, error, initiator)
+        return Ending(code, reason, error, initiator, attempt=attempt)
 
     def finish(self) -> None:
         """Leave the registry: the connection is over for good."""

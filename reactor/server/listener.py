@@ -144,6 +144,9 @@ class Listener(Generic[P]):
         self._pause: Timer | None = None
         self._closed = False
         self._listeners = listeners
+        # For the test kit, which may replace them.
+        self._address_of: Callable[[socket.socket, Any], str | None] = _counted_as
+        self._made: Callable[[WebSocketProtocol], object] = _nobody_asks
 
     def start(self) -> None:
         """Accept clients from now on, and enter this object in the list of listeners."""
@@ -208,10 +211,9 @@ class Listener(Generic[P]):
 
     def _start(self, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
-        address = None
-        if sock.family != getattr(socket, "AF_UNIX", None):
+        if not _is_unix(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            address = _network(peer[0])
+        address = self._address_of(sock, peer)
         limit = self.options.max_connections_per_address
         refusal = None
         if limit is None:
@@ -250,11 +252,16 @@ class Listener(Generic[P]):
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> ServerUpgrade | None:
+        dropped = False
         try:
             tap = handshake_taps(self._loop, None)
             upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
+        except GeneratorExit:
+            dropped = True  # by _drop(), or with a loop that nobody has closed
+            raise
         finally:
-            self._forget(handshake)
+            if not dropped:
+                self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
             upgraded.sock.close()
             return None
@@ -289,6 +296,7 @@ class Listener(Generic[P]):
         try:
             protocol = factory if isinstance(factory, WebSocketProtocol) else factory()
             check_protocol(protocol)
+            self._made(protocol)
         except Exception as exc:
             logger.error("exception in %r", factory, exc_info=exc)
             _apologize(upgraded.sock)
@@ -363,6 +371,19 @@ def _apologize(sock: socket.socket) -> None:
     except OSError:
         pass  # the client has gone
     sock.close()
+
+
+def _is_unix(sock: socket.socket) -> bool:
+    return sock.family == getattr(socket, "AF_UNIX", None)
+
+
+def _counted_as(sock: socket.socket, peer: Any) -> str | None:
+    """Return what the connections of a client are counted under; None: it has no IP address."""
+    return None if _is_unix(sock) else _network(peer[0])
+
+
+def _nobody_asks(protocol: WebSocketProtocol) -> None:
+    """Do nothing with a protocol object that was made."""
 
 
 def _network(address: str) -> str:

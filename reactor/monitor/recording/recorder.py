@@ -212,8 +212,8 @@ class Recorder:
         target = self._target
         owner: Any
         if isinstance(target, WebSocketProtocol):
-            owner, name = target, "_wiretaps"
-            loop = target._connection.loop if _is_connected(target) else None
+            owner, name = target, "_reactor_wiretaps"
+            loop = target._reactor_connection.loop if _is_connected(target) else None
         else:
             owner = loop = (target.loop if isinstance(target, Feed) else target).loop
             name = "wiretaps"
@@ -228,7 +228,7 @@ class Recorder:
     def _tap_open(self) -> None:
         target = self._target
         if isinstance(target, WebSocketProtocol):
-            connections: list[Any] = [target._connection] if _is_connected(target) else []
+            connections: list[Any] = [target._reactor_connection] if _is_connected(target) else []
         else:
             reactor = target.loop if isinstance(target, Feed) else target
             connections = list(reactor.connections)
@@ -420,4 +420,4 @@ class Recorder:
 
 
 def _is_connected(protocol: WebSocketProtocol) -> bool:
-    return hasattr(protocol._connection, "session")
+    return hasattr(protocol._reactor_connection, "session")
