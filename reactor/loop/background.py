@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
+from ..base.tracebacks import from_others
 from .tasks import Task, in_thread
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def run_in_thread(
         raise TypeError(f"run_in_thread() takes a function, not {function!r}")
     check_called("what run_in_thread() is given", function)
 
+    def finish(result: Any, error: Exception | None) -> None:
+        then(result, None if error is None else from_others(error))
+
     def start() -> None:
-        Task(loop, in_thread(function, *args), then, soon=False).start()
+        Task(loop, in_thread(function, *args), finish, soon=False).start()
 
     if threading.get_ident() == loop.thread_id:
         if loop._closed:
