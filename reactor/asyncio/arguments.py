@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ..protocols.http.handshake import HeaderSource
     from ..server.options import ServerArguments
     from .client import ClientConnection
+    from .hooks import ProcessRequest, ProcessResponse, SelectSubprotocol
     from .options import Pair
-    from .server import ProcessRequest, ProcessResponse, SelectSubprotocol, ServerConnection
+    from .server import ServerConnection
 
 __all__ = ["ConnectArguments", "ServeArguments"]
 

@@ -111,7 +111,7 @@ class Attempt:
             return
         coroutine = self._pipeline(self._url, options, header, cookie)
         if self._gate is not None and self._gate.journal.hears:
-            self._gate.journal.attempt(str(parse_url(self._url)), self._number)
+            self._gate.journal.attempt(parse_url(self._url).shown, self._number)
         self._task = task = Task(
             self._loop, coroutine, self._arrived, soon=False, on_note=self._note
         )

@@ -29,7 +29,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import my_turn, note
+from ..loop.steps import my_turn, note
 from ..protocols.deflate import Agreement
 from ..protocols.history import Step
 from ..protocols.http.body import BodyParser
@@ -138,10 +138,10 @@ async def connect(
         if redirects == options.redirect_limit:
             raise WebSocketHandshakeException(
                 f"Redirect limit exhausted: {redirects} redirects, "
-                f"the next one to {printable(str(result))}"
+                f"the next one to {printable(result.shown)}"
             )
         redirects += 1
-        await note(Step.REDIRECTED, printable(str(result).partition("?")[0]))
+        await note(Step.REDIRECTED, printable(result.shown))
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):

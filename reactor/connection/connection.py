@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
@@ -50,6 +51,7 @@ from .tracing import FileTap, TracingSession
 from .wiretap import tell_attached
 
 if TYPE_CHECKING:
+    from ..loop.answers import Answer
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
@@ -126,7 +128,7 @@ class Connection:
 
     def start(self) -> None:
         """Join the registry and the protocol object; the lifecycle does the rest."""
-        self.protocol._connection = self
+        self.protocol._reactor_connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
         self.phases[self.phase] += 1
@@ -255,7 +257,7 @@ class Connection:
         self.ending = None
         self.by_us = False
         self.reader.begin()
-        if self.loop.wiretaps or self.protocol._wiretaps:
+        if self.loop.wiretaps or self.protocol._reactor_wiretaps:
             tell_attached(self, leftover)
         self.stream.start_reading()
         if options.keep_alive is not None:
@@ -288,7 +290,7 @@ class Connection:
             agreement=agreement,
             counters=self.counters,
         )
-        file = self.protocol._trace or self.loop._trace
+        file = self.protocol._reactor_trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
             session.tap = FileTap(self.place, file)
             session.__class__ = TracingSession
@@ -392,16 +394,10 @@ class Connection:
         function: Callable[..., Any],
         args: tuple[Any, ...],
         then: Callable[[Any, Any], object] | None,
-    ) -> None:
+    ) -> Answer[Any]:
         """See WebSocketProtocol. It passes itself: see over.py."""
-
-        def finish(result: Any, error: Exception | None) -> None:
-            if then is not None:
-                call_handler(protocol, then, result, error)
-            elif error is not None:
-                report(protocol, error)
-
-        run_in_thread(self.loop, function, args, finish)
+        told = None if then is None else partial(call_handler, protocol, then)
+        return run_in_thread(self.loop, function, args, told, partial(report, protocol))
 
     def forked(self) -> None:
         """In a forked child, end the connection, which is the parent's. No handler is called."""

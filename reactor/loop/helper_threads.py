@@ -29,7 +29,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .tasks import InThread
+    from .steps import InThread
 
 __all__ = ["HelperThreads", "helpers", "look_ups"]
 

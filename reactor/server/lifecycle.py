@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..base.printable import printable, quoted
+from ..base.printable import printable, quoted, without_secrets
 from ..exceptions import WebSocketStateException
 from ..protocols.frames import new_mask
-from ..protocols.history import Step
+from ..protocols.history import Step, read
 from ..protocols.http.http11 import parse_again
 from ..protocols.session import Role, WebSocketSession
 from ..transports.dial.reach import peer_name
@@ -71,7 +71,7 @@ class ServerLifecycle:
         connection.note(Step.OPENED, f"{peer_name(upgrade.sock)}{tls}")
         connection.subprotocol = upgrade.subprotocol
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s is open", self.place)
+            logger.info("%s is open", self._described)
         on_open = connection.protocol.on_open
         connection.attach(upgrade.sock, upgrade.leftover, on_open, upgrade.agreement)
 
@@ -83,8 +83,15 @@ class ServerLifecycle:
 
     @property
     def place(self) -> str:
-        """The target, as the log shows it."""
-        return printable(self.url)
+        """The target without its query, as the log shows it."""
+        return printable(without_secrets(self.url))
+
+    @property
+    def _described(self) -> str:
+        """The target, and the client's address."""
+        opened = (each for each in read(self._connection.history) if each.step is Step.OPENED)
+        client = next((each.text.partition(" ")[0] for each in opened), "")
+        return f"{self.place} from {client}" if client else self.place
 
     @property
     def request(self) -> Request:
@@ -96,7 +103,7 @@ class ServerLifecycle:
         """See Lifecycle. It is over for good."""
         if logger.isEnabledFor(logging.INFO):
             why = quoted(error) if error is not None else f"{code} {printable(reason)}".strip()
-            logger.info("%s ended: %s", self.place, why)
+            logger.info("%s ended: %s", self._described, why)
         connection = self._connection
         connection.ending = connection.describe_end(code, reason, error)
         connection.note_end(connection.ending)

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from ..base.arguments import parameters, shows
 from ..client.options import ClientOptions
@@ -26,6 +26,7 @@ from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..server.options import ServerOptions
+from .inside import watch_clients
 from .loop import PATIENCE, ManualReactor, run_until
 
 if TYPE_CHECKING:
@@ -50,13 +51,14 @@ class MemoryServer(Generic[S]):
         loop: where it lives, and its clients.
         protocol: a subclass of WebSocketProtocol, or a function that returns an object of one;
             called for every connection.
-        options: what ``Reactor.listen`` takes (origins, subprotocols, process_request, ...).
+        options: what ``Reactor.listen`` takes (origins, subprotocols, process_request, ...). To
+            ``max_connections_per_address``, all clients have the same address.
 
     Attributes:
         loop: the loop.
         listener: the Listener.
         protocols: the protocol objects of all connections, the ones that are over included, in the
-            order in which they were made.
+            order in which they were made; also those that ``process_request`` has chosen (Accept).
     """
 
     @shows(parameters(ServerOptions))
@@ -72,12 +74,8 @@ class MemoryServer(Generic[S]):
             self._folder = tempfile.TemporaryDirectory(prefix="ws")
             self._path = os.path.join(self._folder.name, "s")
 
-        def make() -> S:
-            made = protocol()
-            protocols.append(made)
-            return made
-
-        self.listener = loop.listen(protocol=make, unix_path=self._path, **options)
+        self.listener = loop.listen(protocol=protocol, unix_path=self._path, **options)
+        watch_clients(self.listener, lambda made: protocols.append(cast("S", made)), "memory")
 
     @shows(each for each in parameters(ClientOptions) if each.name != "unix_path")
     def connect(

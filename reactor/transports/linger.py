@@ -101,8 +101,8 @@ class Linger(Deaf):
         self._stream.sock.close()
 
     def _forget(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        assert self._timer is not None, "a Linger begins with start()"
+        self._timer.cancel()
         self._loop.lingering.discard(self)
         self._stream.set_receiver(DEAF)
         when_closed, self._when_closed = self._when_closed, None

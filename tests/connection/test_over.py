@@ -24,7 +24,7 @@ def test_handlers_know_the_connection_until_they_have_returned(scene: Scene) -> 
     told: list[object] = []
 
     def close(actor: Actor) -> None:
-        told.append(actor._connection.protocol)  # type: ignore[attr-defined]
+        told.append(actor._reactor_connection.protocol)  # type: ignore[attr-defined]
 
     actor = Actor(close=close, error=close)
     peer = scene.open(actor)
@@ -79,5 +79,5 @@ def test_callbacks_that_are_still_due_have_a_name(scene: Scene) -> None:
     actor = Actor()
     scene.open(actor).close()
     scene.turn(count=3)
-    connection = actor._connection
+    connection = actor._reactor_connection
     assert connection.reader.whose() == "a connection that is over"  # type: ignore[attr-defined]

@@ -30,7 +30,7 @@ from ...exceptions import (
     WebSocketConnectRefusedException,
     WebSocketTimeoutException,
 )
-from ...loop.tasks import now, sleep, wait
+from ...loop.steps import now, sleep, wait
 from .resolver import Address
 
 __all__ = ["DEFAULT_SOCKET_OPTION", "NO_DESCRIPTORS", "dial", "dial_unix"]
