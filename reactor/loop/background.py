@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
+from ..base.tracebacks import from_others
 from .answers import Answer
 from .steps import in_thread
 from .tasks import Task
@@ -53,6 +54,8 @@ def run_in_thread(
     answer: Answer[Any] = Answer(loop.host_tasks)
 
     def finish(result: Any, error: Exception | None) -> None:
+        if error is not None:
+            error = from_others(error)
         if then is not None:
             then(result, error)
         elif error is not None and not answer.awaited:
