@@ -1,6 +1,6 @@
 """Text that somebody else has sent, in a form that is safe to show.
 
-What it is: two functions for text that a peer, a proxy or a name server has sent, and that becomes
+What it is: functions for text that a peer, a proxy or a name server has sent, and that becomes
 part of an exception's text, a log line, an answer or a terminal's output. There, a control
 character moves the cursor, a line end begins a false entry, U+202E reverses the rest of the line,
 and a megabyte hides everything else.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 from unicodedata import category
 
-__all__ = ["printable", "quoted"]
+__all__ = ["named", "printable", "quoted"]
 
 #: How many characters, or bytes, of a string are shown: enough to recognize it.
 LIMIT = 200
@@ -56,3 +56,17 @@ def quoted(value: Any, limit: int = LIMIT) -> str:
         kind = "characters" if isinstance(value, str) else "bytes"
         return f"{value[:limit]!r}... ({len(value)} {kind})"
     return printable(repr(value), limit)
+
+
+def named(value: object) -> str:
+    """Return the text of an object of the user's, as :func:`printable` has it.
+
+    Args:
+        value: a topic, or something else that is shown by its text. One whose ``__str__`` fails is
+            shown by its class.
+    """
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - what we show is not worth a failure
+        return f"<{printable(type(value).__name__)}>"
+    return printable(text)
