@@ -158,7 +158,7 @@ class ClientLifecycle:
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        return self._connection.reader.whose()
+        return self._connection.whose()
 
     # -- attempts ------------------------------------------------------------------------
 
@@ -194,6 +194,7 @@ class ClientLifecycle:
             self._pipeline,
             self._connected,
             connection.note,
+            self.whose,
         )
         current.start(address, self._attempt, again=self._opened_at is not None)
 

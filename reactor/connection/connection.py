@@ -45,7 +45,7 @@ from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from .alive import KeepAliveWatch
-from .counting import describe_end, most_queued, note_error, stats_of
+from .counting import describe_end, most_queued, note_error, public_place, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
@@ -204,6 +204,12 @@ class Connection:
     def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
+
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py. A protocol object of ours says whose it is."""
+        ours = getattr(self.protocol, "_whose", None)
+        name = type(self.protocol).__qualname__ if ours is None else ours()
+        return f"{name} on {public_place(self)}"
 
     def note(self, step: Step, text: str = "") -> None:
         """Take something down in its history."""

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
-from .counting import public_place
 from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
@@ -131,8 +130,7 @@ class Reader:
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        connection = self._connection
-        return f"{type(connection.protocol).__qualname__} on {public_place(connection)}"
+        return self._connection.whose()
 
     # -- signs of life -------------------------------------------------------------------
 

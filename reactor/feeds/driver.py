@@ -89,6 +89,10 @@ class Driver:
         self._deaf = base.on_error.__get__(feed)  # it is this where the user has none
         self._quiet_until = -inf
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return type(self.feed).__qualname__
+
     # -- threads -----------------------------------------------------------------------------
 
     def call(self, function: Callable[..., object], *args: Any) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
+from .names import describe
 from .tasks import Task, in_thread
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def run_in_thread(
     check_called("what run_in_thread() is given", function)
 
     def start() -> None:
-        Task(loop, in_thread(function, *args), then, soon=False).start()
+        called = in_thread(function, *args)
+        Task(loop, called, then, soon=False, whose=partial(describe, function)).start()
 
     if threading.get_ident() == loop.thread_id:
         if loop._closed:

@@ -74,15 +74,33 @@ class _NoPortError(ValueError, AttributeError):
 
 
 class _Handshake:
-    """A client whose opening handshake is in progress."""
+    """A client whose opening handshake is in progress.
 
-    __slots__ = ("address", "sock", "task")
+    Args:
+        sock: its socket.
+        address: the IP address that it is counted under; None: it is not.
+        place: what the listener's connections are counted under.
+
+    Attributes:
+        task: runs the handshake; gone when that has ended.
+        connection: what it has become, or None.
+    """
+
+    __slots__ = ("address", "connection", "place", "sock", "task")
 
     task: Task[ServerUpgrade | None]
 
-    def __init__(self, sock: socket.socket, address: str | None) -> None:
+    def __init__(self, sock: socket.socket, address: str | None, place: str) -> None:
         self.sock = sock
         self.address = address
+        self.place = place
+        self.connection: Connection | None = None
+
+    def whose(self) -> str:
+        """For whom the task works: see loop/names.py."""
+        if self.connection is not None:
+            return self.connection.whose()
+        return f"a client of the listener on {self.place}"
 
 
 class Listener(Generic[P]):
@@ -209,12 +227,13 @@ class Listener(Generic[P]):
                 return
             refusal = TOO_MANY
         self._enter(address)
-        handshake = _Handshake(sock, address)
+        handshake = _Handshake(sock, address, self.place)
         self._handshakes[handshake] = None
         handshake.task = Task(
             self._loop,
             self._upgrade(handshake, refusal),
-            lambda upgraded, error: self._upgraded(upgraded, error, address),
+            lambda upgraded, error: self._upgraded(upgraded, error, handshake),
+            whose=handshake.whose,
         )
         if self._too_many_handshakes:
             # Not now: the task has not begun, and the request may have arrived already.
@@ -247,6 +266,7 @@ class Listener(Generic[P]):
         """An opening handshake has ended, in whatever way. Idempotent."""
         if handshake in self._handshakes:
             del self._handshakes[handshake]
+            del handshake.task  # which knows the handshake
             self.leave(handshake.address)
 
     def _drop(self, handshake: _Handshake) -> None:
@@ -257,7 +277,7 @@ class Listener(Generic[P]):
 
     @calls_user_code
     def _upgraded(
-        self, upgraded: ServerUpgrade | None, error: Exception | None, address: str | None
+        self, upgraded: ServerUpgrade | None, error: Exception | None, handshake: _Handshake
     ) -> None:
         if isinstance(error, WebSocketException):
             logger.info("opening handshake failed: %s", error)
@@ -276,9 +296,10 @@ class Listener(Generic[P]):
         except BaseException:  # KeyboardInterrupt and SystemExit pass through
             upgraded.sock.close()
             raise
-        lifecycle = ServerLifecycle(self, upgraded.head, address)
+        lifecycle = ServerLifecycle(self, upgraded.head, handshake.address)
         connection = Connection(self._loop, self.registry, upgraded.options, lifecycle, protocol)
-        self._enter(address)
+        handshake.connection = connection
+        self._enter(handshake.address)
         self.connections.add(connection)
         connection.start()
         lifecycle.open(upgraded)
