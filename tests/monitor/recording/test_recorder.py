@@ -199,6 +199,18 @@ class TestWhat:
                 run(loop, client)
             assert (b"s3cr3t" in path.read_bytes()) is told
 
+    def test_a_refusal_that_quotes_the_request_gives_nothing_away(
+        self, loop: Reactor, path: Path, raw_client: Callable[..., RawClient]
+    ) -> None:
+        listener = loop.listen("127.0.0.1", 0, Echo)
+        with record(loop, path):
+            client = raw_client(listener)
+            client.send(b"GET /?token=s3cr3t HTTP/1.1\r\nHost")
+            client.end()
+            assert b"s3cr3t" in client.until_closed()
+        assert b"HTTP/1.1 400 " in path.read_bytes()
+        assert b"s3cr3t" not in path.read_bytes()
+
     def test_refusals_and_redirects(self, loop: Reactor, path: Path) -> None:
         def process(request: Any, sock: Any) -> Any:
             if request.target == "/old":
