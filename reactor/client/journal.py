@@ -18,6 +18,7 @@ import logging
 from dataclasses import dataclass
 from time import monotonic
 
+from ..base.credentials import redact_url
 from ..base.printable import printable
 from ..protocols.ending import Ending
 
@@ -59,7 +60,7 @@ class Journal:
             place: the URL.
             number: how many attempts have failed before, in a row.
         """
-        logger.debug("connecting to %s (attempt %d)", place, number + 1)
+        logger.debug("connecting to %s (attempt %d)", redact_url(place), number + 1)
 
     def opened(self, place: str, again: bool) -> None:
         """Log that a connection is open.
@@ -68,7 +69,7 @@ class Journal:
             place: the URL.
             again: whether it has been open before.
         """
-        logger.info("%s is open%s", place, " again" if again else "")
+        logger.info("%s is open%s", redact_url(place), " again" if again else "")
 
     def ended(
         self, place: str, address: Endpoint | None, ending: Ending, policy: bool, seen: bool
@@ -90,8 +91,10 @@ class Journal:
             what = "there is no further attempt"
         error = ending.error
         if error is None:
-            logger.info("%s: ended by %s (%d); %s", place, ending.initiator, ending.code, what)
+            initiator, code = ending.initiator, ending.code
+            logger.info("%s: ended by %s (%d); %s", redact_url(place), initiator, code, what)
             return
+        place = redact_url(place)
         level = logging.DEBUG
         others = ""
         first = ending.final or ending.attempt <= 1

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..base.credentials import redact_url
 from ..base.printable import printable, quoted
 from ..exceptions import WebSocketStateException
 from ..protocols.frames import new_mask
@@ -70,7 +71,7 @@ class ServerLifecycle:
         connection.note(Step.OPENED, f"{peer_name(upgrade.sock)}{tls}")
         connection.subprotocol = upgrade.subprotocol
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s is open", self.place)
+            logger.info("%s is open", redact_url(self.place))
         on_open = connection.protocol.on_open
         connection.attach(upgrade.sock, upgrade.leftover, on_open, upgrade.agreement)
 
@@ -95,7 +96,7 @@ class ServerLifecycle:
         """See Lifecycle. It is over for good."""
         if logger.isEnabledFor(logging.INFO):
             why = quoted(error) if error is not None else f"{code} {printable(reason)}".strip()
-            logger.info("%s ended: %s", self.place, why)
+            logger.info("%s ended: %s", redact_url(self.place), why)
         connection = self._connection
         connection.ending = connection.describe_end(code, reason, error)
         connection.note_end(connection.ending)

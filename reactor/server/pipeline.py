@@ -16,6 +16,7 @@ from email.utils import formatdate
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
+from ..base.credentials import redact_url
 from ..base.marks import calls_user_code
 from ..base.printable import printable
 from ..connection.wiretap import HandshakeTap
@@ -152,7 +153,8 @@ async def accept_upgrade(
             await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until, tap)
             raise
         if isinstance(outcome, HTTPResponse):
-            logger.debug("%s %s: %d", printable(method), printable(request.target), outcome.status)
+            target = redact_url(printable(request.target))
+            logger.debug("%s %s: %d", printable(method), target, outcome.status)
             await _answer(sock, outcome, method, until, tap)
             sock.close()
             if tap is not None:
@@ -230,10 +232,10 @@ async def _judge(
     except (RejectedUpgrade, ClientLeft):
         raise
     except WebSocketTimeoutException as exc:
-        logger.warning("process_request for %s: %s", printable(request.target), exc)
+        logger.warning("process_request for %s: %s", redact_url(printable(request.target)), exc)
         return HTTPResponse(503, None, "timed out\n")
     except Exception as exc:  # from the user's functions, or because of what they returned
-        target = printable(request.target)
+        target = redact_url(printable(request.target))
         logger.error("exception in the opening handshake for %s", target, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
     upgraded = ServerUpgrade(

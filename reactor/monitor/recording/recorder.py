@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...base.credentials import redact_parameters, redact_url
 from ...base.mistakes import check_number
 from ...base.printable import printable
 from ...connection.phase import ATTACHED
@@ -34,7 +35,7 @@ from .conversation import MADE_UP, Conversation
 from .heads import FEED, Topics, ends_of, feed_of, invented_heads
 from .packets import Endpoint
 from .pcapng import beginning, statistics
-from .redact import redact_head, redact_parameters, redact_url
+from .redact import redact_head
 from .taps import Handshake, StreamTap
 from .writer import Writer
 
