@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
+import ipaddress
 import itertools
 import json
 import logging
@@ -95,8 +96,9 @@ def serve(
         host: the address to listen on; default: this machine alone.
         port: the port (default 9090); 0: any that is free, see ``Monitor.port``.
         token: what a request must bring, as ``Authorization: Bearer TOKEN`` or as ``?token=TOKEN``;
-            None (default): nothing, and only requests to this machine's own names are answered,
-            unless *host* is another one.
+            None (default): nothing, and only requests to this machine's own names are answered.
+            With another *host* and without a token, everybody who reaches it is answered, and the
+            log warns of it.
 
     Returns:
         The monitor; its ``close()`` ends it.
@@ -142,7 +144,8 @@ class Monitor:
         python = platform.python_version()
         self.process = f"{way}, Python {python}, process {os.getpid()} on {platform.node()}"
         self._host = host
-        self._local = host in LOCAL_NAMES or host == "::1"
+        self._local = _is_local(host)
+        self._names = LOCAL_NAMES | {host}
         self._token = token
         self._by_id: dict[int, Connection] = {}
         self._by_id_at = -1.0
@@ -166,6 +169,12 @@ class Monitor:
             max_message_size=1 << 16,
             max_connections=256,
         )
+        if self._token is None and not self._local:
+            logger.warning(
+                "everybody who reaches %s can read what this program does: "
+                "monitor.serve() takes a token",
+                self.url,
+            )
         self.series.take()
         self._second = self.loop.call_every(1.0, self.series.take)
         self._tenth = self.loop.call_every(PORTION_EVERY, self._tell_viewers)
@@ -280,7 +289,7 @@ class Monitor:
             ):
                 challenge = {"WWW-Authenticate": "Bearer"}
                 return HTTPResponse(401, challenge, "this page needs its token\n")
-        elif self._local and not {host, host.rpartition(":")[0]} & LOCAL_NAMES:
+        elif self._local and not {host, host.rpartition(":")[0]} & self._names:
             return HTTPResponse(403, None, "ask for localhost, not for another name\n")
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower().partition("://")[2] != host:
@@ -301,6 +310,14 @@ class Monitor:
             return HTTPResponse(501, None, f"/metrics needs the package prometheus_client: {exc}\n")
         kind, body = write_page(self.loop, request.headers.get("Accept") or "")
         return HTTPResponse(200, _headers(kind), body)
+
+
+def _is_local(host: str) -> bool:
+    """Whether only this machine reaches a host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _headers(kind: str) -> list[tuple[str, str]]:

@@ -73,6 +73,27 @@ def test_other_names_of_this_machine_are_refused(watched: Watched, path: str) ->
         assert watched.get("/", Host=f"{name}:{port}")[0] == 200
 
 
+def test_another_address_of_this_machine_is_this_machine(loop: ManualReactor) -> None:
+    watched = Watched(loop, host="127.0.0.1")
+    assert Monitor(loop, "127.0.0.2", None)._local
+    assert Monitor(loop, "::1", None)._local
+    assert Monitor(loop, "localhost", None)._local
+    assert not Monitor(loop, "0.0.0.0", None)._local
+    assert not Monitor(loop, "host.example", None)._local
+    assert watched.get("/", Host="127.0.0.2")[0] == 403
+
+
+def test_a_page_for_everybody_without_a_token_is_warned_of(
+    loop: ManualReactor, caplog: pytest.LogCaptureFixture
+) -> None:
+    Watched(loop, host="127.0.0.1")
+    Watched(loop, host="0.0.0.0", token="T")
+    assert not caplog.records
+    open_to_all = Watched(loop, host="0.0.0.0")
+    assert "takes a token" in caplog.text
+    assert open_to_all.get("/", Host="any.example")[0] == 200
+
+
 def test_pages_of_other_sites_are_refused(watched: Watched) -> None:
     upgrade = {
         "Upgrade": "websocket",
