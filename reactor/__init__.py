@@ -12,10 +12,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .client.options import ClientOptions
+from .client.options import ClientArguments, ClientOptions, HandshakeWatch
 from .compiled.explain import explain_compiled
 from .compiled.replace import compiled
 from .connection.broadcast import broadcast
+from .connection.options import ConnectionArguments, ConnectionOptions
 from .exceptions import (
     CloseCode,
     WebSocketAddressException,
@@ -51,7 +52,8 @@ from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
 from .server.decisions import Accept, HTTPResponse
 from .server.listener import Listener
-from .server.options import ServerOptions
+from .server.options import ServerArguments, ServerOptions
+from .signatures import ReactorArguments
 from .timers import Backoff, Pace, Timer
 from .tracing import trace
 
@@ -63,19 +65,25 @@ __version__ = "0.1.0"
 __all__ = [
     "Accept",
     "Backoff",
+    "ClientArguments",
     "ClientOptions",
     "CloseCode",
+    "ConnectionArguments",
+    "ConnectionOptions",
     "ConnectionStats",
     "Deflate",
     "Ending",
     "EventLoop",
     "HTTPResponse",
+    "HandshakeWatch",
     "Listener",
     "Pace",
     "Reactor",
+    "ReactorArguments",
     "ReactorStats",
     "Request",
     "Response",
+    "ServerArguments",
     "ServerOptions",
     "State",
     "Timer",

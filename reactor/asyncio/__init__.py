@@ -9,6 +9,7 @@ loop hosts. docs/asyncio.md says what differs from websockets.
 from __future__ import annotations
 
 from ..protocols.session import State
+from .arguments import ConnectArguments, ServeArguments
 from .broadcasting import broadcast
 from .client import ClientConnection, connect, process_exception, unix_connect
 from .connection import Connection
@@ -37,6 +38,7 @@ __all__ = [
     "ClientConnection",
     "Close",
     "ConcurrencyError",
+    "ConnectArguments",
     "Connection",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -54,6 +56,7 @@ __all__ = [
     "ProxyError",
     "Request",
     "Response",
+    "ServeArguments",
     "Server",
     "ServerConnection",
     "State",

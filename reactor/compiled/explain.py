@@ -47,7 +47,7 @@ def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
         return f"not compiled: {replace.reason}"
     if protocol is None:
         return "compiled" + (f"\n{_PYTHON_TLS}{replace.python_tls}" if replace.python_tls else "")
-    connection = protocol._connection
+    connection = protocol._reactor_connection
     if not isinstance(connection, Connection):
         return "compiled\nthere is no connection to examine"
     return "\n".join(["compiled", *_of_classes(protocol, connection), *_of_state(connection)])

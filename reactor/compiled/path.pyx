@@ -36,6 +36,7 @@ import os
 from socket import socket
 from ssl import SSLEOFError, SSLSocket
 
+from ..connection.closing import broken
 from ..connection.connection import Connection
 from ..connection.dispatcher import deliver as python_deliver
 from ..connection.dispatcher import report
@@ -369,7 +370,7 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
                 reader._controls_came(events)
                 return events
     except Exception as exc:
-        connection.broken(exc)
+        broken(connection, exc)
         return None
     put(reader, MESSAGE_AT, get(connection, LOOP).now)
     return events
@@ -453,7 +454,7 @@ cdef int deliver(connection, session, list events) except -1:
 
 
 def protocol_send(protocol, message, compress=None):
-    connection = protocol._connection
+    connection = protocol._reactor_connection
     sender = get(connection, SENDER) if is_a(connection, A_CONNECTION) else None
     if is_a(sender, A_SENDER):
         return send_message(sender, message, compress)

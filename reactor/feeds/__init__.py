@@ -23,11 +23,13 @@ from .links.heartbeat import Heartbeat
 from .links.link import Link
 from .mailbox import Mailbox
 from .roster import feeds_of
+from .signatures import FeedArguments
 from .stats import FeedStats
 
 __all__ = [
     "Ended",
     "Feed",
+    "FeedArguments",
     "FeedStats",
     "Gap",
     "Heartbeat",

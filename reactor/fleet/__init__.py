@@ -17,7 +17,10 @@ from .rules.records import Notice, Record
 from .shard import ShardSpec
 from .sinks.base import Sink
 from .sinks.jetstream import JetStream
+from .sinks.kafka import Kafka
+from .sinks.parquet import Parquet
 from .sinks.plain import Call, CoreNats, Lines
+from .sinks.redis import RedisStreams
 from .stats import FleetStats, ShardStats
 
 __all__ = [
@@ -28,11 +31,14 @@ __all__ = [
     "Fleet",
     "FleetStats",
     "JetStream",
+    "Kafka",
     "Lines",
     "Local",
     "Notice",
+    "Parquet",
     "Placement",
     "Record",
+    "RedisStreams",
     "ShardSpec",
     "ShardStats",
     "Sink",

@@ -38,7 +38,7 @@ from .ledger import Ledger
 from .names import Names
 from .rules.records import Notice
 from .rules.share import owners, share_of
-from .seat import Identity, Seat
+from .seat import ANSWER, Identity, Seat
 from .sinks.base import Post, Sink, Writer
 from .sinks.jetstream import JetStream
 from .store import Store, connect
@@ -176,7 +176,7 @@ class Shard:
 
         async def connect_again() -> Store:
             client = await connect(self.spec.servers, **self.spec.nats_options)
-            return await Store(client, store.names).open()
+            return await Store(client, store.names, ANSWER).open()
 
         seat = self.seat = Seat(store, ledger, identity, connect_again)
         number = await self._until_over(seat.take(lambda: self._free(wishes)))
@@ -364,7 +364,7 @@ class Shard:
         """Count the topics; that looks at all of them, so not all the time."""
         while True:
             assert self.feed is not None
-            stats = self.feed.stats()
+            stats, loop = self.feed.stats(), self.feed.loop.stats(hosts=True)
             self._counts = {
                 "live": stats.topics.get("LIVE", 0),
                 "stale": stats.topics.get("STALE", 0),
@@ -372,6 +372,9 @@ class Shard:
                 "links": stats.open_links,
                 "gaps": sum(stats.gaps.values()),
                 "repeated": stats.duplicates,
+                "messages": sum(host.messages_in for host in loop.hosts),
+                "wire": sum(host.wire_in for host in loop.hosts),
+                "busy": round(loop.busy, 3),
             }
             await asyncio.sleep(COUNT if len(self._topics) > 1000 else COUNT / 4)
 

@@ -13,8 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
+from .answers import Answer
 from .names import describe
-from .tasks import Task, in_thread
+from .steps import in_thread
+from .tasks import Task
 
 if TYPE_CHECKING:
     from .event_loop import EventLoop
@@ -26,8 +28,9 @@ def run_in_thread(
     loop: EventLoop,
     function: Callable[..., Any],
     args: tuple[Any, ...],
-    then: Callable[[Any, Exception | None], object],
-) -> None:
+    then: Callable[[Any, Exception | None], object] | None,
+    unheard: Callable[[Exception], object],
+) -> Answer[Any]:
     """Call ``function(*args)`` on a helper thread, then ``then(result, error)`` on the loop's.
 
     Any thread may call this.
@@ -35,7 +38,11 @@ def run_in_thread(
     Args:
         loop: the event loop.
         function, args: what to call.
-        then: gets the result and None, or None and the exception.
+        then: gets the result and None, or None and the exception; None: nobody does.
+        unheard: gets the exception if there is no *then*, and nobody has awaited the answer.
+
+    Returns:
+        The answer, which may be awaited on the loop.
 
     Raises:
         TypeError: *function* cannot be called, or is an ``async def``.
@@ -45,9 +52,21 @@ def run_in_thread(
         raise TypeError(f"run_in_thread() takes a function, not {function!r}")
     check_called("what run_in_thread() is given", function)
 
+    answer: Answer[Any] = Answer(loop.host_tasks)
+
+    def finish(result: Any, error: Exception | None) -> None:
+        if then is not None:
+            then(result, error)
+        elif error is not None and not answer.awaited:
+            unheard(error)
+        if error is None:
+            answer.give(result)
+        else:
+            answer.fail(error)
+
     def start() -> None:
         called = in_thread(function, *args)
-        Task(loop, called, then, soon=False, whose=partial(describe, function)).start()
+        Task(loop, called, finish, soon=False, whose=partial(describe, function)).start()
 
     if threading.get_ident() == loop.thread_id:
         if loop._closed:
@@ -55,3 +74,4 @@ def run_in_thread(
         start()
     else:
         loop.call_soon_threadsafe(start)
+    return answer

@@ -4,7 +4,17 @@
 """
 
 from .explain import Explanation, explain
+from .fleet.serving import FleetMonitor, serve_fleet
 from .page import Monitor, serve
 from .recording.recorder import Recorder, record
 
-__all__ = ["Explanation", "Monitor", "Recorder", "explain", "record", "serve"]
+__all__ = [
+    "Explanation",
+    "FleetMonitor",
+    "Monitor",
+    "Recorder",
+    "explain",
+    "record",
+    "serve",
+    "serve_fleet",
+]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..base.tracebacks import without_traceback
 from ..exceptions import WebSocketPeerException
 from .counters import Counters
 from .deflate import Compression
@@ -196,7 +197,7 @@ class Receiving(Output):
             self.within_frame = self._frame is not None or (pos < end and not self.unfinished)
         except WebSocketPeerException as exc:
             self._ended = True
-            events.append(Failure(exc))
+            events.append(Failure(without_traceback(exc)))  # its frames have these events
         return events
 
     def _answer(self, events: list[Event]) -> None:

@@ -52,7 +52,7 @@ class Unit:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with exchange("--rate", "20") as url:
+    with exchange("--rate", "5") as url:
         yield url
 
 
@@ -67,7 +67,8 @@ def live(fleet: Fleet) -> bool:
 
 
 def pids(fleet: Fleet) -> set[int]:
-    return {shard.pid for shard in fleet.stats().shards if shard.state == "running"}
+    """The processes that have the leases. A shard that is silent has its lease all the same."""
+    return {shard.pid for shard in fleet.stats().shards if shard.state != "missing"}
 
 
 def test_a_process_that_waits_takes_the_shard_of_one_that_hangs(fleet: Fleet, url: str) -> None:
@@ -86,6 +87,7 @@ def test_a_process_that_waits_takes_the_shard_of_one_that_hangs(fleet: Fleet, ur
                 unit.tend()
             return hung.process.pid not in pids(fleet) and live(fleet)
 
+        # If it woke up before another one had taken its lease, it would keep it, and rightly so.
         wait_until(replaced)
         hung.process.send_signal(signal.SIGCONT)
         assert hung.process.wait(100) == 12  # it was replaced
@@ -93,7 +95,7 @@ def test_a_process_that_waits_takes_the_shard_of_one_that_hangs(fleet: Fleet, ur
         before = stored(fleet)
         wait_until(lambda: stored(fleet) > before + 200)
         assert hung.process.poll() is None
-        assert [unit.stop() for unit in others] == [0, 0]
+        assert {unit.stop() for unit in others} <= {0, 12}
     assert audit(fleet.nats, "trades").faults == []
 
 
@@ -146,6 +148,7 @@ def test_status_and_drain(
         (["shard", "--nats", "x", "--feed", "nowhere:No", "--url", "ws://x"], "cannot be imported"),
         (["shard", "--nats", "x", "--feed", "nowhere", "--url", "ws://x"], "MODULE:CLASS"),
         (["start", "--feed", FEED, "--url", "http://x"], "scheme http is invalid"),
+        (["shard", "--nats", "x", "--feed", FEED, "--url", "ws://x", "--sink", FEED], "no sink"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(

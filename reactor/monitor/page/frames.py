@@ -54,7 +54,7 @@ class Frames:
         """Begin to trace a connection, for one more viewer."""
         file = self._files.get(id(protocol))
         if file is None:
-            if protocol._trace is not None:
+            if protocol._reactor_trace is not None:
                 return  # by the user
             file = self._files[id(protocol)] = _Lines()
             trace(protocol, file)  # type: ignore[arg-type]  # it needs no more of a file
@@ -68,7 +68,7 @@ class Frames:
         file.viewers.discard(viewer)
         if not file.viewers:
             del self._files[id(protocol)]
-            if protocol._trace is file:
+            if protocol._reactor_trace is file:
                 trace(protocol, None)
 
     def of(self, protocol: WebSocketProtocol) -> list[str]:

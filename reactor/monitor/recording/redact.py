@@ -1,8 +1,7 @@
-"""Credentials in the heads of HTTP, blacked out.
+"""Credentials, blacked out.
 
-What it is: a pure function on heads; base/credentials.py is for URLs. What is blacked out keeps its
-length, and what says which credential it was stays: the name of a header, of a cookie, of a
-parameter.
+What it is: pure functions on the heads of HTTP and on URLs. What is blacked out keeps its length,
+and what says which credential it was stays: the name of a header, of a cookie, of a parameter.
 
 What it must not know: messages. A log-in inside of one cannot be told from anything else.
 """
@@ -10,16 +9,61 @@ What it must not know: messages. A log-in inside of one cannot be told from anyt
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote_plus
 
-from ...base.credentials import SECRET, black, redact_url
+__all__ = ["redact_head", "redact_parameters", "redact_url"]
 
-__all__ = ["redact_head"]
+#: What the name of a parameter, or of a header, has in it if its value is a credential.
+SECRET = re.compile(
+    r"auth|token|secret|key|passw|passphrase|pwd|signature|credential|jwt|session|bearer"
+    r"|hmac|csrf|xsrf|(?:^|[-_.])(?:sig|sign|sid|pass|code|otp|pin|ticket)(?:$|[-_.])",
+    re.IGNORECASE,
+)
 
 #: Headers that have such a name, and no credential: Wireshark and a replay need them.
 HARMLESS = {"sec-websocket-key", "sec-websocket-accept"}
 
 #: A subprotocol that is none: browsers can send a token in no other way.
 TOKEN = re.compile(r"eyJ.*|(?=.*[0-9])[!-~]{24,}")
+
+#: A part of a path that is none: a key of a stream, which whoever knows it may read.
+KEY = re.compile(r"(?<=/)(?:eyJ[\w.-]+|(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{32,})(?=[/?#\s]|$)")
+
+BLACK = "x"
+
+_QUERY = re.compile(r"([^?#&;=]*)=([^&;#\s]*)")
+_USERINFO = re.compile(r"(?<=//)[^/?#@]*(?=@)")
+
+
+def _black(text: str) -> str:
+    return BLACK * len(text)
+
+
+def redact_url(url: str) -> str:
+    """Return a URL, or the target of a request, without its credentials.
+
+    Args:
+        url: its userinfo, the values of parameters whose names say so, and parts of its path that
+            look like keys, are blacked out.
+    """
+    at = min((place for mark in "?#" if (place := url.find(mark)) >= 0), default=len(url))
+    before = _USERINFO.sub(lambda found: _black(found[0]), url[:at])
+    before = KEY.sub(lambda found: _black(found[0]), before)
+    return before + redact_parameters(url[at:])
+
+
+def redact_parameters(text: str) -> str:
+    """Return a text without the values of parameters, ``token=...``, that are credentials.
+
+    Args:
+        text: a query, a fragment of a URL, or a text with some in it.
+    """
+    return _QUERY.sub(_parameter, text)
+
+
+def _parameter(found: re.Match[str]) -> str:
+    name, value = found.groups()
+    return f"{name}={_black(value)}" if SECRET.search(unquote_plus(name)) else found[0]
 
 
 def redact_head(head: bytes) -> bytes:
@@ -47,7 +91,7 @@ def _value(name: str, value: str) -> str:
     text = value[len(space) :]
     if name in ("authorization", "proxy-authorization"):
         scheme, gap, credentials = text.partition(" ")
-        return space + (scheme + gap + black(credentials) if gap else black(text))
+        return space + (scheme + gap + _black(credentials) if gap else _black(text))
     if name == "cookie":
         return ";".join(map(_cookie, value.split(";")))
     if name == "set-cookie":
@@ -56,7 +100,7 @@ def _value(name: str, value: str) -> str:
     if name == "sec-websocket-protocol":
         return _subprotocols(value)
     if name not in HARMLESS and SECRET.search(name):
-        return space + black(text)
+        return space + _black(text)
     return redact_url(value) if "?" in value or "//" in value else value
 
 
@@ -64,9 +108,9 @@ def _cookie(text: str) -> str:
     """Black out the value of a cookie; one without a name is all value (RFC 6265 section 5.2)."""
     name, mark, value = text.partition("=")
     if mark:
-        return name + mark + black(value)
+        return name + mark + _black(value)
     bare = text.strip()
-    return text.replace(bare, black(bare)) if bare else text
+    return text.replace(bare, _black(bare)) if bare else text
 
 
 def _subprotocols(value: str) -> str:
@@ -75,6 +119,6 @@ def _subprotocols(value: str) -> str:
     for element in value.split(","):
         name = element.strip()
         secret = follows or TOKEN.fullmatch(name) is not None
-        shown.append(element.replace(name, black(name)) if secret and name else element)
+        shown.append(element.replace(name, _black(name)) if secret and name else element)
         follows = not secret and SECRET.search(name) is not None
     return ",".join(shown)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from dataclasses import replace
 
 import pytest
 
 from reactor import WebSocketProtocol
 from reactor.monitor import Monitor, serve
+from reactor.monitor.page.access import Access
 from reactor.testing import ManualReactor
 
 from .watched import Watched
@@ -75,11 +77,10 @@ def test_other_names_of_this_machine_are_refused(watched: Watched, path: str) ->
 
 def test_another_address_of_this_machine_is_this_machine(loop: ManualReactor) -> None:
     watched = Watched(loop, host="127.0.0.1")
-    assert Monitor(loop, "127.0.0.2", None)._local
-    assert Monitor(loop, "::1", None)._local
-    assert Monitor(loop, "localhost", None)._local
-    assert not Monitor(loop, "0.0.0.0", None)._local
-    assert not Monitor(loop, "host.example", None)._local
+    for host in ("127.0.0.2", "::1", "localhost"):
+        assert Access(host, None)._local
+    for host in ("0.0.0.0", "host.example"):
+        assert not Access(host, None)._local
     assert watched.get("/", Host="127.0.0.2")[0] == 403
 
 
@@ -90,7 +91,7 @@ def test_a_page_for_everybody_without_a_token_is_warned_of(
     Watched(loop, host="0.0.0.0", token="T")
     assert not caplog.records
     open_to_all = Watched(loop, host="0.0.0.0")
-    assert "takes a token" in caplog.text
+    assert "give it a token" in caplog.text
     assert open_to_all.get("/", Host="any.example")[0] == 200
 
 
@@ -176,3 +177,19 @@ def test_names_cannot_become_html_or_headers(watched: Watched) -> None:
     head, _ = watched.fetch("/stats.json")
     assert "Content-Type: application/json" in head
     assert "nosniff" in head
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost"), ("::1", "[::1]")]
+)
+def test_the_address_can_be_opened_in_a_browser(loop: ManualReactor, host: str, shown: str) -> None:
+    with loop:
+        monitor = serve(loop, host, port=0, token="a token")
+        assert monitor.url == f"http://{shown}:{monitor.port}/?token=a%20token"
+
+
+def test_a_callback_that_has_taken_long_is_a_fact(watched: Watched) -> None:
+    series = watched.monitor.series
+    assert "longest callback" not in dict(watched.monitor.facts())
+    series.latest = replace(series.latest, longest_callback=0.25, longest_callback_of="Quotes")
+    assert dict(watched.monitor.facts())["longest callback"] == "250.0 ms, Quotes"

@@ -42,7 +42,7 @@ def connect(watched: Watched, count: int = 1) -> list[Silent]:
 
 
 def row_of(page: Page, protocol: WebSocketProtocol) -> dict[str, Any]:
-    return page.rows[id(protocol._connection)]
+    return page.rows[id(protocol._reactor_connection)]
 
 
 def test_a_page_is_told_of_every_connection(watched: Watched) -> None:
@@ -59,7 +59,7 @@ def test_a_page_is_told_of_every_connection(watched: Watched) -> None:
 def test_numbers_go_on(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    watched.until(lambda: id(one._connection) in page.rows)
+    watched.until(lambda: id(one._reactor_connection) in page.rows)
     assert row_of(page, one)["messages_out"] == 0
     for _ in range(5):
         one.send("hello")
@@ -73,8 +73,8 @@ def test_those_that_come_and_go_while_one_looks(watched: Watched) -> None:
     page = watched.open_page()
     watched.until(lambda: page.of("tick"))
     (one,) = connect(watched)
-    watched.until(lambda: id(one._connection) in page.rows)
-    number = id(one._connection)
+    watched.until(lambda: id(one._reactor_connection) in page.rows)
+    number = id(one._reactor_connection)
     one.abort()
     watched.until(lambda: number not in page.rows)
 
@@ -82,7 +82,7 @@ def test_those_that_come_and_go_while_one_looks(watched: Watched) -> None:
 def test_a_connection_that_is_refused_again_and_again(watched: Watched) -> None:
     one = watched.loop.connect("ws://127.0.0.1:1/x", Silent, reconnect=Backoff(first=0.5))
     page = watched.open_page()
-    watched.until(lambda: id(one._connection) in page.rows)
+    watched.until(lambda: id(one._reactor_connection) in page.rows)
     watched.until(lambda: row_of(page, one)["attempts"] >= 3)
     assert "refused" in row_of(page, one)["last_error"]
 
@@ -112,14 +112,16 @@ def test_rows_in_view_are_told_every_second(
     made = connect(watched, 15)  # 31 rows: three seconds for all of them
     page = watched.open_page()
     watched.until(lambda: len(page.rows) >= 31)
-    number = id(made[7]._connection)
+    number = id(made[7]._reactor_connection)
     page.ask(rows=[number, 12345])
     watched.until(lambda: len(page.of("tick")) >= 6)
     page.told[1:] = []
     watched.until(lambda: len(page.of("tick")) >= 4)
     told = [values[0] for message in page.of("rows") for values in message["rows"]]
     assert told.count(number) >= 4
-    assert max(told.count(id(each._connection)) for each in made if each is not made[7]) <= 3
+    assert (
+        max(told.count(id(each._reactor_connection)) for each in made if each is not made[7]) <= 3
+    )
 
 
 def test_a_portion_has_so_many_rows_and_no_more(
@@ -157,7 +159,7 @@ def test_pages_share_what_is_told_of_rows_in_view(
     watched.until(lambda: all(len(page.rows) >= 20 for page in pages))
     monkeypatch.setattr(serving, "LATER_ROWS", 1)
     for page in pages:
-        page.ask(rows=[id(each._connection) for each in made])
+        page.ask(rows=[id(each._reactor_connection) for each in made])
         page.told[1:] = []
     watched.until(lambda: all(len(page.of("tick")) >= 8 for page in pages))
     for page in pages:
@@ -167,7 +169,7 @@ def test_pages_share_what_is_told_of_rows_in_view(
 def test_one_connection_looked_at(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    number = id(one._connection)
+    number = id(one._reactor_connection)
     page.ask(detail=number)
     watched.until(lambda: page.of("detail"))
     first = page.of("detail")[-1]
@@ -180,16 +182,16 @@ def test_one_connection_looked_at(watched: Watched) -> None:
     assert "<b>look</b>" in frames
     assert "\x1b" not in frames
     page.ask()
-    watched.until(lambda: one._trace is None)  # it costs nothing any more
+    watched.until(lambda: one._reactor_trace is None)  # it costs nothing any more
 
 
 def test_the_page_goes_while_it_looks(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    page.ask(detail=id(one._connection))
-    watched.until(lambda: one._trace is not None)
+    page.ask(detail=id(one._reactor_connection))
+    watched.until(lambda: one._reactor_trace is not None)
     page.abort()
-    watched.until(lambda: one._trace is None)
+    watched.until(lambda: one._reactor_trace is None)
     assert not watched.monitor.viewers
 
 
@@ -197,7 +199,7 @@ def test_two_pages_look_at_one(watched: Watched) -> None:
     (one,) = connect(watched)
     pages = [watched.open_page(), watched.open_page()]
     for page in pages:
-        page.ask(detail=id(one._connection))
+        page.ask(detail=id(one._reactor_connection))
     watched.until(lambda: all(page.of("detail") for page in pages))
     pages[0].ask()
     one.send("still here")
@@ -207,7 +209,7 @@ def test_two_pages_look_at_one(watched: Watched) -> None:
 def test_what_was_looked_at_has_ended(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    number = id(one._connection)
+    number = id(one._reactor_connection)
     page.ask(detail=number)
     watched.until(lambda: page.of("detail"))
     one.close()
@@ -219,16 +221,16 @@ def test_what_was_looked_at_has_ended(watched: Watched) -> None:
 
 def test_one_that_the_user_traces_is_left_alone(watched: Watched) -> None:
     (one,) = connect(watched)
-    own = one._trace = viewer  # anything
+    own = one._reactor_trace = viewer  # anything
     page = watched.open_page()
-    page.ask(detail=id(one._connection))
+    page.ask(detail=id(one._reactor_connection))
     watched.until(lambda: page.of("detail"))
     assert "elsewhere" in str(page.of("detail")[-1]["frames"]) or "another file" in str(
         page.of("detail")[-1]["frames"]
     )
     page.ask()
     watched.until(lambda: len(page.of("tick")) >= 3)
-    assert one._trace is own
+    assert one._reactor_trace is own
 
 
 @pytest.mark.parametrize(
@@ -236,6 +238,8 @@ def test_one_that_the_user_traces_is_left_alone(watched: Watched) -> None:
     [
         *("nonsense", "[]", "{}", b"\xff", "[" * 50_000),
         '{"rows": 5, "detail": null, "topics": null, "find": ""}',
+        '{"rows": [], "detail": "one", "topics": null, "find": ""}',
+        '{"rows": [], "detail": null, "topics": null, "find": 5}',
     ],
 )
 def test_what_no_page_says(watched: Watched, wrong: str | bytes) -> None:
@@ -351,14 +355,14 @@ def test_topics_whose_text_cannot_be_had(watched: Watched) -> None:
 def test_a_number_is_not_used_again_before_the_page_knows(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    number = id(one._connection)
+    number = id(one._reactor_connection)
     watched.until(lambda: number in page.rows)
     one.abort()
     del one
     watched.loop.settle()
     made = connect(watched, 40)
     watched.until(lambda: number not in page.rows)
-    assert number not in map(id, (each._connection for each in made))
+    assert number not in map(id, (each._reactor_connection for each in made))
     watched.until(lambda: len(page.rows) >= 80)
 
 
@@ -374,18 +378,18 @@ def test_the_frames_of_a_class_that_cannot_be_hashed(watched: Watched) -> None:
     one = watched.loop.connect(f"ws://127.0.0.1:{listener.port}", Unhashable)
     watched.loop.run_until(lambda: one.state is State.OPEN)
     page = watched.open_page()
-    page.ask(detail=id(one._connection))
+    page.ask(detail=id(one._reactor_connection))
     watched.until(lambda: page.of("detail"))
     one.send("look")
     watched.until(lambda: "look" in str(page.of("detail")[-1]["frames"]))
     page.ask()
-    watched.until(lambda: one._trace is None)
+    watched.until(lambda: one._reactor_trace is None)
 
 
 def test_nothing_is_kept_alive_when_nobody_looks_any_more(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    page.ask(rows=[id(one._connection)])
+    page.ask(rows=[id(one._reactor_connection)])
     watched.until(lambda: page.of("rows"))
     page.abort()
     watched.until(lambda: not watched.monitor.viewers)

@@ -1,10 +1,37 @@
-"""Credentials in heads are blacked out, in their length."""
+"""Credentials in heads and URLs are blacked out, in their length."""
 
 from __future__ import annotations
 
 import pytest
 
-from reactor.monitor.recording.redact import redact_head
+from reactor.monitor.recording.redact import redact_head, redact_url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("wss://host/path", "wss://host/path"),
+        ("wss://host/?symbol=btc&token=abc", "wss://host/?symbol=btc&token=xxx"),
+        ("/ws?API_KEY=k1&secret=s2&signature=0xff", "/ws?API_KEY=xx&secret=xx&signature=xxxx"),
+        ("/ws?access%5Ftoken=abc", "/ws?access%5Ftoken=xxx"),
+        ("/ws?listenKey=abc&x=1", "/ws?listenKey=xxx&x=1"),
+        ("/ws?password=", "/ws?password="),
+        ("/ws?a=1;pwd=b", "/ws?a=1;pwd=x"),
+        ("wss://user:word@host/", "wss://xxxxxxxxx@host/"),
+        ("/ws?token", "/ws?token"),
+        ("/ws?depth=5&side=buy", "/ws?depth=5&side=buy"),
+        ("/ws?ACCESS-SIGN=ab&api_sig=cd&otp=1", "/ws?ACCESS-SIGN=xx&api_sig=xx&otp=x"),
+        ("/ws?design=5&spin=1&postcode=2", "/ws?design=5&spin=1&postcode=2"),
+        ("wss://host/back#access_token=abc&x=1", "wss://host/back#access_token=xxx&x=1"),
+        ("wss://host/back?x=1#token=abc", "wss://host/back?x=1#token=xxx"),
+        (f"wss://host/ws/{'a1' * 16}", f"wss://host/ws/{'x' * 32}"),
+        (f"/ws/{'a1' * 16}/live?x=1", f"/ws/{'x' * 32}/live?x=1"),
+        ("/ws/eyJhbGci.eyJz.c2ln", "/ws/xxxxxxxxxxxxxxxxxx"),
+        ("/stream/btcusdt@kline_1m@depth20@100ms", "/stream/btcusdt@kline_1m@depth20@100ms"),
+    ],
+)
+def test_in_a_url(url: str, shown: str) -> None:
+    assert redact_url(url) == shown
 
 
 @pytest.mark.parametrize(
