@@ -32,6 +32,7 @@ KEY = re.compile(r"(?<=/)(?:eyJ[\w.-]+|(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{32
 BLACK = "x"
 
 _QUERY = re.compile(r"([^?#&;=]*)=([^&;#\s]*)")
+_END = re.compile(r"\n\r?\n")
 _USERINFO = re.compile(r"(?<=//)[^/?#@]*(?=@)")
 
 
@@ -70,13 +71,17 @@ def redact_head(head: bytes) -> bytes:
     """Return the head of a request or of a response, of the same length, without credentials.
 
     Args:
-        head: complete or not; its line ends stay as they are.
+        head: complete or not, or with the body behind it; its line ends stay as they are.
     """
-    first, *lines = head.decode("latin-1").split("\n")
+    text = head.decode("latin-1")
+    end = _END.search(text)
+    body = "" if end is None else text[end.end() :]
+    first, *lines = text.removesuffix(body).split("\n")
     method, space, rest = first.partition(" ")
     if not method.startswith("HTTP/"):
         first = method + space + redact_url(rest)
-    return "\n".join([first, *map(_line, lines)]).encode("latin-1")
+    lines = [first, *map(_line, lines)]
+    return ("\n".join(lines) + redact_parameters(body)).encode("latin-1")
 
 
 def _line(line: str) -> str:

@@ -74,6 +74,11 @@ def test_in_the_first_line_of_a_request() -> None:
     assert redact_head(head) == b"GET /ws?token=xxx HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+def test_in_the_body_behind_a_head() -> None:
+    head = b"HTTP/1.1 404 Not Found\r\n\r\nnot here: /?token=abc\nCookie: a=1"
+    assert redact_head(head) == head.replace(b"abc", b"xxx")
+
+
 def test_bytes_that_are_no_text_stay_as_they_are() -> None:
     head = b"GET / HTTP/1.1\nX: \xff\x00\r\n\r\n"
     assert redact_head(head) == head
