@@ -33,6 +33,8 @@ class Scenario(NamedTuple):
     per: int  # messages for each of these, in one write
     rounds: int
     tls: int = 0
+    deflate: int = 0
+    size: int = SIZE
 
 
 SCENARIOS = {
@@ -46,6 +48,7 @@ SCENARIOS = {
     "echo-1-tls": Scenario(1, 1, 1, 1, 6000, 1),
     "fanin-200-tls": Scenario(0, 200, 200, 1, 80, 1),
     "fanin-200x3-tls": Scenario(0, 200, 200, 3, 50, 1),
+    "echo-200-deflate": Scenario(1, 200, 200, 1, 40, deflate=1, size=1024),
 }
 
 PYTHON = sys.executable
@@ -56,6 +59,7 @@ CLIENTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "reactor": ([PYTHON, str(HERE / "client_reactor.py")], {}),
     "reactor-pure": ([PYTHON, str(HERE / "client_reactor.py")], PURE),
     "reactor-ssl": ([PYTHON, str(HERE / "client_reactor.py")], {"REACTOR_PYTHON_TLS": "1"}),
+    "reactor-isal": ([PYTHON, str(HERE / "client_reactor.py"), "--engine=isal"], {}),
     "picows": ([PYTHON, str(HERE / "client_picows.py")], {}),
 }
 # reactor.asyncio, websockets, aiohttp, and hosted handlers; for example "aiohttp-uvloop".
@@ -93,9 +97,7 @@ def run_once(scenario: Scenario, client: str) -> float:
     command, environment = CLIENTS[client]
     options = [f"--{name}={value}" for name, value in scenario._asdict().items()]
     if client == C:
-        options = [part for option in options for part in option.split("=")] + ["--size", str(SIZE)]
-    else:
-        options.append(f"--size={SIZE}")
+        options = [part for option in options for part in option.split("=")]
     done = subprocess.run(
         [*command, *options],
         capture_output=True,

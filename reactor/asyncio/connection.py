@@ -386,7 +386,10 @@ class Connection:
 
     @property
     def latency(self) -> float:
-        """Seconds between the latest ping and its pong; 0.0 before the first pong."""
+        """Seconds between the latest ping and its pong; 0.0 before the first pong.
+
+        Pings follow silence only: see ``ping_interval``.
+        """
         if self._pings.latency is not None:
             return self._pings.latency
         return self._protocol.latency or 0.0

@@ -104,7 +104,8 @@ async def _go_on_later(
         await wait(reads=[ear.fileno()])
         return finish(task.result())
     finally:
-        task.cancel()
+        if not task.get_loop().is_closed():  # it may be gone, with the reactor that it hosted
+            task.cancel()
         bell.close()
         ear.close()
 

@@ -19,10 +19,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..base.addresses import host_and_port
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
 from ..base.printable import printable, quoted, without_secrets
@@ -45,7 +43,7 @@ from .options import ClientOptions
 from .pipeline import ClientUpgrade, check_arguments, connect
 from .retries import BY_POLICY, Retries, asked_by
 from .tapped import tap_handshakes
-from .url import parse_url
+from .url import parse_url, shown_endpoint
 
 if TYPE_CHECKING:
     from ..connection.connection import Connection
@@ -168,7 +166,7 @@ class ClientLifecycle:
             self._url = url
             address = self._address()
             if not self._connection.host:
-                self._connection.host = _shown(address)
+                self._connection.host = shown_endpoint(*address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
@@ -249,7 +247,7 @@ class ClientLifecycle:
         connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
-        if connection.ending is not None:
+        if connection.ending is not None and not connection.ending.final:
             connection.ending = replace(connection.ending, final=True, delay=None)
 
     def _stop_timer(self) -> None:
@@ -275,25 +273,14 @@ class ClientLifecycle:
         if threading.get_ident() == connection.loop.thread_id:
             self._reconnect(connection, protocol, delay, reason)
         else:
-            connection.loop.call_soon_threadsafe(
-                self._reconnect_later, connection, protocol, delay, reason
-            )
+            args = connection, protocol, delay, reason
+            connection.loop.call_soon_threadsafe(self._reconnect, *args)
 
     def _refuse_to_reconnect(self) -> None:
         self._connection.loop.check_process()
         raise WebSocketConnectionClosedException(
             "the connection was ended for good, by close() or abort()"
         )
-
-    def _reconnect_later(
-        self,
-        connection: Connection,
-        protocol: WebSocketProtocol,
-        delay: float | None,
-        reason: str,
-    ) -> None:
-        if self._retries.wanted:  # else it has been closed since; the caller has gone on
-            self._reconnect(connection, protocol, delay, reason)
 
     def _reconnect(
         self,
@@ -302,6 +289,8 @@ class ClientLifecycle:
         delay: float | None,
         reason: str,
     ) -> None:
+        if not self._retries.wanted:
+            return  # another thread has asked, and it has been closed since
         wish = delay
         if wish is None:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
@@ -367,10 +356,10 @@ class ClientLifecycle:
     def over(self, code: int, reason: str, error: Exception | None) -> None:
         """See Lifecycle. Also called when an attempt has failed."""
         connection = self._connection
-        ending = connection.describe_end(code, reason, error)
-        connection.note_end(ending)
         delay = self._plan(error)
-        connection.ending = replace(ending, attempt=self._retries.attempt)
+        ending = connection.describe_end(code, reason, error, self._retries.attempt)
+        connection.ending = ending
+        connection.note_end(ending)
         if delay is None:
             self._finish()
         else:
@@ -392,16 +381,14 @@ class ClientLifecycle:
         connection, journal = self._connection, self._journal
         if journal is None or connection.ending is None:
             return
+        if connection.ending.error is None and not journal.hears:
+            return
         try:
             place, address = self.place, self._address()
         except Exception:  # noqa: BLE001 - there is no usable URL
             place, address = printable(without_secrets(self._url)), None
         seen = overrides_on_error(connection.protocol)
-        watch = self._options.watch
-        policy: bool | None = self._options.backoff is not None
-        if not policy and watch is not None and watch.connects_again:
-            policy = None
-        journal.ended(place, address, connection.ending, policy, seen)
+        journal.ended(place, address, connection.ending, self._options.opens_again, seen)
 
     def _wait(self, delay: float) -> None:
         """Begin the next attempt after *delay* seconds."""
@@ -447,10 +434,3 @@ class ClientLifecycle:
         if self._opened_at is not None and connection.phase is Phase.ATTACHED:
             open_for = connection.loop.now - self._opened_at
         return retries.next_delay(open_for, asked)
-
-
-@lru_cache(maxsize=256)  # one text for all connections with a host
-def _shown(address: Endpoint) -> str:
-    """Return an address as connections are counted under it."""
-    host, port = address
-    return printable(host_and_port(host, port))

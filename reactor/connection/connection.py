@@ -345,14 +345,16 @@ class Connection:
 
     # -- what the lifecycle calls ----------------------------------------------------------
 
-    def describe_end(self, code: int, reason: str, error: Exception | None) -> Ending:
-        """Return how the connection ended. It must be called before the phase changes."""
+    def describe_end(
+        self, code: int, reason: str, error: Exception | None, attempt: int = 0
+    ) -> Ending:
+        """Return how the connection ended, for good. It is called before the phase changes."""
         opened = self.phase is ATTACHED
         received = opened and self.session.received_close is not None
         initiator = find_initiator(error, self.by_us, opened, received)
         self.counters.losses += opened and initiator != "us"
         note_error(self.counters, error, self.loop.now)
-        return Ending(code, reason, error, initiator)
+        return Ending(code, reason, error, initiator, attempt=attempt)
 
     def finish(self) -> None:
         """Leave the registry: the connection is over for good."""

@@ -264,11 +264,16 @@ class Listener(Generic[P]):
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> ServerUpgrade | None:
+        dropped = False
         try:
             tap = handshake_taps(self._loop, None)
             upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
+        except GeneratorExit:
+            dropped = True  # by _drop(), or with a loop that nobody has closed
+            raise
         finally:
-            self._forget(handshake)
+            if not dropped:
+                self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
             upgraded.sock.close()
             return None

@@ -585,7 +585,7 @@ def an_update_that_takes_the_short_way(stage: Stage) -> None:
     collect(stage, handler)
 
 
-@scene("feeds.links.link:overhear")
+@scene("feeds.links.requests:take")
 def a_request_in_a_feed(stage: Stage) -> None:
     async def login(feed: Any, link: Any) -> None:
         await link.request("ping", match=stage.press)

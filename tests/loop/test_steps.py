@@ -18,7 +18,9 @@ from reactor.loop.steps import (
     Turn,
     Wait,
     Yielded,
+    check_step,
     in_thread,
+    is_step,
     my_turn,
     note,
     now,
@@ -87,3 +89,12 @@ def test_what_the_driver_throws_is_raised_where_the_step_is_awaited() -> None:
     with pytest.raises(StopIteration) as stop:
         coroutine.throw(OSError("refused"))
     assert stop.value.value == "refused"
+
+
+def test_what_is_no_step_is_refused() -> None:
+    for step in (Wait((), (), None), Turn(None), InThread(print, (), None, None), Now()):
+        assert is_step(step)
+        check_step(step)
+    assert not is_step("future")
+    with pytest.raises(TypeError, match="'future' cannot be awaited here"):
+        check_step("future")

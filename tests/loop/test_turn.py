@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from reactor.loop.event_loop import EventLoop
-from reactor.loop.turn import MAX_SLEEP
+from reactor.loop.turn import MAX_SLEEP, note_longest
 from reactor.timers import ManualClock, Timer
 
 from ..support.driving import replace_method, run_until
@@ -63,6 +63,40 @@ def test_a_turn_serves_descriptors_then_timers_then_calls(
         sources.arrange(kind, log.append, kind)
     loop.run_once(0)
     assert log == ["writer", "timer", "call"]
+
+
+def test_what_looks_at_sockets_that_others_close_is_called_first(
+    loop: EventLoop, sources: Sources
+) -> None:
+    """See hosting/verbs.py."""
+    log: list[str] = []
+    loop._before_turn = lambda: log.append("before")
+    for kind in KINDS:
+        sources.arrange(kind, log.append, kind)
+    loop.run_once(0)
+    assert log[0] == "before"
+    assert sorted(log[1:]) == sorted(KINDS)
+
+
+def test_an_interrupt_that_waits_leaves_at_the_end_of_the_turn(loop: EventLoop) -> None:
+    log: list[str] = []
+    loop.call_soon(setattr, loop, "_interrupted", True)
+    loop.call_soon(log.append, "the rest of the turn")
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_once(0)
+    assert log == ["the rest of the turn"]
+    loop.run_once(0)
+
+
+@every_kind
+def test_the_longest_callback_is_noted(
+    loop: EventLoop, sources: Sources, clock: ManualClock, kind: str
+) -> None:
+    sources.arrange(kind, clock.advance, 2.0)
+    loop.run_once(0)
+    assert loop.stats().longest_callback == 2.0
+    note_longest(loop, print, 0.0, 1.0)  # a twin does not know of those in turns within its own
+    assert loop.stats().longest_callback == 2.0
 
 
 def test_each_callback_gets_its_arguments(loop: EventLoop, sockets: Sockets) -> None:

@@ -26,7 +26,6 @@ from ...exceptions import (
     WebSocketConnectionClosedException,
     WebSocketException,
     WebSocketStateException,
-    WebSocketTimeoutException,
 )
 from ...timers import Pace
 from ..events import Topic
@@ -36,7 +35,7 @@ from ..topics.topic import Lane, Place
 from .heartbeat import Pulse
 from .judge import Judge
 from .messages import Message, as_messages, check_message
-from .requests import Reply, run
+from .requests import Replies, Reply, run
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Link(Place):
         self._timer_at = inf
         self._paced_until = 0.0
         self._outgoing: deque[tuple[Message, Callable[[float], object] | None]] = deque()
-        self._replies: list[Reply] = []
+        self._replies = Replies(self.blame)
         self._login: Running | None = None  # while it runs
         self.pulse: Pulse | None = None
         self._judge = Judge(self, driver.policy.idle_after)
@@ -165,7 +164,7 @@ class Link(Place):
         check_message(message)
         self._check_open()
         reply = Reply(match, self.loop.time() + timeout, self.loop.host_tasks)
-        self._replies.append(reply)
+        self._replies.add(reply)
         self._wire.attentive = True
         self._say(message)
         self._arm()
@@ -242,9 +241,7 @@ class Link(Place):
         login, self._login = self._login, None
         if login is not None:
             login.cancel()
-        replies, self._replies = self._replies, []
-        for reply in replies:
-            reply.fail(WebSocketConnectionClosedException("the link was closed"))
+        self._replies.give_up()
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, inf
@@ -264,24 +261,15 @@ class Link(Place):
 
     # -- input -------------------------------------------------------------------------------
 
-    @calls_user_code
     def overhear(self, message: Message) -> bool:
         """Look whether a message is an answer that a request or the heartbeat waits for.
 
         Returns:
             Whether ``parse`` need not see it.
         """
-        for reply in self._replies:
-            try:
-                matched = reply.match(message)
-            except Exception as exc:  # noqa: BLE001 - the user's function; reported
-                self.blame(exc, "match of a request", message)
-                continue
-            if matched:
-                self._replies.remove(reply)
-                self._wire.attentive = bool(self._replies) or self.pulse is not None
-                reply.give(message)
-                return True
+        if self._replies.take(message):
+            self._wire.attentive = bool(self._replies) or self.pulse is not None
+            return True
         if self.pulse is not None:
             try:
                 answered = self.pulse.answers(message)
@@ -378,9 +366,7 @@ class Link(Place):
             due = min(due, self._paced_until)
         if self.pulse is not None:
             due = min(due, self.pulse.due())
-        for reply in self._replies:
-            due = min(due, reply.due)
-        return due
+        return min(due, self._replies.due())
 
     def _arm(self) -> None:
         """Set the timer for the time when something is due next. A timer may fire early."""
@@ -397,9 +383,7 @@ class Link(Place):
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, inf
         now = self.loop.now
-        for reply in [reply for reply in self._replies if reply.due <= now]:
-            self._replies.remove(reply)
-            reply.fail(WebSocketTimeoutException("the service has not answered in time"))
+        self._replies.expire(now)
         pulse = self.pulse
         if pulse is not None and pulse.beat(now):
             self._beat(pulse)
