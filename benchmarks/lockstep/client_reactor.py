@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from driver import SETTLE, Run
+from driver import SETTLE, Run, common
 
+import reactor
 from reactor import Deflate, Reactor, WebSocketProtocol
 
+common.require_compiled(reactor.compiled)
 loop = Reactor()
 run = Run(loop.stop)
 trust = run.certificate and {"ca_certs": run.certificate}

@@ -34,7 +34,7 @@ from .handlers import Handlers
 from .heads import Headers, Request, Response
 from .hooks import Handler, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .hosts import get_host
-from .options import Marks, Pair, check_path, common_options, marks
+from .options import Marks, check_path, common_options, marks
 from .transport import Transport
 
 if TYPE_CHECKING:
@@ -289,8 +289,8 @@ class serve:  # noqa: N801 - it is called as a function
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
-        max_size: int | Pair | None = 2**20,
-        max_queue: int | Pair | None = 16,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: logging.Logger | None = None,
         ssl: SSLContext | None = None,

@@ -1,6 +1,7 @@
 """Tracebacks: what an error that is kept need not keep.
 
-What it is: :func:`without_traceback`.
+What it is: :func:`without_traceback`, for errors of ours, and :func:`from_others`, for those that
+functions of others have raised.
 
 What it must not know: who keeps the error.
 
@@ -11,9 +12,12 @@ garbage collector finds it.
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import TypeVar
 
-__all__ = ["without_traceback"]
+__all__ = ["from_others", "without_traceback"]
+
+PACKAGE = __name__.partition(".")[0]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -31,3 +35,19 @@ def without_traceback(error: E) -> E:
             if other is not None and other not in found:
                 found.append(other)
     return error
+
+
+def from_others(error: E) -> E:
+    """Return an exception whose traceback begins with the first function that is not ours.
+
+    Args:
+        error: the exception.
+    """
+    entry = error.__traceback__
+    while entry is not None and _module_of(entry).partition(".")[0] == PACKAGE:
+        entry = entry.tb_next
+    return error.with_traceback(entry)
+
+
+def _module_of(entry: TracebackType) -> str:
+    return str(entry.tb_frame.f_globals.get("__name__", ""))

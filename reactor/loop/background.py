@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
+from ..base.tracebacks import from_others
 from .answers import Answer
 from .names import describe
 from .steps import in_thread
@@ -55,6 +56,8 @@ def run_in_thread(
     answer: Answer[Any] = Answer(loop.host_tasks)
 
     def finish(result: Any, error: Exception | None) -> None:
+        if error is not None:
+            error = from_others(error)
         if then is not None:
             then(result, error)
         elif error is not None and not answer.awaited:

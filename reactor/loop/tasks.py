@@ -119,8 +119,6 @@ class Task(Generic[T]):
                 result, error = stop.value, None
                 break
             except Exception as exc:  # noqa: BLE001 - handed to on_done
-                # Without this frame and its callers, which have the exception, too.
-                exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
                 result, error = None, exc
                 break
             except BaseException:
@@ -154,7 +152,10 @@ class Task(Generic[T]):
                 continue
             return
         # Not above: StopIteration would become the context of what the callback raises.
-        self._finish(result, error)
+        try:
+            self._finish(result, error)
+        finally:
+            del value, error  # else an exception and this frame would refer to each other
 
     def _serve(self, request: Wait | InThread | Later) -> None:
         check_step(request)
