@@ -24,7 +24,8 @@ from reactor import (
     frame_buffer,
 )
 from reactor.classic.frame import VALID_CLOSE_STATUS
-from reactor.protocols.deflate import Agreement, Compression, Deflate, check_answer
+from reactor.protocols.deflate import Agreement, Compression, Deflate
+from reactor.protocols.http.negotiation import check_answer
 from reactor.protocols.messages import MessageLimits
 
 from ..support.websocket_frames import (
