@@ -51,7 +51,7 @@ help:
 	@echo "make fleet-storm  the same for 10 minutes, and its server too (STORM=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
-	@echo "make bench-check  is anything slower than it was? a minute"
+	@echo "make bench-check  does a message take more instructions than it did? a minute or two (valgrind)"
 	@echo "make cov    branch coverage of each module by its own tests (COV=protocols)"
 	@echo "make docs   the pages of docs/ in build/docs, for a browser"
 	@echo "make lint | types | format | clean"

@@ -65,6 +65,7 @@ ELSEWHERE = {
     "protocols/rules.py": ("protocols",),  # test_rules.py has only what is sent
     "protocols/messages.py": ("protocols",),  # what is compressed: test_session_compression.py
     "protocols/receiving.py": ("protocols",),  # every test of the session is one of it
+    "feeds/topics/sequences.py": ("feeds/topics",),  # test_sequences.py has the judgement only
     "loop/background.py": ("test_reactor.py",),
     "loop/repeating.py": ("test_reactor.py",),
     "loop/slow.py": ("test_reactor.py",),

@@ -69,7 +69,7 @@ def test_a_connection_from_open_to_end(loop: Reactor, caplog: pytest.LogCaptureF
     client.send("hello")
     for each in (client, server):
         assert SECRET not in str(explain(each)) + repr(each) + each.stats.place
-        assert SECRET not in str(row(each._connection))  # type: ignore[arg-type]
+        assert SECRET not in str(row(each._reactor_connection))  # type: ignore[arg-type]
     host, port = client.sock.getsockname()
     client.close()
     run_until(loop, lambda: server.ending)

@@ -150,7 +150,7 @@ class TestTrace:
         assert "traced" in file.getvalue()
         assert "before" not in file.getvalue()
         assert "after" not in file.getvalue()
-        session: Any = recorder._connection.session  # type: ignore[attr-defined]
+        session: Any = recorder._reactor_connection.session  # type: ignore[attr-defined]
         assert type(session) is WebSocketSession
 
     @pytest.mark.parametrize("cut", [1, 4, 10])

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..protocols.http.handshake import HeaderSource
     from ..server.options import ServerArguments
     from .client import ClientConnection
-    from .options import Pair
-    from .server import ProcessRequest, ProcessResponse, SelectSubprotocol, ServerConnection
+    from .hooks import ProcessRequest, ProcessResponse, SelectSubprotocol
+    from .server import ServerConnection
 
 __all__ = ["ConnectArguments", "ServeArguments"]
 
@@ -41,8 +41,8 @@ class ConnectArguments(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float | None
     close_timeout: float | None
-    max_size: int | Pair | None
-    max_queue: int | Pair | None
+    max_size: int | tuple[int | None, int | None] | None
+    max_queue: int | tuple[int | None, int | None] | None
     write_limit: int | tuple[int, int | None]
     logger: logging.Logger | None
     create_connection: Callable[..., ClientConnection] | None
@@ -71,8 +71,8 @@ class ServeArguments(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float | None
     close_timeout: float | None
-    max_size: int | Pair | None
-    max_queue: int | Pair | None
+    max_size: int | tuple[int | None, int | None] | None
+    max_queue: int | tuple[int | None, int | None] | None
     write_limit: int | tuple[int, int | None]
     logger: logging.Logger | None
     ssl: SSLContext | None

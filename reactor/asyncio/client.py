@@ -33,7 +33,7 @@ from .connection import Connection
 from .exceptions import InvalidMessage, InvalidURI, OpenTimeout, opening_error
 from .heads import Request, Response
 from .hosts import get_host
-from .options import Pair, check_path, common_options, marks
+from .options import check_path, common_options, marks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers know it: it need not be installed
@@ -171,8 +171,8 @@ class connect:  # noqa: N801 - it is called as a function
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
-        max_size: int | Pair | None = 2**20,
-        max_queue: int | Pair | None = 16,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: logging.Logger | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,

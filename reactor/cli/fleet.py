@@ -27,7 +27,7 @@ from .arguments import complain, limit, share, whole
 from .arguments import url as a_url
 
 if TYPE_CHECKING:
-    from ..fleet import Coordinator, FleetStats
+    from ..fleet import Coordinator, FleetStats, Sink
 
 __all__ = ["add_arguments", "run"]
 
@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--feed", required=True, type=a_feed, help="MODULE:CLASS")
         one.add_argument("--url", required=True, type=a_url, help="of the service")
         one.add_argument("--batch", type=whole, help="updates in a message (default: one)")
+        one.add_argument(
+            "--sink", type=a_sink, help="MODULE:NAME, where updates go (default: JetStream)"
+        )
     for one in (start, shard, status, drain):
         needed = one is not start
         one.add_argument(
@@ -89,9 +92,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def a_feed(text: str) -> Callable[..., Any]:
     """A class that can be imported; the working directory counts."""
+    found = _imported(text, "MODULE:CLASS")
+    if not callable(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a class nor a function")
+    return found  # type: ignore[no-any-return]
+
+
+def a_sink(text: str) -> Sink:
+    """A sink that can be imported, the same way."""
+    from ..fleet import Sink
+
+    found = _imported(text, "MODULE:NAME")
+    if not isinstance(found, Sink):
+        raise argparse.ArgumentTypeError(f"{text!r} is no sink, such as Lines('folder')")
+    return found
+
+
+def _imported(text: str, form: str) -> Any:
     module, colon, name = text.partition(":")
     if not (module and colon and name):
-        raise argparse.ArgumentTypeError(f"must be MODULE:CLASS, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {form}, not {text!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -100,9 +120,7 @@ def a_feed(text: str) -> Callable[..., Any]:
             found = getattr(found, part)
     except (ImportError, AttributeError) as exc:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be imported: {exc}") from None
-    if not callable(found):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a class nor a function")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -126,7 +144,9 @@ def _servers(arguments: argparse.Namespace) -> list[str]:
 def _spec(arguments: argparse.Namespace, **more: Any) -> Any:
     from ..fleet import JetStream, ShardSpec
 
-    sink = JetStream(batch=arguments.batch)
+    if arguments.sink is not None and arguments.batch is not None:
+        raise ValueError("--batch is for JetStream, not for another sink")
+    sink = arguments.sink or JetStream(batch=arguments.batch)
     servers = _servers(arguments)
     return ShardSpec(arguments.name, arguments.feed, arguments.url, servers, sink, **more)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
+from ..exceptions import WebSocketException
 from ..loop.tasks import Task
 from ..protocols.history import Step
 from ..protocols.http.handshake import HeaderSource
@@ -42,11 +44,12 @@ class Attempt:
         connected: called with the result and None, or with None and the exception; not if the
             attempt has been stopped.
         note: called with each step that is done, and its text.
+        whose: returns for whom it is, in words.
     """
 
     __slots__ = (
         *("_asked_at", "_connected", "_gate", "_loop", "_note", "_number", "_options"),
-        *("_pipeline", "_stopped", "_task", "_url"),
+        *("_pipeline", "_stopped", "_task", "_url", "_whose"),
     )
 
     def __init__(
@@ -58,8 +61,10 @@ class Attempt:
         pipeline: Pipeline,
         connected: Callable[[ClientUpgrade | None, Exception | None], object],
         note: Callable[[Step, str], object],
+        whose: Callable[[], str],
     ) -> None:
-        self._note = note
+        self._whose = whose
+        self._note: Callable[[Step, str], object] = note
         self._asked_at = 0.0
         self._loop = loop
         self._url = url
@@ -111,17 +116,25 @@ class Attempt:
         if self._gate is not None and self._gate.journal.hears:
             self._gate.journal.attempt(parse_url(self._url).shown, self._number)
         self._task = task = Task(
-            self._loop, coroutine, self._arrived, soon=False, on_note=self._note
+            self._loop,
+            coroutine,
+            self._arrived,
+            soon=False,
+            on_note=self._note,
+            whose=self._whose,
         )
         task.start()
 
     def _arrived(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
         self._landed()
+        if isinstance(error, WebSocketException):
+            error = without_traceback(error)
         self._connected(upgrade, error)
 
     def _landed(self) -> None:
         """Tell the gate that the attempt is no longer in flight."""
         self._task = None
+        self._note = _nothing  # the frames of an exception may keep this object
         if self._gate is not None:
             self._gate.done()
 
@@ -138,3 +151,7 @@ class Attempt:
         """In a forked child, close the sockets of the attempt."""
         if self._task is not None:
             self._task.cancel()  # the coroutine closes them
+
+
+def _nothing(step: Step, text: str) -> None:
+    """Nobody notes what an attempt does after its end."""

@@ -19,16 +19,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..base.addresses import host_and_port
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
 from ..base.printable import printable, quoted, without_secrets
 from ..connection.closing import break_off
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
+from ..connection.over import let_go_soon, take_up
 from ..connection.phase import Change, Phase, change
 from ..exceptions import (
     CloseCode,
@@ -44,11 +43,12 @@ from .options import ClientOptions
 from .pipeline import ClientUpgrade, check_arguments, connect
 from .retries import BY_POLICY, Retries, asked_by
 from .tapped import tap_handshakes
-from .url import parse_url
+from .url import parse_url, shown_endpoint
 
 if TYPE_CHECKING:
     from ..connection.connection import Connection
     from ..protocols.http.http11 import Response
+    from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from .gate import Endpoint, Gate
     from .journal import Journal
@@ -144,19 +144,20 @@ class ClientLifecycle:
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        return self._connection.reader.whose()
+        return self._connection.whose()
 
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
     def _connect(self) -> None:
-        connection = self._connection
-        if connection.phase is Phase.OVER:
+        # No local variable has the connection, which keeps what a function of the user raises: that
+        # exception has this frame.
+        if self._connection.phase is Phase.OVER:
             return
         self._timer = None
-        connection.begin_attempt()
-        connection.counters.attempts += 1
-        connection.note(Step.ATTEMPT, str(connection.counters.attempts))
+        self._connection.begin_attempt()
+        self._connection.counters.attempts += 1
+        self._connection.note(Step.ATTEMPT, str(self._connection.counters.attempts))
         try:
             source = self._source
             url = source if isinstance(source, str) else source()
@@ -164,22 +165,23 @@ class ClientLifecycle:
                 raise TypeError(f"the function given as url must return a str, not {quoted(url)}")
             self._url = url
             address = self._address()
-            if not connection.host:
-                connection.host = _shown(address)
+            if not self._connection.host:
+                self._connection.host = shown_endpoint(*address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
-        if connection.state is State.CLOSED or self._retries.wish is not None:
+        if self._connection.state is State.CLOSED or self._retries.wish is not None:
             return  # the function has closed the connection, or asked to reconnect
-        options = tap_handshakes(connection, self._options)
+        options = tap_handshakes(self._connection, self._options)
         self._current = current = Attempt(
-            connection.loop,
+            self._connection.loop,
             self._url,
             options,
             self._gate,
             self._pipeline,
             self._connected,
-            connection.note,
+            self._connection.note,
+            self.whose,
         )
         current.start(address, self._retries.attempt, again=self._opened_at is not None)
 
@@ -236,6 +238,8 @@ class ClientLifecycle:
         if phase is Phase.CONNECTING:
             # on_close is still due for this attempt, but not from within the caller's close().
             connection.loop.call_soon(connection.tell, CloseCode.ABNORMAL, "", None)
+        else:
+            let_go_soon(connection)
 
     def _finish(self) -> None:
         """End the connection for good: there will be no further attempt."""
@@ -243,7 +247,7 @@ class ClientLifecycle:
         connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
-        if connection.ending is not None:
+        if connection.ending is not None and not connection.ending.final:
             connection.ending = replace(connection.ending, final=True, delay=None)
 
     def _stop_timer(self) -> None:
@@ -251,20 +255,26 @@ class ClientLifecycle:
             self._timer.cancel()
             self._timer = None
 
-    def reconnect(self, delay: float | None, reason: str) -> None:
-        """See WebSocketProtocol."""
+    def reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        """See Lifecycle."""
         if delay is not None:
             check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self._options.sock is not None:
             raise WebSocketStateException("it cannot be opened again: sock serves one connection")
-        connection = self._connection
         if not self._retries.wanted or connection.sender.closing_soon:
             self._refuse_to_reconnect()
         if threading.get_ident() == connection.loop.thread_id:
-            self._reconnect(delay, reason)
+            self._reconnect(connection, protocol, delay, reason)
         else:
-            connection.loop.call_soon_threadsafe(self._reconnect_later, delay, reason)
+            args = connection, protocol, delay, reason
+            connection.loop.call_soon_threadsafe(self._reconnect, *args)
 
     def _refuse_to_reconnect(self) -> None:
         self._connection.loop.check_process()
@@ -272,22 +282,25 @@ class ClientLifecycle:
             "the connection was ended for good, by close() or abort()"
         )
 
-    def _reconnect_later(self, delay: float | None, reason: str) -> None:
-        if self._retries.wanted:  # else it has been closed since; the caller has gone on
-            self._reconnect(delay, reason)
-
-    def _reconnect(self, delay: float | None, reason: str) -> None:
+    def _reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        if not self._retries.wanted:
+            return  # another thread has asked, and it has been closed since
         wish = delay
         if wish is None:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
-        connection = self._connection
         phase = connection.phase
         connection.note(Step.RECONNECTING, printable(reason))
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
         elif phase is Phase.OVER:
-            self._reopen(wish)
+            self._reopen(connection, protocol, wish)
         else:
             begun = self._retries.wish is None  # else the attempt is being dropped already
             self._retries.wish = wish
@@ -299,16 +312,17 @@ class ClientLifecycle:
                 self._stop_attempt()
                 connection.loop.call_soon(self._attempt_dropped, reason)
 
-    def _reopen(self, wish: float) -> None:
-        connection = self._connection
-        if connection.protocol._connection is not connection or connection.loop._closed:
+    def _reopen(self, connection: Connection, protocol: WebSocketProtocol, wish: float) -> None:
+        if protocol._reactor_connection is not connection or connection.loop._closed:
             self._refuse_to_reconnect()
+        take_up(connection, protocol)
         connection.enlist()
         change(connection, Change.REOPENED)
         self._retries.wish = wish
         planned = self._plan(None)
         if planned is None:
             self._finish()
+            let_go_soon(connection)
         else:
             self._wait(planned)
 
@@ -342,10 +356,10 @@ class ClientLifecycle:
     def over(self, code: int, reason: str, error: Exception | None) -> None:
         """See Lifecycle. Also called when an attempt has failed."""
         connection = self._connection
-        ending = connection.describe_end(code, reason, error)
-        connection.note_end(ending)
         delay = self._plan(error)
-        connection.ending = replace(ending, attempt=self._retries.attempt)
+        ending = connection.describe_end(code, reason, error, self._retries.attempt)
+        connection.ending = ending
+        connection.note_end(ending)
         if delay is None:
             self._finish()
         else:
@@ -367,16 +381,14 @@ class ClientLifecycle:
         connection, journal = self._connection, self._journal
         if journal is None or connection.ending is None:
             return
+        if connection.ending.error is None and not journal.hears:
+            return
         try:
             place, address = self.place, self._address()
         except Exception:  # noqa: BLE001 - there is no usable URL
             place, address = printable(without_secrets(self._url)), None
         seen = overrides_on_error(connection.protocol)
-        watch = self._options.watch
-        policy: bool | None = self._options.backoff is not None
-        if not policy and watch is not None and watch.connects_again:
-            policy = None
-        journal.ended(place, address, connection.ending, policy, seen)
+        journal.ended(place, address, connection.ending, self._options.opens_again, seen)
 
     def _wait(self, delay: float) -> None:
         """Begin the next attempt after *delay* seconds."""
@@ -422,10 +434,3 @@ class ClientLifecycle:
         if self._opened_at is not None and connection.phase is Phase.ATTACHED:
             open_for = connection.loop.now - self._opened_at
         return retries.next_delay(open_for, asked)
-
-
-@lru_cache(maxsize=256)  # one text for all connections with a host
-def _shown(address: Endpoint) -> str:
-    """Return an address as connections are counted under it."""
-    host, port = address
-    return printable(host_and_port(host, port))

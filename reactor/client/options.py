@@ -208,6 +208,13 @@ class ClientOptions(ConnectionOptions):
         if self.mask_key is not None and not callable(self.mask_key):
             raise TypeError(f"mask_key must be a function, not {type(self.mask_key).__name__}")
 
+    @property
+    def opens_again(self) -> bool | None:
+        """Whether we open the connection again after a loss; None: somebody else may do so."""
+        if self.backoff is None and self.watch is not None and self.watch.connects_again:
+            return None
+        return self.backoff is not None
+
     @cached_property
     def backoff(self) -> Backoff | None:
         """The reconnect policy, or None."""

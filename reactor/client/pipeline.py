@@ -29,7 +29,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import my_turn, note
+from ..loop.steps import my_turn, note
 from ..protocols.deflate import Agreement
 from ..protocols.history import Step
 from ..protocols.http.body import BodyParser
@@ -171,12 +171,15 @@ def check_arguments(url: str | Callable[[], str], options: ClientOptions) -> Non
         TypeError: The URL or an option has a wrong type.
         ValueError: The URL or an option cannot be used.
     """
-    if not isinstance(url, str) and not callable(url):
+    if isinstance(url, str):
+        parsed = parse_url(url)
+        if parsed.secure:
+            make_context(options.sslopt)
+            check_sock(parsed, options)
+    elif callable(url):
+        check_called("url", url)
+    else:
         raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
-    check_called("url", url)
-    if isinstance(url, str) and parse_url(url).secure:
-        make_context(options.sslopt)
-        check_sock(parse_url(url), options)
     if options.proxy_sslopt is not None:
         make_context(options.proxy_sslopt)
     if not callable(options.header):

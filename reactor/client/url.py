@@ -19,11 +19,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote, urljoin
 
+from ..base.addresses import host_and_port
 from ..base.printable import printable, quoted, without_secrets
 from ..exceptions import WebSocketHandshakeException
 from ..transports.dial.names import canonical_host
 
-__all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin"]
+__all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin", "shown_endpoint"]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _HTTP_TO_WS = {"http": "ws", "https": "wss"}  # of a redirect
@@ -206,6 +207,12 @@ def _encode_resource(path: str, query: str) -> str:
     # RFC 6455 section 3: the path, "/" if empty, and the query if there is one.
     resource = f"{path or '/'}?{query}" if query else path or "/"
     return _NOT_IN_RESOURCE.sub(lambda bad: quote(bad[0]), resource)
+
+
+@lru_cache(maxsize=256)  # one text for all connections with a host
+def shown_endpoint(host: str, port: int) -> str:
+    """Return host and port as connections are counted under them; safe to show."""
+    return printable(host_and_port(host, port))
 
 
 def same_origin(a: WebSocketURL, b: WebSocketURL) -> bool:

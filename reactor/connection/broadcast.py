@@ -67,7 +67,7 @@ def broadcast(
     elsewhere: dict[EventLoop, list[Reserved]] = {}
     count = 0
     for protocol in protocols:
-        connection = protocol._connection
+        connection = protocol._reactor_connection
         if not isinstance(connection, Connection) or connection.state is not State.OPEN:
             continue
         if threading.get_ident() == connection.loop.thread_id:

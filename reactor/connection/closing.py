@@ -23,6 +23,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..base.printable import quoted
+from ..base.tracebacks import without_traceback
 from ..exceptions import (
     LOST,
     CloseCode,
@@ -182,7 +183,7 @@ def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException
         )
     else:
         lost = WebSocketConnectionClosedException(text)
-    lost.__cause__ = error
+    lost.__cause__ = None if error is None else without_traceback(error)
     return lost
 
 

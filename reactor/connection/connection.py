@@ -38,11 +38,12 @@ from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
 from . import closing
 from .alive import KeepAliveWatch
-from .counting import describe_end, note_error, stats_of
+from .counting import describe_end, note_error, public_place, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
 from .options import ConnectionOptions
+from .over import let_go_soon
 from .phase import ATTACHED, Change, Phase, change
 from .reader import Reader
 from .sender import Sender
@@ -127,7 +128,7 @@ class Connection:
 
     def start(self) -> None:
         """Join the registry and the protocol object; the lifecycle does the rest."""
-        self.protocol._connection = self
+        self.protocol._reactor_connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
         self.phases[self.phase] += 1
@@ -197,6 +198,12 @@ class Connection:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py. A protocol object of ours says whose it is."""
+        ours = getattr(self.protocol, "_reactor_whose", None)
+        name = type(self.protocol).__qualname__ if ours is None else ours()
+        return f"{name} on {public_place(self)}"
+
     def note(self, step: Step, text: str = "") -> None:
         """Take something down in its history."""
         self.history = add(self.history, step, self.loop.time(), text)
@@ -252,7 +259,7 @@ class Connection:
         self.ending = None
         self.by_us = False
         self.reader.begin()
-        if self.loop.wiretaps or self.protocol._wiretaps:
+        if self.loop.wiretaps or self.protocol._reactor_wiretaps:
             tell_attached(self, leftover)
         self.stream.start_reading()
         if options.keep_alive is not None:
@@ -285,7 +292,7 @@ class Connection:
             agreement=agreement,
             counters=self.counters,
         )
-        file = self.protocol._trace or self.loop._trace
+        file = self.protocol._reactor_trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
             session.tap = FileTap(self.place, file)
             session.__class__ = TracingSession
@@ -306,9 +313,9 @@ class Connection:
         """See WebSocketProtocol."""
         self.on_loop(self._abort)
 
-    def reconnect(self, delay: float | None = None, reason: str = "") -> None:
-        """See WebSocketProtocol."""
-        self.lifecycle.reconnect(delay, reason)
+    def reconnect(self, protocol: WebSocketProtocol, delay: float | None, reason: str) -> None:
+        """See WebSocketProtocol. It passes itself: see over.py."""
+        self.lifecycle.reconnect(self, protocol, delay, reason)
 
     def on_loop(self, method: Callable[..., object], *args: Any) -> None:
         """Call a method that ends the connection, on the loop's thread. Any thread."""
@@ -338,14 +345,16 @@ class Connection:
 
     # -- what the lifecycle calls ----------------------------------------------------------
 
-    def describe_end(self, code: int, reason: str, error: Exception | None) -> Ending:
-        """Return how the connection ended. It must be called before the phase changes."""
+    def describe_end(
+        self, code: int, reason: str, error: Exception | None, attempt: int = 0
+    ) -> Ending:
+        """Return how the connection ended, for good. It is called before the phase changes."""
         opened = self.phase is ATTACHED
         received = opened and self.session.received_close is not None
         initiator = find_initiator(error, self.by_us, opened, received)
         self.counters.losses += opened and initiator != "us"
         note_error(self.counters, error, self.loop.now)
-        return Ending(code, reason, error, initiator)
+        return Ending(code, reason, error, initiator, attempt=attempt)
 
     def finish(self) -> None:
         """Leave the registry: the connection is over for good."""
@@ -360,12 +369,15 @@ class Connection:
             reason: for ``on_close``.
             error: for ``on_error``, or None.
         """
+        protocol = self.protocol
+        if self.phase is Phase.OVER:
+            let_go_soon(self)
         try:
             if error is not None:
-                call_on_error(self.protocol, error)
+                call_on_error(protocol, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, but on_close must be called
-            call_handler(self.protocol, self.protocol.on_close, code, reason)
-            conclude(self.protocol)
+            call_handler(protocol, protocol.on_close, code, reason)
+            conclude(protocol)
 
     def stop_timers(self) -> None:
         """Stop the watches and the close deadline. :attr:`latency` stays known."""
@@ -380,12 +392,12 @@ class Connection:
 
     def run_in_thread(
         self,
+        protocol: WebSocketProtocol,
         function: Callable[..., Any],
         args: tuple[Any, ...],
         then: Callable[[Any, Any], object] | None,
     ) -> Answer[Any]:
-        """See WebSocketProtocol."""
-        protocol = self.protocol
+        """See WebSocketProtocol. It passes itself: see over.py."""
         told = None if then is None else partial(call_handler, protocol, then)
         return run_in_thread(self.loop, function, args, told, partial(report, protocol))
 

@@ -25,6 +25,7 @@ from ..protocols.shared import SharedMessage
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .sender import Sender
 
 __all__ = ["check", "hand_over", "reserve", "send_reserved"]
 
@@ -34,13 +35,16 @@ CALL_SIZE = 320
 _lock = ProcessLock()
 
 
-def check(connection: Connection) -> None:
+def check(connection: Connection, sender: Sender) -> None:
     """Check whether anything can be sent.
+
+    Args:
+        connection: the connection, as its sender knows it.
+        sender: its sender.
 
     Raises:
         WebSocketException: As ``send`` does.
     """
-    sender = connection.sender
     if sender.closing_soon or connection.state is not OPEN:
         sender.refuse()
     buffered = sender.buffered_amount
@@ -96,7 +100,7 @@ def reserve(connection: Connection, size: int) -> WebSocketSession:
     Raises:
         WebSocketException: As ``send`` does.
     """
-    check(connection)
+    check(connection, connection.sender)
     _count(connection, size + CALL_SIZE)
     return connection.session
 

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
 from .closing import broken, lost
-from .counting import public_place
 from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
@@ -132,8 +131,7 @@ class Reader:
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        connection = self._connection
-        return f"{type(connection.protocol).__qualname__} on {public_place(connection)}"
+        return self._connection.whose()
 
     # -- signs of life -------------------------------------------------------------------
 
@@ -300,8 +298,8 @@ class Reader:
 
     def end(self) -> None:
         """Drop what is held back: the connection has ended."""
-        if self.pacing is not None:
-            self.pacing.held.clear()
+        self.pacing = None
+        self._deliver = deliver
 
     def _read_on(self) -> None:
         """Read, unless there is one of the reasons not to (see the module)."""

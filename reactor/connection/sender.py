@@ -79,6 +79,10 @@ class Sender:
         self.outbox: Outbox | None = None
         self.closing_soon = False
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._connection.whose()
+
     @property
     def session(self) -> WebSocketSession:
         """The session of the connection. The outbox uses it."""
@@ -143,7 +147,7 @@ class Sender:
             compress: see ``WebSocketProtocol.send``.
         """
         if threading.get_ident() != self._connection.loop.thread_id:
-            check(self._connection)
+            check(self._connection, self)
             hand_over(self._connection, len(payload), self._send_message, opcode, payload, compress)
         else:
             session = self._sendable()
@@ -182,7 +186,7 @@ class Sender:
             raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
         message = Fragments(iter(fragments), compress)
         if threading.get_ident() != self._connection.loop.thread_id:
-            check(self._connection)
+            check(self._connection, self)
             hand_over(self._connection, 0, self._send_fragments, message)
         else:
             self._check_open()
@@ -200,7 +204,7 @@ class Sender:
         """See WebSocketProtocol."""
         if threading.get_ident() != self._connection.loop.thread_id:
             _opcode, payload = encode(data)
-            check(self._connection)
+            check(self._connection, self)
             # The payload is a copy: the caller may change a bytearray after the call.
             unchanged = data if isinstance(data, str) else payload
             hand_over(
@@ -229,7 +233,7 @@ class Sender:
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
         payload = bytes(payload)
         if threading.get_ident() != self._connection.loop.thread_id:
-            check(self._connection)
+            check(self._connection, self)
             check_frame(opcode, payload, fin)
             hand_over(self._connection, len(payload), self._send_frame, opcode, payload, fin)
             return self._size_on_wire(len(payload))

@@ -291,7 +291,12 @@ class _Beat(threading.Thread):
 
     async def write(self, changes: Mapping[str, Any]) -> bool:
         """Have the lease written; on the shard's loop."""
-        future = asyncio.run_coroutine_threadsafe(self._write(changes), self._loop)
+        writing = self._write(changes)
+        try:
+            future = asyncio.run_coroutine_threadsafe(writing, self._loop)
+        except RuntimeError:
+            writing.close()
+            raise OSError("the lease is not kept any longer") from None
         return await asyncio.wrap_future(future)
 
     async def _write(self, changes: Mapping[str, Any]) -> bool:
@@ -312,7 +317,7 @@ class _Beat(threading.Thread):
             pause = RENEW
             if not seat.stuck and not (seat.lease and seat.lease.released):
                 try:
-                    await self._write({"figures": self._figures()})
+                    await asyncio.wait_for(self._write({"figures": self._figures()}), ANSWER)
                 except Exception:  # noqa: BLE001 - the store is away; valid() says so
                     pause = RENEW / 4
             try:

@@ -22,7 +22,8 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..base.arguments import named, shows
-from ..loop.tasks import Task, is_step
+from ..loop.steps import is_step
+from ..loop.tasks import Task
 from ..reactor import Reactor
 from .hosted import FAREWELL, Farewell, Host
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from .tasks import Guard
+    from .steps import Guard
 
 __all__ = ["Answer", "HostTasks", "Later", "Running"]
 

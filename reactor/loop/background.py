@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
+from ..base.tracebacks import from_others
 from .answers import Answer
-from .tasks import Task, in_thread
+from .names import describe
+from .steps import in_thread
+from .tasks import Task
 
 if TYPE_CHECKING:
     from .event_loop import EventLoop
@@ -52,6 +56,8 @@ def run_in_thread(
     answer: Answer[Any] = Answer(loop.host_tasks)
 
     def finish(result: Any, error: Exception | None) -> None:
+        if error is not None:
+            error = from_others(error)
         if then is not None:
             then(result, error)
         elif error is not None and not answer.awaited:
@@ -62,7 +68,8 @@ def run_in_thread(
             answer.fail(error)
 
     def start() -> None:
-        Task(loop, in_thread(function, *args), finish, soon=False).start()
+        called = in_thread(function, *args)
+        Task(loop, called, finish, soon=False, whose=partial(describe, function)).start()
 
     if threading.get_ident() == loop.thread_id:
         if loop._closed:

@@ -1,16 +1,13 @@
 """Coroutines without asyncio: a trampoline with two drivers.
 
-What it is: a handful of awaitable steps, and two ways to drive a coroutine that awaits only
-these: :class:`Task` on an event loop, and :func:`run_blocking` in the calling thread. The connect
-pipeline and the server's handshake are written once, as straight code, and run on both.
+What it is: two ways to drive a coroutine that awaits only the steps of steps.py: :class:`Task` on
+an event loop, and :func:`run_blocking` in the calling thread. The connect pipeline and the server's
+handshake are written once, as straight code, and run on both.
 
 What it must not know: what the coroutines do.
 
-How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are six requests: wait for file descriptors
-or a point in time, wait for a turn to compute something expensive, call a function on a helper
-thread (helper_threads.py), wait for an answer (answers.py; on an event loop only), tell the time,
-and note what has happened. The wrapper for a user's coroutine is in within.py.
+How it works. A step yields a request to the driver; the driver sends back the result or throws the
+exception. The wrapper for a user's coroutine is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step in which it waits. The
 coroutine must release what it holds in ``finally`` or ``except BaseException``.
@@ -19,195 +16,25 @@ coroutine must release what it holds in ``finally`` or ``except BaseException``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
-from types import coroutine
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..exceptions import WebSocketTimeoutException
 from ..timers import Clock, MonotonicClock
 from .answers import Later
-from .helper_threads import HelperThreads, helpers
 from .poller import wait_for
+from .steps import Guard, InThread, Note, Now, Turn, Wait, Yielded, check_step
 
 if TYPE_CHECKING:
     from ..timers import Timer
     from .event_loop import EventLoop
 
-__all__ = [
-    *("Guard", "Task", "check_step", "in_thread", "is_step", "my_turn", "note", "now"),
-    *("run_blocking", "sleep", "wait"),
-]
+__all__ = ["Task", "run_blocking"]
 
 T = TypeVar("T")
 
-
-class Guard(Protocol):
-    """Ends a wait that has become pointless, whatever it waits for. On an event loop only.
-
-    Attributes:
-        fd: the descriptor that is watched; ``look`` is called when it is readable.
-        over: ``look`` sets it to end the wait at once; the wait then has no result.
-    """
-
-    fd: int
-    over: Exception | None
-
-    @property
-    def watching(self) -> bool:
-        """Whether to watch the descriptor."""
-
-    def look(self) -> None:
-        """Find out what has happened."""
-
-
-class Wait(NamedTuple):
-    """Yielded: wait until one of the descriptors is ready, or until the clock shows *until*."""
-
-    reads: Sequence[int]
-    writes: Sequence[int]
-    until: float | None
-    guard: Guard | None = None
-
-
-class Turn(NamedTuple):
-    """Yielded: wait until the loop has time for an expensive step (share.py), or until *until*."""
-
-    until: float | None
-    begins: bool = False
-
-
-class InThread(NamedTuple):
-    """Yielded: the result of ``function(*args)``, called on a helper thread."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    until: float | None
-    key: Hashable
-    threads: HelperThreads = helpers
-    guard: Guard | None = None
-
-
-class Now(NamedTuple):
-    """Yielded: the time of the driver's clock."""
-
-
-class Note(NamedTuple):
-    """Yielded: something has happened that is worth to be noted; for ``on_note`` of a Task."""
-
-    what: Any
-    text: str
-
-
-Yielded = Wait | Turn | InThread | Later | Now | Note
-
-_NOW = Now()  # one instance is enough
 _START = Now()  # what a task waits for before its first step
-
-
-def is_step(request: object) -> TypeGuard[Yielded]:
-    """Return whether what a coroutine has yielded is a request of those above."""
-    return isinstance(request, (Wait, Turn, InThread, Later, Now, Note))
-
-
-def check_step(request: object) -> None:
-    """Check that what a user's coroutine has yielded is a request.
-
-    Raises:
-        TypeError: it is not; thrown into the coroutine, it shows where that was.
-    """
-    if not is_step(request):
-        raise TypeError(
-            f"{request!r} cannot be awaited here. What can: the steps of reactor.tasks, and what "
-            "run_in_thread() returns; in the login of a Feed also link.request(), and on an "
-            "asyncio_host() all that asyncio has"
-        )
-
-
-@coroutine
-def wait(
-    reads: Sequence[int] = (), writes: Sequence[int] = (), until: float | None = None
-) -> Generator[Yielded, Any, set[int]]:
-    """Wait for descriptors.
-
-    Args:
-        reads, writes: descriptors of which one must become readable, or writable.
-        until: point in time (seconds of the driver's clock) at which to give up, or None.
-
-    Returns:
-        The descriptors that are ready; an empty set if *until* came first.
-    """
-    ready: set[int] = yield Wait(reads, writes, until)
-    return ready
-
-
-@coroutine
-def my_turn(until: float | None = None, begins: bool = False) -> Generator[Yielded, Any, bool]:
-    """Wait until there is time to compute for about a millisecond, up to the next step.
-
-    A loop with many such coroutines spreads them over its turns: see share.py.
-
-    Args:
-        until: point in time (seconds of the driver's clock) at which to give up, or None.
-        begins: whether this is the caller's first step; then later steps of others go first.
-
-    Returns:
-        True; False if *until* came first.
-    """
-    granted = yield Turn(until, begins)
-    return bool(granted)
-
-
-@coroutine
-def now() -> Generator[Yielded, Any, float]:
-    """Return the time of the driver's clock, in seconds."""
-    seconds: float = yield _NOW
-    return seconds
-
-
-@coroutine
-def note(what: Any, text: str = "") -> Generator[Yielded, Any, None]:
-    """Tell whoever has started this of a step that is done; takes no time.
-
-    Args:
-        what: the step.
-        text: details.
-    """
-    yield Note(what, text)
-
-
-async def sleep(seconds: float) -> None:
-    """Wait for a number of seconds."""
-    until = await now() + seconds
-    while await now() < until:
-        await wait(until=until)
-
-
-@coroutine
-def in_thread(
-    function: Callable[..., T],
-    *args: Any,
-    until: float | None = None,
-    key: Hashable = None,
-    threads: HelperThreads = helpers,
-) -> Generator[Yielded, Any, T]:
-    """Call a function that blocks, on a helper thread.
-
-    Args:
-        function, args: what to call. If the caller gives up, the call goes on without a listener.
-        until: point in time (seconds of the driver's clock) at which to give up, or None.
-        key: calls with the same key that are in flight at the same time share one result.
-        threads: the threads to use; default: those for the functions that users pass.
-
-    Returns:
-        What the function returns.
-
-    Raises:
-        WebSocketTimeoutException: *until* has passed.
-        Exception: what the function raises.
-    """
-    result: T = yield InThread(function, args, until, key, threads)
-    return result
 
 
 class Task(Generic[T]):
@@ -221,10 +48,12 @@ class Task(Generic[T]):
         soon: False: the first step runs when :meth:`start` is called. For a caller that the loop
             has called, and that need not wait for the next turn.
         on_note: called with what the coroutine notes, and its text; None: nobody is.
+        whose: returns for whom the coroutine works, in words; None: its name says it.
     """
 
     __slots__ = (
         *("_coroutine", "_loop", "_on_done", "_on_note", "_timer", "_until", "_waiting_for"),
+        "_whose",
     )
 
     def __init__(
@@ -235,8 +64,10 @@ class Task(Generic[T]):
         *,
         soon: bool = True,
         on_note: Callable[[Any, str], object] | None = None,
+        whose: Callable[[], str] | None = None,
     ) -> None:
         self._loop = loop
+        self._whose = whose
         self._on_note = on_note
         self._coroutine = coroutine
         # None once the task is done or cancelled.
@@ -257,6 +88,8 @@ class Task(Generic[T]):
 
     def whose(self) -> str:
         """For whom it works: see names.py."""
+        if self._whose is not None:
+            return self._whose()
         return getattr(self._coroutine, "__qualname__", "a coroutine")
 
     def cancel(self) -> None:
@@ -315,11 +148,14 @@ class Task(Generic[T]):
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
                 # The poller refused a descriptor, or no thread could be started.
                 self._clear()
-                resume, value = self._coroutine.throw, exc
+                resume, value = self._coroutine.throw, exc.with_traceback(None)
                 continue
             return
         # Not above: StopIteration would become the context of what the callback raises.
-        self._finish(result, error)
+        try:
+            self._finish(result, error)
+        finally:
+            del value, error  # else an exception and this frame would refer to each other
 
     def _serve(self, request: Wait | InThread | Later) -> None:
         check_step(request)
@@ -456,6 +292,7 @@ def run_blocking(coroutine: Coroutine[Yielded, Any, T], clock: Clock | None = No
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
                 resume, value = coroutine.throw, exc
     finally:
+        del value  # the exception has this frame
         coroutine.close()
 
 
@@ -484,7 +321,10 @@ def _serve_blocking(request: Yielded, clock: Clock) -> Any:
         request.threads.abandon(request)
         name = getattr(request.function, "__name__", "call")
         raise WebSocketTimeoutException(f"{name} timed out")
-    result, exc = answers[0]
+    result, exc = answers.pop()
     if exc is not None:
-        raise exc
+        try:
+            raise exc
+        finally:
+            del exc  # it has this frame
     return result

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..base.marks import calls_user_code
 from ..exceptions import WebSocketTimeoutException
 from .answers import Later
-from .tasks import Guard, InThread, Turn, Wait, Yielded, check_step, now
+from .steps import Guard, InThread, Turn, Wait, Yielded, check_step, now
 
 __all__ = ["within"]
 
@@ -39,7 +39,7 @@ def within(
     Raises:
         WebSocketTimeoutException: *until* has passed.
         Exception: what the awaitable raises, or ``over`` of the guard. If the awaitable awaits
-            something that is not a step of tasks.py (a future of asyncio, say), TypeError is
+            something that is not a step of steps.py (a future of asyncio, say), TypeError is
             raised at that place.
     """
     steps = _awaiting(awaitable)

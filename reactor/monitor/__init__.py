@@ -3,6 +3,7 @@
 ``reactor.monitor.prometheus`` and ``reactor.monitor.opentelemetry`` need their packages.
 """
 
+from ..protocols.history import LifeEvent, Step
 from .explain import Explanation, explain
 from .fleet.serving import FleetMonitor, serve_fleet
 from .page import Monitor, serve
@@ -11,8 +12,10 @@ from .recording.recorder import Recorder, record
 __all__ = [
     "Explanation",
     "FleetMonitor",
+    "LifeEvent",
     "Monitor",
     "Recorder",
+    "Step",
     "explain",
     "record",
     "serve",

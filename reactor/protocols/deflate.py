@@ -192,6 +192,7 @@ class Agreement:
         compressor = Compressor(engine, level, self.send_bits, config.mem_level)
         object.__setattr__(self, "compressor", compressor)
 
+    # Twin: compressed_frame() in compiled/deflate.pyx.
     def wants(self, payload: bytes, compress: bool | None) -> bool:
         """Return whether to compress a message; an empty one never is, since it could only grow.
 
@@ -204,13 +205,16 @@ class Agreement:
         return compress and bool(payload)
 
 
+#: What makes the objects of zlib. compiled/replace.py puts others here, which act alike.
+new_compressor: Any = zlib.compressobj
+new_decompressor: Any = zlib.decompressobj
+
 _scratch: dict[Compressor, list[Any]] = {}
 
 
 def _make(wanted: Compressor) -> Any:
-    engine = zlib if wanted.engine == "zlib" else _import_isal()
-    bits = -max(wanted.bits, 9)
-    return engine.compressobj(wanted.level, zlib.DEFLATED, bits, wanted.mem_level)
+    make = new_compressor if wanted.engine == "zlib" else _import_isal().compressobj
+    return make(wanted.level, zlib.DEFLATED, -max(wanted.bits, 9), wanted.mem_level)
 
 
 def compress_alone(agreement: Agreement, data: bytes) -> bytes:
@@ -278,6 +282,7 @@ class Compression:
         """Begin a new context: the peer has received a message that was compressed elsewhere."""
         self._compressor = None
 
+    # Twin: take() in compiled/deflate.pyx.
     def inflate(
         self, data: bytes, last: bool, room: int, limit: int, most: int = sys.maxsize
     ) -> bytes:
@@ -346,4 +351,4 @@ class Compression:
 
     def _new_decompressor(self) -> Any:
         # At least 9: some peers agree to 8 and compress with 9.
-        return zlib.decompressobj(-max(self.agreement.receive_bits, 9))
+        return new_decompressor(-max(self.agreement.receive_bits, 9))

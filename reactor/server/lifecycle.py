@@ -27,6 +27,7 @@ from .pipeline import ServerUpgrade
 if TYPE_CHECKING:
     from ..connection.connection import Connection
     from ..protocols.http.http11 import Request
+    from ..protocols.websocket import WebSocketProtocol
     from .listener import Listener
 
 __all__ = ["ServerLifecycle"]
@@ -112,13 +113,20 @@ class ServerLifecycle:
             connection.tell(code, reason, error)
         finally:  # KeyboardInterrupt and SystemExit pass through
             self._listener.connection_over(connection)
+            del self._listener  # its factory may lead to the protocol objects
 
     def when_closed(self) -> Callable[[], object]:
         """See Lifecycle. The client is counted until then."""
         return partial(self._listener.leave, self._address)  # it keeps nothing else alive
 
-    def reconnect(self, delay: float | None, reason: str) -> None:
-        """See WebSocketProtocol."""
+    def reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        """See Lifecycle."""
         raise WebSocketStateException(
             "a server's connection cannot be opened again: only the client can do that"
         )

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.addresses import written
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..connection.wiretap import handshake_taps
@@ -80,9 +81,13 @@ class _Handshake:
         sock: its socket.
         address: what its connections are counted under, if they are.
         peer: the address of its socket.
+
+    Attributes:
+        task: runs the handshake; gone when that has ended.
+        connection: what it has become, or None.
     """
 
-    __slots__ = ("address", "peer", "sock", "task")
+    __slots__ = ("address", "connection", "peer", "sock", "task")
 
     task: Task[ServerUpgrade | None]
 
@@ -90,11 +95,18 @@ class _Handshake:
         self.sock = sock
         self.address = address
         self.peer = peer
+        self.connection: Connection | None = None
 
     @property
     def client(self) -> str:
         """Its address, as the log shows it."""
         return written(self.peer) or "a client"
+
+    def whose(self) -> str:
+        """For whom the task works: see loop/names.py."""
+        if self.connection is not None:
+            return self.connection.whose()
+        return f"the opening handshake of {self.client}"
 
 
 class Listener(Generic[P]):
@@ -143,6 +155,9 @@ class Listener(Generic[P]):
         self._pause: Timer | None = None
         self._closed = False
         self._listeners = listeners
+        # For the test kit, which may replace them.
+        self._address_of: Callable[[socket.socket, Any], str | None] = _counted_as
+        self._made: Callable[[WebSocketProtocol], object] = _nobody_asks
 
     def start(self) -> None:
         """Accept clients from now on, and enter this object in the list of listeners."""
@@ -207,10 +222,9 @@ class Listener(Generic[P]):
 
     def _start(self, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
-        address = None
-        if sock.family != getattr(socket, "AF_UNIX", None):
+        if not _is_unix(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            address = _network(peer[0])
+        address = self._address_of(sock, peer)
         limit = self.options.max_connections_per_address
         refusal = None
         if limit is None:
@@ -228,6 +242,7 @@ class Listener(Generic[P]):
             self._loop,
             self._upgrade(handshake, refusal),
             lambda upgraded, error: self._upgraded(upgraded, error, handshake),
+            whose=handshake.whose,
         )
         if self._too_many_handshakes:
             # Not now: the task has not begun, and the request may have arrived already.
@@ -249,11 +264,16 @@ class Listener(Generic[P]):
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> ServerUpgrade | None:
+        dropped = False
         try:
             tap = handshake_taps(self._loop, None)
             upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
+        except GeneratorExit:
+            dropped = True  # by _drop(), or with a loop that nobody has closed
+            raise
         finally:
-            self._forget(handshake)
+            if not dropped:
+                self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
             upgraded.sock.close()
             return None
@@ -263,6 +283,7 @@ class Listener(Generic[P]):
         """An opening handshake has ended, in whatever way. Idempotent."""
         if handshake in self._handshakes:
             del self._handshakes[handshake]
+            del handshake.task  # which knows the handshake
             self.leave(handshake.address)
 
     def _drop(self, handshake: _Handshake) -> None:
@@ -275,9 +296,10 @@ class Listener(Generic[P]):
     def _upgraded(
         self, upgraded: ServerUpgrade | None, error: Exception | None, handshake: _Handshake
     ) -> None:
-        address = handshake.address
         if isinstance(error, WebSocketException):
-            logger.info("%s: opening handshake failed: %s", handshake.client, error)
+            logger.info(
+                "%s: opening handshake failed: %s", handshake.client, without_traceback(error)
+            )
         elif error is not None:
             logger.error("%s: exception in the opening handshake", handshake.client, exc_info=error)
         if upgraded is None:
@@ -286,6 +308,7 @@ class Listener(Generic[P]):
         try:
             protocol = factory if isinstance(factory, WebSocketProtocol) else factory()
             check_protocol(protocol)
+            self._made(protocol)
         except Exception as exc:
             logger.error("exception in %r", factory, exc_info=exc)
             _apologize(upgraded.sock)
@@ -293,9 +316,10 @@ class Listener(Generic[P]):
         except BaseException:  # KeyboardInterrupt and SystemExit pass through
             upgraded.sock.close()
             raise
-        lifecycle = ServerLifecycle(self, upgraded.head, address)
+        lifecycle = ServerLifecycle(self, upgraded.head, handshake.address)
         connection = Connection(self._loop, self.registry, upgraded.options, lifecycle, protocol)
-        self._enter(address)
+        handshake.connection = connection
+        self._enter(handshake.address)
         self.connections.add(connection)
         connection.start()
         lifecycle.open(upgraded)
@@ -360,6 +384,19 @@ def _apologize(sock: socket.socket) -> None:
     except OSError:
         pass  # the client has gone
     sock.close()
+
+
+def _is_unix(sock: socket.socket) -> bool:
+    return sock.family == getattr(socket, "AF_UNIX", None)
+
+
+def _counted_as(sock: socket.socket, peer: Any) -> str | None:
+    """Return what the connections of a client are counted under; None: it has no IP address."""
+    return None if _is_unix(sock) else _network(peer[0])
+
+
+def _nobody_asks(protocol: WebSocketProtocol) -> None:
+    """Do nothing with a protocol object that was made."""
 
 
 def _network(address: str) -> str:

@@ -24,7 +24,7 @@ from ..exceptions import (
     WebSocketHandshakeException,
     WebSocketTimeoutException,
 )
-from ..loop.tasks import now, wait
+from ..loop.steps import now, wait
 from ..loop.within import within
 from ..protocols.deflate import Agreement
 from ..protocols.http.answers import RejectedUpgrade, build_response, check_request
@@ -82,7 +82,7 @@ class ClientLeft(WebSocketHandshakeException):
 
 
 class Waiting:
-    """A client that waits for the answer to its request: a guard (see tasks.py).
+    """A client that waits for the answer to its request: a guard (see loop/steps.py).
 
     If the client leaves, the wait ends. The bytes that it sends meanwhile are kept.
 

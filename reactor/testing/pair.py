@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from ..base.arguments import parameters, shows
 from ..client.options import ClientOptions
@@ -26,6 +26,7 @@ from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
 from ..server.options import ServerOptions
+from .inside import watch_clients
 from .loop import PATIENCE, ManualReactor, run_until
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ..client.options import ClientArguments
     from ..server.options import ServerArguments
 
-__all__ = ["MemoryServer", "Pair", "connect_pair", "in_thread"]
+__all__ = ["MemoryServer", "Pair", "PairFactory", "connect_pair", "in_thread"]
 
 C = TypeVar("C", bound=WebSocketProtocol)
 S = TypeVar("S", bound=WebSocketProtocol)
@@ -50,13 +51,14 @@ class MemoryServer(Generic[S]):
         loop: where it lives, and its clients.
         protocol: a subclass of WebSocketProtocol, or a function that returns an object of one;
             called for every connection.
-        options: what ``Reactor.listen`` takes (origins, subprotocols, process_request, ...).
+        options: what ``Reactor.listen`` takes (origins, subprotocols, process_request, ...). To
+            ``max_connections_per_address``, all clients have the same address.
 
     Attributes:
         loop: the loop.
         listener: the Listener.
         protocols: the protocol objects of all connections, the ones that are over included, in the
-            order in which they were made.
+            order in which they were made; also those that ``process_request`` has chosen (Accept).
     """
 
     @shows(parameters(ServerOptions))
@@ -64,7 +66,7 @@ class MemoryServer(Generic[S]):
         self, loop: Reactor, protocol: Callable[[], S], **options: Unpack[ServerArguments]
     ) -> None:
         self.loop = loop
-        self.protocols: list[S] = []
+        self.protocols = protocols = list[S]()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if sys.platform == "linux":
             self._path = f"\0reactor-testing-{os.getpid()}-{next(_numbers)}"
@@ -72,12 +74,8 @@ class MemoryServer(Generic[S]):
             self._folder = tempfile.TemporaryDirectory(prefix="ws")
             self._path = os.path.join(self._folder.name, "s")
 
-        def make() -> S:
-            made = protocol()
-            self.protocols.append(made)
-            return made
-
-        self.listener = loop.listen(protocol=make, unix_path=self._path, **options)
+        self.listener = loop.listen(protocol=protocol, unix_path=self._path, **options)
+        watch_clients(self.listener, lambda made: protocols.append(cast("S", made)), "memory")
 
     @shows(each for each in parameters(ClientOptions) if each.name != "unix_path")
     def connect(
@@ -185,6 +183,22 @@ def connect_pair(
         if not listening.protocols:
             raise ConnectionError("the pair is not connected: the server has not answered")
         return Pair(opened, listening.protocols[0])
+
+
+class PairFactory(Protocol):
+    """The type of the pytest fixture ``reactor_pair``: :func:`connect_pair` on ``reactor_loop``."""
+
+    def __call__(
+        self,
+        client: Callable[[], C] | C,
+        server: Callable[[], S] = WebSocketProtocol,  # type: ignore[assignment]
+        *,
+        url: str = "ws://in-memory.test/",
+        client_options: ClientArguments | None = None,
+        server_options: ServerArguments | None = None,
+    ) -> Pair[C, S]:
+        """See :func:`connect_pair`."""
+        ...
 
 
 def in_thread(function: Callable[[], T]) -> T:

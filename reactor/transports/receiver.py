@@ -6,6 +6,7 @@ What it must not know: which stream it is, and who uses it.
 
 The water marks: a stream says once that its write queue has risen above the high mark, and once
 that it has fallen to the low mark. Between the two, a receiver does well to write nothing more.
+stream.py compares, in the two functions that change the size of the queue.
 """
 
 from __future__ import annotations

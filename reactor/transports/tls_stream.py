@@ -72,7 +72,7 @@ class TLSStream(Stream):
             except WOULD_BLOCK:
                 break
             except OSError as exc:
-                failure = exc
+                failure = exc.with_traceback(None)  # else it would hold this frame, which holds it
                 break
             if not data:
                 failure = ssl.SSLEOFError()

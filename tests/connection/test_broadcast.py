@@ -513,7 +513,7 @@ class TestThreads:
         recorder = Recorder()
         peer = scene.open(recorder, reconnect=1.0)
         in_thread(lambda: broadcast([recorder], "news"))
-        connection: Any = recorder._connection
+        connection: Any = recorder._reactor_connection
         connection.session.lost()
         connection.session = WebSocketSession()
         connection.session.opened()

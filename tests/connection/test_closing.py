@@ -557,7 +557,7 @@ class TestWithoutWaiting:
     def test_the_peer_is_told_that_we_go_away(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder)
-        break_off(recorder._connection, "enough", None)
+        break_off(recorder._reactor_connection, "enough", None)
         assert recorder.names == ["open"]  # not from within the caller
         scene.turn()
         assert peer.told() == [(CLOSE, close_payload(1001, b"enough"))]
@@ -568,7 +568,7 @@ class TestWithoutWaiting:
         recorder = Recorder()
         peer = scene.open(recorder)
         peer.send(text("late"))
-        break_off(recorder._connection, "", None)
+        break_off(recorder._reactor_connection, "", None)
         scene.turn(count=2)
         assert recorder.names == ["open", "close"]
 
@@ -578,7 +578,7 @@ class TestWithoutWaiting:
         error = WebSocketQueueFullException("full")
         recorder.send("dropped")
         peer.told()
-        cut_off(recorder._connection, error)
+        cut_off(recorder._reactor_connection, error)
         scene.turn()
         assert peer.told() == []
         assert recorder.errors == [error]
@@ -587,7 +587,7 @@ class TestWithoutWaiting:
     def test_an_end_that_comes_first_is_the_only_one(self, scene: Scene) -> None:
         recorder = Recorder()
         scene.open(recorder)
-        connection = recorder._connection
+        connection = recorder._reactor_connection
         break_off(connection, "first", None)
         fail(connection, WebSocketQueueFullException("second"))
         scene.turn(count=2)

@@ -225,7 +225,7 @@ class TestThreads:
     def test_room_is_reserved_for_a_broadcast_and_given_back(self, scene: Scene) -> None:
         recorder = Recorder()
         peer = scene.open(recorder)
-        connection = recorder._connection
+        connection = recorder._reactor_connection
         session = in_thread(lambda: reserve(connection, 60))
         assert recorder.buffered_amount == 60 + CALL_SIZE
         send_reserved(connection, session, SharedMessage(TEXT, bytes(60), None))

@@ -12,7 +12,8 @@ import pytest
 
 from reactor.exceptions import WebSocketTimeoutException
 from reactor.loop.event_loop import EventLoop
-from reactor.loop.tasks import Task, in_thread, now, run_blocking, sleep, wait
+from reactor.loop.steps import in_thread, now, sleep, wait
+from reactor.loop.tasks import Task, run_blocking
 from reactor.loop.within import within
 
 from ..support.driving import run_until

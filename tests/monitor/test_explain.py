@@ -103,7 +103,7 @@ def test_a_service_that_refuses_for_ever_takes_no_more_than_a_kilobyte(scene: Sc
         scene.fail(OSError("refused " + "x" * 500))
         scene.turn(100.0, count=2)
     explanation = explain(recorder)
-    assert len(recorder._connection.history) <= MOST_BYTES  # type: ignore[attr-defined]
+    assert len(recorder._reactor_connection.history) <= MOST_BYTES  # type: ignore[attr-defined]
     assert len(explanation.events) >= 20
     assert explanation.events[-1].text == "101"
     recorder.abort()

@@ -21,7 +21,7 @@ from reactor import (
     WebSocketBadStatusException,
     WebSocketProtocol,
 )
-from reactor.loop.tasks import in_thread, sleep
+from reactor.loop.steps import in_thread, sleep
 from reactor.protocols.http.http11 import Request
 from reactor.timers import ManualClock
 

@@ -21,7 +21,8 @@ from reactor.exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from reactor.loop.tasks import Task, Wait, run_blocking
+from reactor.loop.steps import Wait
+from reactor.loop.tasks import Task, run_blocking
 from reactor.protocols.http.http11 import HeadLimits
 from reactor.timers import ManualClock
 from reactor.transports.exchange import (

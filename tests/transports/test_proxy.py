@@ -34,7 +34,8 @@ from reactor import (
 )
 from reactor.client.proxy_choice import parse_proxy
 from reactor.exceptions import WebSocketCertificateException, WebSocketTLSException
-from reactor.loop.tasks import Task, now, run_blocking, sleep
+from reactor.loop.steps import now, sleep
+from reactor.loop.tasks import Task, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.proxy import Proxy, dial_through
 

@@ -155,7 +155,7 @@ def test_the_connections_beside_it_stay_compiled(loop: Reactor) -> None:
     run_until(loop, lambda: tapped.events and other.events)
     before = explain_compiled(other)
     notes = Notes()
-    add_tap(tapped._connection.stream, notes)  # type: ignore[attr-defined]
+    add_tap(tapped._reactor_connection.stream, notes)  # type: ignore[attr-defined]
     assert explain_compiled(other) == before
     if before == "compiled":
         assert "TappedStream" in explain_compiled(tapped)

@@ -6,7 +6,7 @@ What it must not know: what happens to messages that do not take the short way.
 
 How it works. A leg whose ``fast`` is set is in its ordinary state: live, on one link, with nothing
 missing or held back. If an update is the next one of such a topic, it goes to its consumer from
-here. Everything else goes to the reconciler, which judges by the same rule: see topics/streams.py.
+here. Everything else goes to the reconciler, which judges by the same rule: topics/sequences.py.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class Wire(WebSocketProtocol):
         self.attentive = False  # a request or the heartbeat looks at messages before parse
         self.heard = 0.0  # when a message last came, by the clock of the loop's turns
         self.updates = 0  # that have taken the short way
+
+    def _reactor_whose(self) -> str:
+        """For whom it works: see Connection.whose."""
+        return type(self.link.feed).__qualname__
 
     def on_open(self) -> None:
         """See WebSocketProtocol."""

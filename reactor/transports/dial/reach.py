@@ -22,7 +22,7 @@ from ...exceptions import (
     WebSocketException,
     WebSocketTimeoutException,
 )
-from ...loop.tasks import note, now
+from ...loop.steps import note, now
 from ...protocols.history import Step
 from .race import NO_DESCRIPTORS, dial
 from .resolver import Address, Answer, forget_answer, look_up

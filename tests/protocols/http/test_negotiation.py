@@ -226,6 +226,10 @@ class TestClient:
     def test_no_answer_means_no_compression(self) -> None:
         assert check_answer(Deflate(), []) is None
 
+    def test_another_extension_is_passed_over(self) -> None:
+        assert check_answer(Deflate(), ["permessage-bzip2"]) is None
+        assert check(Deflate(), "permessage-bzip2", NAME).receive_bits == 15
+
     def test_a_bare_answer(self) -> None:
         agreement = check(Deflate(), NAME)
         assert agreement.send_takeover

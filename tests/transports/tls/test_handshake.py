@@ -17,7 +17,8 @@ from reactor.exceptions import (
     WebSocketTLSException,
 )
 from reactor.loop.poller import wait_for
-from reactor.loop.tasks import Turn, Wait, run_blocking
+from reactor.loop.steps import Turn, Wait
+from reactor.loop.tasks import run_blocking
 from reactor.transports.tls.contexts import make_context, make_server_context
 from reactor.transports.tls.handshake import (
     accept_tls,
