@@ -20,6 +20,7 @@ from reactor.asyncio import (
     ConnectionClosedOK,
     OpenTimeout,
     Server,
+    ServerConnection,
     connect,
     serve,
     unix_connect,
@@ -534,5 +535,16 @@ def test_a_client_that_is_a_class_of_ones_own(run: Run) -> None:
     async def main() -> None:
         async with talking(create_connection=Own) as (ws, _server):
             assert type(ws) is Own
+
+    run(main())
+
+
+def test_a_client_that_has_gone_before_it_was_asked_for_its_address_has_none(run: Run) -> None:
+    async def main() -> None:
+        async with serve(echo, "127.0.0.1", 0) as server:
+            sock = Gone()
+            request: Any = None
+            assert ServerConnection(server, request, sock).remote_address is None
+            sock.close()
 
     run(main())
