@@ -326,10 +326,10 @@ def test_random_payloads_of_pings_differ(run: Run, monkeypatch: pytest.MonkeyPat
             payloads: Iterator[bytes] = iter([b"same", b"same", b"next"])
             with monkeypatch.context() as patch:
                 source = SimpleNamespace(urandom=lambda _size: next(payloads))
-                patch.setattr("reactor.asyncio.connection.os", source)
+                patch.setattr("reactor.asyncio.pings.os", source)
                 await ws.ping()
                 await ws.ping()
-            assert list(ws._pings) == [b"same", b"next"]
+            assert list(ws._pings._waiting) == [b"same", b"next"]
             with pytest.raises(ConcurrencyError, match="waiting for its pong already"):
                 await ws.ping("next")
             ws.transport.abort()

@@ -12,7 +12,7 @@ from reactor import Reactor
 from reactor.client.attempt import Attempt
 from reactor.client.gate import Gate
 from reactor.client.options import ClientOptions
-from reactor.loop.tasks import sleep
+from reactor.loop.steps import sleep
 from reactor.protocols.history import Step
 from reactor.timers import ManualClock
 
@@ -54,6 +54,7 @@ class Stage:
             self.pipeline,
             lambda *outcome: self.outcomes.append(outcome),
             lambda step, _text: self.steps.append(step),
+            lambda: "a test",
         )
         attempt.start(HERE, 0, again=False)
         return attempt

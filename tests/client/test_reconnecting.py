@@ -636,12 +636,12 @@ def test_a_policy_that_is_used_up_has_no_attempt_for_reconnect_either(scene: Sce
 def test_a_forked_child_closes_what_it_has_of_an_attempt(scene: Scene) -> None:
     recorder = Recorder()
     scene.connect(recorder)
-    recorder._connection.lifecycle.let_go()
+    recorder._reactor_connection.lifecycle.let_go()
     assert scene.attempts[-1].fate == "cancelled"
     recorder.abort()
     opened = Recorder()
     scene.open(opened)
-    opened._connection.lifecycle.let_go()  # there is none
+    opened._reactor_connection.lifecycle.let_go()  # there is none
     assert opened.state is State.OPEN
     opened.abort()
 

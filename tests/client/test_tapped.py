@@ -64,19 +64,19 @@ def test_the_options_of_an_attempt_have_a_watch_if_somebody_listens(
 ) -> None:
     recorder = Recorder()
     scene.connect(recorder)
-    connection: Any = recorder._connection
+    connection: Any = recorder._reactor_connection
     options = ClientOptions(watch=HandshakeWatch())
     assert tap_handshakes(connection, options) is options
     wiretap = mock.Mock()
     if where == "the loop":
         scene.loop.loop.wiretaps = (wiretap,)
     else:
-        recorder._wiretaps = (wiretap,)
+        recorder._reactor_wiretaps = (wiretap,)
     tapped = tap_handshakes(connection, options)
     assert isinstance(tapped.watch, TappedWatch)
     tapped.watch.request_sent(b"request")
     wiretap.handshake.return_value.sent.assert_called_once_with(b"request")
     wiretap.handshake.return_value = None
     assert tap_handshakes(connection, options) is options
-    scene.loop.loop.wiretaps = recorder._wiretaps = ()
+    scene.loop.loop.wiretaps = recorder._reactor_wiretaps = ()
     recorder.abort()
