@@ -23,7 +23,7 @@ from weakref import WeakSet
 
 from ..base.marks import calls_user_code
 from ..base.printable import quoted
-from ..exceptions import WebSocketException
+from ..exceptions import CloseCode, WebSocketException
 from .consumers import Subscription, each, with_one, without
 from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
 from .faults import Faults
@@ -91,7 +91,12 @@ class Driver:
     # -- threads -----------------------------------------------------------------------------
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Call a function on the loop's thread: now, if this is it, after those that wait."""
+        """Call a function on the loop's thread: now, if this is it, after those that wait.
+
+        A feed that is closed has nothing left to do.
+        """
+        if self.closed:
+            return
         self._calls.append((function, args))
         if threading.get_ident() == self.loop.thread_id:
             self._run_calls()
@@ -163,7 +168,12 @@ class Driver:
             record.consumers = rest
             self.board.refresh(record)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """The loop is shut down or closed: as Feed.close(), after the calls that wait."""
+        self._calls.append((self.close, (CloseCode.GOING_AWAY,)))
+        self._run_calls()
+
+    def close(self, code: int = CloseCode.NORMAL) -> None:
         """See Feed.close()."""
         if self.closed:
             return
@@ -178,7 +188,7 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
         for link in list(self.links):
-            link.end("")
+            link.end("", code)
         self.links.clear()
         for mailbox in list(self._mailboxes):
             mailbox.close()

@@ -53,6 +53,7 @@ class Feed(Made):
     Raises:
         ValueError: The URL, an option or a knob cannot be used; the message names it.
         TypeError: One of them is of the wrong type, or there is no such option.
+        RuntimeError: The reactor is closed.
 
     ``subscribe``, ``unsubscribe`` and ``close`` may be called from any thread. All other methods
     and all handlers are for the loop's thread.
@@ -294,7 +295,10 @@ class Feed(Made):
         self._reactor_driver.call(self._reactor_driver.close_subscription, subscription)
 
     def close(self) -> None:
-        """Close all links and end all subscriptions. Any thread; idempotent."""
+        """Close all links, subscriptions and mailboxes. Any thread; idempotent.
+
+        A feed that is open when its reactor is shut down or closed is closed with it.
+        """
         self._reactor_driver.call(self._reactor_driver.close)
 
     def mailbox(self, maxlen: int = 10_000, drop: Drop = "oldest") -> Mailbox:
