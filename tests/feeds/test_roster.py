@@ -23,6 +23,9 @@ class Plain(Feed):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def subscribe_message(self, topics: list[str], link: Link) -> None:
+        """Nothing is said."""
+
 
 def test_a_reactor_s_feeds_are_those_that_are_not_closed() -> None:
     with Reactor() as loop, Reactor() as other:
