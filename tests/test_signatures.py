@@ -356,6 +356,8 @@ loop.connect("ws://localhost/", Mine, pingintervall=3)  # pingintervall
 loop.connect("ws://localhost/", Mine, ping_interval="3")  # ping_interval
 protocols: list[Mine] = loop.listen("127.0.0.1", 0, Mine, backlog=5).protocols
 loop.listen("127.0.0.1", 0, Mine, backlogg=5)  # backlogg
+plain: list[WebSocketProtocol] = loop.listen("127.0.0.1", 0).protocols
+loop.listen("127.0.0.1", 0, process_request=lambda request, sock: None).protocols[0].lenth  # lenth
 again: Reactor = mine.loop
 
 class Trades(Feed):
