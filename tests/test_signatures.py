@@ -221,6 +221,14 @@ def test_the_attributes_of_a_feed_are_the_knobs_and_are_documented() -> None:
         assert re.search(rf"^\| .*`{field.name}`.* \|", page, re.M), field
 
 
+def test_the_page_has_every_handler_of_a_feed_with_its_parameters() -> None:
+    page = (ROOT / "docs" / "feeds.md").read_text()
+    for name, handler in vars(Feed).items():
+        if name.startswith("on_") and callable(handler):
+            parameters = ", ".join(list(inspect.signature(handler).parameters)[1:])
+            assert f"\n| `{name}({parameters})` | " in page
+
+
 class Silent(Feed):
     """A feed that says nothing."""
 
