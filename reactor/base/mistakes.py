@@ -21,6 +21,7 @@ __all__ = [
     "check_names",
     "check_number",
     "did_you_mean",
+    "not_seconds",
     "warn_if_misspelt",
 ]
 
@@ -145,6 +146,20 @@ def check_delay(name: str, delay: object) -> None:
         raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")
     if not 0 <= delay < inf:
         raise ValueError(f"{name} must be 0 or more seconds and finite, not {delay!r}")
+
+
+def not_seconds(name: str, given: object) -> TypeError:
+    """Return the error about an argument with which one cannot calculate.
+
+    Args:
+        name: the name of the argument.
+        given: its value, which is no number.
+    """
+    try:
+        check_number(name, given, "a number of seconds")
+    except TypeError as exc:
+        return exc.with_traceback(None)
+    return TypeError(f"{name} must be a number of seconds, not {given!r}")
 
 
 def _is_number(text: str) -> bool:
