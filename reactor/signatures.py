@@ -14,7 +14,7 @@ declarations, the signatures, the options classes and their documentation togeth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from .protocols.websocket import WebSocketProtocol
 
@@ -68,11 +68,11 @@ class Opens:
             decode_text: bool = True,
             fragments: bool = False,
             fragment_size: int | None = None,
-            compression: Deflate | str | None = None,
+            compression: Deflate | Literal["deflate"] | None = None,
             max_head_size: int = 65536,
             max_header_count: int = 128,
             write_limit: int = 16 * 1024 * 1024,
-            on_overflow: str = "raise",
+            on_overflow: Literal["raise", "close", "pause"] = "raise",
             high_water: int = 65536,
             low_water: int = 16384,
             header: HeaderSource | Callable[[], HeaderSource] = None,
@@ -124,11 +124,11 @@ class Opens:
             decode_text: bool = True,
             fragments: bool = False,
             fragment_size: int | None = None,
-            compression: Deflate | str | None = None,
+            compression: Deflate | Literal["deflate"] | None = None,
             max_head_size: int = 65536,
             max_header_count: int = 128,
             write_limit: int = 16 * 1024 * 1024,
-            on_overflow: str = "raise",
+            on_overflow: Literal["raise", "close", "pause"] = "raise",
             high_water: int = 65536,
             low_water: int = 16384,
             ssl: SSLContext | None = None,

@@ -362,6 +362,9 @@ loop = Reactor()
 mine: Mine = loop.connect("ws://localhost/", Mine, ping_interval=3)
 loop.connect("ws://localhost/", Mine, pingintervall=3)  # pingintervall
 loop.connect("ws://localhost/", Mine, ping_interval="3")  # ping_interval
+loop.connect("ws://localhost/", Mine, on_overflow="pause", compression="deflate")
+loop.connect("ws://localhost/", Mine, on_overflow="drop")  # on_overflow
+loop.connect("ws://localhost/", Mine, compression="gzip")  # compression
 protocols: list[Mine] = loop.listen("127.0.0.1", 0, Mine, backlog=5).protocols
 loop.listen("127.0.0.1", 0, Mine, backlogg=5)  # backlogg
 plain: list[WebSocketProtocol] = loop.listen("127.0.0.1", 0).protocols

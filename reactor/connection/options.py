@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import inf
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from ..base.mistakes import check_names, check_number
 from ..protocols.deflate import Deflate
@@ -83,11 +83,11 @@ class ConnectionOptions:
     decode_text: bool = True
     fragments: bool = False
     fragment_size: int | None = None
-    compression: Deflate | str | None = None
+    compression: Deflate | Literal["deflate"] | None = None
     max_head_size: int = 65536
     max_header_count: int = 128
     write_limit: int = 16 * 1024 * 1024
-    on_overflow: str = "raise"
+    on_overflow: Literal["raise", "close", "pause"] = "raise"
     high_water: int = 65536
     low_water: int = 16384
 
@@ -213,11 +213,11 @@ class MessageArguments(TypedDict, total=False):
     max_message_size: int
     max_fragments: int
     fragment_size: int | None
-    compression: Deflate | str | None
+    compression: Deflate | Literal["deflate"] | None
     max_head_size: int
     max_header_count: int
     write_limit: int
-    on_overflow: str
+    on_overflow: Literal["raise", "close", "pause"]
     high_water: int
     low_water: int
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from inspect import Parameter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..base.arguments import parameters
 from ..base.mistakes import warn_if_misspelt
@@ -88,11 +88,11 @@ class Made:
             max_message_size: int = 16 * 1024 * 1024,
             max_fragments: int = 65536,
             fragment_size: int | None = None,
-            compression: Deflate | str | None = None,
+            compression: Deflate | Literal["deflate"] | None = None,
             max_head_size: int = 65536,
             max_header_count: int = 128,
             write_limit: int = 16 * 1024 * 1024,
-            on_overflow: str = "raise",
+            on_overflow: Literal["raise", "close", "pause"] = "raise",
             high_water: int = 65536,
             low_water: int = 16384,
             header: HeaderSource | Callable[[], HeaderSource] = None,
