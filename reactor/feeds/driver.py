@@ -169,11 +169,14 @@ class Driver:
             self.board.refresh(record)
 
     def end(self) -> None:
-        """The loop is shut down or closed: as Feed.close(), after the calls that wait."""
-        self._calls.append((self.close, (CloseCode.GOING_AWAY,)))
+        """The loop is shut down or closed: as Feed.close(), after the calls that wait.
+
+        What is known of the topics can still be read: a replayed feed is looked at afterwards.
+        """
+        self._calls.append((self.close, (CloseCode.GOING_AWAY, False)))
         self._run_calls()
 
-    def close(self, code: int = CloseCode.NORMAL) -> None:
+    def close(self, code: int = CloseCode.NORMAL, forget: bool = True) -> None:
         """See Feed.close()."""
         if self.closed:
             return
@@ -181,7 +184,8 @@ class Driver:
         for record in list(self.board.topics.values()):
             for one in each(record.consumers):
                 one.closed = True
-        self.board.topics.clear()
+        if forget:
+            self.board.topics.clear()
         self.board.orders.clear()
         self.board.wanted = self.board.unsettled = 0
         self._awake.clear()
