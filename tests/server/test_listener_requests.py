@@ -596,6 +596,31 @@ def test_closing_the_listener_drops_all_clients_whatever_their_clean_up_raises(
     assert loop.stats().timers == 0
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_in_a_clean_up_passes_when_all_clients_are_dropped(
+    loop: Reactor, listen: Callable[..., Listener], raw_client: Client, end: type[BaseException]
+) -> None:
+    begun: list[int] = []
+
+    async def untidy(request: Request, sock: Any) -> None:
+        begun.append(1)
+        try:
+            await sleep(5)
+        finally:
+            raise end
+
+    listener = listen(untidy)
+    clients = [raw_client(listener) for _ in range(2)]
+    for client in clients:
+        client.send(head(*REQUEST))
+    run_until(loop, lambda: len(begun) == 2)
+    with pytest.raises(end):
+        listener.close()
+    for client in clients:
+        assert client.until_closed() == b""
+    assert listener._handshakes == {}
+
+
 @pytest.mark.parametrize("hook", [cancelled, exits])
 def test_what_is_no_exception_ends_the_handshake_and_not_the_loop(
     loop: Reactor,
