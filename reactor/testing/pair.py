@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, c
 
 from ..base.arguments import parameters, shows
 from ..client.options import ClientOptions
+from ..exceptions import CloseCode
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
@@ -172,13 +173,16 @@ def connect_pair(
         The two.
 
     Raises:
-        ConnectionError: They could not be connected; the cause says why.
+        ConnectionError: They could not be connected. It says why; so does its cause, if there is
+            one. What the function of the server has raised is in the log.
     """
     with MemoryServer(loop, server, **(server_options or {})) as listening:
         opened = listening.connect(client, url, **(client_options or {}))
         ending = opened.ending
         if ending is not None and not listening.protocols:
-            why = ending.error or ending.reason
+            why = ending.error or ending.reason or f"closed with {ending.code}"
+            if ending.code == CloseCode.INTERNAL_ERROR:
+                why = f"{why} (internal error of the server, whose log has the traceback)"
             raise ConnectionError(f"the pair is not connected: {why}") from ending.error
         if not listening.protocols:
             raise ConnectionError("the pair is not connected: the server has not answered")

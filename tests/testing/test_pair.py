@@ -72,6 +72,19 @@ def test_a_pair_that_cannot_be_connected_is_an_error_with_its_cause(loop: Manual
     assert "403" in str(caught.value.__cause__)
 
 
+def _fails() -> WebSocketProtocol:
+    raise ValueError("on purpose")
+
+
+@pytest.mark.parametrize("options", [{}, {"process_request": lambda *_: Accept(lambda: 3)}])
+def test_a_server_without_a_protocol_object_is_an_error_that_points_to_the_log(
+    loop: ManualReactor, options: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConnectionError, match=r"closed with 1011 .*log has the traceback"):
+        connect_pair(loop, Recorder, _fails, server_options=options)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
 @pytest.mark.parametrize("chosen", [Echo, Echo(), lambda: Echo()])
 def test_what_process_request_chooses_is_the_servers_side(loop: ManualReactor, chosen: Any) -> None:
     options: Any = {"process_request": lambda _request, _sock: Accept(chosen)}
