@@ -133,7 +133,7 @@ def test_a_connection_may_end_while_a_thread_sends(
         def work() -> None:
             try:
                 send(client)
-            except BaseException as exc:  # noqa: BLE001 - the test asks which
+            except BaseException as exc:
                 failed.append(exc)
 
         monkeypatch.setattr(loop.loop, "call_soon_threadsafe", hand_over_and_wait)
