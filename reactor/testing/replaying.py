@@ -6,8 +6,9 @@ How it works. The client connects as ever, but to a far end within the process, 
 recorded answer and then says the recorded bytes of the server, as they were on the wire:
 fragments, compression, faults and all. Each piece is said when as much time has passed since the
 connection was open as in the recording: the replay moves the clock from one to the next, and runs
-the timers on the way. So a replay takes no time but for the work, and is the same each time. If
-the client connects again, it finds the next recorded connection.
+the timers on the way; calls of the client on helper threads are waited for before. So a replay
+takes no time but for the work, and is the same each time. If the client connects again, it finds
+the next recorded connection.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ..protocols.http.handshake import HeaderSource, accept_for
 from ..protocols.http.http11 import HeadParser, Request, parse_again
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
-from .inside import connect_through
+from .inside import calls_in_flight, connect_through
 from .loop import ManualReactor
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def replay(
     Raises:
         WebSocketRecordingException: the file cannot be read; the message names offset and reason.
         TypeError: *protocol* is something else, or a Feed lives on a loop that waits for real time.
+        AssertionError: a call of the client on a helper thread has not ended within 10 real
+            seconds.
     """
     recordings = read_recording(file)
     if isinstance(protocol, Feed):
@@ -252,6 +255,9 @@ class _Stage:
             if wait != 0.0 and not end.unsent:
                 break
             end.flush()
+        if calls_in_flight(loop):
+            loop.settle()  # else the next piece would be said before their results are there
+            wait = loop.next_timeout()
         self._timer_at = inf if wait is None else loop.clock.now() + wait
 
 

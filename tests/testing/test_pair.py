@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from reactor import Accept, Backoff, HTTPResponse, Reactor, State, WebSocketProtocol, broadcast
+from reactor import (
+    Accept,
+    Backoff,
+    HTTPResponse,
+    Reactor,
+    State,
+    WebSocketProtocol,
+    broadcast,
+    tasks,
+)
 from reactor.tasks import sleep
 from reactor.testing import ManualReactor, MemoryServer, Recorder, connect_pair, in_thread
 from reactor.testing import pair as pair_module
@@ -100,6 +109,17 @@ def test_all_clients_of_a_server_have_one_address(loop: ManualReactor) -> None:
         first.close()
         loop.settle()
         assert server.connect(Recorder).state is State.OPEN
+
+
+def test_a_process_request_may_await_a_helper_thread(loop: ManualReactor) -> None:
+    async def process_request(_request: Any, _sock: Any) -> None:
+        await tasks.in_thread(threading.Event().wait, 0.02)  # a thread that blocks
+
+    with MemoryServer(loop, Recorder, process_request=process_request) as server:
+        assert server.connect(Recorder).names == ["open"]
+    options: Any = {"process_request": process_request}
+    client, _ = connect_pair(loop, Recorder, Recorder, server_options=options)
+    assert client.names == ["open"]
 
 
 def test_a_server_takes_so_many_connections(loop: ManualReactor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -377,6 +378,50 @@ def test_a_feed_on_real_time_is_refused(recorded_feed: Path, loop: Reactor) -> N
     wrong: Any = 5
     with pytest.raises(TypeError, match="takes a WebSocketProtocol or a Feed"):
         replay(recorded_feed, wrong)
+
+
+class Bouncer(WebSocketProtocol):
+    """Confirms a login, then each topic, and has updates of topics only."""
+
+    def on_message(self, message: str | bytes) -> None:
+        if message == "login":
+            self.send("ok login")
+            return
+        self.send(f"ack {message!s}")
+        for number in (1, 2, 3):
+            self.send(f"update {message!s} {number}")
+
+
+def test_a_login_that_awaits_a_helper_thread_is_over_before_its_answer(
+    loop: Reactor, path: Path
+) -> None:
+    class WithToken(Quotes):
+        async def login(self, link: Any) -> None:
+            await self.loop.run_in_thread(threading.Event().wait, 0.05)  # a thread that blocks
+            await link.request("login", match=lambda message: message == "ok login")
+
+    listener = loop.listen("127.0.0.1", 0, Bouncer)
+    feed = WithToken(loop, f"ws://127.0.0.1:{listener.port}/")
+    updates: list[Any] = []
+    with record(feed, path):
+        feed.subscribe("a", updates.append)
+        run_until(loop, lambda: len(updates) == 3)
+    feed.close()
+    run_until(loop, lambda: not loop.connections and not loop.loop.lingering)
+    stats = replay(path, WithToken).stats()
+    assert (stats.updates, stats.unwanted, stats.ignored) == (3, 0, 0)
+
+
+def test_the_results_of_helper_threads_are_there_before_the_next_message(talkative: Path) -> None:
+    class Thinking(Hearing):
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            self.run_in_thread(
+                threading.Event().wait, 0.002, then=lambda _, __: self.events.append(("thought",))
+            )
+
+    names = replay(talkative, Thinking).names
+    assert names == ["open", *["message", "thought"] * 5, "close"]
 
 
 def test_a_recording_in_gzip(loop: Reactor, serve: Serve, path: Path, tmp_path: Path) -> None:
