@@ -84,8 +84,16 @@ class Registry(Resident):
         # it between its turns, too.
         if loop.running or (loop.on_wanted is not None and loop.turns):
             loop._check_owner()
-        if self.closing or loop._closed:
-            loop._refuse()
+        self.check_open()
+
+    def check_open(self) -> None:
+        """Check that the loop is neither closed nor being closed. Any thread.
+
+        Raises:
+            RuntimeError: it is.
+        """
+        if self.closing or self.loop._closed:
+            self.loop._refuse()
 
     def stats(self, hosts: bool = False, connections: bool = False) -> ReactorStats:
         """Return a snapshot of the loop, the connections and the listeners. Any thread.
@@ -132,6 +140,8 @@ class Registry(Resident):
     def close_all(self) -> None:
         """Accept no more, and begin to close every connection with 1001 (going away)."""
         self._stop_listening()
+        for resident in list(self.loop.residents):
+            resident.shutting_down()
         for connection in list(self.connections):
             connection.close(CloseCode.GOING_AWAY)
 

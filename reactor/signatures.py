@@ -14,7 +14,7 @@ declarations, the signatures, the options classes and their documentation togeth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .protocols.websocket import WebSocketProtocol
 
@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Opens", "ReactorArguments"]
 
-P = TypeVar("P", bound=WebSocketProtocol)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # type checkers know it: it need not be installed
+
+    P = TypeVar("P", bound=WebSocketProtocol, default=WebSocketProtocol)  # of listen()
+else:
+    from typing import TypeVar
+
+    P = TypeVar("P", bound=WebSocketProtocol)
 
 
 class Opens:

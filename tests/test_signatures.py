@@ -30,7 +30,7 @@ from reactor import (
     WebSocketProtocol,
 )
 from reactor import asyncio as aio
-from reactor.feeds import Feed, FeedArguments, policy
+from reactor.feeds import Feed, FeedArguments, feeds_of, policy
 from reactor.feeds.policy import Policy
 from reactor.feeds.signatures import PIECES
 from reactor.hosting.asyncio import AsyncioHost, asyncio_host
@@ -221,8 +221,40 @@ def test_the_attributes_of_a_feed_are_the_knobs_and_are_documented() -> None:
         assert re.search(rf"^\| .*`{field.name}`.* \|", page, re.M), field
 
 
+def test_the_page_has_every_handler_of_a_feed_with_its_parameters() -> None:
+    page = (ROOT / "docs" / "feeds.md").read_text()
+    for name, handler in vars(Feed).items():
+        if name.startswith("on_") and callable(handler):
+            parameters = ", ".join(list(inspect.signature(handler).parameters)[1:])
+            assert f"\n| `{name}({parameters})` | " in page
+
+
+class Silent(Feed):
+    """A feed that says nothing."""
+
+    def subscribe_message(self, topics: list[str], link: Any) -> None:
+        """Nothing."""
+
+
+def test_a_feed_needs_a_message_that_subscribes(loop: Reactor) -> None:
+    class Mine(Feed): ...
+
+    with pytest.raises(TypeError, match="Mine needs a method subscribe_message"):
+        Mine(loop, "ws://localhost/")
+
+
+@pytest.mark.parametrize("name", ["on_gap", "on_live", "parse", "unsubscribe_message"])
+def test_what_a_feed_calls_is_no_coroutine_function(loop: Reactor, name: str) -> None:
+    async def called(*args: Any) -> None: ...
+
+    mine = type("Mine", (Silent,), {name: called})
+    with pytest.raises(TypeError, match=rf"Mine\.{name} must be a plain function"):
+        mine(loop, "ws://localhost/")
+    assert feeds_of(loop) == []
+
+
 def test_a_knob_may_be_given_to_one_feed(loop: Reactor) -> None:
-    class Mine(Feed):
+    class Mine(Silent):
         topics_per_link = 5
 
     options: Any = {"topics_per_link": 7, "ack_timeout": None, "ping_interval": 3.0}
@@ -291,7 +323,7 @@ def test_other_names_in_a_feed_are_the_users_own(recwarn: pytest.WarningsRecorde
 def test_a_wrong_argument_of_subscribe_is_an_error_that_names_it(
     loop: Reactor, arguments: Any, says: str
 ) -> None:
-    feed = Feed(loop, "ws://localhost/")
+    feed = Silent(loop, "ws://localhost/")
     for subscribe in (feed.subscribe, feed.subscribe_many):
         with pytest.raises(TypeError, match=says):
             subscribe(("A",), **arguments)
@@ -332,6 +364,8 @@ loop.connect("ws://localhost/", Mine, pingintervall=3)  # pingintervall
 loop.connect("ws://localhost/", Mine, ping_interval="3")  # ping_interval
 protocols: list[Mine] = loop.listen("127.0.0.1", 0, Mine, backlog=5).protocols
 loop.listen("127.0.0.1", 0, Mine, backlogg=5)  # backlogg
+plain: list[WebSocketProtocol] = loop.listen("127.0.0.1", 0).protocols
+loop.listen("127.0.0.1", 0, process_request=lambda request, sock: None).protocols[0].lenth  # lenth
 again: Reactor = mine.loop
 
 class Trades(Feed):

@@ -7,6 +7,7 @@ What it must not know: who uses them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -14,7 +15,18 @@ from math import inf
 from types import CodeType, NoneType
 from typing import Any
 
-__all__ = ["check_called", "check_delay", "check_names", "check_number", "did_you_mean"]
+__all__ = [
+    "check_called",
+    "check_delay",
+    "check_names",
+    "check_number",
+    "did_you_mean",
+    "not_seconds",
+    "warn_if_misspelt",
+]
+
+#: How much two names are alike, of 1.0, where one may be the other misspelt.
+ALIKE = 0.9
 
 #: Other libraries' names for our options; the first of ours that is known is suggested.
 SYNONYMS = {
@@ -84,6 +96,22 @@ def check_names(given: Iterable[str], known: Collection[str], where: str) -> Non
             raise TypeError(f"{where} has no option {name!r}{did_you_mean(name, known)}")
 
 
+def warn_if_misspelt(kind: type, name: str, known: Iterable[str], where: str) -> None:
+    """Warn if a name in a class means nothing, but looks like one that does.
+
+    Args:
+        kind: the class. The warning shows the line that defines it, if its base's
+            ``__init_subclass__`` calls what calls this.
+        name: the name.
+        known: the names that mean something.
+        where: to whom, for the message: "a Feed".
+    """
+    meant = get_close_matches(name, known, 1, ALIKE)
+    if meant:
+        text = f"{kind.__name__}.{name} means nothing to {where} (did you mean {meant[0]!r}?)"
+        warnings.warn(text, stacklevel=4)
+
+
 def check_number(name: str, value: object, expected: str) -> None:
     """Check that a value is not a str or a bool where a number is expected.
 
@@ -118,6 +146,20 @@ def check_delay(name: str, delay: object) -> None:
         raise TypeError(f"{name} must be 0 or more seconds, not {delay!r}")
     if not 0 <= delay < inf:
         raise ValueError(f"{name} must be 0 or more seconds and finite, not {delay!r}")
+
+
+def not_seconds(name: str, given: object) -> TypeError:
+    """Return the error about an argument with which one cannot calculate.
+
+    Args:
+        name: the name of the argument.
+        given: its value, which is no number.
+    """
+    try:
+        check_number(name, given, "a number of seconds")
+    except TypeError as exc:
+        return exc.with_traceback(None)
+    return TypeError(f"{name} must be a number of seconds, not {given!r}")
 
 
 def _is_number(text: str) -> bool:

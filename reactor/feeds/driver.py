@@ -24,7 +24,7 @@ from weakref import WeakSet
 
 from ..base.marks import calls_user_code
 from ..base.printable import quoted
-from ..exceptions import WebSocketException
+from ..exceptions import CloseCode, WebSocketException
 from .consumers import Subscription, each, with_one, without
 from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
 from .faults import Faults
@@ -92,7 +92,12 @@ class Driver:
     # -- threads -----------------------------------------------------------------------------
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Call a function on the loop's thread: now, if this is it, after those that wait."""
+        """Call a function on the loop's thread: now, if this is it, after those that wait.
+
+        A feed that is closed has nothing left to do.
+        """
+        if self.closed:
+            return
         self._calls.append((function, args))
         if threading.get_ident() == self.loop.thread_id:
             self._run_calls()
@@ -164,7 +169,12 @@ class Driver:
             record.consumers = rest
             self.board.refresh(record)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """The loop is shut down or closed: as Feed.close(), after the calls that wait."""
+        self._calls.append((self.close, (CloseCode.GOING_AWAY,)))
+        self._run_calls()
+
+    def close(self, code: int = CloseCode.NORMAL) -> None:
         """See Feed.close()."""
         if self.closed:
             return
@@ -185,7 +195,7 @@ class Driver:
                 rest.callback(mailbox.close)
             rest.callback(self.links.clear)
             for link in reversed(self.links):
-                rest.callback(link.end, "")
+                rest.callback(link.end, "", code)
 
     def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""

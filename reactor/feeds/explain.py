@@ -12,7 +12,7 @@ from math import inf
 from .events import Topic, TopicState
 from .topics.lifecycle import Phase
 from .topics.reconciler import Reconciler
-from .topics.topic import Leg, Record
+from .topics.topic import UNBUILT, Leg, Record
 
 __all__ = ["explain"]
 
@@ -26,6 +26,8 @@ _PHASES = {
     Phase.RECALLED: "is to be ended, before it was confirmed",
     Phase.ENDING: "was ended, which is not confirmed yet",
 }
+
+_UNBUILT = "could not be asked for, because its message could not be made (see the log),"
 
 
 def explain(core: Reconciler, topic: Topic, now: float) -> str:
@@ -72,9 +74,14 @@ def _leg(leg: Leg, now: float) -> str:
     if place is None:
         full = " and all links are full" if leg.lane.overfull else ""
         return f"It waits for a link that is open and has room{full}."
-    parts = [f"On {place!r} it {_PHASES[leg.phase]}"]
+    unbuilt = leg.phase is Phase.WAITING and leg.flags & UNBUILT
+    parts = [f"On {place!r} it {_UNBUILT if unbuilt else _PHASES[leg.phase]}"]
     if leg.phase is Phase.LIVE:
-        parts.append(f"and was last heard of {max(0.0, now - leg.heard):.1f} s ago")
+        silence = f"{max(0.0, now - leg.heard):.1f} s"
+        if leg.topic.last is None:
+            parts.append(f"and no update has come yet, in {silence}")
+        else:
+            parts.append(f"and was last heard of {silence} ago")
     elif 0 < leg.due < inf:
         parts.append(f"and that changes in {max(0.0, leg.due - now):.1f} s")
     if leg.tries:

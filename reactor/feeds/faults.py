@@ -52,7 +52,10 @@ class Faults:
             function(*args)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
             name = getattr(function, "__qualname__", repr(function))
-            self.report(exc, name, args[-1] if args else None, function == self._feed.on_error)
+            shown = args[0] if args else None  # the topic, the link, the error
+            if args and isinstance(args[-1], Update):
+                shown = args[-1]
+            self.report(exc, name, shown, function == self._feed.on_error)
 
     def tell(self, error: Exception) -> None:
         """A link, or an attempt, has failed; in the log once a minute, if nobody hears of it."""

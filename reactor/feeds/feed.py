@@ -24,6 +24,7 @@ from .links.link import Link
 from .mailbox import Drop, Mailbox
 from .policy import FIVE_A_SECOND, FULL_JITTER, OnStale, Sequences, check_limit
 from .roster import enter
+from .settings import check_methods
 from .signatures import KNOBS, OPTIONS, PIECES, Made, warn_of_misspelt
 from .stats import FeedStats
 
@@ -52,7 +53,9 @@ class Feed(Made):
 
     Raises:
         ValueError: The URL, an option or a knob cannot be used; the message names it.
-        TypeError: One of them is of the wrong type, or there is no such option.
+        TypeError: One of them is of the wrong type, or there is no such option; there is no
+            ``subscribe_message``; or another method than ``login`` is an ``async def``.
+        RuntimeError: The reactor is closed.
 
     ``subscribe``, ``unsubscribe`` and ``close`` may be called from any thread. All other methods
     and all handlers are for the loop's thread.
@@ -118,6 +121,7 @@ class Feed(Made):
                     setattr(self, name, options.pop(name))
             self.loop = loop
             self._reactor_driver = Driver(self, loop, url, options, Feed)
+            check_methods(self, Feed)
             enter(self._reactor_driver)
 
     loop: Reactor
@@ -294,7 +298,10 @@ class Feed(Made):
         self._reactor_driver.call(self._reactor_driver.close_subscription, subscription)
 
     def close(self) -> None:
-        """Close all links and end all subscriptions. Any thread; idempotent."""
+        """Close all links, subscriptions and mailboxes. Any thread; idempotent.
+
+        A feed that is open when its reactor is shut down or closed is closed with it.
+        """
         self._reactor_driver.call(self._reactor_driver.close)
 
     def mailbox(self, maxlen: int = 10_000, drop: Drop = "oldest") -> Mailbox:

@@ -9,15 +9,35 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..base.mistakes import check_called
 from ..client.options import ClientOptions
 from ..client.url import parse_url
 from ..timers import Backoff
 from .policy import Policy
 
-__all__ = ["LIVED", "check_options", "check_urls"]
+__all__ = ["LIVED", "check_methods", "check_options", "check_urls"]
 
 #: Seconds after which an attempt has led to a link that counts as stable.
 LIVED = 10.0
+
+
+def check_methods(feed: Any, base: type) -> None:
+    """Check the methods of a feed that its user has written.
+
+    Args:
+        feed: the feed.
+        base: Feed itself.
+
+    Raises:
+        TypeError: ``subscribe_message`` is missing, or something that the feed calls is a coroutine
+            function, which nobody would await.
+    """
+    name = type(feed).__name__
+    for called in vars(base):
+        if called.startswith("on_") or called.endswith("_message") or called == "parse":
+            check_called(f"{name}.{called}", getattr(feed, called))
+    if getattr(feed.subscribe_message, "__func__", None) is base.subscribe_message:  # type: ignore[attr-defined]
+        raise TypeError(f"{name} needs a method subscribe_message(self, topics, link): see Feed")
 
 
 def check_urls(url: Any) -> list[str | Callable[[], str]]:

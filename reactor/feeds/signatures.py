@@ -13,11 +13,11 @@ the knobs of policy.py. tests/test_signatures.py holds all of them and their doc
 from __future__ import annotations
 
 import warnings
-from difflib import get_close_matches
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
 from ..base.arguments import parameters
+from ..base.mistakes import warn_if_misspelt
 from ..client.options import ClientOptions, OpeningArguments
 from ..connection.options import MessageArguments
 from .policy import FIVE_A_SECOND, FULL_JITTER, Policy
@@ -38,9 +38,6 @@ __all__ = ["KNOBS", "OPTIONS", "PIECES", "FeedArguments", "Made", "warn_of_missp
 
 #: Options of ``connect`` that are not for a feed, which takes whole messages.
 PIECES = ("decode_text", "fragments")
-
-#: How much two names are alike, of 1.0, where one may be the other misspelt.
-ALIKE = 0.9
 
 
 def _options() -> list[Parameter]:
@@ -172,8 +169,5 @@ def warn_of_misspelt(subclass: type, base: type) -> None:
                 f"{name}=...)",
                 stacklevel=3,
             )
-        elif meant := get_close_matches(name, looked_for, 1, ALIKE):
-            warnings.warn(
-                f"{subclass.__name__}.{name} means nothing to a Feed (did you mean {meant[0]!r}?)",
-                stacklevel=3,
-            )
+        else:
+            warn_if_misspelt(subclass, name, looked_for, "a Feed")

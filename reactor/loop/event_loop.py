@@ -34,6 +34,7 @@ from typing import Any
 
 from ..base.histogram import Histogram
 from ..base.marks import calls_user_code
+from ..base.mistakes import not_seconds
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 from .answers import HostTasks
 from .interrupts import Interrupts
@@ -231,7 +232,11 @@ class EventLoop(Lifetime):
         """
         if self.debug:
             self._check_thread()
-        timer = self.wheel.schedule(to_ticks_late(self.time() + delay), callback, *args)
+        try:
+            due = to_ticks_late(self.time() + delay)
+        except TypeError:
+            raise not_seconds("delay", delay) from None
+        timer = self.wheel.schedule(due, callback, *args)
         if self.on_wanted is not None:
             self._want_by(timer)
         return timer
@@ -244,7 +249,11 @@ class EventLoop(Lifetime):
         """
         if self.debug:
             self._check_thread()
-        timer = self.wheel.schedule(to_ticks_late(when), callback, *args)
+        try:
+            due = to_ticks_late(when)
+        except TypeError:
+            raise not_seconds("when", when) from None
+        timer = self.wheel.schedule(due, callback, *args)
         if self.on_wanted is not None:
             self._want_by(timer)
         return timer

@@ -46,6 +46,9 @@ class Resident:
         """Whether other threads have sent or closed something that is not processed yet."""
         return False
 
+    def shutting_down(self) -> None:
+        """All connections are about to be closed, with 1001. Turns run until they are."""
+
     def end(self) -> None:
         """The loop is about to be closed. Turns can still be run."""
 

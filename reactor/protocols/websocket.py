@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..base.mistakes import warn_if_misspelt
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
 from .stats import ConnectionStats
@@ -63,6 +64,14 @@ class _NoConnection:
         )
 
 
+def _warn_of_misspelt(subclass: type) -> None:
+    """Warn of methods that are never called, but look as if they were meant to be handlers."""
+    handlers = [name for name in vars(WebSocketProtocol) if name.startswith("on_")]
+    for name, value in vars(subclass).items():
+        if name.startswith("on_") and name not in handlers and callable(value):
+            warn_if_misspelt(subclass, name, handlers, "a WebSocketProtocol")
+
+
 class WebSocketProtocol:
     """One WebSocket, from its user's point of view. Subclass it and override handlers."""
 
@@ -70,6 +79,10 @@ class WebSocketProtocol:
 
     #: Set by the connection that owns this object.
     _reactor_connection: ConnectionInterface = cast("ConnectionInterface", _NoConnection())
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        _warn_of_misspelt(cls)
 
     #: The file that frames are traced to; set by reactor.trace().
     _reactor_trace: Any = None

@@ -87,3 +87,20 @@ def test_who_hears_of_errors() -> None:
     assigned.on_error = print  # type: ignore[method-assign, assignment]
     assert overrides_on_error(assigned)
     assert overrides_on_error(Hearing())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("on_mesage", "on_message"), ("on_opn", "on_open"), ("on_errror", "on_error")],
+)
+def test_a_misspelt_handler_is_warned_of(name: str, meant: str) -> None:
+    with pytest.warns(UserWarning, match=f"Mine.{name} means .*'{meant}'") as caught:
+        type("Mine", (WebSocketProtocol,), {name: lambda self: None})
+    assert [each.filename for each in caught] == [__file__]
+
+
+def test_other_methods_of_a_protocol_are_the_users_own(recwarn: pytest.WarningsRecorder) -> None:
+    names = ("on_trade", "on_event", "on_login", "on_book", "mesage", "_on_message", "on_message")
+    mine = type("Mine", (WebSocketProtocol,), dict.fromkeys(names, print))
+    type("Inherits", (mine,), {"on_mesage": 5})  # no method
+    assert not recwarn.list

@@ -46,9 +46,11 @@ def test_a_topic_on_its_way() -> None:
     made.now += 2.5
     assert said(made) == [
         "'A' is LIVE: it has one consumer.",
-        "On link 0 it is live and was last heard of 2.5 s ago.",
+        "On link 0 it is live and no update has come yet, in 2.5 s.",
     ]
     made.update(made.places[0], "A", 7)
+    made.now += 1.5
+    assert said(made)[1] == "On link 0 it is live and was last heard of 1.5 s ago."
     assert said(made)[-1] == "An update has come, with the sequence 7."
 
 

@@ -56,6 +56,33 @@ def test_the_short_way_reports_what_a_handler_raises_with_the_message_cut(
     assert caplog.messages
 
 
+def test_the_log_of_a_handler_shows_the_topic(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mistaken(Recorder):
+        def on_stale(self, topic: Any) -> None:  # type: ignore[override]
+            """Its signature is wrong."""
+
+    feed = stage.feed(Mistaken)
+    feed._reactor_driver.faults.guard(feed.on_stale, "the topic", 3.007)
+    assert caplog.messages[0].startswith("exception in ")
+    assert "given 'the topic'" in caplog.messages[0]
+
+
+def test_a_topic_whose_message_could_not_be_made_is_explained_as_that(stage: Stage) -> None:
+    class Mistaken(Recorder):
+        def subscribe_message(self, topics: Any, link: Link) -> Any:
+            raise RuntimeError("no message")
+
+    feed = stage.feed(Mistaken)
+    feed.subscribe("A")
+    stage.until(lambda: feed.of("error"))
+    assert "could not be asked for, because its message could not be made" in feed.explain("A")
+    assert "refused" not in feed.explain("A")
+    feed.subscribe_message = lambda topics, link: None
+    stage.advance_until(lambda: "could not" not in feed.explain("A"))
+
+
 @pytest.mark.parametrize(
     "name", ["on_subscribed", "on_live", "on_link_open", "on_update", "on_gap", "on_link_close"]
 )

@@ -300,6 +300,21 @@ class Topics(Feed):
             self.over.set_result(None)
 
 
+def test_a_mailbox_ends_with_the_host(run: Run) -> None:
+    async def main() -> None:
+        async with asyncio_host() as host:
+            box = Topics(host).mailbox()
+
+            async def take() -> list[Any]:
+                return [update async for update in box]
+
+            task = asyncio.ensure_future(take())
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(task, 10) == []
+
+    run(main())
+
+
 def test_a_login_may_await_what_asyncio_has_and_what_the_reactor_has(run: Run) -> None:
     came: list[Any] = []
 

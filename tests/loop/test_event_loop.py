@@ -462,3 +462,18 @@ def test_stop_ends_a_run_until_idle_too(loop: EventLoop, sockets: Sockets) -> No
 def test_a_subclass_does_not_hide_what_every_turn_looks_at(name: str) -> None:
     with pytest.raises(TypeError, match=f"Own.{name} would hide an attribute"):
         type("Own", (EventLoop,), {name: 0.0})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("1", r"not the str '1' \(did you mean 1\?\)"), ("soon", "the str 'soon'"), (None, "None")],
+)
+def test_a_time_that_is_no_number_is_an_error_that_names_it(given: Any, says: str) -> None:
+    loop = EventLoop()
+    try:
+        with pytest.raises(TypeError, match=f"delay must be a number of seconds, .*{says}"):
+            loop.call_later(given, print)
+        with pytest.raises(TypeError, match=f"when must be a number of seconds, .*{says}"):
+            loop.call_at(given, print)
+    finally:
+        loop.close()

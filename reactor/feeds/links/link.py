@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -260,14 +261,15 @@ class Link(Place):
             return
         self._wire.reconnect(reason=reason)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, code: int = CloseCode.NORMAL) -> None:
         """Close the connection for good."""
         self.over = True
         try:
             self._silence_all()
         finally:
             if self._dialled:
-                self._wire.close(CloseCode.NORMAL, reason)
+                with suppress(WebSocketStateException):  # a subclass's connect() may have made none
+                    self._wire.close(code, reason)
 
     # -- input -------------------------------------------------------------------------------
 

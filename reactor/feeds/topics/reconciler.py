@@ -29,7 +29,19 @@ from .lifecycle import UNCONFIRMED, Phase, Signal
 from .pool import Pool
 from .sequences import UNANSWERED, Sequences
 from .silence import Silence
-from .topic import AGAIN, ALONE, FRESH, MISSED, RECOVERED, RESTART, Farewell, Leg, Place, Record
+from .topic import (
+    AGAIN,
+    ALONE,
+    FRESH,
+    MISSED,
+    RECOVERED,
+    RESTART,
+    UNBUILT,
+    Farewell,
+    Leg,
+    Place,
+    Record,
+)
 
 __all__ = ["Reconciler"]
 
@@ -194,6 +206,7 @@ class Reconciler:
             heapq.heappop(place.queue)
             self.board.step(leg, Signal.SENT)
             leg.due, leg.heard = inf, -inf
+            leg.flags &= ~UNBUILT
             legs.append(leg)
             self.board.refresh(leg.topic)
             leg = self.pool.next_to_ask(place)
@@ -258,6 +271,7 @@ class Reconciler:
                 continue
             if leg.phase is Phase.ASKED:
                 self.board.step(leg, Signal.RETRY)
+                leg.flags |= UNBUILT
                 if not self._later(leg, now):
                     self._refused_for_good(leg, leg.topic, "not asked for")
             else:

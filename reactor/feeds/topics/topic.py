@@ -27,6 +27,7 @@ __all__ = [
     "MISSED",
     "RECOVERED",
     "RESTART",
+    "UNBUILT",
     "Extra",
     "Lane",
     "Leg",
@@ -41,6 +42,7 @@ ALONE = 4  #: to be asked for in a message of its own
 FRESH = 8  #: became LIVE, and nobody was told
 RECOVERED = 16  #: the confirmation said that nothing is missing
 MISSED = 32  #: updates were dropped because nobody wanted them any longer
+UNBUILT = 64  #: its message could not be made: it is to be asked for later
 
 
 class Extra:
