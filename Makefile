@@ -14,6 +14,9 @@ URL ?=
 # Processes for the tests: more than two cores, since tests often wait for their peers.
 JOBS ?= 4
 
+# As pyproject.toml names it.
+PACKAGE := reactor-websocket
+
 # For make fuzz: how long each target is tried.
 SECONDS ?= 60
 
@@ -48,7 +51,7 @@ help:
 	@echo "make fleet-storm  the same for 10 minutes, and its server too (STORM=)"
 	@echo "make bench  measure beside other libraries, most of an hour (BENCH=)"
 	@echo "make bench-lockstep  the same batches for every client: a few per cent can be seen"
-	@echo "make bench-check  is anything slower than it was? a minute"
+	@echo "make bench-check  does a message take more instructions than it did? a minute or two (valgrind)"
 	@echo "make cov    branch coverage of each module by its own tests (COV=protocols)"
 	@echo "make docs   the pages of docs/ in build/docs, for a browser"
 	@echo "make lint | types | format | clean"
@@ -136,18 +139,20 @@ $(VENV)/installed: pyproject.toml $(TWINS) $(wildcard reactor/compiled/*.pxd)
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
+# What more is needed is asked for by the name of the package, which is installed: a path would have
+# it compiled again.
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(PACKAGE)[test,lint]'
 	@touch $@
 
 $(VENV)/installed-fleet $(VENV)/installed-fleet-ray: $(VENV)/installed-%: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(PACKAGE)[$*]'
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(PACKAGE)[bench]'
 	@touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(PACKAGE)[docs]'
 	@touch $@

@@ -1,70 +1,94 @@
-"""Whether ours has become slower: the one command behind `make bench-check`, about a minute.
+"""Whether ours has become slower: the command behind `make bench-check`, a minute or two.
 
-Short runs of three scenarios, the C client and ours taking turns. Fails where the ratio of the
-medians is beyond the limit below. The limits are what a quiet machine measured and about half of
-it again, because the machines where this runs are not quiet; what they catch is a hot path that
-has grown, not a few per cent. tests/ counts calls per message for those.
+What is compared is the number of instructions that a message takes in the lock-step benchmark,
+as valgrind counts them: it is the same on a busy machine and on a quiet one (within 1 %), so a few
+per cent can be seen. It knows nothing of the kernel, of caches, or of the time: `make
+bench-lockstep` and `make bench` measure these, on a quiet machine.
+
+The figures are compared with those in limits.json, which has some for each version of Python, since
+the interpreter's instructions are among them. More than TOLERANCE above them is a failure; figures
+that are less by as much should become the new ones: `python benchmarks/check.py --renew` writes
+what it measures. Do that with a change that is worth its cost, and with the compiled part built
+from the current sources.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import statistics
+import argparse
+import json
+import shutil
 import sys
+from pathlib import Path
 
-from running import RunFailed, build, probe, run_once, value_of
-from scenarios import CLIENTS, LIMIT, SCENARIOS, Scenario
+from lockstep.measuring import SCENARIOS, Scenario, build, count_instructions
 
-ROUNDS = 5
-CHECKED = ("reactor", "reactor-pure")
+LIMITS = Path(__file__).parent / "limits.json"
+TOLERANCE = 0.05
+CONNECTIONS = 40  # more of them cost no instructions, only time here
+MESSAGES = 2000
 
-#: Scenario: how many times the CPU time of the C client per message is too much.
-RATIOS = {
-    "echo-200": {"reactor": 1.9, "reactor-pure": 2.8},
-    "echo-1": {"reactor": 1.9, "reactor-pure": 2.6},
-    "fanin-200": {"reactor": 1.7, "reactor-pure": 2.0},
-}
-#: Messages of each connection: enough for some tenths of a second of CPU time.
-MESSAGES = {"echo-200": 150, "echo-1": 4000, "fanin-200": 800}
+CHECKED = (
+    ("echo-200", "reactor"),
+    ("echo-200/8", "reactor"),
+    ("echo-1", "reactor"),
+    ("fanin-200", "reactor"),
+    ("fanin-200x3", "reactor"),
+    ("echo-200-tls", "reactor"),
+    ("echo-200-deflate", "reactor"),
+    ("echo-200", "reactor-pure"),
+    ("fanin-200", "reactor-pure"),
+)
 
-
-def measure(scenario: Scenario) -> dict[str, list[float]]:
-    """The figures of each client, in the scenario's unit."""
-    values: dict[str, list[float]] = {client: [] for client in (LIMIT, *CHECKED)}
-    for _ in range(ROUNDS):
-        for client, figures in values.items():
-            figures.append(value_of(scenario, run_once(scenario, CLIENTS[client])))
-    return values
+Figures = dict[str, int]
 
 
-def check(name: str) -> bool:
-    """Measure a scenario and print its ratios. Returns whether they are within the limits."""
-    scenario = dataclasses.replace(SCENARIOS[name], messages=MESSAGES[name])
-    medians = {client: statistics.median(v) for client, v in measure(scenario).items()}
-    good = True
-    for client in CHECKED:
-        ratio, limit = medians[client] / medians[LIMIT], RATIOS[name][client]
-        verdict = "ok" if ratio <= limit else "TOO SLOW"
-        print(
-            f"{name:<10} {client:<13} {medians[client]:6.2f} {scenario.unit}, "
-            f"{ratio:.2f} x C (limit {limit:.2f})  {verdict}",
-            flush=True,
-        )
-        good = good and ratio <= limit
-    return good
+def shortened(scenario: Scenario) -> Scenario:
+    """The same with fewer connections and messages."""
+    connections = min(scenario.connections, CONNECTIONS)
+    ready = min(scenario.ready, connections)
+    rounds = MESSAGES // (ready * scenario.per)
+    return scenario._replace(connections=connections, ready=ready, rounds=rounds)
+
+
+def verdict(instructions: int, limit: int | None) -> str:
+    """What to say of a figure."""
+    if limit is None:
+        return "nothing to compare with"
+    change = instructions / limit - 1
+    word = "TOO SLOW" if change > TOLERANCE else "ok" if change >= -TOLERANCE else "ok: renew it"
+    return f"{change:+.1%} of {limit:,}  {word}"
 
 
 def main() -> None:
+    """Count, print, and compare or renew."""
+    parser = argparse.ArgumentParser(prog="python benchmarks/check.py", description=__doc__)
+    parser.add_argument("--renew", action="store_true", help="write what is measured as limits")
+    args = parser.parse_args()
+    if shutil.which("valgrind") is None:
+        sys.exit("valgrind is needed, which counts the instructions: apt install valgrind")
     build()
-    able, _ = probe(list(CHECKED))
-    if able != list(CHECKED):
-        sys.exit(1)  # probe() has said why
-    try:
-        results = [check(name) for name in RATIOS]
-    except RunFailed as failure:
-        sys.exit(f"a run failed: {failure}")
-    if not all(results):
-        sys.exit("slower than benchmarks/check.py allows")
+    every: dict[str, Figures] = json.loads(LIMITS.read_text()) if LIMITS.exists() else {}
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    limits = every.get(version, {})
+    if not limits and not args.renew:
+        print(f"limits.json has nothing for Python {version}: see --renew")
+    measured: Figures = {}
+    slow = []
+    for name, client in CHECKED:
+        key = f"{name} {client}"
+        try:
+            measured[key] = round(count_instructions(shortened(SCENARIOS[name]), client))
+        except RuntimeError as failure:
+            sys.exit(f"{key}: a run failed: {failure}")
+        result = verdict(measured[key], limits.get(key))
+        if result.endswith("TOO SLOW"):
+            slow.append(key)
+        print(f"{name:<17} {client:<13} {measured[key]:>8,} instructions  {result}", flush=True)
+    if args.renew:
+        every[version] = measured
+        LIMITS.write_text(json.dumps(every, indent=4, sort_keys=True) + "\n")
+    elif slow:
+        sys.exit(f"slower than benchmarks/limits.json has it: {', '.join(slow)}")
 
 
 if __name__ == "__main__":

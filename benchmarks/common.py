@@ -28,7 +28,7 @@ PING_TIMEOUT = 10.0  # seconds
 SETTLE = 10.0  # seconds before idle-cpu measures one interval: the pings come in its middle
 END = "end"  # the last message that the pushing server sends to each client
 KINDS = ("echo", "fanin", "idle", "idle-cpu", "connect", "blocking")
-DISTINCT = 64  # texts that take turns in the scenarios with compression
+DISTINCT = 1021  # texts that take turns with compression: prime, so that none comes again soon
 
 
 def arguments(*packages: str, loops: bool = False) -> argparse.Namespace:

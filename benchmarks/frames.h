@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { OP_CONT = 0, OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
-enum { FIN = 0x80, MASKED = 0x80, MAX_HEADER = 14 };
+enum { FIN = 0x80, RSV1 = 0x40, MASKED = 0x80, MAX_HEADER = 14 };
 
 /* Writes the header, without the masking key; returns its size. `masked` is MASKED or 0. */
 static size_t frame_header(uint8_t h[MAX_HEADER], uint8_t first, uint8_t masked, uint64_t length)

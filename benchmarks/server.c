@@ -43,7 +43,6 @@
 enum { READ_SIZE = 256 * 1024, MAX_HEAD = 16 * 1024, MAX_EVENTS = 512, BACKLOG = 4096 };
 /* While pushing, the kernel holds about this much unsent data per client, or four messages. */
 enum { PUSH_SEND_BUFFER = 16 * 1024 };
-enum { RSV1 = 0x40 };
 
 /* ---- connections ---- */
 

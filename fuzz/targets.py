@@ -18,11 +18,12 @@ from typing import Any
 from reactor.client.url import parse_url
 from reactor.exceptions import WebSocketException
 from reactor.protocols import frames, receiving
-from reactor.protocols.deflate import Compression, Deflate, accept_offers, check_answer
+from reactor.protocols.deflate import Compression, Deflate
 from reactor.protocols.http.answers import RejectedUpgrade, check_request
 from reactor.protocols.http.body import BodyParser
 from reactor.protocols.http.handshake import check_response
 from reactor.protocols.http.http11 import HeadError, HeadLimits, HeadParser
+from reactor.protocols.http.negotiation import accept_offers, check_answer, make_offer
 from reactor.protocols.messages import MessageLimits
 from reactor.protocols.session import Close, Data, Failure, Role, State, WebSocketSession
 
@@ -132,7 +133,9 @@ def fuzz_session(data: bytes) -> None:
         config = Deflate(
             server_no_context_takeover=bool(flags & 4), client_no_context_takeover=bool(flags & 8)
         )
-        agreement = check_answer(config, [config.offer().replace("; client_max_window_bits", "")])
+        agreement = check_answer(
+            config, [make_offer(config).replace("; client_max_window_bits", "")]
+        )
 
     def session() -> WebSocketSession:
         made = WebSocketSession(
@@ -231,7 +234,7 @@ def fuzz_handshake(data: bytes) -> None:
             upgrade = check_request(head)
             accept_offers(Deflate(), upgrade.extensions)
         else:
-            offer = Deflate().offer()
+            offer = make_offer(Deflate())
             accepted = check_response(head, KEY, ["chat", "v2"], offer)
             check_answer(Deflate(), accepted.extensions)
     except (WebSocketException, RejectedUpgrade):
@@ -255,7 +258,7 @@ def fuzz_deflate(data: bytes) -> None:
         check_answer(config, text.split(","))
     except WebSocketException:
         pass
-    answer, served = accept_offers(config, [config.offer()])
+    answer, served = accept_offers(config, [make_offer(config)])
     assert answer is not None
     assert served is not None
     ours = check_answer(config, [answer])

@@ -12,10 +12,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .client.options import ClientOptions
+from .base.histogram import Distribution
+from .client.options import ClientArguments, ClientOptions, HandshakeWatch, TextSource
+from .client.url import WebSocketURL
 from .compiled.explain import explain_compiled
 from .compiled.replace import compiled
 from .connection.broadcast import broadcast
+from .connection.connections import HostStats
+from .connection.options import ConnectionArguments, ConnectionOptions
 from .exceptions import (
     CloseCode,
     WebSocketAddressException,
@@ -41,19 +45,27 @@ from .exceptions import (
     WebSocketTLSException,
     WebSocketTLSOptionException,
 )
+from .loop.answers import Answer
 from .loop.event_loop import EventLoop
-from .protocols.deflate import Deflate
-from .protocols.ending import Ending
+from .loop.poller import Selector
+from .loop.stats import LoopStats
+from .protocols.deflate import Agreement, Deflate, Engine
+from .protocols.ending import Ending, Initiator
+from .protocols.http.handshake import HeaderSource
+from .protocols.http.headers import Headers
 from .protocols.http.http11 import Request, Response
 from .protocols.session import State
-from .protocols.stats import ConnectionStats
+from .protocols.stats import Activity, ConnectionStats
 from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor, ReactorStats
-from .server.decisions import Accept, HTTPResponse
+from .server.decisions import Accept, HTTPResponse, ProcessRequest, ProcessResponse, Subprotocols
 from .server.listener import Listener
-from .server.options import ServerOptions
-from .timers import Backoff, Pace, Timer
+from .server.options import ServerArguments, ServerOptions
+from .signatures import ReactorArguments
+from .timers import Backoff, Clock, Pace, Timer
 from .tracing import trace
+from .transports.proxy import Proxy
+from .transports.tls.nested import AnySocket
 
 if TYPE_CHECKING:
     from .classic import *  # noqa: F403
@@ -62,22 +74,46 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accept",
+    "Activity",
+    "Agreement",
+    "Answer",
+    "AnySocket",
     "Backoff",
+    "ClientArguments",
     "ClientOptions",
+    "Clock",
     "CloseCode",
+    "ConnectionArguments",
+    "ConnectionOptions",
     "ConnectionStats",
     "Deflate",
+    "Distribution",
     "Ending",
+    "Engine",
     "EventLoop",
     "HTTPResponse",
+    "HandshakeWatch",
+    "HeaderSource",
+    "Headers",
+    "HostStats",
+    "Initiator",
     "Listener",
+    "LoopStats",
     "Pace",
+    "ProcessRequest",
+    "ProcessResponse",
+    "Proxy",
     "Reactor",
+    "ReactorArguments",
     "ReactorStats",
     "Request",
     "Response",
+    "Selector",
+    "ServerArguments",
     "ServerOptions",
     "State",
+    "Subprotocols",
+    "TextSource",
     "Timer",
     "WebSocketAddressException",
     "WebSocketBadStatusException",
@@ -102,6 +138,7 @@ __all__ = [
     "WebSocketTLSException",
     "WebSocketTLSOptionException",
     "WebSocketTimeoutException",
+    "WebSocketURL",
     "broadcast",
     "compiled",
     "explain_compiled",

@@ -19,11 +19,13 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .base.arguments import parameters, shows
 from .base.marks import calls_user_code
 from .base.mistakes import check_delay
 from .client.gate import Gate
 from .client.options import ClientOptions
 from .hosting.verbs import VERBS, Verbs
+from .loop.answers import Answer
 from .loop.background import run_in_thread
 from .loop.event_loop import EventLoop
 from .loop.poller import Selector
@@ -33,7 +35,7 @@ from .protocols.websocket import WebSocketProtocol
 from .registry import ReactorStats, Registry
 from .server.listener import Listener
 from .server.options import ServerOptions
-from .signatures import Opens, parameters, shows
+from .signatures import Opens
 from .timers import Clock, Deadline, MonotonicClock, Pace, Timer
 
 __all__ = ["Reactor", "ReactorStats"]
@@ -276,7 +278,7 @@ class Reactor(Opens):
         function: Callable[..., T],
         *args: Any,
         then: Callable[[T | None, Exception | None], object] | None = None,
-    ) -> None:
+    ) -> Answer[T]:
         """Call ``function(*args)``, which may block, on a helper thread. Any thread.
 
         It returns at once. At most 32 such calls of the process run at a time; further ones wait.
@@ -285,8 +287,12 @@ class Reactor(Opens):
             function: the function.
             *args: its arguments.
             then: called on the loop's thread with two arguments: the result and None, or None and
-                the exception that the function raised. None: the result is dropped, and an
-                exception is logged.
+                the exception that the function raised. None: an exception is logged, unless the
+                answer is awaited.
+
+        Returns:
+            The answer, for a coroutine on this loop, such as the ``login`` of a Feed:
+            ``token = await loop.run_in_thread(fetch_token)``.
 
         Raises:
             TypeError: *function* cannot be called, or is an ``async def``.
@@ -294,12 +300,13 @@ class Reactor(Opens):
         """
 
         def finish(result: T | None, error: Exception | None) -> None:
-            if then is not None:
-                then(result, error)
-            elif error is not None:
-                self.loop.report(error, function)
+            assert then is not None
+            then(result, error)
 
-        run_in_thread(self.loop, function, args, calls_user_code(finish))
+        told = None if then is None else calls_user_code(finish)
+        return run_in_thread(
+            self.loop, function, args, told, lambda error: self.loop.report(error, function)
+        )
 
     def shutdown(self, timeout: float = 5.0) -> None:
         """Close every connection with 1001 (going away), and wait until they have ended.

@@ -1,22 +1,20 @@
-"""What ``connect`` and ``listen`` take, as ``inspect.signature`` and ``help()`` show it.
+"""What a Reactor's methods and its constructor take, as type checkers and editors see it.
 
-What it is: :class:`Opens`, the declarations of both methods for type checkers and editors, which
-are not run; and :func:`shows`, which gives the methods themselves the signature that the fields of
-an options class make. A Feed does the same: see feeds/signatures.py.
+What it is: :class:`Opens`, the declarations of ``connect`` and ``listen``, which are not run; and
+:class:`ReactorArguments`, what the hosts pass on to the Reactor's constructor. A Feed has such
+declarations, too: see feeds/signatures.py.
 
 What it must not know: what the options mean.
 
 The methods take any name at run time, so that the error about an unknown one can say what may have
-been meant. tests/test_signatures.py holds the declarations, the signatures, the options classes and
-their documentation together.
+been meant; base/arguments.py gives them a signature to show. tests/test_signatures.py holds the
+declarations, the signatures, the options classes and their documentation together.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from .protocols.websocket import WebSocketProtocol
 
@@ -28,17 +26,17 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from .client.options import HandshakeWatch, TextSource
+    from .loop.poller import Selector
     from .protocols.deflate import Deflate
     from .protocols.http.handshake import HeaderSource
     from .protocols.http.http11 import Request
     from .server.decisions import ProcessRequest
     from .server.listener import Listener
-    from .timers import Backoff, Pace
+    from .timers import Backoff, Clock, Pace
     from .transports.proxy import Proxy
 
-__all__ = ["Opens", "parameters", "shows"]
+__all__ = ["Opens", "ReactorArguments"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=WebSocketProtocol)
 
 
@@ -143,40 +141,17 @@ class Opens:
             """See Reactor; each option: see ServerOptions."""
 
 
-def parameters(options: type[Any]) -> list[inspect.Parameter]:
-    """Return the fields of a dataclass as parameters that are given by name.
+class ReactorArguments(TypedDict, total=False):
+    """What a :class:`Reactor` is made with, as keyword arguments of a function of one's own.
 
-    Args:
-        options: the dataclass; each of its fields has a default.
-    """
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=field.type,
-        )
-        for field in fields(options)
-    ]
-
-
-def shows(options: Iterable[inspect.Parameter]) -> Callable[[F], F]:
-    """Return a decorator for a method with ``**options``.
-
-    Args:
-        options: what these options are.
+    ``def make(**options: Unpack[ReactorArguments]) -> Reactor``
     """
 
-    def decorate(method: F) -> F:
-        signature = inspect.signature(method)
-        own = [
-            each
-            for each in signature.parameters.values()
-            if each.kind is not inspect.Parameter.VAR_KEYWORD
-        ]
-        method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[*own, *options]
-        )
-        return method
-
-    return decorate
+    max_connecting: int | None
+    connect_pace: Pace | None
+    selector: Selector | None
+    clock: Clock | None
+    random: Callable[[], float]
+    debug: bool | None
+    slow_callback: float | None
+    pacing: float | None

@@ -55,8 +55,8 @@ def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDE
         target.loop._trace = file
         _on_loop(target.loop, partial(_trace_all, target, file))
     elif isinstance(target, WebSocketProtocol):
-        target._trace = file
-        connection: Any = target._connection
+        target._reactor_trace = file
+        connection: Any = target._reactor_connection
         if hasattr(connection, "session"):
             _on_loop(connection.loop, partial(trace_connection, connection, file))
     else:

@@ -1,4 +1,4 @@
-"""What a message costs, in calls of Python functions: a number that no noise touches.
+"""What messages and connections cost, in calls of Python functions: no noise touches these numbers.
 
 A regression of one call a message is a regression of a percent or so, which no measurement of time
 would show on a shared machine.
@@ -16,12 +16,20 @@ import pytest
 from reactor import Reactor, WebSocketProtocol, compiled
 
 from .support.driving import run_until
+from .support.servers import serve_with_reactor
 
 MESSAGES = 100
 
 #: Python functions that a message passes, in and out, beside the user's own. With the compiled
 #: twins there is none: if there is one, a message has not gone the way that they are for.
 CALLS = 0 if compiled else 13.1
+
+
+CONNECTIONS = 20
+
+#: Python functions that are called, and coroutines that are resumed, to open a connection; those of
+#: the turns that this takes, some ten for each, are among them.
+CALLS_TO_OPEN = 320 if compiled else 340
 
 
 class Echo(WebSocketProtocol):
@@ -72,3 +80,27 @@ def test_calls_for_each_message(players: Any) -> None:
     assert messages >= 5 * MESSAGES, "several a turn: what a turn costs is called less often"
     spent = sum(count for count in calls.values() if count >= received)
     assert spent / messages <= CALLS, calls.most_common()
+
+
+def test_calls_for_each_connection() -> None:
+    calls: Counter[CodeType] = Counter()
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        if event == "call":
+            calls[frame.f_code] += 1
+
+    with serve_with_reactor() as url, Reactor() as loop:
+
+        def open_one() -> None:
+            player = loop.connect(url, Player, proxy=None)
+            while player.state != 1:
+                loop.run_once(1)
+
+        open_one()  # what is made and loaded only once
+        sys.setprofile(count)
+        try:
+            for _ in range(CONNECTIONS):
+                open_one()
+        finally:
+            sys.setprofile(None)
+    assert calls.total() / CONNECTIONS <= CALLS_TO_OPEN, calls.most_common()

@@ -13,7 +13,7 @@ import pytest
 
 from reactor import WebSocketException, WebSocketProtocol, exceptions
 from reactor.asyncio.exceptions import Close
-from reactor.transports.stream import describe_loss
+from reactor.connection.closing import describe_loss
 
 from .support.modules import MODULES
 

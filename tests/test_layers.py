@@ -34,6 +34,7 @@ FLOORS = (
 
 #: (who, what) under ``if TYPE_CHECKING:`` that would not be allowed at run time.
 FOR_TYPES_ONLY = {
+    ("reactor.protocols.websocket", "reactor.loop.answers"),
     ("reactor.protocols.websocket", "reactor.reactor"),
     ("reactor.loop.tasks", "reactor.loop.event_loop"),
     ("reactor.transports.linger", "reactor.loop.event_loop"),
@@ -58,7 +59,8 @@ FORBIDDEN = {
     "reactor.timers.wheel": {"time", "datetime", "reactor.timers.clock"},
     "reactor.transports": {"reactor.loop.event_loop"},
     "reactor.loop": {"reactor.protocols"},
-    "reactor.loop.event_loop": {"reactor.loop.tasks", "reactor.loop.within"},
+    "reactor.loop.event_loop": {f"reactor.loop.{name}" for name in ("steps", "tasks", "within")},
+    "reactor.loop.steps": {"reactor.loop.event_loop", "reactor.loop.tasks"},
     "reactor.loop.poller": {"reactor.loop.event_loop", "reactor.timers"},
     "reactor.loop.tasks": {"reactor.loop.event_loop"},
     "reactor.client": {"reactor.server"},
@@ -89,6 +91,9 @@ RESERVED = {
     "selectors": "reactor.loop.poller",
     "python_socks": "reactor.transports.proxy",
     "pytest": "reactor.testing.plugin",
+    "confluent_kafka": "reactor.fleet.sinks.kafka",
+    "pyarrow": "reactor.fleet.sinks.parquet",
+    "redis": "reactor.fleet.sinks.redis",
     "prometheus_client": "reactor.monitor.prometheus",
     "opentelemetry": "reactor.monitor.opentelemetry",
 }

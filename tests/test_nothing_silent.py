@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -111,10 +112,10 @@ class TestTheLog:
         loop.connect(f"ws://127.0.0.1:{listener.port}/chat", Leaves)
         loop.run_forever()
         loop.shutdown()
-        assert lines(caplog, "reactor.server", logging.INFO) == [
-            "/chat is open",
-            "/chat ended: 1000",
-        ]
+        opened, ended = lines(caplog, "reactor.server", logging.INFO)
+        client = opened.removeprefix("/chat from ").removesuffix(" is open")
+        assert re.fullmatch(r"127\.0\.0\.1:\d+", client)
+        assert ended == f"/chat from {client} ended: 1000"
 
 
 class TestTrace:
@@ -149,7 +150,7 @@ class TestTrace:
         assert "traced" in file.getvalue()
         assert "before" not in file.getvalue()
         assert "after" not in file.getvalue()
-        session: Any = recorder._connection.session  # type: ignore[attr-defined]
+        session: Any = recorder._reactor_connection.session  # type: ignore[attr-defined]
         assert type(session) is WebSocketSession
 
     @pytest.mark.parametrize("cut", [1, 4, 10])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reactor import Listener, Reactor, State, WebSocketProtocol
+from reactor.feeds import Feed
 from reactor.protocols.http.headers import Headers
 from reactor.protocols.http.http11 import Request
 from reactor.timers import ManualClock, Timer
@@ -15,7 +16,7 @@ from reactor.timers import ManualClock, Timer
 from .support.driving import run_until
 from .support.recorder import Recorder
 from .support.scene import Actor, Scene, in_thread, text
-from .support.websocket_frames import BINARY, build_frame
+from .support.websocket_frames import BINARY, PONG, TEXT, build_frame
 
 
 class TestTextAndBinary:
@@ -70,6 +71,31 @@ class TestNames:
         recorder.loop = "mine"  # type: ignore[misc, assignment]
         assert vars(recorder)["loop"] == "mine"
         recorder.close()
+
+    @pytest.mark.parametrize("base", [WebSocketProtocol, Feed])
+    def test_private_names_are_the_users(self, base: type) -> None:
+        ours = [name for name in vars(base) if name.startswith("_") and not name.endswith("__")]
+        assert [name for name in ours if not name.startswith("_reactor_")] == []
+
+    def test_names_that_look_like_ours_do_no_harm(self, scene: Scene) -> None:
+        class Mine(Recorder):
+            _trace = "mine"
+            _wiretaps = 5
+
+            def __init__(self) -> None:
+                super().__init__()
+                self._connection = self._error_log = "mine"
+
+            def on_pong(self, payload: bytes) -> None:
+                raise LookupError
+
+        mine = Mine()
+        peer = scene.open(mine, text("a"), build_frame(PONG, b""))
+        mine.send("b")
+        assert peer.told() == [(TEXT, b"b")]
+        assert mine.messages == ["a"]
+        assert isinstance(mine.errors[0], LookupError)
+        assert (mine._connection, mine._error_log) == ("mine", "mine")
 
     def test_a_state_prints_as_its_name_and_is_a_number(self) -> None:
         assert str(State.OPEN) == f"{State.OPEN}" == "OPEN"

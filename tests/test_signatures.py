@@ -7,17 +7,34 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import MISSING, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reactor import Backoff, ClientOptions, Reactor, ServerOptions, WebSocketProtocol
-from reactor.connection.options import ConnectionOptions
-from reactor.feeds import Feed, policy
+from reactor import (
+    Accept,
+    Backoff,
+    ClientArguments,
+    ClientOptions,
+    ConnectionArguments,
+    ConnectionOptions,
+    Reactor,
+    ReactorArguments,
+    ServerArguments,
+    ServerOptions,
+    WebSocketProtocol,
+)
+from reactor import asyncio as aio
+from reactor.feeds import Feed, FeedArguments, policy
 from reactor.feeds.policy import Policy
 from reactor.feeds.signatures import PIECES
+from reactor.hosting.asyncio import AsyncioHost, asyncio_host
+from reactor.testing import ManualReactor, MemoryServer
 
 ROOT = Path(__file__).parents[1]
 METHODS = {"connect": ClientOptions, "listen": ServerOptions}
@@ -80,6 +97,83 @@ def test_a_misspelt_option_is_answered_with_what_may_have_been_meant() -> None:
         wrong: Any = {"ping_interval": "3"}
         with pytest.raises(TypeError, match="ping_interval"):
             loop.connect("ws://localhost/", WebSocketProtocol, **wrong)
+
+
+# --- functions that pass options on --------------------------------------------------------------
+
+
+def arguments_of(each: Any) -> dict[str, str]:
+    """The names of a TypedDict, and their types as they are written."""
+    return {
+        name: getattr(annotation, "__forward_arg__", annotation)
+        for name, annotation in each.__annotations__.items()
+    }
+
+
+def shown_by(function: Any, *apart: str) -> dict[str, str]:
+    """The parameters that a function takes by name, and their types as they are written."""
+    parameters = inspect.signature(function).parameters.values()
+    assert not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters), function
+    by_name = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    return {each.name: each.annotation for each in by_name if each.name not in apart}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (ConnectionArguments, ConnectionOptions),
+        (ClientArguments, ClientOptions),
+        (ServerArguments, ServerOptions),
+    ],
+)
+def test_the_options_as_arguments_are_those_of_the_class(arguments: Any, options: Any) -> None:
+    assert arguments_of(arguments) == {field.name: field.type for field in fields(options)}
+    assert arguments.__total__ is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function"),
+    [
+        (ReactorArguments, Reactor),
+        (FeedArguments, Feed.__init__),
+        (aio.ConnectArguments, aio.connect),
+        (aio.ServeArguments, aio.serve),
+    ],
+)
+def test_what_is_passed_on_is_what_the_function_takes(arguments: Any, function: Any) -> None:
+    apart = ("unix_path",) if function in (aio.connect, aio.serve) else ()
+    assert arguments_of(arguments) == shown_by(function, *apart)
+    assert arguments.__total__ is False
+
+
+def hosts() -> Iterator[tuple[Any, type[Any]]]:
+    yield asyncio_host, ReactorArguments
+    yield AsyncioHost, ReactorArguments
+    for name in ("trio.trio_host", "trio.TrioHost", "tkinter.tkinter_host", "qt.qt_host"):
+        module, _, function = name.partition(".")
+        with suppress(ImportError):
+            found = getattr(import_module(f"reactor.hosting.{module}"), function)
+            yield found, ReactorArguments
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "own"),
+    [
+        *((host, arguments, ()) for host, arguments in hosts()),
+        (ManualReactor, ReactorArguments, ("start",)),
+        (MemoryServer, ServerArguments, ()),
+        (MemoryServer.connect, ClientArguments, ()),
+        (Accept, ConnectionArguments, ("headers", "subprotocols", "process_response")),
+        (aio.unix_connect, aio.ConnectArguments, ()),
+        (aio.unix_serve, aio.ServeArguments, ()),
+    ],
+)
+def test_inspect_shows_the_options_that_are_passed_on(
+    function: Any, arguments: Any, own: tuple[str, ...]
+) -> None:
+    apart = {"clock", "unix_path"}  # which some give themselves
+    expected = {name for name in arguments_of(arguments) if name not in apart}
+    assert shown_by(function, *own).keys() - apart == expected
 
 
 # --- feeds ---------------------------------------------------------------------------------------
@@ -209,8 +303,16 @@ def test_a_wrong_argument_of_subscribe_is_an_error_that_names_it(
 
 #: A program; what stands behind a line is named in the error about it.
 PROGRAM = """
-from reactor import Reactor, WebSocketProtocol
-from reactor.feeds import Feed, Link, Mailbox, Subscription, Update
+import tkinter
+from typing_extensions import Unpack
+from reactor import Accept, ClientArguments, Reactor, WebSocketProtocol
+from reactor.asyncio import ServerConnection, connect, serve, unix_connect, unix_serve
+from reactor.feeds import Feed, FeedArguments, Link, Mailbox, Subscription, Update
+from reactor.hosting.asyncio import AsyncioHost, asyncio_host
+from reactor.hosting.qt import qt_host
+from reactor.hosting.tkinter import tkinter_host
+from reactor.hosting.trio import trio_host
+from reactor.testing import ManualReactor, MemoryServer, connect_pair, replay
 
 class Mine(WebSocketProtocol):
     def on_text(self, message: str) -> None: ...
@@ -251,6 +353,63 @@ feed.subscribe_many(["A"], 5)  # subscribe_many
 box: Mailbox = feed.mailbox(maxlen="5")  # maxlen
 feed.mailbox(drop="newest")  # drop
 last: Update = box.get(timeout="5")  # timeout
+
+def wrapped(**options: Unpack[ClientArguments]) -> Mine:
+    return loop.connect("ws://localhost/", Mine, **options)
+
+wrapped(ping_interval=3)
+wrapped(pingintervall=3)  # pingintervall
+
+class Quotes(Feed):
+    def __init__(self, loop: Reactor, **options: Unpack[FeedArguments]) -> None:
+        super().__init__(loop, "ws://localhost/", **options)
+
+Quotes(loop, ping_interval=3, stale_after=3)
+Quotes(loop, stale_afterr=3)  # stale_afterr
+
+Accept(Mine, ping_interval=3, headers={"X": "1"})
+Accept(Mine, pingintervall=3)  # pingintervall
+Accept(Mine, ping_interval="3")  # ping_interval
+
+manual = ManualReactor(max_connecting=3, start=5.0)
+ManualReactor(max_connectin=3)  # max_connectin
+with MemoryServer(manual, Mine, ping_interval=3, max_connections_per_address=5) as server:
+    of_server: list[Mine] = server.protocols
+    of_client: Mine = server.connect(Mine, ping_interval=3, reconnect=1)
+    server.connect(Mine, ping_interval="3")  # ping_interval
+MemoryServer(manual, Mine, pingintervall=3)  # pingintervall
+client, other = connect_pair(manual, Mine, Mine, client_options={"ping_interval": 3})
+both: tuple[Mine, Mine] = client, other
+connect_pair(manual, Mine, client_options={"pingintervall": 3})  # client_options
+connect_pair(manual, Mine, server_options={"ping_interval": "3"})  # server_options
+replayed: Mine = replay("file", Mine, ping_interval=3)
+replayed_feed: Quotes = replay("file", Quotes, stale_after=3)
+replay("file", Mine, pingintervall=3)  # replay
+
+async def main() -> None:
+    host: AsyncioHost = asyncio_host(max_connecting=3)
+    asyncio_host(max_connectin=3)  # max_connectin
+    asyncio_host(max_connecting="3")  # max_connecting
+    trio_host(max_connectin=3)  # max_connectin
+    qt_host(max_connectin=3)  # max_connectin
+    tkinter_host(tkinter.Tk(), max_connectin=3)  # max_connectin
+    async with connect("ws://localhost/", ping_interval=3, reactor={"lenient": True}) as ws:
+        await ws.send("x")
+    connect("ws://localhost/", pingintervall=3)  # pingintervall
+    connect("ws://localhost/", ping_interval="3")  # ping_interval
+    connect("ws://localhost/", reactor={"lenientt": True})  # reactor
+    unix_connect("/path", ping_interval=3)
+    unix_connect("/path", pingintervall=3)  # pingintervall
+
+async def handler(ws: ServerConnection) -> None: ...
+
+async def serving() -> None:
+    async with serve(handler, "localhost", 0, ping_interval=3, reactor={"max_connections": 5}):
+        pass
+    serve(handler, "localhost", 0, pingintervall=3)  # pingintervall
+    serve(handler, "localhost", 0, ping_interval="3")  # ping_interval
+    serve(handler, "localhost", 0, reactor={"max_connection": 5})  # reactor
+    unix_serve(handler, "/path", pingintervall=3)  # pingintervall
 """
 
 

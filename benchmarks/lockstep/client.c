@@ -121,7 +121,7 @@ int main(int count, char **given)
     char name[] = "/tmp/lockstep-XXXXXX";
     if (option(count, given, "tls"))
         close(mkstemp(name)), certificate = name;
-    int port = peer_start(connections, certificate), poll = epoll_create1(EPOLL_CLOEXEC);
+    int port = peer_start(connections, certificate, 0), poll = epoll_create1(EPOLL_CLOEXEC);
     struct end {
         int fd;
         TLS *tls;

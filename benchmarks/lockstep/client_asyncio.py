@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from driver import Run
-
-PLAIN: dict[str, Any] = {"compression": None, "proxy": None, "ping_interval": None}
+from driver import SETTLE, Run
 
 
 async def converse(ws: Any) -> None:
@@ -21,7 +19,7 @@ async def converse(ws: Any) -> None:
         async for message in ws:
             if len(message) != run.size:
                 raise AssertionError("a message that nobody expected")
-            await ws.send(payload)
+            await ws.send(next(run.payloads))
             run.received()
     else:
         async for message in ws:
@@ -36,14 +34,17 @@ async def converse_aiohttp(ws: Any) -> None:
         if len(message.data) != run.size:
             raise AssertionError("a message that nobody expected")
         if run.echo:
-            await ws.send_str(payload)
+            await ws.send_str(next(run.payloads))
         run.received()
 
 
 async def talk(connections: list[Any], conversation: Any = converse) -> None:
     """Begin when every task waits for its first message."""
     tasks = [asyncio.ensure_future(conversation(ws)) for ws in connections]
-    await asyncio.sleep(0.01)
+    if run.deflate:
+        for ws in connections:
+            await (ws.send_str if run.library == "aiohttp" else ws.send)(next(run.payloads))
+    await asyncio.sleep(SETTLE)
     run.begin()
     await asyncio.gather(*tasks)
 
@@ -52,14 +53,14 @@ async def reactor() -> None:
     """Run on reactor.asyncio."""
     from reactor.asyncio import connect
 
-    await talk([await connect(run.url, **PLAIN) for _ in range(run.connections)])
+    await talk([await connect(run.url, **OPTIONS) for _ in range(run.connections)])
 
 
 async def websockets() -> None:
     """Run on websockets."""
     from websockets.asyncio.client import connect
 
-    await talk([await connect(run.url, **PLAIN) for _ in range(run.connections)])
+    await talk([await connect(run.url, **OPTIONS) for _ in range(run.connections)])
 
 
 async def aiohttp() -> None:
@@ -67,7 +68,8 @@ async def aiohttp() -> None:
     from aiohttp import ClientSession, TCPConnector
 
     async with ClientSession(connector=TCPConnector(limit=0)) as session:
-        every = [await session.ws_connect(run.url, compress=0) for _ in range(run.connections)]
+        bits = 15 if run.deflate else 0
+        every = [await session.ws_connect(run.url, compress=bits) for _ in range(run.connections)]
         await talk(every, converse_aiohttp)
 
 
@@ -79,27 +81,33 @@ async def handlers() -> None:
     class Client(WebSocketProtocol):
         def on_open(self) -> None:
             opened.set_result(None)
+            if run.deflate:
+                self.send(next(run.payloads))
 
         def on_message(self, message: str | bytes) -> None:
             if len(message) != run.size:
                 raise AssertionError("a message that nobody expected")
             if run.echo:
-                self.send(payload)
+                self.send(next(run.payloads))
             run.received()
 
     host = asyncio_host()
     for _ in range(run.connections):
         opened = asyncio.get_running_loop().create_future()
-        host.connect(run.url, Client, ping_interval=None, proxy=None)
+        host.connect(run.url, Client, **OPTIONS)
         await opened
-    host.call_soon(run.begin)
+    host.call_later(SETTLE, run.begin)
     await asyncio.get_running_loop().create_future()
 
 
 LIBRARIES = {each.__name__: each for each in (reactor, websockets, aiohttp, handlers)}
 
 run = Run(lambda: None)
-payload = "x" * run.size
+OPTIONS: dict[str, Any] = {
+    "proxy": None,
+    "ping_interval": None,
+    "compression": "deflate" if run.deflate else None,
+}
 main = LIBRARIES[run.library]()
 if run.loop == "uvloop":
     import uvloop

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from driver import Run
+from driver import SETTLE, Run, common
 
-from reactor import Reactor, WebSocketProtocol
+import reactor
+from reactor import Deflate, Reactor, WebSocketProtocol
 
+common.require_compiled(reactor.compiled)
 loop = Reactor()
 run = Run(loop.stop)
-payload = "x" * run.size
 trust = run.certificate and {"ca_certs": run.certificate}
+compression = Deflate(engine=run.engine) if run.deflate else None
 AT_ONCE = 40
 opened = started = 0
 
@@ -19,7 +21,14 @@ def open_more() -> None:
     global started
     while started < run.connections and started - opened < AT_ONCE:
         started += 1
-        loop.connect(run.url, Client, ping_interval=None, proxy=None, sslopt=trust)
+        loop.connect(
+            run.url,
+            Client,
+            ping_interval=None,
+            proxy=None,
+            sslopt=trust,
+            compression=compression,
+        )
 
 
 class Client(WebSocketProtocol):
@@ -30,15 +39,17 @@ class Client(WebSocketProtocol):
         global opened
         opened += 1
         open_more()
+        if run.deflate:
+            self.send(next(run.payloads))
         if opened == run.connections:
-            loop.call_soon(run.begin)
+            loop.call_later(SETTLE, run.begin)
 
     def on_message(self, message: str | bytes) -> None:
         """See WebSocketProtocol."""
         if len(message) != run.size:
             raise AssertionError("a message that nobody expected")
         if run.echo:
-            self.send(payload)
+            self.send(next(run.payloads))
         run.received()
 
 

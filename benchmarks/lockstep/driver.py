@@ -8,15 +8,23 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import itertools
 import json
 import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+sys.path.insert(1, str(Path(__file__).parents[1]))
+
+import common
+
 BUILD = Path(__file__).parents[1] / "build"
+
+#: Seconds until what the clients have sent first, with permessage-deflate, has surely left.
+SETTLE = 0.05
 
 
 class Run:
@@ -24,14 +32,19 @@ class Run:
 
     Args:
         stop: ends the client's loop.
+
+    Attributes:
+        payloads: what the client sends, without end. With ``deflate`` it sends one on every
+            connection before it calls :meth:`begin`, as the peer has nothing else to answer with.
     """
 
     def __init__(self, stop: Callable[[], object]) -> None:
         parser = argparse.ArgumentParser()
-        for name in ("echo", "connections", "ready", "per", "rounds", "size", "tls"):
+        for name in ("echo", "connections", "ready", "per", "rounds", "size", "tls", "deflate"):
             parser.add_argument(f"--{name}", type=int, required=True)
         parser.add_argument("--library", help="of client_asyncio.py")
         parser.add_argument("--loop", help="of client_asyncio.py: asyncio or uvloop")
+        parser.add_argument("--engine", default="zlib", help="of reactor's compression")
         args = parser.parse_args()
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -40,6 +53,13 @@ class Run:
         self.echo = bool(args.echo)
         self.connections = args.connections
         self.size = args.size
+        self.deflate = bool(args.deflate)
+        self.engine = args.engine
+        self.payloads: Iterator[str] = (
+            itertools.cycle(common.json_texts(args.size))
+            if args.deflate
+            else itertools.repeat("x" * args.size)
+        )
         self._burst = (args.ready, args.per, args.size)
         self._each = args.ready * args.per
         self._left = self._each
@@ -54,7 +74,7 @@ class Run:
             handle, self.certificate = tempfile.mkstemp(suffix=".pem")
             os.close(handle)
         name = self.certificate and self.certificate.encode()
-        port = peer.peer_start(self.connections, name)
+        port = peer.peer_start(self.connections, name, args.deflate)
         self.url = f"{'wss' if args.tls else 'ws'}://127.0.0.1:{port}/"
 
     def begin(self) -> None:

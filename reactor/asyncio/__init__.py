@@ -9,9 +9,10 @@ loop hosts. docs/asyncio.md says what differs from websockets.
 from __future__ import annotations
 
 from ..protocols.session import State
+from .arguments import ConnectArguments, ServeArguments
 from .broadcasting import broadcast
 from .client import ClientConnection, connect, process_exception, unix_connect
-from .connection import Connection
+from .connection import Connection, Data
 from .exceptions import (
     Close,
     ConcurrencyError,
@@ -31,16 +32,21 @@ from .exceptions import (
     WebSocketException,
 )
 from .heads import Headers, Request, Response
+from .hooks import Handler, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .server import Server, ServerConnection, serve, unix_serve
+from .transport import Transport
 
 __all__ = [
     "ClientConnection",
     "Close",
     "ConcurrencyError",
+    "ConnectArguments",
     "Connection",
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "Data",
+    "Handler",
     "Headers",
     "InvalidHandshake",
     "InvalidMessage",
@@ -50,13 +56,18 @@ __all__ = [
     "NegotiationError",
     "OpenTimeout",
     "PayloadTooBig",
+    "ProcessRequest",
+    "ProcessResponse",
     "ProtocolError",
     "ProxyError",
     "Request",
     "Response",
+    "SelectSubprotocol",
+    "ServeArguments",
     "Server",
     "ServerConnection",
     "State",
+    "Transport",
     "WebSocketException",
     "broadcast",
     "connect",

@@ -14,9 +14,10 @@ import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from itertools import count
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..base.mistakes import did_you_mean
+from ..base.arguments import named, shows
+from ..base.mistakes import check_names
 from ..client.options import HandshakeWatch
 from ..client.url import parse_url
 from ..exceptions import (
@@ -24,6 +25,7 @@ from ..exceptions import (
     WebSocketBadStatusException,
     WebSocketException,
 )
+from ..protocols.deflate import Deflate
 from ..protocols.http.handshake import HeaderSource, normalize_headers
 from ..protocols.http.http11 import parse_again
 from ..timers import Backoff
@@ -31,7 +33,13 @@ from .connection import Connection
 from .exceptions import InvalidMessage, InvalidURI, OpenTimeout, opening_error
 from .heads import Request, Response
 from .hosts import get_host
-from .options import Pair, check_path, common_options, marks
+from .options import check_path, common_options, marks
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..client.options import ClientArguments
+    from .arguments import ConnectArguments
 
 __all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
 
@@ -39,18 +47,6 @@ USER_AGENT = "Python reactor"
 
 #: Statuses of servers that will be well again.
 PASSING = frozenset({500, 502, 503, 504})
-
-#: Further options, and those of the reactor's connect() that they are.
-FURTHER = {
-    "sock": "sock",
-    "local_addr": "source_address",
-    "unix_path": "unix_path",
-    "host": None,
-    "port": None,
-    "reactor": None,
-    "ssl": None,
-    "server_hostname": None,
-}
 
 
 class ClientConnection(Connection):
@@ -81,6 +77,8 @@ class ClientConnection(Connection):
 
 class _Watch(HandshakeWatch):
     """Keeps the request."""
+
+    connects_again = True  # in ``async for``; else the user's program may
 
     def __init__(self, face: ClientConnection) -> None:
         self._face = face
@@ -137,10 +135,13 @@ class connect:  # noqa: N801 - it is called as a function
         reconnect_delays: for ``async for``: a function that returns an iterable of the seconds to
             wait before each further attempt; when it ends, the last failure is raised. None: up to
             5 s at first, and up to 90 s, growing by 1.6.
-        options: ``ssl`` (an SSLContext; True: the default one; None: no TLS), ``server_hostname``,
-            ``sock`` (connected), ``host`` and ``port`` (to connect to in place of the URI's),
-            ``local_addr``, ``unix_path``; and ``reactor``, a dict of options of
-            ``Reactor.connect`` (see ClientOptions).
+        ssl: for wss://: an SSLContext, or True: the default one. None: there is no TLS.
+        server_hostname: the name that the certificate must have; None: that of the URI.
+        sock: a connected socket to use.
+        host, port: where to connect to, in place of what the URI says.
+        local_addr: the ``(host, port)`` to connect from.
+        unix_path: the path of a Unix socket to connect to.
+        reactor: further options, a dict of those of ``Reactor.connect``: see ClientOptions.
 
     When it is awaited, it may raise these; all but the options' are members of the tree of
     WebSocketException as well.
@@ -154,13 +155,14 @@ class connect:  # noqa: N801 - it is called as a function
         TimeoutError: ``open_timeout`` is over.
     """
 
+    @shows()
     def __init__(
         self,
         uri: str,
         *,
         origin: str | None = None,
         subprotocols: Sequence[str] | None = None,
-        compression: Any = "deflate",
+        compression: Deflate | str | None = "deflate",
         additional_headers: HeaderSource = None,
         user_agent_header: str | None = USER_AGENT,
         proxy: str | bool | None = True,
@@ -169,22 +171,28 @@ class connect:  # noqa: N801 - it is called as a function
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
-        max_size: int | Pair | None = 2**20,
-        max_queue: int | Pair | None = 16,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: logging.Logger | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
         reconnect_delays: Callable[[], Iterable[float]] | None = None,
-        **options: Any,
+        ssl: ssl_module.SSLContext | bool | None = True,
+        server_hostname: str | None = None,
+        sock: socket.socket | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        local_addr: tuple[str, int] | None = None,
+        unix_path: str | None = None,
+        reactor: ClientArguments | None = None,
+        **unknown: NoReturn,
     ) -> None:
-        for name in options:
-            if name not in FURTHER:
-                raise TypeError(f"connect() has no option {name!r}{did_you_mean(name, FURTHER)}")
+        check_names(unknown, [each.name for each in named(connect)], "connect()")
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols must be a list, not a str")
         self._uri = uri
-        self._ssl = options.get("ssl", True)
-        self._place = options.get("host"), options.get("port")
+        self._ssl = ssl
+        self._place = host, port
         self._marks = marks(max_queue, write_limit)
         self._logger = logger
         self._process_exception = process_exception
@@ -205,12 +213,12 @@ class connect:  # noqa: N801 - it is called as a function
             connect_timeout=open_timeout,
             redirect_limit=10,
             start_tls=True,  # also on a socket that is given
-            sslopt=_sslopt(options.get("ssl"), options.get("server_hostname")),
+            sslopt=_sslopt(ssl, server_hostname),
+            sock=sock,
+            source_address=local_addr,
+            unix_path=unix_path,
         )
-        for name, ours in FURTHER.items():
-            if ours is not None and name in options:
-                self._options[ours] = options[name]
-        self._options.update(options.get("reactor") or {})
+        self._options.update(reactor or {})
         self._connection: ClientConnection | None = None
 
     def __await__(self) -> Generator[Any, None, ClientConnection]:
@@ -323,7 +331,10 @@ def _default_delays() -> Iterator[float]:
         yield backoff.delay(attempt) or 0.0
 
 
-def unix_connect(path: str | None = None, uri: str | None = None, **options: Any) -> connect:
+@shows(named(connect, "unix_path"))
+def unix_connect(
+    path: str | None = None, uri: str | None = None, **options: Unpack[ConnectArguments]
+) -> connect:
     """Connect to a server that listens on a Unix socket. See :class:`connect`.
 
     Args:
@@ -334,9 +345,7 @@ def unix_connect(path: str | None = None, uri: str | None = None, **options: Any
     check_path(path, options.get("sock"))
     if uri is None:
         uri = "ws://localhost/" if options.get("ssl") is None else "wss://localhost/"
-    if path is not None:
-        options["unix_path"] = path
-    return connect(uri, **options)
+    return connect(uri, unix_path=path, **options)
 
 
 def _sslopt(ssl: Any, server_hostname: str | None) -> dict[str, Any] | None:

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
@@ -30,60 +28,21 @@ from ..exceptions import (
 )
 from ..hosting.asyncio import AsyncioHost
 from ..protocols.session import State
-from ..protocols.websocket import WebSocketProtocol
-from .exceptions import Close, ConcurrencyError, ConnectionClosed, ConnectionClosedOK, closed
+from .exceptions import Close, ConnectionClosed, ConnectionClosedOK, closed
+from .handlers import Handlers
 from .heads import Request, Response
 from .options import Marks
 from .pieces import SINGLE, as_pieces, convert
-from .received import Piece, Received
+from .pings import Pings
+from .received import Received
 from .transport import Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Connection", "Handlers"]
+__all__ = ["Connection"]
 
 Data = str | bytes | bytearray | memoryview
-
-
-class Handlers(WebSocketProtocol):
-    """The protocol object of a connection.
-
-    Args:
-        face: the connection, whose methods are called.
-    """
-
-    def __init__(self, face: Connection) -> None:
-        self.face = face
-        # Straight into the queue: a call less for every message.
-        self.on_message = face._received.inbox.put  # type: ignore[method-assign,assignment]
-
-    def on_open(self) -> None:
-        """See WebSocketProtocol."""
-        self.face._is_open()
-
-    def on_data(self, data: str | bytes, opcode: int, fin: bool) -> None:
-        """See WebSocketProtocol."""
-        self.face._received.inbox.put(Piece(data, fin))
-
-    def on_pong(self, payload: bytes) -> None:
-        """See WebSocketProtocol."""
-        self.face._pong_came(payload)
-
-    def on_writable(self) -> None:
-        """See WebSocketProtocol."""
-        self.face._has_room()
-
-    def on_error(self, error: Exception) -> None:
-        """See WebSocketProtocol."""
-        if isinstance(error, WebSocketQueueFullException):
-            self.face._left_out = error  # out of a broadcast; it goes on
-        else:
-            self.face._error = error
-
-    def on_close(self, code: int, reason: str) -> None:
-        """See WebSocketProtocol."""
-        self.face._is_closed(code, reason)
 
 
 class Connection:
@@ -120,8 +79,7 @@ class Connection:
         self._room: asyncio.Future[None] | None = None  # tasks that wait to send await it
         # Resolved when a message that is sent in fragments is complete; None: there is none.
         self._fragmented: asyncio.Future[None] | None = None
-        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}  # in order
-        self._latency: float | None = None
+        self._pings = Pings(self.loop)
         self._over: asyncio.Future[None] = self.loop.create_future()
         self._error: Exception | None = None  # that the handlers have heard of
         self._left_out: WebSocketQueueFullException | None = None  # of the latest broadcast
@@ -223,7 +181,7 @@ class Connection:
             await self._send_pieces(message, text)
         except (WebSocketConnectionClosedException, WebSocketStateException):
             await self._refuse()
-        if protocol._connection.stream.above_high:
+        if protocol._reactor_connection.stream.above_high:
             await self._wait_for_room()
 
     async def _send_pieces(self, message: Any, text: bool | None) -> None:
@@ -304,20 +262,12 @@ class Connection:
             ConnectionClosed: The connection is closed.
             ConcurrencyError: A ping with this payload is waiting for its pong.
         """
-        payload = data.encode() if isinstance(data, str) else data
-        if payload is None:
-            payload = os.urandom(4)
-            while payload in self._pings:
-                payload = os.urandom(4)
-        elif payload in self._pings:
-            raise ConcurrencyError("a ping with this payload is waiting for its pong already")
+        payload = self._pings.check(data.encode() if isinstance(data, str) else data)
         try:
             self._protocol.ping(payload)
         except (WebSocketConnectionClosedException, WebSocketStateException):
             await self._refuse()
-        pong = self.loop.create_future()
-        self._pings[bytes(payload)] = pong, monotonic()
-        return pong
+        return self._pings.sent(payload)
 
     async def pong(self, data: str | bytes = b"") -> None:
         """Send an unsolicited pong. Pings are answered automatically.
@@ -329,18 +279,6 @@ class Connection:
             self._protocol.pong(data.encode() if isinstance(data, str) else data)
         except (WebSocketConnectionClosedException, WebSocketStateException):
             await self._refuse()
-
-    def _pong_came(self, payload: bytes) -> None:
-        if payload not in self._pings:
-            return
-        now = monotonic()
-        for each in list(self._pings):
-            pong, sent_at = self._pings.pop(each)
-            if not pong.done():
-                pong.set_result(now - sent_at)
-            if each == payload:
-                self._latency = now - sent_at
-                return
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -386,11 +324,7 @@ class Connection:
         self._ending = self._frames(code, reason)
         self._received.inbox.end(self._closed_error)
         self._has_room()
-        for pong, _ in self._pings.values():
-            if not pong.done():
-                pong.set_exception(self._closed_error())
-                pong.exception()  # marks it as retrieved: nobody need await this future
-        self._pings.clear()
+        self._pings.end(self._closed_error)
         if not self._over.done():
             self._over.set_result(None)
 
@@ -452,9 +386,12 @@ class Connection:
 
     @property
     def latency(self) -> float:
-        """Seconds between the latest ping and its pong; 0.0 before the first pong."""
-        if self._latency is not None:
-            return self._latency
+        """Seconds between the latest ping and its pong; 0.0 before the first pong.
+
+        Pings follow silence only: see ``ping_interval``.
+        """
+        if self._pings.latency is not None:
+            return self._pings.latency
         return self._protocol.latency or 0.0
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..base.printable import without_secrets
 from ..exceptions import (
     CloseCode,
     WebSocketBadStatusException,
@@ -130,7 +131,7 @@ class InvalidURI(WebSocketException, ValueError):
     """
 
     def __init__(self, uri: str, msg: str) -> None:
-        super().__init__(f"{uri} isn't a valid URI: {msg}")
+        super().__init__(f"{without_secrets(uri)} isn't a valid URI: {msg}")
         self.uri = uri
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..protocols.deflate import Deflate
+
 __all__ = ["Marks", "check_path", "common_options", "marks"]
 
 #: In place of no limit, where the reactor wants one.
@@ -61,7 +63,7 @@ def _pair(name: str, value: Any) -> tuple[int | None, int]:
 
 def common_options(
     marks: Marks,
-    compression: Any,
+    compression: Deflate | str | None,
     ping_interval: float | None,
     ping_timeout: float | None,
     close_timeout: float | None,

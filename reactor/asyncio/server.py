@@ -3,7 +3,7 @@
 What it is: :class:`serve`, the :class:`Server` that it leads to, and the :class:`ServerConnection`
 that handlers are given.
 
-What it must not know: sessions, how requests are answered.
+What it must not know: sessions, how requests are answered (hooks.py).
 
 How it works. For every request a face is made, which ``process_request`` may look at and add
 attributes to, and which becomes the connection when the client is accepted. A handler is a task
@@ -16,58 +16,39 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from functools import partial
 from http import HTTPStatus
-from inspect import isawaitable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..base.mistakes import did_you_mean
+from ..base.arguments import named, shows
+from ..base.mistakes import check_names
 from ..exceptions import CloseCode
+from ..protocols.deflate import Deflate
 from ..protocols.http import http11
-from ..protocols.http.answers import RejectedUpgrade
 from ..protocols.session import State
-from ..server.decisions import Accept, HTTPResponse
 from ..server.listener import Listener
-from ..tasks import wait
-from .connection import Connection, Handlers
-from .exceptions import ConnectionClosed, NegotiationError
+from .connection import Connection
+from .exceptions import ConnectionClosed
+from .handlers import Handlers
 from .heads import Headers, Request, Response
+from .hooks import Handler, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .hosts import get_host
-from .options import Marks, Pair, check_path, common_options, marks
+from .options import Marks, check_path, common_options, marks
 from .transport import Transport
+
+if TYPE_CHECKING:
+    import re
+    from ssl import SSLContext
+
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..server.options import ServerArguments
+    from .arguments import ServeArguments
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
 SERVER = "Python reactor"
-
-FURTHER = {
-    "ssl": "ssl",
-    "backlog": "backlog",
-    "reuse_port": "reuse_port",
-    "sock": None,
-    "unix_path": None,
-    "reactor": None,
-}
-
-#: Headers that are made anew.
-SET_FROM_BODY = frozenset({"content-length", "transfer-encoding"})
-
-Handler = Callable[["ServerConnection"], Awaitable[None]]
-Answer = Response | Awaitable[Response | None] | None
-ProcessRequest = Callable[["ServerConnection", Request], Answer]
-ProcessResponse = Callable[["ServerConnection", Request, Response], Answer]
-SelectSubprotocol = Callable[["ServerConnection", Sequence[str]], str | None]
-
-
-class Hooks(NamedTuple):
-    """What is the user's: see :class:`serve`."""
-
-    handler: Handler
-    process_request: ProcessRequest | None
-    process_response: ProcessResponse | None
-    select_subprotocol: SelectSubprotocol | None
-    create_connection: Callable[..., ServerConnection]
 
 
 class ServerConnection(Connection):
@@ -171,57 +152,9 @@ class Server:
 
     def _asked(self, head: http11.Request, sock: socket.socket) -> Any:
         """A request has come: see ServerOptions, process_request."""
-        hooks = self._hooks
         request = Request.of(head)
-        face = hooks.create_connection(self, request, sock)
-        accept = Accept(
-            face._protocol,
-            subprotocols=hooks.select_subprotocol and partial(self._choose, face),
-            process_response=partial(self._answering, face),
-        )
-        if hooks.process_request is None:
-            return accept
-        return self._decide(hooks.process_request(face, request), partial(_decision, accept))
-
-    def _choose(
-        self, face: ServerConnection, _: http11.Request, offered: tuple[str, ...]
-    ) -> str | None:
-        assert self._hooks.select_subprotocol is not None
-        try:
-            return self._hooks.select_subprotocol(face, list(offered))
-        except NegotiationError as exc:
-            raise RejectedUpgrade(str(exc) or "no subprotocol that both sides know") from exc
-
-    def _answering(self, face: ServerConnection, head: bytes) -> Any:
-        """A client is about to be accepted: see Accept, process_response."""
-        face.response = Response.of(http11.parse_again("response", head))
-        hook = self._hooks.process_response
-        if hook is None:
-            return head
-        assert face.request is not None
-        answer = hook(face, face.request, face.response)
-        return self._decide(answer, partial(_answer, face))
-
-    def _decide(self, answer: Answer, finish: Callable[[Response | None], Any]) -> Any:
-        """Go on with what a hook has returned, which may be for asyncio to run."""
-        if isawaitable(answer):
-            return self._decide_later(answer, finish)
-        return finish(answer)
-
-    async def _decide_later(
-        self, answer: Awaitable[Response | None], finish: Callable[[Response | None], Any]
-    ) -> Any:
-        """Have asyncio run a coroutine for one that the reactor runs."""
-        task = asyncio.ensure_future(answer)
-        bell, ear = socket.socketpair()
-        try:
-            task.add_done_callback(lambda _: bell.fileno() < 0 or bell.send(b"!"))
-            await wait(reads=[ear.fileno()])
-            return finish(task.result())
-        finally:
-            task.cancel()
-            bell.close()
-            ear.close()
+        face = self._hooks.create_connection(self, request, sock)
+        return self._hooks.decide(face, request)
 
     def _opened(self, connection: ServerConnection) -> None:
         task = self._loop.create_task(self._serve(connection))
@@ -324,8 +257,12 @@ class serve:  # noqa: N801 - it is called as a function
         open_timeout: seconds that a client has from TCP connection to upgrade; None: a day.
         ping_interval, ping_timeout, close_timeout, max_size, max_queue, write_limit, logger: see
             connect.
-        **options: ``ssl`` (an SSLContext), ``sock`` (bound), ``unix_path``, ``backlog``,
-            ``reuse_port``; and ``reactor``, a dict of options of ``Reactor.listen``.
+        ssl: an SSLContext; None: no TLS.
+        sock: a bound socket to listen on.
+        unix_path: the path of a Unix socket to listen on.
+        backlog: the number of connections that the kernel may queue.
+        reuse_port: let other processes listen on the same port.
+        reactor: further options, a dict of those of ``Reactor.listen``: see ServerOptions.
 
     Raises:
         OSError: When awaited: the address cannot be used.
@@ -333,15 +270,16 @@ class serve:  # noqa: N801 - it is called as a function
         TypeError: When awaited: an option is of the wrong type, or unknown.
     """
 
+    @shows()
     def __init__(
         self,
         handler: Handler,
         host: str | Sequence[str] | None = None,
         port: int | None = None,
         *,
-        origins: Collection[Any] | None = None,
+        origins: Collection[str | re.Pattern[str] | None] | None = None,
         subprotocols: Sequence[str] | None = None,
-        compression: Any = "deflate",
+        compression: Deflate | str | None = "deflate",
         process_request: ProcessRequest | None = None,
         process_response: ProcessResponse | None = None,
         select_subprotocol: SelectSubprotocol | None = None,
@@ -351,18 +289,22 @@ class serve:  # noqa: N801 - it is called as a function
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
-        max_size: int | Pair | None = 2**20,
-        max_queue: int | Pair | None = 16,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
         logger: logging.Logger | None = None,
-        **options: Any,
+        ssl: SSLContext | None = None,
+        sock: socket.socket | None = None,
+        unix_path: str | os.PathLike[str] | None = None,
+        backlog: int = 4096,
+        reuse_port: bool = False,
+        reactor: ServerArguments | None = None,
+        **unknown: NoReturn,
     ) -> None:
-        for name in options:
-            if name not in FURTHER:
-                raise TypeError(f"serve() has no option {name!r}{did_you_mean(name, FURTHER)}")
+        check_names(unknown, [each.name for each in named(serve)], "serve()")
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols must be a list, not a str")
-        if options.get("sock") is not None and not (host is None and port is None):
+        if sock is not None and not (host is None and port is None):
             raise ValueError("host/port and sock can not be specified at the same time")
         self._hooks = Hooks(
             handler,
@@ -376,9 +318,8 @@ class serve:  # noqa: N801 - it is called as a function
         self._port = port or 0
         self._marks = marks(max_queue, write_limit)
         self._logger = logger
-        self._where = {
-            name: options[name] for name in ("sock", "unix_path") if options.get(name) is not None
-        }
+        self._sock = sock
+        self._unix_path = unix_path
         self._options = common_options(
             self._marks, compression, ping_interval, ping_timeout, close_timeout, max_size
         )
@@ -387,11 +328,11 @@ class serve:  # noqa: N801 - it is called as a function
             subprotocols=tuple(subprotocols or ()),
             handshake_timeout=86400.0 if open_timeout is None else open_timeout,
             response_headers=[("Server", server_header)] if server_header else None,
+            ssl=ssl,
+            backlog=backlog,
+            reuse_port=reuse_port,
         )
-        for name, ours in FURTHER.items():
-            if ours is not None and name in options:
-                self._options[ours] = options[name]
-        self._options.update(options.get("reactor") or {})
+        self._options.update(reactor or {})
         self._server: Server | None = None
 
     def __await__(self) -> Generator[Any, None, Server]:
@@ -403,7 +344,14 @@ class serve:  # noqa: N801 - it is called as a function
         options = {**self._options, "process_request": server._asked}
         try:
             for host in self._hosts:
-                listener = reactor.listen(host, self._port, _no_protocol, **self._where, **options)
+                listener = reactor.listen(
+                    host,
+                    self._port,
+                    _no_protocol,
+                    sock=self._sock,
+                    unix_path=self._unix_path,
+                    **options,
+                )
                 server._listeners.append(listener)
         except BaseException:
             for listener in server._listeners:
@@ -421,8 +369,9 @@ class serve:  # noqa: N801 - it is called as a function
         await self._server.wait_closed()
 
 
+@shows(named(serve, "unix_path"))
 def unix_serve(
-    handler: Handler, path: str | os.PathLike[str] | None = None, **options: Any
+    handler: Handler, path: str | os.PathLike[str] | None = None, **options: Unpack[ServeArguments]
 ) -> serve:
     """Accept connections on a Unix socket. See :class:`serve`.
 
@@ -437,25 +386,3 @@ def unix_serve(
 
 def _no_protocol() -> Handlers:
     raise AssertionError("process_request gives every client a protocol object")
-
-
-def _decision(accept: Accept, answer: Response | None) -> Accept | HTTPResponse:
-    if answer is None:
-        return accept
-    return _refusal("process_request", answer)
-
-
-def _answer(face: ServerConnection, answer: Response | None) -> bytes | HTTPResponse:
-    if answer is None:
-        answer = face.response  # perhaps with other headers
-    if not isinstance(answer, Response) or answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        return _refusal("process_response", answer)
-    face.response = answer
-    return answer.head()
-
-
-def _refusal(hook: str, answer: Response | None) -> HTTPResponse:
-    if not isinstance(answer, Response):
-        raise TypeError(f"{hook} must return None or a Response, not {answer!r}")
-    headers = [pair for pair in answer.headers.items() if pair[0].lower() not in SET_FROM_BODY]
-    return HTTPResponse(answer.status_code, headers, answer.body)

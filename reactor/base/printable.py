@@ -1,9 +1,9 @@
 """Text that somebody else has sent, in a form that is safe to show.
 
-What it is: two functions for text that a peer, a proxy or a name server has sent, and that becomes
+What it is: functions for text that a peer, a proxy or a name server has sent, and that becomes
 part of an exception's text, a log line, an answer or a terminal's output. There, a control
 character moves the cursor, a line end begins a false entry, U+202E reverses the rest of the line,
-and a megabyte hides everything else.
+and a megabyte hides everything else. And one for URLs, which may contain secrets.
 
 What it must not know: where the text goes. What programs get (messages, close reasons, bodies,
 headers) stays as it was received; these functions are for people's eyes.
@@ -11,10 +11,11 @@ headers) stays as it was received; these functions are for people's eyes.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from unicodedata import category
 
-__all__ = ["printable", "quoted"]
+__all__ = ["printable", "quoted", "without_secrets"]
 
 #: How many characters, or bytes, of a string are shown: enough to recognize it.
 LIMIT = 200
@@ -56,3 +57,16 @@ def quoted(value: Any, limit: int = LIMIT) -> str:
         kind = "characters" if isinstance(value, str) else "bytes"
         return f"{value[:limit]!r}... ({len(value)} {kind})"
     return printable(repr(value), limit)
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL, or the target of a request, without username, password, query and fragment.
+
+    Tokens are often in the query. A query is shown as "?...".
+
+    Args:
+        url: the URL, which need not be a valid one.
+    """
+    bare = re.sub(r"//[^/?#]*@", "//", url)
+    path, mark, _ = bare.partition("#")[0].partition("?")
+    return f"{path}?..." if mark else path

@@ -20,6 +20,7 @@ from ..client.proxy_choice import no_proxy_of
 from ..client.url import WebSocketURL
 from ..client.url import parse_url as _parse_url
 from ..exceptions import WebSocketProxyException
+from ..timers import Backoff
 from ..transports.proxy import KINDS
 from ..transports.tls.contexts import CONTEXT_KEYS, OTHER_KEYS
 from .defaults import getdefaulttimeout
@@ -210,6 +211,8 @@ def app_options(app: Any, **given: Any) -> ClientOptions:
     reconnect = given["reconnect"]
     if isinstance(reconnect, bool):  # with websocket-client, True is one second
         reconnect = int(reconnect)
+    if isinstance(reconnect, (int, float)) and reconnect > 0:  # kept, whatever the server asks for
+        reconnect = Backoff.fixed(reconnect, retry_after_cap=0.0)
     return ClientOptions(
         header=partial(_header_of_attempt, app, given["http_proxy_host"], given["http_proxy_port"]),
         cookie=partial(_current_cookie, app),

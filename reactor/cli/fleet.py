@@ -18,14 +18,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import WebSocketException
-from .arguments import complain, share, whole
+from ..monitor.fleet import serve_fleet
+from .arguments import complain, limit, share, whole
 from .arguments import url as a_url
 
 if TYPE_CHECKING:
-    from ..fleet import Coordinator, FleetStats
+    from ..fleet import Coordinator, FleetStats, Sink
 
 __all__ = ["add_arguments", "run"]
 
@@ -43,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--feed", required=True, type=a_feed, help="MODULE:CLASS")
         one.add_argument("--url", required=True, type=a_url, help="of the service")
         one.add_argument("--batch", type=whole, help="updates in a message (default: one)")
+        one.add_argument(
+            "--sink", type=a_sink, help="MODULE:NAME, where updates go (default: JetStream)"
+        )
     for one in (start, shard, status, drain):
         needed = one is not start
         one.add_argument(
@@ -63,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     start.add_argument("--topics", action="append", default=[], help="FILE with one in a line; -")
     start.add_argument("--shards", type=whole, help="processes (default: one for each core)")
+    start.add_argument(
+        "--monitor", type=limit, metavar="PORT", help="serve a page and /metrics; 0: any free port"
+    )
     start.add_argument("--store", help="FOLDER of a nats-server of its own")
     start.add_argument(
         "--placement",
@@ -84,9 +92,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def a_feed(text: str) -> Callable[..., Any]:
     """A class that can be imported; the working directory counts."""
+    found = _imported(text, "MODULE:CLASS")
+    if not callable(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a class nor a function")
+    return found  # type: ignore[no-any-return]
+
+
+def a_sink(text: str) -> Sink:
+    """A sink that can be imported, the same way."""
+    from ..fleet import Sink
+
+    found = _imported(text, "MODULE:NAME")
+    if not isinstance(found, Sink):
+        raise argparse.ArgumentTypeError(f"{text!r} is no sink, such as Lines('folder')")
+    return found
+
+
+def _imported(text: str, form: str) -> Any:
     module, colon, name = text.partition(":")
     if not (module and colon and name):
-        raise argparse.ArgumentTypeError(f"must be MODULE:CLASS, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {form}, not {text!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -95,9 +120,7 @@ def a_feed(text: str) -> Callable[..., Any]:
             found = getattr(found, part)
     except (ImportError, AttributeError) as exc:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be imported: {exc}") from None
-    if not callable(found):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a class nor a function")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -121,7 +144,9 @@ def _servers(arguments: argparse.Namespace) -> list[str]:
 def _spec(arguments: argparse.Namespace, **more: Any) -> Any:
     from ..fleet import JetStream, ShardSpec
 
-    sink = JetStream(batch=arguments.batch)
+    if arguments.sink is not None and arguments.batch is not None:
+        raise ValueError("--batch is for JetStream, not for another sink")
+    sink = arguments.sink or JetStream(batch=arguments.batch)
     servers = _servers(arguments)
     return ShardSpec(arguments.name, arguments.feed, arguments.url, servers, sink, **more)
 
@@ -148,8 +173,14 @@ def _start(arguments: argparse.Namespace) -> int:
         shards = arguments.shards or os.cpu_count() or 1
         await coordinator.start(topics, shards)
         print(f"{shards} shards on NATS {coordinator.spec.servers}", flush=True)
-        await over.wait()
-        await coordinator.stop()
+        try:
+            with ExitStack() as stack:
+                if arguments.monitor is not None:
+                    page = stack.enter_context(serve_fleet(coordinator, port=arguments.monitor))
+                    print(f"look at {page.url}", flush=True)
+                await over.wait()
+        finally:
+            await coordinator.stop()
         return 0
 
     return asyncio.run(main())
@@ -196,7 +227,7 @@ def _show(stats: FleetStats) -> None:
         + "".join(f"{c:>10}" for c in columns)
     )
     for one in stats.shards:
-        figures = "".join(f"{one.figures.get(name, 0):10d}" for name in columns)
+        figures = "".join(f"{int(one.figures.get(name, 0)):10d}" for name in columns)
         print(
             f"{one.shard:5d}  {one.state:8}  {one.node:14.14} {one.pid:6d}  {one.epoch:5d}"
             f"  {one.topics:6d}{figures}"

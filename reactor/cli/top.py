@@ -2,7 +2,7 @@
 
 Shows what the page shows: the loop, and the connections that do most. In a pipe, or without rich
 (the extra ``cli``), it prints a line every second. Ends with Ctrl-C, or after ``--duration``; the
-exit status is 1 if the page could not be reached.
+exit status is 1 if the page could not be reached, or does not let us in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from ..base.printable import printable
+from ..base.printable import printable, without_secrets
+from ..exceptions import WebSocketBadStatusException
 from ..monitor.page.series import Point
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
@@ -34,6 +35,16 @@ ORDERS: dict[str, Callable[[dict[str, Any]], float]] = {
     "latency": lambda row: row["latency"] or 0.0,
 }
 
+#: What to do about an answer other than the upgrade.
+ADVICE = {
+    401: "the page needs its token: give the whole address that the program has, with ?token=...",
+    403: "the page does not answer under this name: ask for localhost, or give the page a token",
+    404: "there is no page of a reactor",
+}
+
+#: Statuses that may be others in a moment, though they begin with a 4.
+PASSING = frozenset({408, 425, 429})
+
 #: Seconds over which the rate of a connection is the mean.
 RATE_OVER = 2.5
 
@@ -49,6 +60,7 @@ class Watcher(WebSocketProtocol):
         rows: the rows of the connections by their numbers, as dicts.
         point, facts: of the latest second; see monitor/page/series.py.
         problem: why it cannot be reached, or None.
+        refused: whether it does not let us in, so that asking again is no use.
     """
 
     def __init__(self, when_told: Callable[[], object]) -> None:
@@ -57,6 +69,7 @@ class Watcher(WebSocketProtocol):
         self.point = Point(0.0, 0.0, 0.0, 0.0, 0.0)
         self.facts: list[tuple[str, str]] = []
         self.problem: str | None = None
+        self.refused = False
         self.seconds = 0  # that were told
         self._fields: list[str] = []
         self._when_told = when_told
@@ -69,9 +82,18 @@ class Watcher(WebSocketProtocol):
             take(told)
 
     def on_error(self, error: BaseException) -> None:
-        """Remember why."""
-        self.problem = f"{type(error).__name__}: {printable(str(error))}"
-        self._when_told()
+        """Remember why; give up if it will not change."""
+        if isinstance(error, WebSocketBadStatusException):
+            status = error.status_code
+            named = printable(f"status {status} {error.status_message or ''}".strip())
+            self.problem = f"{named}: {ADVICE[status]}" if status in ADVICE else named
+            self.refused = 400 <= status < 500 and status not in PASSING
+        else:
+            self.problem = f"{type(error).__name__}: {printable(str(error))}"
+        if self.refused:
+            self.loop.stop()
+        else:
+            self._when_told()
 
     def ask(self, shown: list[int]) -> None:
         """Tell which rows are shown, so that these come every second."""
@@ -143,7 +165,7 @@ def page_of(address: str) -> str:
     parts = urlsplit(address)
     schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
     if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
-        raise ValueError(f"{address!r} is not the address of a page")
+        raise ValueError(f"{without_secrets(address)!r} is not the address of a page")
     path = parts.path.rstrip("/")
     path = path if path.endswith("/live") else f"{path}/live"
     return urlunsplit((schemes[parts.scheme], parts.netloc, path, parts.query, ""))
@@ -177,8 +199,9 @@ def run(arguments: argparse.Namespace) -> int:
             pass
         finally:
             show.close()
-    if watcher.seconds == 0:
-        print(f"reactor top: {url}: {watcher.problem or 'nothing came'}", file=sys.stderr)
+    if watcher.seconds == 0 or watcher.refused:
+        shown, problem = without_secrets(url), watcher.problem or "nothing came"
+        print(f"reactor top: {shown}: {problem}", file=sys.stderr)
         return 1
     return 0
 

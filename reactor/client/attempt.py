@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
+from ..exceptions import WebSocketException
 from ..loop.tasks import Task
 from ..protocols.history import Step
 from ..protocols.http.handshake import HeaderSource
@@ -59,7 +61,7 @@ class Attempt:
         connected: Callable[[ClientUpgrade | None, Exception | None], object],
         note: Callable[[Step, str], object],
     ) -> None:
-        self._note = note
+        self._note: Callable[[Step, str], object] = note
         self._asked_at = 0.0
         self._loop = loop
         self._url = url
@@ -109,7 +111,7 @@ class Attempt:
             return
         coroutine = self._pipeline(self._url, options, header, cookie)
         if self._gate is not None and self._gate.journal.hears:
-            self._gate.journal.attempt(str(parse_url(self._url)), self._number)
+            self._gate.journal.attempt(parse_url(self._url).shown, self._number)
         self._task = task = Task(
             self._loop, coroutine, self._arrived, soon=False, on_note=self._note
         )
@@ -117,11 +119,14 @@ class Attempt:
 
     def _arrived(self, upgrade: ClientUpgrade | None, error: Exception | None) -> None:
         self._landed()
+        if isinstance(error, WebSocketException):
+            error = without_traceback(error)
         self._connected(upgrade, error)
 
     def _landed(self) -> None:
         """Tell the gate that the attempt is no longer in flight."""
         self._task = None
+        self._note = _nothing  # the frames of an exception may keep this object
         if self._gate is not None:
             self._gate.done()
 
@@ -138,3 +143,7 @@ class Attempt:
         """In a forked child, close the sockets of the attempt."""
         if self._task is not None:
             self._task.cancel()  # the coroutine closes them
+
+
+def _nothing(step: Step, text: str) -> None:
+    """Nobody notes what an attempt does after its end."""

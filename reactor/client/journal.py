@@ -71,7 +71,12 @@ class Journal:
         logger.info("%s is open%s", place, " again" if again else "")
 
     def ended(
-        self, place: str, address: Endpoint | None, ending: Ending, policy: bool, seen: bool
+        self,
+        place: str,
+        address: Endpoint | None,
+        ending: Ending,
+        policy: bool | None,
+        seen: bool,
     ) -> None:
         """Log that a connection, or an attempt, has ended.
 
@@ -79,18 +84,20 @@ class Journal:
             place: the URL.
             address: host and port; None if they are not known.
             ending: how it ended, and what comes next.
-            policy: whether there is a reconnect policy.
+            policy: whether there is a reconnect policy; None: somebody else has one.
             seen: whether the protocol object has an ``on_error`` of its own.
         """
         if ending.delay is not None:
-            what = f"next attempt in {ending.delay:.1f} s"
+            what = f"; next attempt in {ending.delay:.1f} s"
+        elif policy is None:
+            what = ""
         elif policy:
-            what = f"giving up after {ending.attempt} attempts"
+            what = f"; giving up after {ending.attempt} attempts"
         else:
-            what = "there is no further attempt"
+            what = "; there is no further attempt"
         error = ending.error
         if error is None:
-            logger.info("%s: ended by %s (%d); %s", place, ending.initiator, ending.code, what)
+            logger.info("%s: ended by %s (%d)%s", place, ending.initiator, ending.code, what)
             return
         level = logging.DEBUG
         others = ""
@@ -101,7 +108,7 @@ class Journal:
                 others = f" ({untold} more like this were not logged)"
         if logger.isEnabledFor(level):
             reason = printable(str(error)) or type(error).__name__
-            logger.log(level, "%s: %s: %s; %s%s", place, type(error).__name__, reason, what, others)
+            logger.log(level, "%s: %s: %s%s%s", place, type(error).__name__, reason, what, others)
 
     def _tell(self, address: Endpoint | None, error: Exception) -> int | None:
         """Return how many failures of this kind were not logged; None: do not log this one."""

@@ -5,10 +5,10 @@ What it is: :class:`ClientLifecycle`, which every connection that we open has.
 What it must not know: sessions, frames, how the connect pipeline works.
 
 How it works. An Attempt (attempt.py) lives until its outcome is known. When an attempt has failed,
-or an open connection has ended, ``over`` decides what comes next. With a reconnect policy, the
-phase becomes WAITING and a timer starts the next attempt. Without one, or when the user has closed
-the connection, the phase becomes OVER. Before a wait, ``on_retry`` asks the protocol object; then
-``on_error`` and ``on_close`` are called in both cases. A handler may still give up then.
+or an open connection has ended, ``over`` asks Retries (retries.py) whether another attempt follows.
+If so, the phase becomes WAITING and a timer starts it; otherwise the phase becomes OVER. Before a
+wait, ``on_retry`` asks the protocol object; then ``on_error`` and ``on_close`` are called in both
+cases. A handler may still give up then.
 
 ``reconnect`` notes the wish for a new connection and ends the present one or the attempt; ``over``
 finds the wish. If there is nothing to end, ``reconnect`` sets the timer itself.
@@ -17,51 +17,43 @@ finds the wish. If there is nothing to end, ``reconnect`` sets the timer itself.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..base.addresses import host_and_port
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
-from ..base.printable import printable, quoted
+from ..base.printable import printable, quoted, without_secrets
+from ..connection.closing import break_off
 from ..connection.dispatcher import report
 from ..connection.handlers import overrides_on_error
+from ..connection.over import let_go_soon, take_up
 from ..connection.phase import Change, Phase, change
 from ..exceptions import (
     CloseCode,
-    WebSocketBadStatusException,
     WebSocketConnectionClosedException,
     WebSocketStateException,
 )
 from ..protocols.frames import new_mask
 from ..protocols.history import Step
 from ..protocols.http.http11 import parse_again
-from ..protocols.http.retry_after import retry_after
 from ..protocols.session import Role, State, WebSocketSession, check_close
-from ..timers import Backoff
 from .attempt import Attempt, Pipeline
 from .options import ClientOptions
 from .pipeline import ClientUpgrade, check_arguments, connect
+from .retries import BY_POLICY, Retries, asked_by
 from .tapped import tap_handshakes
-from .url import parse_url
+from .url import parse_url, shown_endpoint
 
 if TYPE_CHECKING:
     from ..connection.connection import Connection
     from ..protocols.http.http11 import Response
+    from ..protocols.websocket import WebSocketProtocol
     from ..timers import Timer
     from .gate import Endpoint, Gate
     from .journal import Journal
 
 __all__ = ["ClientLifecycle"]
-
-#: The policy that limits Retry-After when the connection has none.
-NO_POLICY = Backoff()
-
-#: A wish to reconnect after as long a wait as the policy says.
-BY_POLICY = -1.0
 
 
 class ClientLifecycle:
@@ -79,9 +71,8 @@ class ClientLifecycle:
     """
 
     __slots__ = (
-        *("_attempt", "_backoff", "_connection", "_current", "_gate", "_head"),
-        *("_opened_at", "_options"),
-        *("_pipeline", "_source", "_timer", "_url", "_wanted", "_wish"),
+        *("_connection", "_current", "_gate", "_head", "_opened_at", "_options", "_pipeline"),
+        *("_retries", "_source", "_timer", "_url"),
     )
 
     role = Role.CLIENT
@@ -101,18 +92,13 @@ class ClientLifecycle:
         self._options = options
         self._source = url
         self._url = url if isinstance(url, str) else ""
-        #: The policy for the next drop; None: this attempt is the last one.
-        self._backoff = options.backoff
-        self._attempt = 0  # attempts in a row that did not lead to a stable connection
+        self._retries = Retries(options.backoff)
         self._opened_at: float | None = None  # when it was open for the first or latest time
         self._head = b""  # the head of the latest response
         self._gate = gate
         self._pipeline = pipeline
         self._current: Attempt | None = None  # the attempt that is waiting or in flight
         self._timer: Timer | None = None  # for the next attempt
-        self._wanted = True  # the user has not ended it for good
-        # After how many seconds the user wants to reconnect; None: there is no such wish.
-        self._wish: float | None = None
 
     def start(self, connection: Connection) -> None:
         """See Lifecycle. The first attempt begins with the loop's next batch of calls."""
@@ -131,8 +117,8 @@ class ClientLifecycle:
 
     @property
     def place(self) -> str:
-        """The URL without username and password."""
-        return str(parse_url(self._url))
+        """The URL without username, password and query."""
+        return parse_url(self._url).shown
 
     @property
     def response(self) -> Response | None:
@@ -143,7 +129,7 @@ class ClientLifecycle:
     @property
     def attempt(self) -> int:
         """How many attempts have failed in a row."""
-        return self._attempt
+        return self._retries.attempt
 
     @property
     def lenient(self) -> bool:
@@ -158,19 +144,20 @@ class ClientLifecycle:
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        return self._connection.reader.whose()
+        return self._connection.whose()
 
     # -- attempts ------------------------------------------------------------------------
 
     @calls_user_code
     def _connect(self) -> None:
-        connection = self._connection
-        if connection.phase is Phase.OVER:
+        # No local variable has the connection, which keeps what a function of the user raises: that
+        # exception has this frame.
+        if self._connection.phase is Phase.OVER:
             return
         self._timer = None
-        connection.begin_attempt()
-        connection.counters.attempts += 1
-        connection.note(Step.ATTEMPT, str(connection.counters.attempts))
+        self._connection.begin_attempt()
+        self._connection.counters.attempts += 1
+        self._connection.note(Step.ATTEMPT, str(self._connection.counters.attempts))
         try:
             source = self._source
             url = source if isinstance(source, str) else source()
@@ -178,24 +165,24 @@ class ClientLifecycle:
                 raise TypeError(f"the function given as url must return a str, not {quoted(url)}")
             self._url = url
             address = self._address()
-            if not connection.host:
-                connection.host = _shown(address)
+            if not self._connection.host:
+                self._connection.host = shown_endpoint(*address)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
             self._connected(None, exc)
             return
-        if connection.state is State.CLOSED or self._wish is not None:
+        if self._connection.state is State.CLOSED or self._retries.wish is not None:
             return  # the function has closed the connection, or asked to reconnect
-        options = tap_handshakes(connection, self._options)
+        options = tap_handshakes(self._connection, self._options)
         self._current = current = Attempt(
-            connection.loop,
+            self._connection.loop,
             self._url,
             options,
             self._gate,
             self._pipeline,
             self._connected,
-            connection.note,
+            self._connection.note,
         )
-        current.start(address, self._attempt, again=self._opened_at is not None)
+        current.start(address, self._retries.attempt, again=self._opened_at is not None)
 
     def _address(self) -> Endpoint:
         url = parse_url(self._url)
@@ -233,8 +220,7 @@ class ClientLifecycle:
 
     def retire(self) -> None:
         """See Lifecycle. No further attempt will follow."""
-        self._backoff = None
-        self._wanted = False
+        self._retries.retire()
 
     def give_up(self) -> None:
         """See Lifecycle."""
@@ -251,6 +237,8 @@ class ClientLifecycle:
         if phase is Phase.CONNECTING:
             # on_close is still due for this attempt, but not from within the caller's close().
             connection.loop.call_soon(connection.tell, CloseCode.ABNORMAL, "", None)
+        else:
+            let_go_soon(connection)
 
     def _finish(self) -> None:
         """End the connection for good: there will be no further attempt."""
@@ -258,7 +246,7 @@ class ClientLifecycle:
         connection.note(Step.OVER)
         connection.finish()
         self._stop_timer()
-        if connection.ending is not None:
+        if connection.ending is not None and not connection.ending.final:
             connection.ending = replace(connection.ending, final=True, delay=None)
 
     def _stop_timer(self) -> None:
@@ -266,20 +254,26 @@ class ClientLifecycle:
             self._timer.cancel()
             self._timer = None
 
-    def reconnect(self, delay: float | None, reason: str) -> None:
-        """See WebSocketProtocol."""
+    def reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        """See Lifecycle."""
         if delay is not None:
             check_delay("delay", delay)
         check_close(CloseCode.GOING_AWAY, reason)
         if self._options.sock is not None:
             raise WebSocketStateException("it cannot be opened again: sock serves one connection")
-        connection = self._connection
-        if not self._wanted or connection.sender.closing_soon:
+        if not self._retries.wanted or connection.sender.closing_soon:
             self._refuse_to_reconnect()
         if threading.get_ident() == connection.loop.thread_id:
-            self._reconnect(delay, reason)
+            self._reconnect(connection, protocol, delay, reason)
         else:
-            connection.loop.call_soon_threadsafe(self._reconnect_later, delay, reason)
+            args = connection, protocol, delay, reason
+            connection.loop.call_soon_threadsafe(self._reconnect, *args)
 
     def _refuse_to_reconnect(self) -> None:
         self._connection.loop.check_process()
@@ -287,48 +281,52 @@ class ClientLifecycle:
             "the connection was ended for good, by close() or abort()"
         )
 
-    def _reconnect_later(self, delay: float | None, reason: str) -> None:
-        if self._wanted:  # else it has been closed since, and the caller cannot be told any more
-            self._reconnect(delay, reason)
-
-    def _reconnect(self, delay: float | None, reason: str) -> None:
+    def _reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        if not self._retries.wanted:
+            return  # another thread has asked, and it has been closed since
         wish = delay
         if wish is None:
             wish = 0.0 if self._options.backoff is None else BY_POLICY
-        connection = self._connection
         phase = connection.phase
         connection.note(Step.RECONNECTING, printable(reason))
         if phase is Phase.WAITING:
             if delay is not None:
                 self._wait(delay)
         elif phase is Phase.OVER:
-            self._reopen(wish)
+            self._reopen(connection, protocol, wish)
         else:
-            begun = self._wish is None  # else the attempt is being dropped already
-            self._wish = wish
+            begun = self._retries.wish is None  # else the attempt is being dropped already
+            self._retries.wish = wish
             if phase is Phase.ATTACHED:
                 if connection.session.state is State.OPEN:
-                    connection.break_off(reason, None)
+                    break_off(connection, reason, None)
             elif begun:
                 connection.by_us = True
                 self._stop_attempt()
                 connection.loop.call_soon(self._attempt_dropped, reason)
 
-    def _reopen(self, wish: float) -> None:
-        connection = self._connection
-        if connection.protocol._connection is not connection or connection.loop._closed:
+    def _reopen(self, connection: Connection, protocol: WebSocketProtocol, wish: float) -> None:
+        if protocol._reactor_connection is not connection or connection.loop._closed:
             self._refuse_to_reconnect()
+        take_up(connection, protocol)
         connection.enlist()
         change(connection, Change.REOPENED)
-        self._wish = wish
+        self._retries.wish = wish
         planned = self._plan(None)
         if planned is None:
             self._finish()
+            let_go_soon(connection)
         else:
             self._wait(planned)
 
     def _attempt_dropped(self, reason: str) -> None:
-        if self._connection.phase is Phase.CONNECTING and self._wish is not None:
+        if self._connection.phase is Phase.CONNECTING and self._retries.wish is not None:
             self.over(CloseCode.ABNORMAL, reason, None)
 
     def _drop_given_socket(self) -> None:
@@ -357,10 +355,10 @@ class ClientLifecycle:
     def over(self, code: int, reason: str, error: Exception | None) -> None:
         """See Lifecycle. Also called when an attempt has failed."""
         connection = self._connection
-        ending = connection.describe_end(code, reason, error)
-        connection.note_end(ending)
         delay = self._plan(error)
-        connection.ending = replace(ending, attempt=self._attempt)
+        ending = connection.describe_end(code, reason, error, self._retries.attempt)
+        connection.ending = ending
+        connection.note_end(ending)
         if delay is None:
             self._finish()
         else:
@@ -382,13 +380,14 @@ class ClientLifecycle:
         connection, journal = self._connection, self._journal
         if journal is None or connection.ending is None:
             return
+        if connection.ending.error is None and not journal.hears:
+            return
         try:
             place, address = self.place, self._address()
         except Exception:  # noqa: BLE001 - there is no usable URL
-            place, address = printable(self._url), None
+            place, address = printable(without_secrets(self._url)), None
         seen = overrides_on_error(connection.protocol)
-        retries = self._options.backoff is not None
-        journal.ended(place, address, connection.ending, retries, seen)
+        journal.ended(place, address, connection.ending, self._options.opens_again, seen)
 
     def _wait(self, delay: float) -> None:
         """Begin the next attempt after *delay* seconds."""
@@ -398,7 +397,7 @@ class ClientLifecycle:
         connection.note(Step.WAITING, f"{delay:.3f}")
         if connection.ending is not None:
             connection.ending = replace(
-                connection.ending, final=False, attempt=self._attempt, delay=delay
+                connection.ending, final=False, attempt=self._retries.attempt, delay=delay
             )
 
     @calls_user_code
@@ -411,7 +410,7 @@ class ClientLifecycle:
         """
         connection = self._connection
         try:
-            answer = connection.protocol.on_retry(self._attempt, delay, error)
+            answer = connection.protocol.on_retry(self._retries.attempt, delay, error)
             if answer is not None and answer is not False:
                 check_delay("what on_retry returns", answer)
         except Exception as exc:  # noqa: BLE001 - reported, not swallowed
@@ -426,49 +425,11 @@ class ClientLifecycle:
 
     def _plan(self, error: Exception | None) -> float | None:
         """Return the seconds before the next attempt, and count it; None: there is none."""
-        wish, self._wish = self._wish, None
-        if wish is None or wish == BY_POLICY or not self._wanted:
-            return self._next_delay(error)
-        self._count_from_stable(self._backoff or NO_POLICY)
-        self._attempt += 1
-        return wish
-
-    def _count_from_stable(self, backoff: Backoff) -> None:
-        connection = self._connection
+        connection, retries = self._connection, self._retries
+        asked = asked_by(error)
+        if asked > 0 and self._gate is not None:
+            retries.hold_others_back(self._gate, self._address(), asked)
+        open_for = None
         if self._opened_at is not None and connection.phase is Phase.ATTACHED:
             open_for = connection.loop.now - self._opened_at
-            self._attempt = backoff.attempts_after(self._attempt, open_for)
-
-    def _next_delay(self, error: Exception | None) -> float | None:
-        """Return and count likewise, but by the policy alone."""
-        backoff = self._backoff
-        asked = 0.0
-        if isinstance(error, WebSocketBadStatusException):
-            asked = retry_after(error.resp_headers or {}, time.time())
-            self._hold_others_back(backoff or NO_POLICY, asked)
-        if backoff is None:
-            return None
-        self._count_from_stable(backoff)
-        delay = backoff.delay(self._attempt, asked=asked)
-        if delay is not None:
-            self._attempt += 1
-        return delay
-
-    def _hold_others_back(self, backoff: Backoff, asked: float) -> None:
-        """Hold back all attempts at this address: the server's Retry-After is for all of them.
-
-        Args:
-            backoff: limits how long.
-            asked: the seconds of the Retry-After; 0: there was none.
-        """
-        seconds = backoff.heed(asked)
-        if seconds and self._gate is not None:
-            spread = seconds / 2 if backoff.jitter else 0.0
-            self._gate.hold(self._address(), seconds, spread)
-
-
-@lru_cache(maxsize=256)  # one text for all connections with a host
-def _shown(address: Endpoint) -> str:
-    """Return an address as connections are counted under it."""
-    host, port = address
-    return printable(host_and_port(host, port))
+        return retries.next_delay(open_for, asked)

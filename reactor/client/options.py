@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..base.mistakes import check_called
-from ..connection.options import ConnectionOptions, check_path
+from ..connection.options import ConnectionArguments, ConnectionOptions, check_path
 from ..protocols.http.handshake import HeaderSource, check_subprotocols
 from ..protocols.http.headers import check_header
 from ..protocols.http.http11 import Response
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..transports.tls.nested import AnySocket
     from .url import WebSocketURL
 
-__all__ = ["ClientOptions", "HandshakeWatch"]
+__all__ = ["ClientArguments", "ClientOptions", "HandshakeWatch", "OpeningArguments"]
 
 #: A value, or a function that is called before every attempt.
 TextSource = str | Callable[[], str] | None
@@ -40,7 +40,13 @@ class HandshakeWatch:
 
     With redirects there are several handshakes, with different hosts. The methods are called on
     the thread that connects.
+
+    Attributes:
+        connects_again: whether the observer may open another connection after a failure. The log
+            then does not say that no attempt follows.
     """
+
+    connects_again: bool = False
 
     def connected(self, url: WebSocketURL, sock: AnySocket) -> None:
         """A socket leads to the host of a URL, with TLS if that is wanted; a request follows."""
@@ -202,9 +208,55 @@ class ClientOptions(ConnectionOptions):
         if self.mask_key is not None and not callable(self.mask_key):
             raise TypeError(f"mask_key must be a function, not {type(self.mask_key).__name__}")
 
+    @property
+    def opens_again(self) -> bool | None:
+        """Whether we open the connection again after a loss; None: somebody else may do so."""
+        if self.backoff is None and self.watch is not None and self.watch.connects_again:
+            return None
+        return self.backoff is not None
+
     @cached_property
     def backoff(self) -> Backoff | None:
         """The reconnect policy, or None."""
         if self.reconnect is None or isinstance(self.reconnect, Backoff):
             return self.reconnect
         return Backoff.fixed(self.reconnect) if self.reconnect else None
+
+
+class OpeningArguments(TypedDict, total=False):
+    """Those of :class:`ClientArguments` that are about opening a connection."""
+
+    header: HeaderSource | Callable[[], HeaderSource]
+    cookie: TextSource
+    origin: str | None
+    host: str | None
+    suppress_origin: bool
+    suppress_host: bool
+    connection: str | None
+    subprotocols: Sequence[str]
+    connect_timeout: float | None
+    connect_pace: Pace | None
+    redirect_limit: int
+    sslopt: Mapping[str, Any] | None
+    sslkeylogfile: str | None
+    sockopt: Sequence[tuple[Any, ...]]
+    source_address: tuple[str, int] | None
+    unix_path: str | None
+    sock: Any
+    plain_sock: bool
+    start_tls: bool
+    proxy: Proxy | str | bool | None
+    no_proxy: Sequence[str] | None
+    proxy_sslopt: Mapping[str, Any] | None
+    proxy_timeout: float | None
+    mask_key: Callable[[int], bytes | str] | None
+    reconnect: Backoff | float | None
+    lenient: bool
+    watch: HandshakeWatch | None
+
+
+class ClientArguments(OpeningArguments, ConnectionArguments, total=False):
+    """The options of :class:`ClientOptions`, as keyword arguments of a function of one's own.
+
+    ``def mine(url: str, **options: Unpack[ClientArguments]) -> None``
+    """

@@ -29,8 +29,8 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import my_turn, note
-from ..protocols.deflate import Agreement, check_answer
+from ..loop.steps import my_turn, note
+from ..protocols.deflate import Agreement
 from ..protocols.history import Step
 from ..protocols.http.body import BodyParser
 from ..protocols.http.handshake import (
@@ -42,6 +42,7 @@ from ..protocols.http.handshake import (
     normalize_headers,
 )
 from ..protocols.http.http11 import Response
+from ..protocols.http.negotiation import check_answer, make_offer
 from ..transports.dial.race import dial_unix
 from ..transports.dial.reach import reach
 from ..transports.dial.resolver import Answer, forget_answer
@@ -137,10 +138,10 @@ async def connect(
         if redirects == options.redirect_limit:
             raise WebSocketHandshakeException(
                 f"Redirect limit exhausted: {redirects} redirects, "
-                f"the next one to {printable(str(result))}"
+                f"the next one to {printable(result.shown)}"
             )
         redirects += 1
-        await note(Step.REDIRECTED, printable(str(result).partition("?")[0]))
+        await note(Step.REDIRECTED, printable(result.shown))
         if options.sock is not None:
             options = replace(options, sock=None)
         if not same_origin(target, result):
@@ -170,12 +171,15 @@ def check_arguments(url: str | Callable[[], str], options: ClientOptions) -> Non
         TypeError: The URL or an option has a wrong type.
         ValueError: The URL or an option cannot be used.
     """
-    if not isinstance(url, str) and not callable(url):
+    if isinstance(url, str):
+        parsed = parse_url(url)
+        if parsed.secure:
+            make_context(options.sslopt)
+            check_sock(parsed, options)
+    elif callable(url):
+        check_called("url", url)
+    else:
         raise TypeError(f"url must be a str or a function, not {type(url).__name__}")
-    check_called("url", url)
-    if isinstance(url, str) and parse_url(url).secure:
-        make_context(options.sslopt)
-        check_sock(parse_url(url), options)
     if options.proxy_sslopt is not None:
         make_context(options.proxy_sslopt)
     if not callable(options.header):
@@ -200,7 +204,7 @@ async def _attempt(
     key = make_key()
     # The request is built first, so that a mistake in it is found before anything is connected.
     deflate = options.deflate
-    offer = None if deflate is None else deflate.offer()
+    offer = None if deflate is None else make_offer(deflate)
     request = _request(url, options, headers, cookie, key, offer)
     # A socket that was given has TLS on it, if any, already; unless it says otherwise.
     given = options.sock is not None and not (options.start_tls and not speaks_tls(options.sock))

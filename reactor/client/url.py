@@ -19,11 +19,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote, urljoin
 
-from ..base.printable import printable, quoted
+from ..base.addresses import host_and_port
+from ..base.printable import printable, quoted, without_secrets
 from ..exceptions import WebSocketHandshakeException
 from ..transports.dial.names import canonical_host
 
-__all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin"]
+__all__ = ["WebSocketURL", "join", "parse_authority", "parse_url", "same_origin", "shown_endpoint"]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _HTTP_TO_WS = {"http": "ws", "https": "wss"}  # of a redirect
@@ -81,8 +82,13 @@ class WebSocketURL:
     def _with_port(self, host: str) -> str:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
+    @property
+    def shown(self) -> str:
+        """The URL without username, password and query: for people, and for the log."""
+        return without_secrets(str(self))
+
     def __str__(self) -> str:
-        """Return the URL without username and password, as for a log."""
+        """Return the URL without username and password."""
         host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         return f"{self.scheme}://{self._with_port(host)}{self.resource}"
 
@@ -203,6 +209,12 @@ def _encode_resource(path: str, query: str) -> str:
     return _NOT_IN_RESOURCE.sub(lambda bad: quote(bad[0]), resource)
 
 
+@lru_cache(maxsize=256)  # one text for all connections with a host
+def shown_endpoint(host: str, port: int) -> str:
+    """Return host and port as connections are counted under them; safe to show."""
+    return printable(host_and_port(host, port))
+
+
 def same_origin(a: WebSocketURL, b: WebSocketURL) -> bool:
     """Return whether credentials for *a* may be sent to *b* (RFC 6454 section 5)."""
     return (a.scheme, a.host, a.port) == (b.scheme, b.host, b.port)
@@ -231,19 +243,13 @@ def join(base: WebSocketURL, location: str) -> WebSocketURL:
         url = parse_url(_HTTP_TO_WS.get(scheme.lower(), scheme) + colon + rest)
     except ValueError as error:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {quoted(_without_userinfo(location))}: "
-            f"{printable(str(error))}"
+            f"Invalid redirect target {quoted(without_secrets(location))}: {printable(str(error))}"
         ) from None
     if base.secure and not url.secure:
         raise WebSocketHandshakeException(
-            f"Invalid redirect target {quoted(_without_userinfo(location))}: "
+            f"Invalid redirect target {quoted(without_secrets(location))}: "
             "it leads from wss to ws, without TLS"
         )
     if url.username is None and same_origin(base, url):
         url = replace(url, username=base.username, password=base.password)
     return url
-
-
-def _without_userinfo(location: str) -> str:
-    """Return a location without username and password, for an error message."""
-    return re.sub(r"//[^/?#]*@", "//", location)

@@ -16,6 +16,7 @@ from typing import Any
 from ..connection.connection import Connection
 from ..loop.event_loop import EventLoop
 from ..loop.poller import EpollPoller
+from ..protocols.deflate import Agreement
 from ..protocols.frames import new_mask
 from ..protocols.session import State, WebSocketSession
 from ..protocols.websocket import WebSocketProtocol
@@ -48,7 +49,7 @@ def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
         return f"not compiled: {replace.reason}"
     if protocol is None:
         return "compiled" + (f"\n{_PYTHON_TLS}{replace.python_tls}" if replace.python_tls else "")
-    connection = protocol._connection
+    connection = protocol._reactor_connection
     if not isinstance(connection, Connection):
         return "compiled\nthere is no connection to examine"
     loop = connection.loop
@@ -81,13 +82,23 @@ def _of_state(connection: Connection) -> Iterator[str]:
     if not session._decode_text:
         yield "decode_text=False: received bytes are parsed in Python"
     if session.agreement is not None:
-        yield "compression was agreed: messages are compressed and inflated in Python"
+        yield from _of_compression(session.agreement)
     if session._new_mask is not None and session._new_mask is not new_mask:
         yield "mask_key: the keys come from a Python function"
     if session.state is not State.OPEN:
         yield f"the connection is {session.state.name}: the rest is done in Python"
     if connection.sender.outbox is not None:
         yield "a message is being sent in fragments: messages sent now wait behind it, in Python"
+
+
+def _of_compression(agreement: Agreement) -> Iterator[str]:
+    engine = agreement.compressor.engine
+    if replace.python_zlib:
+        yield f"zlib is called by Python's zlib, and not directly: {replace.python_zlib}"
+    if engine != "zlib":
+        yield f"{engine} compresses: messages are compressed in Python"
+    elif not agreement.send_takeover:
+        yield "no context takeover: messages are compressed in Python"
 
 
 def _of_stream(stream: Any) -> Iterator[str]:

@@ -135,22 +135,29 @@ def serialize(int opcode, payload, bytes mask, bint fin=True, int rsv=0):
 
 cdef bytes build(int opcode, payload, const uint8_t *mask, bint fin, int rsv):
     """Return the frame; *mask* is NULL for an unmasked one."""
-    cdef const uint8_t *source
-    cdef Py_ssize_t length, start
+    if isinstance(payload, str):
+        if PyUnicode_IS_COMPACT_ASCII(payload):  # it is its own UTF-8
+            return build_of(
+                opcode, <const uint8_t *>PyUnicode_DATA(payload), PyUnicode_GET_LENGTH(payload),
+                mask, fin, rsv,
+            )
+        payload = (<str>payload).encode()
+    elif not isinstance(payload, bytes):
+        raise TypeError(f"the payload must be bytes or str, not {type(payload).__name__}")
+    return build_of(
+        opcode, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), mask, fin,
+        rsv,
+    )
+
+
+cdef bytes build_of(
+    int opcode, const uint8_t *source, Py_ssize_t length, const uint8_t *mask, bint fin, int rsv
+):
+    """Return the frame with a payload of *length* bytes."""
+    cdef Py_ssize_t start
     cdef bytes frame
     cdef uint8_t *target
     cdef int i
-    if isinstance(payload, str):
-        if PyUnicode_IS_COMPACT_ASCII(payload):
-            source = <const uint8_t *>PyUnicode_DATA(payload)  # it is its own UTF-8
-            length = PyUnicode_GET_LENGTH(payload)
-        else:
-            payload = (<str>payload).encode()
-    if isinstance(payload, bytes):
-        source = <const uint8_t *>PyBytes_AS_STRING(payload)
-        length = PyBytes_GET_SIZE(payload)
-    elif not isinstance(payload, str):
-        raise TypeError(f"the payload must be bytes or str, not {type(payload).__name__}")
     start = 2 if length < 126 else 4 if length < 65536 else 10
     if mask is not NULL:
         start += 4
@@ -195,41 +202,13 @@ cdef Py_ssize_t parse(
     cdef Py_ssize_t before = most
     cdef int64_t size = 0
     cdef uint64_t length
-    cdef uint8_t first, second
-    cdef int i
+    cdef uint8_t first
     while most > 0 and end - pos >= 2:
         first = buffer[pos]
-        second = buffer[pos + 1]
         if first != FIN_TEXT and first != FIN_BINARY:
             break
-        if (second >= MASKED) != masked:
-            break
-        length = second & 0x7F
-        if length < 126:
-            start = pos + 2
-        elif length == 126:
-            start = pos + 4
-            if start > end:
-                break
-            length = <uint64_t>buffer[pos + 2] << 8 | buffer[pos + 3]
-            if length < 126:
-                break
-        else:
-            start = pos + 10
-            if start > end:
-                break
-            length = 0
-            for i in range(8):
-                length = length << 8 | buffer[pos + 2 + i]
-            if length < 65536:
-                break
-        if length > limit:
-            break
-        if masked:
-            start += 4
-        if start > end or length > <uint64_t>(end - start):
-            break
-        if not take(messages, buffer + start, length, masked, first == FIN_TEXT):
+        start = find_payload(buffer, end, pos, masked, limit, &length)
+        if not start or not take(messages, buffer + start, length, masked, first == FIN_TEXT):
             break
         pos = start + <Py_ssize_t>length
         most -= 1
@@ -238,6 +217,50 @@ cdef Py_ssize_t parse(
         counters.messages_in += before - most
         counters.payload_in += size
     return pos
+
+
+cdef Py_ssize_t find_payload(
+    const uint8_t *buffer, Py_ssize_t end, Py_ssize_t pos, bint masked, uint64_t limit,
+    uint64_t *payload
+) noexcept:
+    """Return where the payload of a frame begins, and its length in *payload*.
+
+    0: the frame is not there as a whole, or cannot be taken in a run. The buffer has two bytes of
+    it at least.
+    """
+    cdef Py_ssize_t start
+    cdef uint64_t length
+    cdef uint8_t second = buffer[pos + 1]
+    cdef int i
+    if (second >= MASKED) != masked:
+        return 0
+    length = second & 0x7F
+    if length < 126:
+        start = pos + 2
+    elif length == 126:
+        start = pos + 4
+        if start > end:
+            return 0
+        length = <uint64_t>buffer[pos + 2] << 8 | buffer[pos + 3]
+        if length < 126:
+            return 0
+    else:
+        start = pos + 10
+        if start > end:
+            return 0
+        length = 0
+        for i in range(8):
+            length = length << 8 | buffer[pos + 2 + i]
+        if length < 65536:
+            return 0
+    if length > limit:
+        return 0
+    if masked:
+        start += 4
+    if start > end or length > <uint64_t>(end - start):
+        return 0
+    payload[0] = length
+    return start
 
 
 cdef bint take(

@@ -22,13 +22,14 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from reactor.compiled.slots cimport (
     SocketHead, find_slot, get, holds, is_a, number, put, require, slot,
 )
 from reactor.compiled.counters cimport Counters
+from reactor.compiled.deflate cimport Spent, compressed_frame, parse_compressed
 from reactor.compiled.tls cimport OpenSSL
 from reactor.compiled.frames cimport build, draw, parse
 
@@ -36,6 +37,7 @@ import os
 from socket import socket
 from ssl import SSLEOFError, SSLSocket
 
+from ..connection.closing import broken
 from ..connection.connection import Connection
 from ..connection.dispatcher import deliver as python_deliver
 from ..connection.dispatcher import report
@@ -372,22 +374,49 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
     connection = get(reader, READER_CONNECTION)
     session = get(connection, SESSION)
     cdef Counters counters = <Counters>get(session, SESSION_COUNTERS)
+    cdef bint masked = holds(session, SESSION_MASKED, True)
+    cdef uint64_t longest = get(session, SESSION_LONGEST)
+    cdef Spent spent = [0, 0]
     try:
-        pos = parse(
-            buffer, size, 0, events, holds(session, SESSION_MASKED, True),
-            get(session, SESSION_LONGEST), MOST, counters,
-        )
+        pos = parse(buffer, size, 0, events, masked, longest, MOST, counters)
+        if pos < size and not holds(session, SESSION_COMPRESSION, None):
+            pos = parse_mixed(session, buffer, size, pos, events, masked, longest, &spent, counters)
         counters.wire_in += pos
         if pos < size:
-            session.receive(PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events)
+            session.receive(
+                PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events,
+                spent.frames, spent.memory,
+            )
             if holds(session, SESSION_CONTROLS, True):
                 reader._controls_came(events)
                 return events
     except Exception as exc:
-        connection.broken(exc)
+        broken(connection, exc)
         return None
     put(reader, MESSAGE_AT, get(connection, LOOP).now)
     return events
+
+
+cdef Py_ssize_t parse_mixed(
+    session, const uint8_t *buffer, Py_ssize_t size, Py_ssize_t pos, list events, bint masked,
+    uint64_t longest, Spent *spent, Counters counters
+) except -1:
+    """Go on behind parse() where some messages are compressed; return the position."""
+    cdef Py_ssize_t before
+    cdef bint done = False
+    while not done:
+        before = pos
+        pos = parse_compressed(
+            get(session, SESSION_COMPRESSION), buffer, size, pos, events, masked, longest, spent,
+            counters,
+        )
+        done = pos == before
+        if pos < size:
+            pos = parse(
+                buffer, size, pos, events, masked, longest,
+                MOST - spent.frames - PyList_GET_SIZE(events), counters,
+            )
+    return pos
 
 
 cdef int handle(reader, list events) except -1:
@@ -468,7 +497,7 @@ cdef int deliver(connection, session, list events) except -1:
 
 
 def protocol_send(protocol, message, compress=None):
-    connection = protocol._connection
+    connection = protocol._reactor_connection
     sender = get(connection, SENDER) if is_a(connection, A_CONNECTION) else None
     if is_a(sender, A_SENDER):
         return send_message(sender, message, compress)
@@ -483,7 +512,7 @@ def sender_send(sender, message, compress=None):
 
 cdef object send_message(sender, message, compress):
     """Do the work of Sender.send and WebSocketSession.send in one."""
-    cdef Py_ssize_t size
+    cdef Py_ssize_t size, plain
     cdef bytes frame
     cdef list output
     cdef int opcode
@@ -506,7 +535,6 @@ cdef object send_message(sender, message, compress):
         type(session) is not A_SESSION
         or not holds(session, SESSION_STATE, IS_OPEN)
         or not holds(session, SESSION_SENDING, None)
-        or not holds(session, SESSION_COMPRESSION, None)
     ):
         return python_send(sender, message, compress)
     if type(message) is str:
@@ -517,11 +545,23 @@ cdef object send_message(sender, message, compress):
         return python_send(sender, message, compress)
     if get(stream, STREAM_QUEUED) >= get(sender, WRITE_LIMIT):
         return python_send(sender, message, compress)
-    frame = make_frame(session, opcode, message)
-    size = PyBytes_GET_SIZE(frame)
+    if holds(session, SESSION_COMPRESSION, None):
+        frame = make_frame(session, opcode, message)
+        size = PyBytes_GET_SIZE(frame)
+        plain = size - header_size(frame)
+    else:
+        frame = None
+        if compress is None:
+            frame = compressed_frame(
+                get(session, SESSION_COMPRESSION), opcode, message,
+                get(session, SESSION_NEW_MASK), &plain,
+            )
+        if frame is None:
+            return python_send(sender, message, compress)
+        size = PyBytes_GET_SIZE(frame)
     counters = <Counters>get(session, SESSION_COUNTERS)
     counters.messages_out += 1
-    counters.payload_out += size - header_size(frame)
+    counters.payload_out += plain
     counters.wire_out += size
     output = <list>get(session, SESSION_OUTPUT)
     output.append(frame)

@@ -7,7 +7,8 @@ What it must not know: what the methods do.
 
 The twins are in use if they were built, unless the environment variable REACTOR_PURE_PYTHON is set
 to anything but "" or "0". ``compiled`` says whether they are. OpenSSL is called directly if tls.pyx
-has found everything as it expects it, unless REACTOR_PYTHON_TLS is set.
+has found everything as it expects it, unless REACTOR_PYTHON_TLS is set; zlib if deflate.pyx has
+found its functions.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from ..connection.reader import Reader
 from ..connection.sender import Sender
 from ..loop import backend
 from ..loop.event_loop import EventLoop
-from ..protocols import frames
+from ..protocols import deflate, frames
 from ..protocols.websocket import WebSocketProtocol
 from ..transports import tls_stream
 from ..transports.stream import Stream
 from ..transports.tls import sessions
 from ..transports.tls_stream import TLSStream
 
-__all__ = ["compiled", "python_tls", "reason"]
+__all__ = ["compiled", "python_tls", "python_zlib", "reason"]
 
 #: Whether all compiled modules are in use. (If this is False and frames.compiled is True, only
 #: frames.pyx is in use, for example on a system without POSIX sockets.)
@@ -38,8 +39,13 @@ reason = frames.not_compiled
 #: Why Python's ssl reads and writes where there is TLS; empty if OpenSSL is called directly.
 python_tls = "the compiled part is not in use"
 
+#: Why Python's zlib compresses and inflates; empty if zlib is called directly.
+python_zlib = "the compiled part is not in use"
+
 if frames.compiled:
     try:
+        from .deflate import Deflater, Inflater
+        from .deflate import refused as zlib_refused
         from .path import (
             data_received,
             protocol_send,
@@ -75,3 +81,7 @@ if frames.compiled:
         if not refused:
             tls_stream.direct_engine = engine_of
             sessions.newest_session = session_of
+        python_zlib = zlib_refused
+        if not zlib_refused:
+            deflate.new_compressor = Deflater
+            deflate.new_decompressor = Inflater

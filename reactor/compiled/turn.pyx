@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: freethreading_compatible=False, embedsignature=False
-"""The compiled twins of EventLoop._turn and _flush: see event_loop.py for what a turn is.
+"""The compiled twins of loop/turn.py, which says what a turn is, and of EventLoop._flush.
 
 What it is: the same turn, with epoll called directly, and without a Python function between the
 poll and the handlers; with io_uring, if the loop has that, in batches of handlers. replace.py puts
@@ -9,8 +9,8 @@ it in the method's place.
 What it must not know: what handlers do, except that the output that a connection has collected is
 written by the compiled twin of flush().
 
-How it works. As the method does; rarely needed parts are the Python ones (``_sleep`` with a limit,
-``_run_timers``, ``_run_calls``, ``report``). See slots.pxd for how it reads attributes. Events are
+How it works. As the method does; rarely needed parts are the Python ones (``sleep`` with a limit,
+``run_timers``, ``run_calls``, ``report``). See slots.pxd for how it reads attributes. Events are
 in an array on the stack, since a handler may run a loop of its own.
 """
 
@@ -35,8 +35,10 @@ from reactor.compiled.uring cimport BATCH, Ring
 from time import monotonic
 
 from .path import tls_read
-from ..loop.event_loop import MAX_SLEEP, EventLoop
+from ..loop.event_loop import EventLoop
 from ..loop.poller import EpollPoller, Poller
+from ..loop.turn import MAX_SLEEP, note_longest, run_calls, run_timers
+from ..loop.turn import sleep as python_sleep
 from ..connection.sender import Sender
 from ..timers.clock import TICKS_PER_SECOND, MonotonicClock
 from ..timers.clock import to_ticks_early as python_to_ticks_early
@@ -152,9 +154,9 @@ def turn(loop, limit):
     if due or calls:
         put(loop, LOOP_MARK, laps.mark)
         if due:
-            loop._run_timers()
+            run_timers(loop)
         if calls:
-            loop._run_calls()
+            run_calls(loop)
         laps.mark = PyFloat_AsDouble(get(loop, LOOP_MARK))
     if laps.mark > began:
         put(loop, LOOP_BUSY, PyFloat_AsDouble(get(loop, LOOP_BUSY)) + (laps.mark - began))
@@ -187,7 +189,7 @@ cdef inline int lap(loop, handler, Laps *laps) except -1:
     else:
         now = PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
     if now - laps.mark > laps.longest:
-        loop._note_longest(handler, laps.mark, now)
+        note_longest(loop, handler, laps.mark, now)
         laps.longest = now - laps.mark
     laps.mark = now
     return 0
@@ -363,7 +365,7 @@ cdef int run(loop, handler, Ring ring, int place) except -1:
 cdef object sleep(loop, calls, due, limit):
     """Return how long the turn may wait for events, in seconds; None: without a limit."""
     if limit is not None or calls or due or holds(loop, LOOP_STOPPING, True):
-        return loop._sleep(limit)
+        return python_sleep(loop, limit)
     cdef Py_ssize_t tick = number(get(loop, LOOP_WHEEL), WHEEL_NEXT)
     if tick > LATEST:
         return None

@@ -19,6 +19,7 @@ from ..base.histogram import Histogram
 from ..exceptions import WebSocketTimeoutException
 from ..protocols.session import State
 from ..timers import Action, KeepAlive, KeepAlivePolicy
+from .closing import fail
 
 if TYPE_CHECKING:
     from ..timers import Timer
@@ -77,7 +78,7 @@ class KeepAliveWatch:
         action, due = keep_alive.on_timer(now, reader.last_activity, reader.moved_at)
         if action is Action.SUSPECT:
             if not reader.read_now() and not keep_alive.on_backlog(now, stream.backlog()):
-                connection.fail(overdue())
+                fail(connection, overdue())
                 return
             if connection.state is not State.OPEN:
                 return  # what was read has ended the connection, or a handler has

@@ -21,6 +21,7 @@ from ..protocols.shared import SharedMessage
 from ..protocols.websocket import WebSocketProtocol
 from .connection import Connection
 from .dispatcher import call_on_error
+from .handover import reserve, send_reserved
 from .sender import encode
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def broadcast(
     elsewhere: dict[EventLoop, list[Reserved]] = {}
     count = 0
     for protocol in protocols:
-        connection = protocol._connection
+        connection = protocol._reactor_connection
         if not isinstance(connection, Connection) or connection.state is not State.OPEN:
             continue
         if threading.get_ident() == connection.loop.thread_id:
@@ -90,7 +91,7 @@ def broadcast(
 def _reserve(connection: Connection, message: SharedMessage, reserved: list[Reserved]) -> None:
     """Add the receiver to the list if it has room for the message."""
     try:
-        reserved.append((connection, connection.sender.reserve(len(message.payload))))
+        reserved.append((connection, reserve(connection, len(message.payload))))
     except WebSocketQueueFullException as exc:
         _tell_soon(connection, exc.with_traceback(None))  # its frames would keep the message alive
     except WebSocketException:
@@ -114,7 +115,7 @@ def _tell(connection: Connection, error: WebSocketQueueFullException) -> None:
 
 def _send_reserved(receivers: Iterable[Reserved], message: SharedMessage) -> None:
     for connection, session in receivers:
-        _send(connection, connection.sender.send_reserved, session, message)
+        _send(connection, send_reserved, connection, session, message)
 
 
 def _send(connection: Connection, send: Callable[..., None], *args: object) -> None:

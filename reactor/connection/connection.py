@@ -9,9 +9,9 @@ What it is: :class:`Connection`, the same class for both roles. It has
 
 What it must not know: the wire format, selectors, how a socket gets connected.
 
-How it works. phase.py has the phases. A connection in phase ATTACHED ends in ``_end``, which hands
-the stream over to a Linger. The lifecycle then decides what comes next, and calls ``tell``, which
-calls ``on_error`` if anything went wrong, and always ``on_close``.
+How it works. phase.py has the phases. closing.py has the ways in which a connection ends that is
+open. The lifecycle then decides what comes next, and calls ``tell``, which calls ``on_error`` if
+anything went wrong, and always ``on_close``.
 
 Time: traffic touches no timer. Each watch has a timer, and the connection has one for the close
 deadline.
@@ -21,35 +21,29 @@ Threads: ``close``, ``abort`` and the methods that send may be called from any t
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
-from ..base.printable import quoted
-from ..exceptions import (
-    CloseCode,
-    WebSocketException,
-    WebSocketPeerException,
-    WebSocketQueueFullException,
-)
+from ..exceptions import CloseCode
 from ..loop.background import run_in_thread
 from ..protocols.counters import Counters
 from ..protocols.ending import Ending, find_initiator
 from ..protocols.history import Step, add
 from ..protocols.session import Close, Event, Failure, State, WebSocketSession, check_close
-from ..transports.linger import Linger
-from ..transports.stream import describe_loss
 from ..transports.tls.nested import AnySocket
 from ..transports.tls_stream import make_stream
+from . import closing
 from .alive import KeepAliveWatch
-from .counting import describe_end, most_queued, note_error, stats_of
+from .counting import describe_end, note_error, public_place, stats_of
 from .dispatcher import Undelivered, call_handler, call_on_error, conclude, report
 from .handlers import HANDLERS
 from .idle import IdleWatch
 from .options import ConnectionOptions
+from .over import let_go_soon
 from .phase import ATTACHED, Change, Phase, change
 from .reader import Reader
 from .sender import Sender
@@ -57,6 +51,7 @@ from .tracing import FileTap, TracingSession
 from .wiretap import tell_attached
 
 if TYPE_CHECKING:
+    from ..loop.answers import Answer
     from ..loop.event_loop import EventLoop
     from ..protocols.deflate import Agreement
     from ..protocols.http.http11 import Request, Response
@@ -68,11 +63,6 @@ if TYPE_CHECKING:
     from .lifecycle import Lifecycle
 
 __all__ = ["Connection"]
-
-logger = logging.getLogger("reactor.connection")
-
-#: The most seconds that a peer which has violated the protocol gets to read our close frame.
-FAREWELL = 1.0
 
 
 class Connection:
@@ -91,6 +81,9 @@ class Connection:
         stream: its stream, likewise.
         subprotocol: the subprotocol that was agreed on, or None.
         by_us: whether we have ended the connection.
+        registry: as given.
+        keep_alive, idle: what watches it while it is open, or None.
+        close_timer: while we wait for the peer's close frame, the deadline for that.
         ending: how it ended; None while it is open, and before the first attempt has ended.
         counters: what is counted of it, all its life long.
         history: what has happened to it, see protocols/history.py.
@@ -99,8 +92,8 @@ class Connection:
     """
 
     __slots__ = (
-        *("_alive", "_close_timer", "_idle", "_registry", "by_us", "counters", "ending", "history"),
-        *("host", "lifecycle", "loop", "options", "phase", "protocol", "reader", "sender"),
+        *("by_us", "close_timer", "counters", "ending", "history", "host", "idle", "keep_alive"),
+        *("lifecycle", "loop", "options", "phase", "protocol", "reader", "registry", "sender"),
         *("session", "stream", "subprotocol"),
     )
 
@@ -128,14 +121,14 @@ class Connection:
         self.counters = Counters()
         self.history = b""
         self.host = ""
-        self._registry = registry
-        self._alive: KeepAliveWatch | None = None
-        self._idle: IdleWatch | None = None
-        self._close_timer: Timer | None = None
+        self.registry = registry
+        self.keep_alive: KeepAliveWatch | None = None
+        self.idle: IdleWatch | None = None
+        self.close_timer: Timer | None = None
 
     def start(self) -> None:
         """Join the registry and the protocol object; the lifecycle does the rest."""
-        self.protocol._connection = self
+        self.protocol._reactor_connection = self
         if self.loop.slow is not None:
             self.loop.slow.watch(self.protocol, HANDLERS)
         self.phases[self.phase] += 1
@@ -144,14 +137,14 @@ class Connection:
 
     def enlist(self) -> None:
         """Join the registry of the connections that are not over."""
-        self._registry.enter(self)
+        self.registry.enter(self)
 
     # -- state ---------------------------------------------------------------------------
 
     @property
     def phases(self) -> list[int]:
         """How many connections of the loop are in each phase; see phase.py."""
-        return self._registry.phases
+        return self.registry.phases
 
     @property
     def stats(self) -> ConnectionStats:
@@ -193,7 +186,7 @@ class Connection:
     @property
     def latency(self) -> float | None:
         """Seconds between the keep-alive's last ping and its pong, or None."""
-        return None if self._alive is None else self._alive.latency
+        return None if self.keep_alive is None else self.keep_alive.latency
 
     @property
     def last_activity(self) -> float:
@@ -204,6 +197,10 @@ class Connection:
     def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
+
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return f"{type(self.protocol).__qualname__} on {public_place(self)}"
 
     def note(self, step: Step, text: str = "") -> None:
         """Take something down in its history."""
@@ -222,19 +219,12 @@ class Connection:
 
     def pong_received(self) -> None:
         """Take note that a pong came."""
-        if self._alive is not None:
-            self._alive.pong_received()
+        if self.keep_alive is not None:
+            self.keep_alive.pong_received()
 
     def last_word(self, event: Close | Failure) -> None:
         """End the connection: the peer has sent its close frame, or violated the protocol."""
-        if isinstance(event, Failure):
-            self.stream.drop_queue()  # after a violation, only the close frame is sent
-        self.session.take_last_word(event)
-        self.sender.flush()
-        if isinstance(event, Close):
-            self._end(event.code, event.reason, None)
-        else:
-            self._end(event.error.close_code, str(event.error), event.error)
+        closing.last_word(self, event)
 
     # -- beginning -----------------------------------------------------------------------
 
@@ -267,15 +257,15 @@ class Connection:
         self.ending = None
         self.by_us = False
         self.reader.begin()
-        if self.loop.wiretaps or self.protocol._wiretaps:
+        if self.loop.wiretaps or self.protocol._reactor_wiretaps:
             tell_attached(self, leftover)
         self.stream.start_reading()
         if options.keep_alive is not None:
-            self._alive = KeepAliveWatch(self, options.keep_alive)
-            self._alive.start()
+            self.keep_alive = KeepAliveWatch(self, options.keep_alive)
+            self.keep_alive.start()
         if options.idle_timeout is not None:
-            self._idle = IdleWatch(self, options.idle_timeout)
-            self._idle.start()
+            self.idle = IdleWatch(self, options.idle_timeout)
+            self.idle.start()
         try:
             call_handler(self.protocol, on_open)
         except BaseException:
@@ -300,7 +290,7 @@ class Connection:
             agreement=agreement,
             counters=self.counters,
         )
-        file = self.protocol._trace or self.loop._trace
+        file = self.protocol._reactor_trace or self.loop._trace
         if file is not None and type(session) is WebSocketSession:
             session.tap = FileTap(self.place, file)
             session.__class__ = TracingSession
@@ -321,9 +311,9 @@ class Connection:
         """See WebSocketProtocol."""
         self.on_loop(self._abort)
 
-    def reconnect(self, delay: float | None = None, reason: str = "") -> None:
-        """See WebSocketProtocol."""
-        self.lifecycle.reconnect(delay, reason)
+    def reconnect(self, protocol: WebSocketProtocol, delay: float | None, reason: str) -> None:
+        """See WebSocketProtocol. It passes itself: see over.py."""
+        self.lifecycle.reconnect(self, protocol, delay, reason)
 
     def on_loop(self, method: Callable[..., object], *args: Any) -> None:
         """Call a method that ends the connection, on the loop's thread. Any thread."""
@@ -338,28 +328,9 @@ class Connection:
         if self.phase is not Phase.OVER:
             self.note(Step.CLOSING, f"close({int(code)})")
         if self.phase is ATTACHED:
-            self.close_stream(code, reason, timeout)
+            closing.begin_close(self, code, reason, timeout)
         else:
             self.lifecycle.give_up()
-
-    def close_stream(self, code: int, reason: str, timeout: float | None = None) -> None:
-        """Begin the closing handshake on this stream. The lifecycle decides what follows.
-
-        Args:
-            code: for our close frame.
-            reason: for our close frame.
-            timeout: seconds that the peer has to answer; None: ``close_timeout``.
-        """
-        if not self.session.close(code, reason):
-            return
-        self.by_us = True
-        self._registry.closing.add(self)
-        self.sender.drop_outbox()
-        self.sender.cork()
-        self.reader.await_close()
-        self.stop_timers()
-        limit = self.options.close_timeout if timeout is None else timeout
-        self._close_timer = self.loop.call_later(limit, self.stream.abort)
 
     def _abort(self) -> None:
         self.lifecycle.retire()
@@ -367,102 +338,26 @@ class Connection:
             self.note(Step.CLOSING, "abort()")
         if self.phase is not ATTACHED:
             self.lifecycle.give_up()
-        elif self.session.state is not State.CLOSED:
-            self.by_us = True
-            self._registry.closing.add(self)
-            self.session.lost()  # what has been read is not delivered any more
-            self.stop_timers()
-            self.stream.abort()  # this calls connection_lost()
-
-    def cut_off(self, error: WebSocketQueueFullException) -> None:
-        """End the connection because its write queue is full, after the running callback."""
-        self._end_soon("", error, abort=True)
-
-    def break_off(self, reason: str, error: Exception | None) -> None:
-        """Send a close frame (1001, going away), and do not wait for the peer's answer.
-
-        Args:
-            reason: for the close frame and for ``on_close``.
-            error: for ``on_error``; None if nothing went wrong.
-        """
-        self.session.close(CloseCode.GOING_AWAY, reason)
-        self.sender.drop_outbox()
-        self.sender.flush()
-        self._end_soon(reason, error, abort=False)
-
-    def _end_soon(self, reason: str, error: Exception | None, abort: bool) -> None:
-        self.by_us = True
-        self._registry.closing.add(self)
-        self.session.lost()  # what has been read is not delivered any more
-        self.stop_timers()
-        self.stream.pause_reading()
-        self.loop.call_soon(self._end_now, self.session, reason, error, abort)
-
-    def _end_now(
-        self, session: WebSocketSession, reason: str, error: Exception | None, abort: bool
-    ) -> None:
-        if self.phase is ATTACHED and self.session is session:
-            if abort:
-                self.stream.abort()
-            self._end(CloseCode.ABNORMAL, reason, error)
-
-    # -- the peer, the network or a fault ends it ------------------------------------------
-
-    def lost(self, error: Exception | None) -> None:
-        """End: the stream has ended without a close frame (1006, RFC 6455 section 7.1.5).
-
-        Args:
-            error: why the stream ended; None: the peer has ended it.
-        """
-        session = self.session
-        if session.state is State.CLOSED or session.sent_close is not None:
-            self._end(CloseCode.ABNORMAL, "", None)  # we were ending it: no error
         else:
-            self._end(CloseCode.ABNORMAL, "", describe_loss(error))
-
-    def fail(self, error: Exception) -> None:
-        """Drop the stream without a closing handshake, because of an error."""
-        self.stream.abort()
-        self._end(CloseCode.ABNORMAL, "", error)
-
-    def broken(self, exc: Exception) -> None:
-        """Drop the stream: the session raised, so nothing more can be parsed."""
-        logger.error("exception in the session of %s", self.place, exc_info=exc)
-        error = WebSocketException(f"what came could not be processed: {quoted(exc)}")
-        error.__cause__ = exc
-        self.fail(error)
-
-    def _end(self, code: int, reason: str, error: Exception | None) -> None:
-        """Release the stream. The lifecycle decides what comes next, and calls the handlers."""
-        self.stop_timers()
-        self.sender.drop_outbox()
-        self.reader.end()
-        self._registry.closing.discard(self)
-        self.counters.most_queued = most_queued(self)
-        self._alive = None
-        if self.session.state is not State.CLOSED:
-            self.session.lost()
-        timeout = self.options.close_timeout
-        if isinstance(error, WebSocketPeerException):
-            timeout = min(timeout, FAREWELL)
-        Linger(self.loop, self.stream, timeout, self.lifecycle.when_closed()).start()
-        self.lifecycle.over(code, reason, error)
+            closing.abort(self)
 
     # -- what the lifecycle calls ----------------------------------------------------------
 
-    def describe_end(self, code: int, reason: str, error: Exception | None) -> Ending:
-        """Return how the connection ended. It must be called before the phase changes."""
+    def describe_end(
+        self, code: int, reason: str, error: Exception | None, attempt: int = 0
+    ) -> Ending:
+        """Return how the connection ended, for good. It is called before the phase changes."""
         opened = self.phase is ATTACHED
         received = opened and self.session.received_close is not None
         initiator = find_initiator(error, self.by_us, opened, received)
         self.counters.losses += opened and initiator != "us"
         note_error(self.counters, error, self.loop.now)
-        return Ending(code, reason, error, initiator)
+        return Ending(code, reason, error, initiator, attempt=attempt)
 
     def finish(self) -> None:
         """Leave the registry: the connection is over for good."""
         change(self, Change.ENDED)
-        self._registry.leave(self)
+        self.registry.leave(self)
 
     def tell(self, code: int, reason: str, error: Exception | None) -> None:
         """Call ``on_error``, if there was an error, and ``on_close``.
@@ -472,43 +367,41 @@ class Connection:
             reason: for ``on_close``.
             error: for ``on_error``, or None.
         """
+        protocol = self.protocol
+        if self.phase is Phase.OVER:
+            let_go_soon(self)
         try:
             if error is not None:
-                call_on_error(self.protocol, error)
+                call_on_error(protocol, error)
         finally:  # KeyboardInterrupt and SystemExit pass through, but on_close must be called
-            call_handler(self.protocol, self.protocol.on_close, code, reason)
-            conclude(self.protocol)
+            call_handler(protocol, protocol.on_close, code, reason)
+            conclude(protocol)
 
     def stop_timers(self) -> None:
         """Stop the watches and the close deadline. :attr:`latency` stays known."""
-        if self._alive is not None:
-            self._alive.stop()
-        if self._idle is not None:
-            self._idle.stop()
-            self._idle = None
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
+        if self.keep_alive is not None:
+            self.keep_alive.stop()
+        if self.idle is not None:
+            self.idle.stop()
+            self.idle = None
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
 
     def run_in_thread(
         self,
+        protocol: WebSocketProtocol,
         function: Callable[..., Any],
         args: tuple[Any, ...],
         then: Callable[[Any, Any], object] | None,
-    ) -> None:
-        """See WebSocketProtocol."""
-
-        def finish(result: Any, error: Exception | None) -> None:
-            if then is not None:
-                call_handler(self.protocol, then, result, error)
-            elif error is not None:
-                report(self.protocol, error)
-
-        run_in_thread(self.loop, function, args, finish)
+    ) -> Answer[Any]:
+        """See WebSocketProtocol. It passes itself: see over.py."""
+        told = None if then is None else partial(call_handler, protocol, then)
+        return run_in_thread(self.loop, function, args, told, partial(report, protocol))
 
     def forked(self) -> None:
         """In a forked child, end the connection, which is the parent's. No handler is called."""
-        self._registry.closing.discard(self)
+        self.registry.closing.discard(self)
         if self.phase is ATTACHED:
             self.session.lost()
         if self.phase is not Phase.OVER:

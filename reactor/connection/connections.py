@@ -13,6 +13,7 @@ shrink. There are at most MOST_HOSTS hosts; what belongs to further ones is summ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import add, attrgetter, sub
 from typing import TYPE_CHECKING, Literal
 
 from ..base.histogram import NOTHING, Distribution, Histogram
@@ -80,6 +81,9 @@ class HostStats:
 PRESENT = ("connecting", "open", "closing", "waiting")
 
 
+_numbers_of = attrgetter(*SUMS)
+
+
 class _Sum:
     """The sum over the connections of one host that are over."""
 
@@ -91,14 +95,12 @@ class _Sum:
         self.round_trips = Histogram()
 
     def add(self, counters: Counters) -> None:
-        for index, name in enumerate(SUMS):
-            self.numbers[index] += getattr(counters, name)
+        self.numbers = list(map(add, self.numbers, _numbers_of(counters)))
         if counters.round_trips is not None:
             self.round_trips.absorb(counters.round_trips)
 
     def take_back(self, counters: Counters) -> None:
-        for index, name in enumerate(SUMS):
-            self.numbers[index] -= getattr(counters, name)
+        self.numbers = list(map(sub, self.numbers, _numbers_of(counters)))
         if counters.round_trips is not None:
             self.round_trips.release(counters.round_trips)
 

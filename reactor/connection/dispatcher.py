@@ -147,12 +147,12 @@ def call_on_error(protocol: WebSocketProtocol, exc: Exception) -> None:
 
 
 def _log(protocol: WebSocketProtocol, exc: Exception) -> None:
-    if protocol._error_log is None:
-        protocol._error_log = ErrorLog(logger)
-    protocol._error_log.error(exc, "exception in a handler of %r", protocol)
+    if protocol._reactor_error_log is None:
+        protocol._reactor_error_log = ErrorLog(logger)
+    protocol._reactor_error_log.error(exc, "exception in a handler of %r", protocol)
 
 
 def conclude(protocol: WebSocketProtocol) -> None:
     """Log how often errors were repeated: the connection of this protocol object is over."""
-    if protocol._error_log is not None:
-        protocol._error_log.conclude()
+    if protocol._reactor_error_log is not None:
+        protocol._reactor_error_log.conclude()

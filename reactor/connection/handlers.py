@@ -72,7 +72,8 @@ def check_factory(factory: object) -> None:
         )
     if isinstance(factory, type) and issubclass(factory, WebSocketProtocol):
         _check_class(factory)
-    check_called("protocol", factory)
+    else:
+        check_called("protocol", factory)
 
 
 def overrides_on_error(handlers: WebSocketProtocol) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..exceptions import WebSocketTimeoutException
+from .closing import break_off
 
 if TYPE_CHECKING:
     from ..timers import Timer
@@ -76,7 +77,8 @@ class IdleWatch:
                 self._timer = loop.call_at(now, self._look)
             return
         self._timer = None
-        connection.break_off(
+        break_off(
+            connection,
             "idle",
             WebSocketTimeoutException(
                 f"no message came for {self._timeout:g} seconds (idle_timeout)"

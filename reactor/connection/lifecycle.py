@@ -16,6 +16,7 @@ from ..protocols.session import Role, WebSocketSession
 
 if TYPE_CHECKING:
     from ..protocols.http.http11 import Request, Response
+    from ..protocols.websocket import WebSocketProtocol
     from .connection import Connection
 
 __all__ = ["Lifecycle"]
@@ -25,7 +26,12 @@ class Lifecycle(Protocol):
     """What a connection asks and tells its role. The loop's thread only, unless a method says so.
 
     "See WebSocketProtocol" means that the user reads it there, under the same name.
+
+    Attributes:
+        _connection: the connection; an Over once it is over (see over.py, which assigns it).
     """
+
+    _connection: Connection
 
     @property
     def role(self) -> Role:
@@ -75,8 +81,21 @@ class Lifecycle(Protocol):
     def give_up(self) -> None:
         """Called after :meth:`retire` when there is no stream: end it now."""
 
-    def reconnect(self, delay: float | None, reason: str) -> None:
-        """See WebSocketProtocol. Any thread."""
+    def reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        """See WebSocketProtocol. Any thread.
+
+        Args:
+            connection: the connection, of which the lifecycle knows no more if it is over.
+            protocol: its protocol object, likewise.
+            delay: see WebSocketProtocol.
+            reason: see WebSocketProtocol.
+        """
 
     def over(self, code: int, reason: str, error: Exception | None) -> None:
         """Called when the stream ends: decide what comes next, and tell the handlers.

@@ -3,7 +3,8 @@
 What it is: a frozen dataclass, the base of those in client/options.py and server/options.py. One
 object is made for a call of ``connect`` or ``listen``, and is shared by all connections that are
 opened with the same options. An unknown name is a TypeError; a wrong value is an error that names
-the option.
+the option. Beside each of these classes is a TypedDict of the same names and types, for functions
+with ``**options``; a test compares them.
 
 What it must not know: who uses them.
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from ..base.mistakes import check_names, check_number
 from ..protocols.deflate import Deflate
@@ -23,7 +24,7 @@ from ..protocols.http.http11 import HeadLimits
 from ..protocols.messages import MessageLimits
 from ..timers import KeepAlivePolicy
 
-__all__ = ["ConnectionOptions", "check_path"]
+__all__ = ["ConnectionArguments", "ConnectionOptions", "MessageArguments", "check_path"]
 
 O = TypeVar("O", bound="ConnectionOptions")  # noqa: E741 - options
 
@@ -198,6 +199,37 @@ class ConnectionOptions:
     def head_limits(self) -> HeadLimits:
         """The limits of the opening handshake."""
         return HeadLimits(self.max_head_size, self.max_header_count)
+
+
+class MessageArguments(TypedDict, total=False):
+    """Those of :class:`ConnectionArguments` that are for whole messages, too."""
+
+    ping_interval: float | None
+    ping_timeout: float | None
+    ping_payload: str | bytes
+    ping_when_idle: bool
+    idle_timeout: float | None
+    close_timeout: float
+    max_message_size: int
+    max_fragments: int
+    fragment_size: int | None
+    compression: Deflate | str | None
+    max_head_size: int
+    max_header_count: int
+    write_limit: int
+    on_overflow: str
+    high_water: int
+    low_water: int
+
+
+class ConnectionArguments(MessageArguments, total=False):
+    """The options of :class:`ConnectionOptions`, as keyword arguments of a function of one's own.
+
+    ``def mine(**options: Unpack[ConnectionArguments]) -> None``
+    """
+
+    decode_text: bool
+    fragments: bool
 
 
 def check_path(name: str, value: object) -> None:

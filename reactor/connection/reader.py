@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocols.events import Ping, Pong, State
 from ..protocols.session import Event, WebSocketSession
-from .counting import public_place
+from .closing import broken, lost
 from .dispatcher import call_handler, deliver
 from .pacing import Pacing, deliver_paced
 from .phase import ATTACHED
@@ -91,7 +91,7 @@ class Reader:
         try:
             events = session.receive(data)
         except Exception as exc:  # noqa: BLE001 - out of memory, or a bug of ours; reported
-            connection.broken(exc)
+            broken(connection, exc)
             return
         if session.controls:
             self._controls_came(events)
@@ -118,7 +118,7 @@ class Reader:
         if not self._comes_later(self.eof_received):
             # A TLS stream tells of the last data and of the end in one call.
             self._connection.sender.flush()
-            self._connection.lost(None)
+            lost(self._connection, None)
 
     def connection_lost(self, error: Exception | None) -> None:
         """End: the stream has ended without a close frame.
@@ -127,12 +127,11 @@ class Reader:
             error: why, or None.
         """
         if not self._comes_later(self.connection_lost, error):
-            self._connection.lost(error)
+            lost(self._connection, error)
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
-        connection = self._connection
-        return f"{type(connection.protocol).__qualname__} on {public_place(connection)}"
+        return self._connection.whose()
 
     # -- signs of life -------------------------------------------------------------------
 
@@ -299,8 +298,8 @@ class Reader:
 
     def end(self) -> None:
         """Drop what is held back: the connection has ended."""
-        if self.pacing is not None:
-            self.pacing.held.clear()
+        self.pacing = None
+        self._deliver = deliver
 
     def _read_on(self) -> None:
         """Read, unless there is one of the reasons not to (see the module)."""

@@ -10,17 +10,15 @@ callback has returned (the loop calls ``flush``), or earlier when it has grown t
 message in fragments makes an outbox (see outbox.py), behind which other messages wait.
 
 Threads: the methods that send check which thread they are on. On another thread than the loop's,
-they check what they can, raise at once if the connection is closed, and hand the message over to
-the loop in the order of the calls.
+they check what they can, and hand the message over to the loop (see handover.py).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
 
-from ..base.locks import ProcessLock
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
@@ -32,8 +30,10 @@ from ..protocols.frames import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
 from ..protocols.rules import check_frame
 from ..protocols.session import Role, State, WebSocketSession
 from ..protocols.shared import SharedMessage
+from .closing import cut_off
 from .counting import public_place
 from .dispatcher import report
+from .handover import check, hand_over
 from .outbox import Fragments, Message, Outbox
 from .phase import ATTACHED, Phase
 
@@ -46,11 +46,6 @@ __all__ = ["Sender", "encode"]
 #: after it. So all output above the mark is in the stream's queue, which sees to ``on_writable``.
 CORK_LIMIT = 65536
 
-#: Bytes that a call from another thread counts in addition to its payload, for its own objects.
-CALL_SIZE = 320
-
-_thread_lock = ProcessLock()
-
 
 class Sender:
     """The writing half of one connection. See the module.
@@ -61,15 +56,16 @@ class Sender:
     Attributes:
         outbox: the queue behind a message that is sent in fragments; None without one.
         closing_soon: another thread has asked to close, so it cannot send any more.
+        from_threads: bytes on their way from other threads to the loop, see handover.py.
     """
 
     __slots__ = (
         "_connection",
         "_cork_limit",
         "_corked",
-        "_from_threads",
         "_write_limit",
         "closing_soon",
+        "from_threads",
         "outbox",
     )
 
@@ -79,7 +75,7 @@ class Sender:
         self._write_limit = options.write_limit
         self._cork_limit = min(CORK_LIMIT, options.water_marks[0])
         self._corked = 0  # bytes in the session's output
-        self._from_threads = 0  # bytes on their way from other threads to the loop
+        self.from_threads = 0
         self.outbox: Outbox | None = None
         self.closing_soon = False
 
@@ -96,13 +92,13 @@ class Sender:
             return 0
         outbox = self.outbox
         waiting = 0 if outbox is None else outbox.size
-        return self._corked + connection.stream.queued + self._from_threads + waiting
+        return self._corked + connection.stream.queued + self.from_threads + waiting
 
     @property
     def handed_over(self) -> bool:
         """Whether another thread has sent or closed and the loop has not processed it yet."""
         over = self._connection.phase is Phase.OVER
-        return self._from_threads > 0 or (self.closing_soon and not over)
+        return self.from_threads > 0 or (self.closing_soon and not over)
 
     @property
     def unsent(self) -> bool:
@@ -124,10 +120,10 @@ class Sender:
             return self.send_payload(*encode(message), compress)
         # The rest is what _sendable() and sent() do, without the calls.
         if connection.phase is not ATTACHED:
-            self._refuse()
+            self.refuse()
         queued = connection.stream.queued
         if queued >= self._write_limit:
-            self._overflowed(queued)
+            self.overflowed(queued)
             return 0
         session = connection.session
         size = session.send(message, compress)
@@ -147,8 +143,8 @@ class Sender:
             compress: see ``WebSocketProtocol.send``.
         """
         if threading.get_ident() != self._connection.loop.thread_id:
-            self._check_from_thread(self.buffered_amount)
-            self._hand_over(len(payload), self._send_message, opcode, payload, compress)
+            check(self._connection, self)
+            hand_over(self._connection, len(payload), self._send_message, opcode, payload, compress)
         else:
             session = self._sendable()
             if session.state is not OPEN:
@@ -186,8 +182,8 @@ class Sender:
             raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
         message = Fragments(iter(fragments), compress)
         if threading.get_ident() != self._connection.loop.thread_id:
-            self._check_from_thread(self.buffered_amount)
-            self._hand_over(0, self._send_fragments, message)
+            check(self._connection, self)
+            hand_over(self._connection, 0, self._send_fragments, message)
         else:
             self._check_open()
             self._send_fragments(message)
@@ -204,10 +200,12 @@ class Sender:
         """See WebSocketProtocol."""
         if threading.get_ident() != self._connection.loop.thread_id:
             _opcode, payload = encode(data)
-            self._check_from_thread(self.buffered_amount)
+            check(self._connection, self)
             # The payload is a copy: the caller may change a bytearray after the call.
             unchanged = data if isinstance(data, str) else payload
-            self._hand_over(len(payload), self._send_fragment_later, unchanged, fin, compress)
+            hand_over(
+                self._connection, len(payload), self._send_fragment_later, unchanged, fin, compress
+            )
         else:
             self._check_open()
             self._send_fragment(data, fin, compress)
@@ -231,9 +229,9 @@ class Sender:
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
         payload = bytes(payload)
         if threading.get_ident() != self._connection.loop.thread_id:
-            self._check_from_thread(self.buffered_amount)
+            check(self._connection, self)
             check_frame(opcode, payload, fin)
-            self._hand_over(len(payload), self._send_frame, opcode, payload, fin)
+            hand_over(self._connection, len(payload), self._send_frame, opcode, payload, fin)
             return self._size_on_wire(len(payload))
         session = self._sendable()
         if opcode < OP_CLOSE and self.outbox is not None:
@@ -262,25 +260,26 @@ class Sender:
         """Return the session if there is one and the write queue is not full; else raise."""
         connection = self._connection
         if connection.phase is not ATTACHED:
-            self._refuse()
+            self.refuse()
         queued = connection.stream.queued
         if self.outbox is not None:
             queued += self.outbox.size
         if queued >= self._write_limit:
-            self._overflowed(queued)
+            self.overflowed(queued)
         return connection.session
 
     def _check_open(self) -> None:
         if self._sendable().state is not OPEN:
             raise _closed()
 
-    def _refuse(self) -> None:
+    def refuse(self) -> NoReturn:
+        """Raise what says why there is nothing to send on."""
         if self._connection.phase is Phase.CONNECTING:
             raise WebSocketStateException("the connection is not open yet")
         self._connection.loop.check_process()
         raise _closed()
 
-    def _overflowed(self, queued: int) -> None:
+    def overflowed(self, queued: int) -> None:
         """Raise, or end the connection: the write queue has reached its limit.
 
         Args:
@@ -289,12 +288,13 @@ class Sender:
         if self._connection.options.on_overflow != "close":
             # No local variable may hold this exception: it would form a cycle with its traceback,
             # and keep the messages in those frames alive until garbage is collected.
-            raise self._queue_full(queued)
+            raise self.queue_full(queued)
         if self._connection.session.state is not OPEN:
             raise _closed()
-        self._connection.cut_off(self._queue_full(queued))
+        cut_off(self._connection, self.queue_full(queued))
 
-    def _queue_full(self, queued: int) -> WebSocketQueueFullException:
+    def queue_full(self, queued: int) -> WebSocketQueueFullException:
+        """Return the exception for a write queue of so many bytes."""
         return WebSocketQueueFullException(
             f"the write queue of {public_place(self._connection)} holds {queued} bytes, "
             f"write_limit is {self._write_limit}"
@@ -388,62 +388,6 @@ class Sender:
         if self.outbox is not None:
             self.outbox.drop()
             self.outbox = None
-
-    # -- from other threads --------------------------------------------------------------
-
-    def _check_from_thread(self, buffered: int) -> None:
-        connection = self._connection
-        if self.closing_soon or connection.state is not OPEN:
-            self._refuse()
-        if buffered >= self._write_limit:
-            if connection.options.on_overflow != "close":
-                raise self._queue_full(buffered)
-            self._hand_over(0, self._overflowed, buffered)
-            raise _closed()
-
-    def _hand_over(self, size: int, method: Callable[..., None], *args: Any) -> None:
-        """Have the loop call *method*, unless the connection has ended by then."""
-        self._count(size + CALL_SIZE)
-        connection = self._connection
-        session = connection.session
-        connection.loop.call_soon_threadsafe(self._handed_over, session, size, method, args)
-
-    def _handed_over(
-        self, session: WebSocketSession, size: int, method: Callable[..., None], args: Any
-    ) -> None:
-        self._count(-size - CALL_SIZE)
-        # The connection may have ended since the call, and may even have a new session.
-        if session.state is State.OPEN:
-            method(*args)
-
-    def _count(self, size: int) -> None:
-        with _thread_lock:
-            self._from_threads += size
-
-    def reserve(self, size: int) -> WebSocketSession:
-        """Reserve room in the write queue for a broadcast from another thread. Any thread.
-
-        Args:
-            size: bytes of the payload.
-
-        Returns:
-            The session that the message is for; ``send_reserved`` follows on the loop's thread.
-
-        Raises:
-            WebSocketException: As :meth:`send` does.
-        """
-        self._check_from_thread(self.buffered_amount)
-        self._count(size + CALL_SIZE)
-        return self._connection.session
-
-    def send_reserved(self, session: WebSocketSession, message: SharedMessage) -> None:
-        """Send a message that room was reserved for, unless the session has ended since.
-
-        Args:
-            session: what :meth:`reserve` returned.
-            message: the message.
-        """
-        self._handed_over(session, len(message.payload), self.send_shared, (message,))
 
     def _size_on_wire(self, length: int) -> int:
         mask = 4 if self._connection.session.role is Role.CLIENT else 0

@@ -97,7 +97,9 @@ class TracingSession(WebSocketSession):
 
     tap: Tap
 
-    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
+    def receive(
+        self, data: bytes, events: list[Event] | None = None, alone: int = 0, inflated: int = 0
+    ) -> list[Event]:
         """See WebSocketSession."""
         tap = self.tap
         data = tap.behind + data

@@ -6,8 +6,8 @@ its role tell it.
 What it must not know: what listeners make of it; see monitor/recording.
 
 How it works. There is no wiretap unless somebody records, and then the places that tell of a
-handshake and of an open connection find it in ``loop.wiretaps`` or ``protocol._wiretaps``. The
-bytes of an open connection are told by its stream (transports/tapped.py).
+handshake and of an open connection find it in ``loop.wiretaps``, or in the ``_reactor_wiretaps`` of
+a protocol object. The bytes of an open connection are told by its stream (transports/tapped.py).
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def handshake_taps(loop: EventLoop, connection: Connection | None) -> HandshakeT
         loop: the loop on which it begins.
         connection: see Wiretap.handshake.
     """
-    wiretaps = (*loop.wiretaps, *(connection.protocol._wiretaps if connection else ()))
+    wiretaps = (*loop.wiretaps, *(connection.protocol._reactor_wiretaps if connection else ()))
     taps = HandshakeTaps(wiretaps, connection) if wiretaps else None
     return taps or None
 
 
 def tell_attached(connection: Connection, leftover: bytes) -> None:
     """Tell the wiretaps, if there are any, that a connection is open."""
-    for wiretap in (*connection.loop.wiretaps, *connection.protocol._wiretaps):
+    for wiretap in (*connection.loop.wiretaps, *connection.protocol._reactor_wiretaps):
         wiretap.attached(connection, leftover)

@@ -1,7 +1,7 @@
 """The driver: carries out what the reconciler orders, and calls the user's code.
 
 What it is: the part that connects a Feed, its links and its reconciler. Only this module and
-those in links/ call user code. An exception of user code is reported, and affects nothing else.
+those in links/ call user code, through faults.py: an exception of it affects nothing else.
 
 What it must not know: the life of a topic, the text of messages.
 
@@ -14,7 +14,6 @@ wake-up for all of them.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -24,10 +23,10 @@ from weakref import WeakSet
 
 from ..base.marks import calls_user_code
 from ..base.printable import quoted
-from ..connection.errorlog import ErrorLog
 from ..exceptions import WebSocketException
 from .consumers import Subscription, each, with_one, without
 from .events import Ended, Gap, Refused, Subscribed, Topic, Unsubscribed, Update
+from .faults import Faults
 from .links.link import Link
 from .mailbox import Drop, Mailbox
 from .policy import Policy
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from .feed import Feed
 
 __all__ = ["Driver"]
-
-logger = logging.getLogger("reactor.feeds")
 
 
 class Driver:
@@ -85,9 +82,7 @@ class Driver:
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._called = False  # _run_calls() is among the loop's calls
         self._mailboxes: WeakSet[Mailbox] = WeakSet()
-        self._log = ErrorLog(logger)
-        self._deaf = base.on_error.__get__(feed)  # it is this where the user has none
-        self._quiet_until = -inf
+        self.faults = Faults(feed, self.loop.time, base)
 
     # -- threads -----------------------------------------------------------------------------
 
@@ -184,7 +179,7 @@ class Driver:
         for mailbox in list(self._mailboxes):
             mailbox.close()
         leave(self)
-        self._log.conclude()
+        self.faults.conclude()
 
     def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""
@@ -197,7 +192,7 @@ class Driver:
         if record is not None and record.wanted:
             self.board.counts["gaps"] += 1
             self.board.counts["gap dropped"] += 1
-            self.guard(self.feed.on_gap, update.topic, Gap("dropped", last, None))
+            self.faults.guard(self.feed.on_gap, update.topic, Gap("dropped", last, None))
 
     # -- updates and their consumers -----------------------------------------------------------
 
@@ -220,7 +215,7 @@ class Driver:
 
     def _give(self, one: Subscription, update: Update) -> None:
         if not one.closed:
-            self.guard(self._without_handler if one.handler is None else one.handler, update)
+            self.faults.guard(self._without_handler if one.handler is None else one.handler, update)
 
     @calls_user_code
     def take(self, link: Link, event: Any) -> None:
@@ -235,7 +230,7 @@ class Driver:
                     try:
                         self._take_one(link, one)
                     except Exception as exc:  # noqa: BLE001 - the rest is no worse for it
-                        self.fault(exc, "parse", one)
+                        self.faults.report(exc, "parse", one)
             else:
                 raise TypeError(f"parse returned {quoted(event)}, which is no event")
         finally:
@@ -275,7 +270,7 @@ class Driver:
                 if not board.storm or board.unsettled or not board.wanted or self.closed:
                     break
                 board.storm = False
-                self.guard(self.feed.on_live)
+                self.faults.guard(self.feed.on_live)
         finally:
             self._performing = False
 
@@ -290,7 +285,7 @@ class Driver:
         try:
             link.dial()
         except Exception as exc:  # noqa: BLE001 - the loop is closed, or an option is wrong
-            self.fault(exc, "connecting")
+            self.faults.report(exc, "connecting")
 
     def _close_link(self, place: Place, reason: str) -> None:
         assert isinstance(place, Link)
@@ -347,36 +342,36 @@ class Driver:
 
     def _deliver(self, record: Record, update: Update) -> None:
         if record.wanted:
-            self.guard(self._handler_of(record), update)
+            self.faults.guard(self._handler_of(record), update)
 
     def _subscribed(self, name: Topic) -> None:
         if name in self.board.topics:
-            self.guard(self.feed.on_subscribed, name)
+            self.faults.guard(self.feed.on_subscribed, name)
 
     def _gap(self, name: Topic, gap: Gap) -> None:
         if name in self.board.topics:
-            self.guard(self.feed.on_gap, name, gap)
+            self.faults.guard(self.feed.on_gap, name, gap)
 
     def _stale(self, name: Topic, silence: float) -> None:
         if name in self.board.topics:
-            self.guard(self.feed.on_stale, name, silence)
+            self.faults.guard(self.feed.on_stale, name, silence)
 
     def _refused(self, name: Topic, reason: object, final: bool) -> None:
         if name in self.board.topics:
-            self.guard(self.feed.on_refused, name, reason, final)
+            self.faults.guard(self.feed.on_refused, name, reason, final)
 
     def _ended(self, name: Topic, reason: object, consumers: Any) -> None:
         for one in each(consumers):
             one.closed = True
-        self.guard(self.feed.on_ended, name, reason)
+        self.faults.guard(self.feed.on_ended, name, reason)
 
     def _stray(self, update: Update) -> None:
-        self.guard(self.feed.on_update, update.topic, update)
+        self.faults.guard(self.feed.on_update, update.topic, update)
 
     def _overfull(self, waiting: int) -> None:
         policy = self.policy
         limits = f"max_links={policy.max_links} of topics_per_link={policy.topics_per_link}"
-        self.tell_error(WebSocketException(f"{limits} are full: {waiting} topics wait"))
+        self.faults.tell(WebSocketException(f"{limits} are full: {waiting} topics wait"))
 
     # -- links ---------------------------------------------------------------------------------
 
@@ -385,12 +380,12 @@ class Driver:
         if not self.closed and not link.over:
             self.core.closed(link, self.loop.time())
         if was_open:
-            self.guard(self.feed.on_link_close, link, code, reason)
+            self.faults.guard(self.feed.on_link_close, link, code, reason)
         if not self.closed and not link.over:
             if link.retiring:
                 self._close_link(link, "replaced")
             elif final:
-                self.tell_error(WebSocketException(f"{link!r} is given up, and its topics wait"))
+                self.faults.tell(WebSocketException(f"{link!r} is given up, and its topics wait"))
         self.perform()
 
     @calls_user_code
@@ -404,38 +399,7 @@ class Driver:
         positions = {leg.topic.name: leg.topic.last for leg in batch.legs}
         return feed.resume_message(positions, link)  # type: ignore[arg-type]
 
-    # -- faults ------------------------------------------------------------------------------
-
-    @calls_user_code
-    def guard(self, function: Callable[..., object], *args: Any) -> None:
-        """Call user code, and report what it raises."""
-        try:
-            function(*args)
-        except Exception as exc:  # noqa: BLE001 - reported, not swallowed
-            name = getattr(function, "__qualname__", repr(function))
-            self.fault(exc, name, args[-1] if args else None, function == self.feed.on_error)
-
-    def tell_error(self, error: Exception) -> None:
-        """A link, or an attempt, has failed; in the log once a minute, if nobody hears of it."""
-        if self.feed.on_error == self._deaf and self.loop.time() >= self._quiet_until:
-            self._quiet_until = self.loop.time() + 60.0
-            name = type(self.feed).__name__
-            logger.warning("%s: %s: %s", name, type(error).__name__, quoted(str(error)))
-        self.guard(self.feed.on_error, error)
-
-    def fault(
-        self, error: Exception, blamed: str, what: Any = None, by_on_error: bool = False
-    ) -> None:
-        """Report what user code has raised: to the log, and to ``on_error``."""
-        if isinstance(what, Update):
-            what = what.data
-        shown = "" if what is None else f", given {quoted(what)}"
-        text = f"exception in {blamed} of {type(self.feed).__name__}{shown}"
-        if hasattr(error, "add_note"):  # Python 3.11
-            error.add_note(text)
-        self._log.error(error, "%s", text)
-        if not by_on_error:
-            self.guard(self.feed.on_error, error)
+    # -- figures -----------------------------------------------------------------------------
 
     def stats(self) -> FeedStats:
         """See Feed.stats()."""

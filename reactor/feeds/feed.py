@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import shows
 from ..base.mistakes import check_called, check_names, check_number
 from ..exceptions import WebSocketStateException
-from ..signatures import shows
 from ..timers import Backoff, Pace
 from .consumers import Handler, Subscription
 from .driver import Driver
@@ -117,11 +117,11 @@ class Feed(Made):
                 if name in options:
                     setattr(self, name, options.pop(name))
             self.loop = loop
-            self._driver = Driver(self, loop, url, options, Feed)
-            enter(self._driver)
+            self._reactor_driver = Driver(self, loop, url, options, Feed)
+            enter(self._reactor_driver)
 
     loop: Reactor
-    _driver: Driver
+    _reactor_driver: Driver  # named so that self._driver is the user's, as in WebSocketProtocol
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -165,8 +165,9 @@ class Feed(Made):
     async def login(self, link: Link) -> None:
         """Log in on a link that has opened, before any topic is subscribed to on it.
 
-        Only ``link.request()`` can be awaited. If it raises, ``on_error`` gets the exception and
-        the link is opened again.
+        ``link.request()`` can be awaited, what ``run_in_thread`` returns, and the steps of
+        ``reactor.tasks``; on an ``asyncio_host()`` also whatever asyncio has. If it raises,
+        ``on_error`` gets the exception and the link is opened again.
         """
 
     # -- handlers: override those that you need ------------------------------------------------
@@ -273,7 +274,7 @@ class Feed(Made):
             raise TypeError(f"priority must be a number, not {priority!r}")
         if isinstance(topics, (str, bytes)):
             raise TypeError(f"topics must be several topics, not {topics!r}")
-        driver = self._driver
+        driver = self._reactor_driver
         if driver.closed:
             raise WebSocketStateException("the feed is closed")
         subscriptions = [Subscription(self, topic, handler) for topic in topics]
@@ -286,15 +287,15 @@ class Feed(Made):
 
     def unsubscribe(self, topic: Topic) -> None:
         """End all subscriptions to a topic. Any thread."""
-        self._driver.call(self._driver.unsubscribe, topic)
+        self._reactor_driver.call(self._reactor_driver.unsubscribe, topic)
 
     def close_subscription(self, subscription: Subscription) -> None:
         """See Subscription.close()."""
-        self._driver.call(self._driver.close_subscription, subscription)
+        self._reactor_driver.call(self._reactor_driver.close_subscription, subscription)
 
     def close(self) -> None:
         """Close all links and end all subscriptions. Any thread; idempotent."""
-        self._driver.call(self._driver.close)
+        self._reactor_driver.call(self._reactor_driver.close)
 
     def mailbox(self, maxlen: int = 10_000, drop: Drop = "oldest") -> Mailbox:
         """Return a mailbox: a handler for ``subscribe`` from which another thread takes updates.
@@ -306,29 +307,29 @@ class Feed(Made):
             maxlen: how many updates it holds at most (10,000).
             drop: "oldest", or "latest" for one update of each topic: see Mailbox.
         """
-        return self._driver.mailbox(maxlen, drop)
+        return self._reactor_driver.mailbox(maxlen, drop)
 
     # -- state -------------------------------------------------------------------------------
 
     def state(self, topic: Topic) -> TopicState | None:
         """Return the state of a topic; None for an unknown one."""
-        record = self._driver.core.board.topics.get(topic)
+        record = self._reactor_driver.core.board.topics.get(topic)
         return None if record is None else record.state
 
     def topics(self) -> list[Topic]:
         """Return the topics that are wanted, the oldest first."""
-        topics = self._driver.core.board.topics
+        topics = self._reactor_driver.core.board.topics
         return [name for name, record in list(topics.items()) if record.wanted]
 
     @property
     def links(self) -> list[Link]:
         """All links, open or not."""
-        return list(self._driver.links)
+        return list(self._reactor_driver.links)
 
     def stats(self) -> FeedStats:
         """Return the feed's counters. It looks at every topic."""
-        return self._driver.stats()
+        return self._reactor_driver.stats()
 
     def explain(self, topic: Topic) -> str:
         """Return a text that says what is known of a topic, and what it waits for."""
-        return explain(self._driver.core, topic, self._driver.loop.time())
+        return explain(self._reactor_driver.core, topic, self._reactor_driver.loop.time())

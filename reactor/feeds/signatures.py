@@ -17,8 +17,9 @@ from difflib import get_close_matches
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
-from ..client.options import ClientOptions
-from ..signatures import parameters
+from ..base.arguments import parameters
+from ..client.options import ClientOptions, OpeningArguments
+from ..connection.options import MessageArguments
 from .policy import FIVE_A_SECOND, FULL_JITTER, Policy
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .links.heartbeat import Heartbeat
     from .policy import OnStale, Sequences
 
-__all__ = ["KNOBS", "OPTIONS", "PIECES", "Made", "warn_of_misspelt"]
+__all__ = ["KNOBS", "OPTIONS", "PIECES", "FeedArguments", "Made", "warn_of_misspelt"]
 
 #: Options of ``connect`` that are not for a feed, which takes whole messages.
 PIECES = ("decode_text", "fragments")
@@ -125,6 +126,27 @@ class Made:
             watch: HandshakeWatch | None = None,
         ) -> None:
             """See Feed."""
+
+
+class FeedArguments(OpeningArguments, MessageArguments, total=False):
+    """What a :class:`Feed` is made with, as keyword arguments of a function of one's own.
+
+    ``def mine(loop: Reactor, **options: Unpack[FeedArguments]) -> Feed``
+    """
+
+    topics_per_link: int | None
+    topics_per_message: int | None
+    max_links: int | None
+    message_pace: Pace | None
+    ack_timeout: float | None
+    ask_again: Backoff
+    stale_after: float | None
+    on_stale_do: OnStale
+    idle_after: float | None
+    max_link_age: float | None
+    redundancy: int
+    sequences: Sequences
+    heartbeat: Heartbeat | None
 
 
 def warn_of_misspelt(subclass: type, base: type) -> None:

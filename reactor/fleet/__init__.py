@@ -11,31 +11,53 @@ from typing import Any
 
 from .coordinator import Coordinator
 from .fleet import Fleet
+from .ledger import Ledger
+from .names import Names
 from .placements.base import External, Placement
 from .placements.local import Local
+from .rules.epochs import Epoch
+from .rules.leases import Lease
+from .rules.positions import Position
 from .rules.records import Notice, Record
+from .seat import Identity
 from .shard import ShardSpec
-from .sinks.base import Sink
+from .sinks.base import Post, Sink, Writer
 from .sinks.jetstream import JetStream
+from .sinks.kafka import Kafka
+from .sinks.parquet import Parquet
 from .sinks.plain import Call, CoreNats, Lines
+from .sinks.redis import RedisStreams
 from .stats import FleetStats, ShardStats
+from .store import Plan
 
 __all__ = [
     "Call",
     "Coordinator",
     "CoreNats",
+    "Epoch",
     "External",
     "Fleet",
     "FleetStats",
+    "Identity",
     "JetStream",
+    "Kafka",
+    "Lease",
+    "Ledger",
     "Lines",
     "Local",
+    "Names",
     "Notice",
+    "Parquet",
     "Placement",
+    "Plan",
+    "Position",
+    "Post",
     "Record",
+    "RedisStreams",
     "ShardSpec",
     "ShardStats",
     "Sink",
+    "Writer",
 ]
 
 

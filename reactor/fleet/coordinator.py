@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nats.aio.client import Client
 
@@ -24,9 +24,9 @@ from .embedded import EmbeddedNats
 from .ledger import Ledger
 from .names import Names
 from .placements.base import Placement
-from .rules.leases import LeaseTable, Seat
+from .rules.leases import Lease, LeaseTable, Seat
 from .shard import ShardSpec
-from .stats import FleetStats, gather
+from .stats import FleetStats, stats_of
 from .store import Plan, Store, connect
 
 __all__ = ["Coordinator"]
@@ -56,6 +56,9 @@ class Coordinator:
         self._watch: asyncio.Task[None] | None = None
         self._table = LeaseTable()
         self._replaced: dict[int, str] = {}  # incarnations that were told to be replaced
+        #: What the shards counted when their leases were read for the last time.
+        self.latest = FleetStats()
+        self._latest_at = float("-inf")
 
     @property
     def store(self) -> Store:
@@ -67,6 +70,11 @@ class Coordinator:
         if self._store is None:
             raise WebSocketStateException("the fleet is not started")
         return self._store
+
+    @property
+    def name(self) -> str:
+        """The name of the fleet."""
+        return self.spec.name
 
     async def open(self, create: bool = True) -> None:
         """Connect, without starting anything but an embedded nats-server.
@@ -111,7 +119,10 @@ class Coordinator:
                         await self.placement.place(range(plan.shards))
                     placed = plan.shards
                     found = await self.store.all_leases(range(plan.shards))
-                    for shard in table.look(found, time.monotonic()):
+                    now = time.monotonic()
+                    lapsed = table.look(found, now)
+                    self.latest, self._latest_at = self._stats(plan, found), now
+                    for shard in lapsed:
                         await self._silent(shard, table)
             except asyncio.CancelledError:
                 raise
@@ -177,8 +188,20 @@ class Coordinator:
 
     async def stats(self) -> FleetStats:
         """Return what the shards count: at most a second old."""
+        plan = await self.store.plan()
+        found = {} if plan is None else await self.store.all_leases(range(plan.shards))
+        return self._stats(plan, found)
+
+    def _stats(
+        self, plan: Plan | None, found: Mapping[int, tuple[int, Lease] | None]
+    ) -> FleetStats:
         silent = {shard for shard in self._table.shards() if self._table.seat(shard) is Seat.SILENT}
-        return await gather(self.store, self.placement.describe(), silent)
+        return stats_of(plan, found, self.placement.describe(), silent)
+
+    @property
+    def latest_age(self) -> float:
+        """Seconds since :attr:`latest` was read; under one, while NATS can be reached."""
+        return time.monotonic() - self._latest_at
 
     async def close(self) -> None:
         """Disconnect, and end an embedded nats-server; the shards run on."""

@@ -175,6 +175,21 @@ class Fleet:
         return self._call(self.coordinator.stats())
 
     @property
+    def name(self) -> str:
+        """Its name."""
+        return self.coordinator.spec.name
+
+    @property
+    def latest(self) -> FleetStats:
+        """What the shards counted when that was read for the last time; asks nobody."""
+        return self.coordinator.latest
+
+    @property
+    def latest_age(self) -> float:
+        """Seconds since then: under one, while NATS can be reached."""
+        return self.coordinator.latest_age
+
+    @property
     def nats(self) -> str | Sequence[str]:
         """The URL or URLs of NATS."""
         return self.coordinator.spec.servers

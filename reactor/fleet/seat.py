@@ -11,6 +11,10 @@ that worse. A process that hangs has no threads that run; and when the loop of t
 on for :data:`STUCK` seconds, the thread renews nothing, either. A renewal that finds another one's
 lease is the end. While the store cannot be reached nothing is known, and :meth:`Seat.valid` says
 so.
+
+A lease that is SILENT is still its holder's until somebody has taken it. Both write on the
+condition that it is as they have read it, so one of them wins: a shard that wakes up before it was
+replaced goes on as if nothing had been, one that wakes up later leaves.
 """
 
 from __future__ import annotations
@@ -27,7 +31,11 @@ from .rules.epochs import Epoch
 from .rules.leases import LEASE, RENEW, Lease, LeaseTable, may_take
 from .store import Store
 
-__all__ = ["Identity", "Seat"]
+__all__ = ["ANSWER", "Identity", "Seat"]
+
+#: Seconds that the answer to a renewal may take. When one is lost, with a server that is killed,
+#: there has to be time for another renewal: RENEW + ANSWER + RENEW / 4 is less than LEASE.
+ANSWER = 1.0
 
 #: Seconds without a turn of the shard's loop after which its lease is not renewed any longer.
 STUCK = 20.0
@@ -283,7 +291,12 @@ class _Beat(threading.Thread):
 
     async def write(self, changes: Mapping[str, Any]) -> bool:
         """Have the lease written; on the shard's loop."""
-        future = asyncio.run_coroutine_threadsafe(self._write(changes), self._loop)
+        writing = self._write(changes)
+        try:
+            future = asyncio.run_coroutine_threadsafe(writing, self._loop)
+        except RuntimeError:
+            writing.close()
+            raise OSError("the lease is not kept any longer") from None
         return await asyncio.wrap_future(future)
 
     async def _write(self, changes: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ from .ledger import Ledger
 from .names import Names
 from .rules.records import Notice
 from .rules.share import owners, share_of
-from .seat import Identity, Seat
+from .seat import ANSWER, Identity, Seat
 from .sinks.base import Post, Sink, Writer
 from .sinks.jetstream import JetStream
 from .store import Store, connect
@@ -176,7 +176,7 @@ class Shard:
 
         async def connect_again() -> Store:
             client = await connect(self.spec.servers, **self.spec.nats_options)
-            return await Store(client, store.names).open()
+            return await Store(client, store.names, ANSWER).open()
 
         seat = self.seat = Seat(store, ledger, identity, connect_again)
         number = await self._until_over(seat.take(lambda: self._free(wishes)))
@@ -195,18 +195,35 @@ class Shard:
             seat.holds,
             lambda reason: self.leave(Leaving.FENCED, reason),
         )
-        writer = self._writer = spec.sink.writer(post)
+        lease = asyncio.ensure_future(self._keep(seat))
+        await asyncio.sleep(0)  # it is renewed from now on, however long the feed takes to be made
+        try:
+            await self._serve(store, wishes, number, seat, spec.sink.writer(post), lease)
+        finally:
+            await cancel([lease])
+            await seat.close()
+
+    async def _serve(
+        self,
+        store: Store,
+        wishes: Wishes,
+        number: int,
+        seat: Seat,
+        writer: Writer,
+        lease: asyncio.Task[None],
+    ) -> None:
+        """Have a feed, and its updates in the sink, until the shard is to leave."""
+        self._writer = writer
         async with asyncio_host() as loop:
             writer.start()
             self.feed = self._make_feed(loop, writer)
-            lease = asyncio.ensure_future(self._keep(seat))
             tasks = [
                 asyncio.ensure_future(self._follow(wishes, number, writer)),
                 asyncio.ensure_future(self._count()),
                 asyncio.ensure_future(self._unwant(store)),
             ]
-            if spec.connects is not None:
-                connects = Connects(store, loop._opener.gate, spec.connects)
+            if self.spec.connects is not None:
+                connects = Connects(store, loop._opener.gate, self.spec.connects)
                 tasks.append(asyncio.ensure_future(connects.run()))
             try:
                 await self._watch([lease, *tasks])
@@ -216,8 +233,6 @@ class Shard:
                 if self._leaving is not Leaving.FENCED:
                     await writer.flush(FLUSH)  # and the lease is renewed meanwhile
                     await seat.release()
-                await cancel([lease])
-                await seat.close()
                 await writer.close()
 
     async def _watch(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -364,7 +379,7 @@ class Shard:
         """Count the topics; that looks at all of them, so not all the time."""
         while True:
             assert self.feed is not None
-            stats = self.feed.stats()
+            stats, loop = self.feed.stats(), self.feed.loop.stats(hosts=True)
             self._counts = {
                 "live": stats.topics.get("LIVE", 0),
                 "stale": stats.topics.get("STALE", 0),
@@ -372,6 +387,9 @@ class Shard:
                 "links": stats.open_links,
                 "gaps": sum(stats.gaps.values()),
                 "repeated": stats.duplicates,
+                "messages": sum(host.messages_in for host in loop.hosts),
+                "wire": sum(host.wire_in for host in loop.hosts),
+                "busy": round(loop.busy, 3),
             }
             await asyncio.sleep(COUNT if len(self._topics) > 1000 else COUNT / 4)
 

@@ -1,6 +1,6 @@
 """What a fleet counts, as its shards write it into their leases.
 
-What it is: :class:`ShardStats`, :class:`FleetStats`, and :func:`gather`, which reads them.
+What it is: :class:`ShardStats`, :class:`FleetStats`, and :func:`stats_of`.
 
 What it must not know: who shows them.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .rules.leases import Lease
-from .store import Store
+from .store import Plan
 
-__all__ = ["FleetStats", "ShardStats", "gather"]
+__all__ = ["FleetStats", "ShardStats", "stats_of"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,14 @@ class ShardStats:
         shard: its number.
         state: "running", "missing" (nobody has its lease), "settling" (topics are handed over), or
             "silent" (its lease is not renewed; only the program that runs the fleet can tell).
+            A silent shard was not replaced yet, and may wake up; what it counts is old.
         node, pid: where it runs.
         epoch: how often it was taken.
         topics: that it is to have.
-        figures: everything else by name: live, stale, refused, links, gaps, updates, sent,
-            stored, duplicates, refused, resent, pending, buffered, dropped, failed, errors.
+        figures: everything else by name. Of the feed: live, stale, refused (topics), links, gaps,
+            repeated, updates; of the reactor: messages, wire (bytes), busy (seconds); of the sink:
+            sent, buffered, dropped, failed, errors, and for JetStream stored, duplicates, fenced
+            (messages that were refused), resent, pending.
     """
 
     shard: int
@@ -38,7 +41,7 @@ class ShardStats:
     pid: int = 0
     epoch: int = 0
     topics: int = 0
-    figures: Mapping[str, int] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,30 +58,32 @@ class FleetStats:
     generation: int = 0
     placement: Mapping[str, Any] = field(default_factory=dict)
 
-    def total(self, name: str) -> int:
+    def total(self, name: str) -> float:
         """Return the sum of a figure over all shards."""
         return sum(shard.figures.get(name, 0) for shard in self.shards)
 
 
-async def gather(
-    store: Store, placement: Mapping[str, Any] | None = None, silent: Collection[int] = ()
+def stats_of(
+    plan: Plan | None,
+    found: Mapping[int, tuple[int, Lease] | None],
+    placement: Mapping[str, Any],
+    silent: Collection[int],
 ) -> FleetStats:
-    """Read what the shards count.
+    """Return what the shards count.
 
     Args:
-        store: of the fleet.
+        plan: of the fleet; None: there is none.
+        found: the leases of all shards, with revisions.
         placement: what the placement says.
         silent: shards whose leases are known to be silent.
     """
-    plan = await store.plan()
     if plan is None:
-        return FleetStats(placement=placement or {})
-    found = await store.all_leases(range(plan.shards))
+        return FleetStats(placement=placement)
     shards = tuple(
         _of(shard, None if entry is None else entry[1], plan.generation, shard in silent)
         for shard, entry in sorted(found.items())
     )
-    return FleetStats(shards, plan.generation, placement or {})
+    return FleetStats(shards, plan.generation, placement)
 
 
 def _of(shard: int, lease: Lease | None, generation: int, silent: bool) -> ShardStats:
@@ -92,6 +97,6 @@ def _of(shard: int, lease: Lease | None, generation: int, silent: bool) -> Shard
         lease.node,
         lease.pid,
         lease.epoch,
-        figures.get("topics", 0),
+        int(figures.get("topics", 0)),
         figures,
     )

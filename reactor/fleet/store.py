@@ -101,12 +101,13 @@ class Store:
     Args:
         client: a connection.
         names: of the fleet.
+        timeout: seconds that an answer may take.
     """
 
-    def __init__(self, client: Client, names: Names) -> None:
+    def __init__(self, client: Client, names: Names, timeout: float = 2.0) -> None:
         self.client = client
         self.names = names
-        self.js: JetStreamContext = client.jetstream(timeout=2.0)
+        self.js: JetStreamContext = client.jetstream(timeout=timeout)
         self._wanted: KeyValue | None = None
         self._leases: KeyValue | None = None
 

@@ -8,22 +8,35 @@ How it works. The loop watches the reactor's descriptor (``add_reader``), has an
 timer (``call_later``), and is nudged by ``call_soon``: see hosted.py. The reactor ends with the
 loop: ``asyncio.run()`` closes the asynchronous generators that were begun in it, before it closes
 the loop; so the host begins one, whose last lines are the end.
+
+Coroutines of users that the reactor would drive by itself (the ``login`` of a Feed) are tasks of
+the asyncio loop, so they may await what belongs to it: see :class:`_HostTask`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any
+from types import coroutine
+from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import named, shows
+from ..loop.steps import is_step
+from ..loop.tasks import Task
 from ..reactor import Reactor
 from .hosted import FAREWELL, Farewell, Host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..signatures import ReactorArguments
 
 __all__ = ["AsyncioHost", "asyncio_host"]
 
 
-def asyncio_host(**options: Any) -> AsyncioHost:
+@shows(named(Reactor))
+def asyncio_host(**options: Unpack[ReactorArguments]) -> AsyncioHost:
     """Return a new reactor whose turns the running asyncio loop runs; it ends with that loop.
 
     ``connect``, ``listen``, ``call_later``, and ``send`` and ``close`` of protocol objects take
@@ -50,7 +63,8 @@ class AsyncioHost(Reactor):
         runner: what has it run them (Host).
     """
 
-    def __init__(self, **options: Any) -> None:
+    @shows(named(Reactor))
+    def __init__(self, **options: Unpack[ReactorArguments]) -> None:
         try:
             self.asyncio_loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -61,6 +75,7 @@ class AsyncioHost(Reactor):
         self._running_lines: AsyncGenerator[None, None] | None = None
         self._shutting_down: asyncio.Future[None] | None = None
         super().__init__(**options)
+        self.loop.host_tasks = _Tasks(self)
         self.runner = _Host(self)
         self.runner.start()
         self._last_lines = self._until_the_end()
@@ -113,6 +128,112 @@ class AsyncioHost(Reactor):
             if not self.loop._closed and asyncio._get_running_loop() is self.asyncio_loop:
                 self._running_lines = self._last_lines
                 await self.shutdown(FAREWELL)
+
+
+class _Tasks:
+    """See HostTasks."""
+
+    def __init__(self, host: AsyncioHost) -> None:
+        self._host = host
+
+    def run(
+        self,
+        coroutine: Coroutine[Any, Any, object],
+        then: Callable[[Any, Exception | None], object],
+    ) -> _HostTask:
+        """See HostTasks."""
+        return _HostTask(self._host, coroutine, then)
+
+    def new_future(self) -> asyncio.Future[None] | None:
+        """See HostTasks."""
+        loop = self._host.asyncio_loop
+        return loop.create_future() if asyncio.current_task(loop) is not None else None
+
+
+class _HostTask:
+    """A coroutine of a user's, as a task of the asyncio loop.
+
+    It may await what asyncio has, and the steps of loop/tasks.py. Each of these is served by a
+    small task of the reactor, whose end resolves a future.
+
+    Args:
+        host: the reactor.
+        work: the coroutine.
+        then: called at its end, see Task; not after :meth:`cancel`.
+    """
+
+    def __init__(
+        self,
+        host: AsyncioHost,
+        work: Coroutine[Any, Any, object],
+        then: Callable[[Any, Exception | None], object],
+    ) -> None:
+        self._host = host
+        self._then: Callable[[Any, Exception | None], object] | None = then
+        self._task = host.asyncio_loop.create_task(self._run(work))
+
+    def cancel(self) -> None:
+        """End it early; its end is not told then."""
+        self._then = None
+        self._task.cancel()
+
+    async def _run(self, work: Coroutine[Any, Any, object]) -> None:
+        result: object = None
+        error: Exception | None = None
+        try:
+            result = await self._steps(work)
+        except asyncio.CancelledError:
+            if self._then is None:
+                raise
+            error = RuntimeError("the task was cancelled")
+        except Exception as exc:  # noqa: BLE001 - passed to `then`
+            error = exc
+        if self._then is not None:
+            self._then(result, error)
+
+    @coroutine
+    def _steps(self, work: Coroutine[Any, Any, object]) -> Generator[Any, Any, object]:
+        resume: Callable[[Any], Any] = work.send
+        value: Any = None
+        try:
+            while True:
+                try:
+                    awaited = resume(value)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    if is_step(awaited):
+                        value = yield from self._serve(awaited)
+                    else:
+                        value = yield awaited
+                    resume = work.send
+                except GeneratorExit:
+                    raise
+                except BaseException as exc:  # noqa: BLE001 - thrown into it, as CancelledError is
+                    resume, value = work.throw, exc
+        finally:
+            work.close()
+
+    def _serve(self, step: Any) -> Generator[Any, Any, Any]:
+        future: asyncio.Future[Any] = self._host.asyncio_loop.create_future()
+
+        def settle(result: Any, error: Exception | None) -> None:
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        task: Task[Any] = Task(self._host.loop, _one(step), settle, soon=False)
+        task.start()
+        try:
+            return (yield from future)
+        finally:
+            task.cancel()
+
+
+@coroutine
+def _one(step: Any) -> Generator[Any, Any, Any]:
+    return (yield step)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

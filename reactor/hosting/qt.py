@@ -13,17 +13,24 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import named, shows
 from ..reactor import Reactor
 from .hosted import Host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..signatures import ReactorArguments
 
 __all__ = ["qt_host"]
 
 BINDINGS = ("PySide6", "PyQt6")
 
 
-def qt_host(app: Any = None, **options: Any) -> Reactor:
+@shows(named(Reactor))
+def qt_host(app: Any = None, **options: Unpack[ReactorArguments]) -> Reactor:
     """Return a new reactor whose turns Qt's event loop runs; it ends with the application.
 
     Its ``shutdown()`` waits in place, as that of any Reactor: windows stand still meanwhile.

@@ -12,15 +12,22 @@ destroyed.
 from __future__ import annotations
 
 import tkinter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import named, shows
 from ..reactor import Reactor
 from .hosted import Host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..signatures import ReactorArguments
 
 __all__ = ["tkinter_host"]
 
 
-def tkinter_host(root: tkinter.Misc, **options: Any) -> Reactor:
+@shows(named(Reactor))
+def tkinter_host(root: tkinter.Misc, **options: Unpack[ReactorArguments]) -> Reactor:
     """Return a new reactor whose turns the main loop of tkinter runs; it ends with the root window.
 
     Its ``shutdown()`` waits in place, as that of any Reactor: windows stand still meanwhile.

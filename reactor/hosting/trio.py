@@ -13,17 +13,24 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING
 
 import trio
 
+from ..base.arguments import named, shows
 from ..reactor import Reactor
 from .hosted import Farewell, Host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..signatures import ReactorArguments
 
 __all__ = ["TrioHost", "trio_host"]
 
 
-def trio_host(**options: Any) -> TrioHost:
+@shows(named(Reactor))
+def trio_host(**options: Unpack[ReactorArguments]) -> TrioHost:
     """Return a new reactor whose turns trio runs; it ends with ``trio.run()``.
 
     Args:
@@ -42,7 +49,8 @@ class TrioHost(Reactor):
     It is an asynchronous context manager, too: leaving it awaits :meth:`shutdown`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    @shows(named(Reactor))
+    def __init__(self, **options: Unpack[ReactorArguments]) -> None:
         trio.lowlevel.current_task()  # raises RuntimeError outside of trio
         super().__init__(**options)
         self._host = _Host(self)

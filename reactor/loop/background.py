@@ -12,7 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
-from .tasks import Task, in_thread
+from ..base.tracebacks import from_others
+from .answers import Answer
+from .steps import in_thread
+from .tasks import Task
 
 if TYPE_CHECKING:
     from .event_loop import EventLoop
@@ -24,8 +27,9 @@ def run_in_thread(
     loop: EventLoop,
     function: Callable[..., Any],
     args: tuple[Any, ...],
-    then: Callable[[Any, Exception | None], object],
-) -> None:
+    then: Callable[[Any, Exception | None], object] | None,
+    unheard: Callable[[Exception], object],
+) -> Answer[Any]:
     """Call ``function(*args)`` on a helper thread, then ``then(result, error)`` on the loop's.
 
     Any thread may call this.
@@ -33,7 +37,11 @@ def run_in_thread(
     Args:
         loop: the event loop.
         function, args: what to call.
-        then: gets the result and None, or None and the exception.
+        then: gets the result and None, or None and the exception; None: nobody does.
+        unheard: gets the exception if there is no *then*, and nobody has awaited the answer.
+
+    Returns:
+        The answer, which may be awaited on the loop.
 
     Raises:
         TypeError: *function* cannot be called, or is an ``async def``.
@@ -43,8 +51,22 @@ def run_in_thread(
         raise TypeError(f"run_in_thread() takes a function, not {function!r}")
     check_called("what run_in_thread() is given", function)
 
+    answer: Answer[Any] = Answer(loop.host_tasks)
+
+    def finish(result: Any, error: Exception | None) -> None:
+        if error is not None:
+            error = from_others(error)
+        if then is not None:
+            then(result, error)
+        elif error is not None and not answer.awaited:
+            unheard(error)
+        if error is None:
+            answer.give(result)
+        else:
+            answer.fail(error)
+
     def start() -> None:
-        Task(loop, in_thread(function, *args), then, soon=False).start()
+        Task(loop, in_thread(function, *args), finish, soon=False).start()
 
     if threading.get_ident() == loop.thread_id:
         if loop._closed:
@@ -52,3 +74,4 @@ def run_in_thread(
         start()
     else:
         loop.call_soon_threadsafe(start)
+    return answer

@@ -4,18 +4,7 @@ What it is: one thread, one poller, one timer wheel. It knows callbacks, nothing
 
 What it must not know: transports, WebSocket, what a callback does.
 
-One turn (``run_once``; lifetime.py has how a loop is run):
-
-1. **poll**: wait for descriptors, at most until the next timer is due; do not wait when calls are
-   queued. The time is read once afterwards and cached for the turn.
-2. **I/O**: call the handler of every ready descriptor. A handler is looked up at the moment
-   it is called, and events of a descriptor that was removed since the poll are dropped.
-3. **timers**: collect all timers that are due, then run them. A timer that is armed by a timer
-   never runs in the same turn, so a chain of zero delays cannot starve I/O.
-4. **calls**: run the calls that were queued when this phase began.
-
-After each callback, the transports that it left in ``dirty`` are flushed: several writes to one
-transport by one callback leave the process together.
+This module has what is asked of a loop. turn.py has one turn of it, and lifetime.py how it is run.
 
 An exception of a callback is logged, and affects nothing else. KeyboardInterrupt and SystemExit
 leave the loop, which can be run again.
@@ -46,25 +35,22 @@ from typing import Any
 from ..base.histogram import Histogram
 from ..base.marks import calls_user_code
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
-from ..timers.clock import TICKS_PER_SECOND
+from .answers import HostTasks
 from .backend import give_ring, wants_ring
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
-from .names import describe
 from .nap import Nap
 from .poller import Selector, make_poller
 from .residents import Abortable, Flushable, Resident
 from .share import TurnShare
 from .slow import SLOW_CALLBACK, SlowCallbacks
 from .stats import LoopStats
+from .turn import MAX_SLEEP, turn
 from .wakeup import Wakeup
 
 __all__ = ["EventLoop"]
 
 logger = logging.getLogger("reactor.loop")
-
-#: The longest sleep: a day. Keeps every timeout within what the kernel's calls accept.
-MAX_SLEEP = 86400.0
 
 
 class EventLoop(Lifetime):
@@ -115,6 +101,9 @@ class EventLoop(Lifetime):
 
     #: Where the frames of the loop's connections are shown: set by reactor.trace().
     _trace: Any = None
+
+    #: The tasks of the host, for coroutines of the user's. None: it has none, or there is no host.
+    host_tasks: HostTasks | None = None
 
     #: Who listens to the loop's connections: see connection/wiretap.py. Replaced, never changed.
     wiretaps: tuple[Any, ...] = ()
@@ -331,120 +320,7 @@ class EventLoop(Lifetime):
         """
         return self.poller.fileno()
 
-    # Twin: turn() in compiled/turn.pyx.
-    def _turn(self, limit: float | None) -> None:
-        if self._before_turn is not None:
-            self._before_turn()
-        if self.dirty:
-            self._flush()
-        events = self.poller.poll(self._sleep(limit))
-        self.now = self._mark = now = self.time()
-        self._turns += 1
-        if events:
-            self._run_handlers(events)
-        self._due.extend(self.wheel.advance(to_ticks_early(self.now)))
-        if self._due:
-            self._run_timers()
-        if self._calls:
-            self._run_calls()
-        self._busy_for += max(0.0, self._mark - now)
-        if self._interrupted:
-            self._raise_interrupt()
-
-    def _sleep(self, limit: float | None) -> float | None:
-        """Return how long this turn may wait for events; None: until there is one."""
-        timeout = self.next_timeout()
-        if limit is None:
-            return 0.0 if self._stopping else timeout
-        if timeout is None or limit < timeout:
-            return min(max(0.0, limit), MAX_SLEEP)
-        return timeout
-
-    @calls_user_code
-    def _run_handlers(self, events: Any) -> None:
-        poller = self.poller
-        readers, writers, stale = poller.readers, poller.writers, poller.stale
-        read_mask, write_mask = poller.read_mask, poller.write_mask
-        dirty = self.dirty  # flushed here, without a call, after every handler
-        time, began = self.time, self._mark
-        for fd, mask in events:
-            if stale and fd in stale:
-                continue
-            if mask & read_mask:
-                handler = readers.get(fd)
-                if handler is not None:
-                    try:
-                        handler()
-                        while dirty:
-                            dirty.pop().flush()
-                    except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
-                        self.report(exc, handler)
-                        self._flush()
-                    ended = time()
-                    if ended - began > self._longest:
-                        self._note_longest(handler, began, ended)
-                    began = ended
-                    if stale and fd in stale:
-                        continue
-            if mask & write_mask:
-                handler = writers.get(fd)
-                if handler is not None:
-                    try:
-                        handler()
-                        while dirty:
-                            dirty.pop().flush()
-                    except Exception as exc:  # noqa: BLE001 - it must not affect other handlers
-                        self.report(exc, handler)
-                        self._flush()
-                    ended = time()
-                    if ended - began > self._longest:
-                        self._note_longest(handler, began, ended)
-                    began = ended
-        self._mark = began
-
-    def _run_timers(self) -> None:
-        due = self._due
-        began = self._mark
-        while due:
-            timer = due.popleft()
-            callback = timer.callback
-            if callback is not None:  # else it was cancelled
-                self._timer_lag.add(began - timer.when / TICKS_PER_SECOND)
-            try:
-                timer.fire()
-            except Exception as exc:  # noqa: BLE001 - it must not affect other callbacks
-                self.report(exc, timer)
-            if self.dirty:
-                self._flush()
-            ended = self.time()
-            if ended - began > self._longest:
-                self._note_longest(callback, began, ended)
-            self._mark = began = ended
-
-    @calls_user_code
-    def _run_calls(self) -> None:
-        calls = self._calls
-        began = self._mark
-        for _ in range(len(calls)):
-            callback, args = calls.popleft()
-            try:
-                callback(*args)
-            except Exception as exc:  # noqa: BLE001 - it must not affect other callbacks
-                self.report(exc, callback)
-            if self.dirty:
-                self._flush()
-            ended = self.time()
-            if ended - began > self._longest:
-                self._note_longest(callback, began, ended)
-            self._mark = began = ended
-
-    def _note_longest(self, callback: object, began: float, ended: float) -> None:
-        """Remember a callback that has taken longer than all before, as far as the caller knows."""
-        if ended - began <= self._longest:
-            return  # a turn within the callback has seen a longer one
-        self._longest_of = describe(callback)
-        self._longest_at = ended
-        self._longest = ended - began
+    _turn = turn
 
     def flush_soon(self, transport: Flushable) -> None:
         """Have *transport* flushed when the running callback is over; at once if none runs."""

@@ -29,7 +29,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .tasks import InThread
+    from .steps import InThread
 
 __all__ = ["HelperThreads", "helpers", "look_ups"]
 
@@ -209,10 +209,14 @@ class HelperThreads:
                 self._unshare(call)
                 for request in call.answers:
                     del self._wanted[request]
-            shared = len(call.answers) > 1
-            for answer in call.answers.values():
-                # Each gets its own exception: a traceback grows wherever an exception is raised.
-                answer(result, _copied(error) if shared else error)
+            self._tell(call, result, error)
+            del call, result, error  # else they stay until the next call; and the error has this
+
+    def _tell(self, call: _Call, result: Any, error: BaseException | None) -> None:
+        shared = len(call.answers) > 1
+        for answer in call.answers.values():
+            # Each gets its own exception: a traceback grows wherever an exception is raised.
+            answer(result, _copied(error) if shared else error)
 
     def _next(self) -> _Call | None:
         """Return the call that this thread is to make; None: the thread is to end."""

@@ -1,16 +1,13 @@
 """Coroutines without asyncio: a trampoline with two drivers.
 
-What it is: a handful of awaitable steps, and two ways to drive a coroutine that awaits only
-these: :class:`Task` on an event loop, and :func:`run_blocking` in the calling thread. The connect
-pipeline and the server's handshake are written once, as straight code, and run on both.
+What it is: two ways to drive a coroutine that awaits only the steps of steps.py: :class:`Task` on
+an event loop, and :func:`run_blocking` in the calling thread. The connect pipeline and the server's
+handshake are written once, as straight code, and run on both.
 
 What it must not know: what the coroutines do.
 
-How it works. An awaitable step yields a small *request* object to the driver; the driver
-sends back the result or throws the exception. There are five requests: wait for file descriptors
-or a point in time, wait for a turn to compute something expensive, call a function on a helper
-thread (helper_threads.py), tell the time, and note what has happened. The wrapper for a user's
-coroutine is in within.py.
+How it works. A step yields a request to the driver; the driver sends back the result or throws the
+exception. The wrapper for a user's coroutine is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step in which it waits. The
 coroutine must release what it holds in ``finally`` or ``except BaseException``.
@@ -19,172 +16,25 @@ coroutine must release what it holds in ``finally`` or ``except BaseException``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Generator, Hashable, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
-from types import coroutine
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..exceptions import WebSocketTimeoutException
 from ..timers import Clock, MonotonicClock
-from .helper_threads import HelperThreads, helpers
+from .answers import Later
 from .poller import wait_for
+from .steps import Guard, InThread, Note, Now, Turn, Wait, Yielded, check_step
 
 if TYPE_CHECKING:
     from ..timers import Timer
     from .event_loop import EventLoop
 
-__all__ = ["Guard", "Task", "in_thread", "my_turn", "note", "now", "run_blocking", "sleep", "wait"]
+__all__ = ["Task", "run_blocking"]
 
 T = TypeVar("T")
 
-
-class Guard(Protocol):
-    """Ends a wait that has become pointless, whatever it waits for. On an event loop only.
-
-    Attributes:
-        fd: the descriptor that is watched; ``look`` is called when it is readable.
-        over: ``look`` sets it to end the wait at once; the wait then has no result.
-    """
-
-    fd: int
-    over: Exception | None
-
-    @property
-    def watching(self) -> bool:
-        """Whether to watch the descriptor."""
-
-    def look(self) -> None:
-        """Find out what has happened."""
-
-
-class Wait(NamedTuple):
-    """Yielded: wait until one of the descriptors is ready, or until the clock shows *until*."""
-
-    reads: Sequence[int]
-    writes: Sequence[int]
-    until: float | None
-    guard: Guard | None = None
-
-
-class Turn(NamedTuple):
-    """Yielded: wait until the loop has time for an expensive step (share.py), or until *until*."""
-
-    until: float | None
-    begins: bool = False
-
-
-class InThread(NamedTuple):
-    """Yielded: the result of ``function(*args)``, called on a helper thread."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    until: float | None
-    key: Hashable
-    threads: HelperThreads = helpers
-    guard: Guard | None = None
-
-
-class Now(NamedTuple):
-    """Yielded: the time of the driver's clock."""
-
-
-class Note(NamedTuple):
-    """Yielded: something has happened that is worth to be noted; for ``on_note`` of a Task."""
-
-    what: Any
-    text: str
-
-
-Yielded = Wait | Turn | InThread | Now | Note
-
-_NOW = Now()  # one instance is enough
 _START = Now()  # what a task waits for before its first step
-
-
-@coroutine
-def wait(
-    reads: Sequence[int] = (), writes: Sequence[int] = (), until: float | None = None
-) -> Generator[Yielded, Any, set[int]]:
-    """Wait for descriptors.
-
-    Args:
-        reads, writes: descriptors of which one must become readable, or writable.
-        until: point in time (seconds of the driver's clock) at which to give up, or None.
-
-    Returns:
-        The descriptors that are ready; an empty set if *until* came first.
-    """
-    ready: set[int] = yield Wait(reads, writes, until)
-    return ready
-
-
-@coroutine
-def my_turn(until: float | None = None, begins: bool = False) -> Generator[Yielded, Any, bool]:
-    """Wait until there is time to compute for about a millisecond, up to the next step.
-
-    A loop with many such coroutines spreads them over its turns: see share.py.
-
-    Args:
-        until: point in time (seconds of the driver's clock) at which to give up, or None.
-        begins: whether this is the caller's first step; then later steps of others go first.
-
-    Returns:
-        True; False if *until* came first.
-    """
-    granted = yield Turn(until, begins)
-    return bool(granted)
-
-
-@coroutine
-def now() -> Generator[Yielded, Any, float]:
-    """Return the time of the driver's clock, in seconds."""
-    seconds: float = yield _NOW
-    return seconds
-
-
-@coroutine
-def note(what: Any, text: str = "") -> Generator[Yielded, Any, None]:
-    """Tell whoever has started this of a step that is done; takes no time.
-
-    Args:
-        what: the step.
-        text: details.
-    """
-    yield Note(what, text)
-
-
-async def sleep(seconds: float) -> None:
-    """Wait for a number of seconds."""
-    until = await now() + seconds
-    while await now() < until:
-        await wait(until=until)
-
-
-@coroutine
-def in_thread(
-    function: Callable[..., T],
-    *args: Any,
-    until: float | None = None,
-    key: Hashable = None,
-    threads: HelperThreads = helpers,
-) -> Generator[Yielded, Any, T]:
-    """Call a function that blocks, on a helper thread.
-
-    Args:
-        function, args: what to call. If the caller gives up, the call goes on without a listener.
-        until: point in time (seconds of the driver's clock) at which to give up, or None.
-        key: calls with the same key that are in flight at the same time share one result.
-        threads: the threads to use; default: those for the functions that users pass.
-
-    Returns:
-        What the function returns.
-
-    Raises:
-        WebSocketTimeoutException: *until* has passed.
-        Exception: what the function raises.
-    """
-    result: T = yield InThread(function, args, until, key, threads)
-    return result
 
 
 class Task(Generic[T]):
@@ -292,13 +142,17 @@ class Task(Generic[T]):
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
                 # The poller refused a descriptor, or no thread could be started.
                 self._clear()
-                resume, value = self._coroutine.throw, exc
+                resume, value = self._coroutine.throw, exc.with_traceback(None)
                 continue
             return
         # Not above: StopIteration would become the context of what the callback raises.
-        self._finish(result, error)
+        try:
+            self._finish(result, error)
+        finally:
+            del value, error  # else an exception and this frame would refer to each other
 
-    def _serve(self, request: Wait | InThread) -> None:
+    def _serve(self, request: Wait | InThread | Later) -> None:
+        check_step(request)
         self._waiting_for = request
         loop = self._loop  # not its poller: hosting/verbs.py, on sockets closed without notice
         if request.guard is not None and request.guard.watching:
@@ -308,6 +162,8 @@ class Task(Generic[T]):
                 loop.add_reader(fd, self._ready, fd)
             for fd in request.writes:
                 loop.add_writer(fd, self._ready, fd)
+        elif isinstance(request, Later):
+            request.answer.when_given(partial(self._given, request))
         else:
             loop.awaited += 1
             request.threads.submit(request, partial(self._answer, request))
@@ -336,13 +192,18 @@ class Task(Generic[T]):
                 poller.remove_reader(fd)
             for fd in request.writes:
                 poller.remove_writer(fd)
-        else:
+        elif isinstance(request, InThread):
             self._loop.awaited -= 1
 
     def _granted(self, request: Turn) -> None:
         if self._waiting_for is request:  # it has neither timed out nor been cancelled
             self._waiting_for = None
             self._step(self._coroutine.send, True)
+
+    def _given(self, request: Later) -> None:
+        if self._waiting_for is request:  # it has neither timed out nor been cancelled
+            self._clear()
+            self._step(self._coroutine.send, None)
 
     def _ready(self, fd: int) -> None:
         self._clear()
@@ -425,6 +286,7 @@ def run_blocking(coroutine: Coroutine[Yielded, Any, T], clock: Clock | None = No
             except Exception as exc:  # noqa: BLE001 - thrown into the coroutine
                 resume, value = coroutine.throw, exc
     finally:
+        del value  # the exception has this frame
         coroutine.close()
 
 
@@ -435,6 +297,7 @@ def _serve_blocking(request: Yielded, clock: Clock) -> Any:
         return True
     if isinstance(request, Note):
         return None
+    assert not isinstance(request, Later), "answers come on an event loop"
     timeout = None if request.until is None else max(0.0, request.until - clock.now())
     if isinstance(request, Wait):
         return wait_for(request.reads, request.writes, timeout)
@@ -452,7 +315,10 @@ def _serve_blocking(request: Yielded, clock: Clock) -> Any:
         request.threads.abandon(request)
         name = getattr(request.function, "__name__", "call")
         raise WebSocketTimeoutException(f"{name} timed out")
-    result, exc = answers[0]
+    result, exc = answers.pop()
     if exc is not None:
-        raise exc
+        try:
+            raise exc
+        finally:
+            del exc  # it has this frame
     return result

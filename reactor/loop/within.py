@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from ..base.marks import calls_user_code
 from ..exceptions import WebSocketTimeoutException
-from .tasks import Guard, InThread, Now, Turn, Wait, Yielded
+from .answers import Later
+from .steps import Guard, InThread, Turn, Wait, Yielded, check_step, now
 
 __all__ = ["within"]
 
@@ -38,7 +39,7 @@ def within(
     Raises:
         WebSocketTimeoutException: *until* has passed.
         Exception: what the awaitable raises, or ``over`` of the guard. If the awaitable awaits
-            something that is not a step of tasks.py (a future of asyncio, say), TypeError is
+            something that is not a step of steps.py (a future of asyncio, say), TypeError is
             raised at that place.
     """
     steps = _awaiting(awaitable)
@@ -62,14 +63,11 @@ def within(
                 resume, value = steps.throw, exc
             if guard is not None and guard.over is not None:
                 raise guard.over
-            if (yield _NOW) >= until:
+            if (yield from now()) >= until:
                 name = getattr(awaitable, "__name__", "call")
                 raise WebSocketTimeoutException(f"{name} timed out")
     finally:
         steps.close()
-
-
-_NOW = Now()
 
 
 @calls_user_code
@@ -79,13 +77,12 @@ async def _awaiting(awaitable: Awaitable[T]) -> T:
 
 def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Yielded, Any, Any]:
     """Have a request served that ends at *until* at the latest."""
-    if isinstance(request, (Wait, InThread)):
+    check_step(request)
+    if isinstance(request, (Wait, InThread, Later)):
         sooner = until if request.until is None else min(until, request.until)
         request = request._replace(until=sooner, guard=guard)
     elif isinstance(request, Turn):
         request = request._replace(
             until=until if request.until is None else min(until, request.until)
         )
-    elif not isinstance(request, Now):
-        raise TypeError(f"only the steps of reactor.tasks can be awaited here, not {request!r}")
     return (yield request)

@@ -68,7 +68,7 @@ def explain(protocol: WebSocketProtocol | Link) -> Explanation:
         protocol = protocol._wire
     if not isinstance(protocol, WebSocketProtocol):
         raise TypeError(f"explain() takes a WebSocketProtocol object, not {protocol!r}")
-    connection: Any = protocol._connection
+    connection: Any = protocol._reactor_connection
     events = read(getattr(connection, "history", b""))
     return Explanation(connection.stats, events, time.time())
 

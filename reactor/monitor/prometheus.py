@@ -2,7 +2,7 @@
 
 What it is: :func:`export`, which adds a reactor to a registry, and :func:`stop`. What serves the
 registry is the user's, for example ``prometheus_client.start_http_server``; or :func:`write_page`
-writes the figures of one reactor, for the monitor's own page.
+writes figures that were collected, for the monitor's own pages.
 
 What it must not know: what is measured; metrics.py does.
 
@@ -14,7 +14,7 @@ reactor-websocket[prometheus]``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -85,21 +85,34 @@ def stop(loop: Reactor, *, registry: CollectorRegistry = REGISTRY) -> None:
             collector.watched.remove(loop)
 
 
-def write_page(loop: Reactor, accept: str) -> tuple[str, bytes]:
-    """Return what Prometheus is answered that asks for the figures of one reactor. Any thread.
+def write_page(metrics: Iterable[Metric], accept: str) -> tuple[str, bytes]:
+    """Return what Prometheus is answered that asks for figures. Any thread.
 
     Args:
-        loop: the Reactor.
+        metrics: what was collected.
         accept: the Accept header of the request; "": there is none.
 
     Returns:
         The Content-Type, and the body.
     """
     registry = CollectorRegistry()
-    export(loop, registry=registry)
+    registry.register(_Collected(metrics))
     encode, kind = choose_encoder(accept)
     body: bytes = encode(registry)
     return kind, body
+
+
+class _Collected(Collector):
+    """What was collected already."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> list[Family]:
+        return []
+
+    def collect(self) -> Iterator[Family]:
+        return map(_family, self._metrics)
 
 
 def _family(metric: Metric) -> Family:
@@ -107,14 +120,14 @@ def _family(metric: Metric) -> Family:
     if metric.kind == "histogram":
         family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
         for sample in metric.samples:
-            if isinstance(sample.value, Distribution):
-                family.add_metric(sample.labels, _buckets(sample.value), sample.value.total)
+            assert isinstance(sample.value, Distribution)
+            family.add_metric(sample.labels, _buckets(sample.value), sample.value.total)
         return family
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family = kind(metric.name, metric.help, labels=metric.labels)
     for sample in metric.samples:
-        if not isinstance(sample.value, Distribution):
-            family.add_metric(sample.labels, sample.value)
+        assert not isinstance(sample.value, Distribution)
+        family.add_metric(sample.labels, sample.value)
     return family
 
 

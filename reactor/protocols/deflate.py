@@ -1,10 +1,10 @@
 """permessage-deflate: compression of messages (RFC 7692).
 
-What it is: the negotiation of the extension in both roles (:class:`Deflate` says what one side
-wants, :class:`Agreement` what both have agreed), and :class:`Compression`, which compresses and
-inflates the messages of one connection.
+What it is: :class:`Deflate` says what one side wants, :class:`Agreement` what both have agreed, and
+:class:`Compression` compresses and inflates the messages of one connection.
 
-What it must not know: frames, sessions, what a message means.
+What it must not know: frames, sessions, what a message means; how the agreement comes about
+(``http/negotiation.py``).
 
 How it works. "Context takeover" (section 7.1.1) means that a message may refer back to the text
 of earlier ones, within a window of 2^bits bytes. It makes small messages far smaller and costs
@@ -17,10 +17,9 @@ memory for each connection, so nothing is allocated before the first message tha
   decompressor is made for each message and dropped after it. (Shared decompressors would let a peer
   refer back to what others have received.)
 
-Window bits: a sender may always use less than was agreed, so our compressor uses 12 unless told
-otherwise: that takes 32 KiB for each connection that sends, where 15 bits would take 256 KiB. zlib
-cannot make a compressor with 8 bits, but one with 9 bits never refers back by more than 250 bytes
-(its window less the longest match), which a peer with a window of 256 can follow.
+Window bits: zlib cannot make a compressor with 8 bits, but one with 9 bits never refers back by
+more than 250 bytes (its window less the longest match), which a peer with a window of 256 can
+follow.
 
 Engines: zlib compresses unless isal is asked for (Intel's ISA-L, from the package of that name),
 which takes about half of the time and some 10 % more bytes. zlib inflates in any case, since it
@@ -31,23 +30,14 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final, Literal, NamedTuple
 
-from ..base.printable import quoted
-from ..exceptions import (
-    WebSocketHandshakeException,
-    WebSocketMessageTooBigException,
-    WebSocketPayloadException,
-)
-from .http.extensions import build_element, parse_element
+from ..exceptions import WebSocketMessageTooBigException, WebSocketPayloadException
 
-__all__ = ["Agreement", "Compression", "Deflate", "accept_offers", "check_answer"]
+__all__ = ["Agreement", "Compression", "Deflate", "compress_alone"]
 
-#: Bits of our own compressor's window, unless told otherwise.
-OWN_WINDOW_BITS: Final = 12
 MAX_WINDOW_BITS: Final = 15
 
 #: The end of a flushed block, which is left out at the end of a message (section 7.2.1).
@@ -163,16 +153,6 @@ class Deflate:
         kind = ValueError if isinstance(value, str) else TypeError
         raise kind(f'compression must be None, "deflate" or a Deflate, not {value!r}')
 
-    def offer(self) -> str:
-        """Return a client's offer, a value for Sec-WebSocket-Extensions (section 5)."""
-        bits = self.client_max_window_bits
-        return build_element(
-            self.server_no_context_takeover,
-            self.client_no_context_takeover,
-            self.server_max_window_bits,
-            True if bits == MAX_WINDOW_BITS else bits,
-        )
-
 
 class Compressor(NamedTuple):
     """What a compressor is made with: two with the same parameters put out the same bytes."""
@@ -212,6 +192,7 @@ class Agreement:
         compressor = Compressor(engine, level, self.send_bits, config.mem_level)
         object.__setattr__(self, "compressor", compressor)
 
+    # Twin: compressed_frame() in compiled/deflate.pyx.
     def wants(self, payload: bytes, compress: bool | None) -> bool:
         """Return whether to compress a message; an empty one never is, since it could only grow.
 
@@ -224,118 +205,16 @@ class Agreement:
         return compress and bool(payload)
 
 
-# --- Negotiation
-
-
-def _smaller(*bits: int | bool | None) -> int:
-    """Return the smallest of the numbers, at most 15."""
-    return min([MAX_WINDOW_BITS, *(n for n in bits if n is not None and n is not True)])
-
-
-def _own_bits(wanted: int | bool | None) -> int:
-    return OWN_WINDOW_BITS if wanted is None or wanted is True else wanted
-
-
-def accept_offers(
-    config: Deflate, offers: Sequence[str]
-) -> tuple[str, Agreement] | tuple[None, None]:
-    """Choose the first of a client's offers that can be accepted (RFC 7692 section 5).
-
-    Args:
-        config: what the server wants.
-        offers: elements of Sec-WebSocket-Extensions.
-
-    Returns:
-        The value of the answer's Sec-WebSocket-Extensions, and the agreement; None for both if the
-        connection is not compressed.
-    """
-    for offer in offers:
-        try:
-            asked = parse_element(offer)
-        except ValueError:
-            continue  # 7.1: "MUST decline"
-        if asked is None or asked.get("server_max_window_bits") is True:
-            continue
-        server_forgets = config.server_no_context_takeover or bool(
-            asked.get("server_no_context_takeover")
-        )
-        client_forgets = config.client_no_context_takeover or bool(
-            asked.get("client_no_context_takeover")
-        )
-        server_bits = _smaller(config.server_max_window_bits, asked.get("server_max_window_bits"))
-        client_bits = MAX_WINDOW_BITS
-        if "client_max_window_bits" in asked:  # 7.1.2.2: only then may there be a limit
-            client_bits = _smaller(config.client_max_window_bits, asked["client_max_window_bits"])
-        answer = build_element(
-            server_forgets,
-            client_forgets,
-            # 7.1.2.1: the answer accepts a demand by repeating it, even for 15 bits
-            server_bits
-            if server_bits < MAX_WINDOW_BITS or "server_max_window_bits" in asked
-            else None,
-            client_bits if client_bits < MAX_WINDOW_BITS else None,
-        )
-        own = min(server_bits, _own_bits(config.server_max_window_bits))
-        return answer, Agreement(config, own, client_bits, not server_forgets, not client_forgets)
-    return None, None
-
-
-def check_answer(config: Deflate, extensions: Sequence[str]) -> Agreement | None:
-    """Check a server's answer to :meth:`Deflate.offer` (RFC 7692 section 7.1).
-
-    A demand that the answer does not mention is no error: it is as if nothing had been demanded.
-
-    Args:
-        config: what was offered.
-        extensions: elements of the answer's Sec-WebSocket-Extensions.
-
-    Returns:
-        The agreement, or None if the server has declined.
-
-    Raises:
-        WebSocketHandshakeException: the answer does not correspond to the offer.
-    """
-    agreement = None
-    for element in extensions:
-        try:
-            answer = parse_element(element)
-            if answer is None:
-                continue
-            if agreement is not None:
-                raise ValueError("comes twice")
-            server_bits = answer.get("server_max_window_bits", MAX_WINDOW_BITS)
-            client_bits = answer.get("client_max_window_bits", MAX_WINDOW_BITS)
-            if server_bits is True or client_bits is True:
-                raise ValueError("window bits without a value")
-            if "client_max_window_bits" in answer and config.client_max_window_bits is None:
-                raise ValueError("client_max_window_bits was not offered")
-            limit = config.server_max_window_bits
-            if "server_max_window_bits" in answer and limit is not None and server_bits > limit:
-                raise ValueError(f"server_max_window_bits={server_bits} exceeds {limit}")
-        except ValueError as exc:
-            raise WebSocketHandshakeException(
-                f"Invalid WebSocket Header: Sec-WebSocket-Extensions has {quoted(element)}: {exc}"
-            ) from None
-        forgets = config.client_no_context_takeover or "client_no_context_takeover" in answer
-        agreement = Agreement(
-            config,
-            min(client_bits, _own_bits(config.client_max_window_bits)),
-            server_bits,
-            not forgets,
-            "server_no_context_takeover" not in answer,
-        )
-    return agreement
-
-
-# --- Compressing and inflating
+#: What makes the objects of zlib. compiled/replace.py puts others here, which act alike.
+new_compressor: Any = zlib.compressobj
+new_decompressor: Any = zlib.decompressobj
 
 _scratch: dict[Compressor, list[Any]] = {}
 
 
 def _make(wanted: Compressor) -> Any:
-    engine = zlib if wanted.engine == "zlib" else _import_isal()
-    bits = -max(wanted.bits, 9)
-    return engine.compressobj(wanted.level, zlib.DEFLATED, bits, wanted.mem_level)
+    make = new_compressor if wanted.engine == "zlib" else _import_isal().compressobj
+    return make(wanted.level, zlib.DEFLATED, -max(wanted.bits, 9), wanted.mem_level)
 
 
 def compress_alone(agreement: Agreement, data: bytes) -> bytes:
@@ -403,6 +282,7 @@ class Compression:
         """Begin a new context: the peer has received a message that was compressed elsewhere."""
         self._compressor = None
 
+    # Twin: take() in compiled/deflate.pyx.
     def inflate(
         self, data: bytes, last: bool, room: int, limit: int, most: int = sys.maxsize
     ) -> bytes:
@@ -471,4 +351,4 @@ class Compression:
 
     def _new_decompressor(self) -> Any:
         # At least 9: some peers agree to 8 and compress with 9.
-        return zlib.decompressobj(-max(self.agreement.receive_bits, 9))
+        return new_decompressor(-max(self.agreement.receive_bits, 9))

@@ -82,13 +82,19 @@ def add(history: bytes, step: Step, now: float, text: str = "") -> bytes:
     data = text.encode(errors="replace")[:MOST_TEXT]
     new = _record.pack(step, max(0.0, now - before), len(data)) + data
     body = history[_head.size :]
+    room = MOST_BYTES - _head.size - len(new)
+    if len(body) > room or len(body) >= MOST_STEPS * _record.size:  # there may be too many
+        body = _latest(body, room)
+    return _head.pack(now) + body + new
+
+
+def _latest(body: bytes, room: int) -> bytes:
+    """Return the latest steps that have room, with one more."""
     starts = _starts(body)
     first = max(0, len(starts) + 1 - MOST_STEPS)
-    room = MOST_BYTES - _head.size - len(new)
     while first < len(starts) and len(body) - starts[first] > room:
         first += 1
-    kept = body[starts[first] :] if first < len(starts) else b""
-    return _head.pack(now) + kept + new
+    return body[starts[first] :] if first < len(starts) else b""
 
 
 def _starts(body: bytes) -> list[int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .ending import Ending
     from .http.http11 import Request, Response
     from .stats import ConnectionStats
+    from .websocket import WebSocketProtocol
 
 __all__ = ["ConnectionInterface", "ReaderInterface", "SenderInterface"]
 
@@ -83,10 +84,11 @@ class ConnectionInterface(Protocol):
 
     def close(self, code: int, reason: str, timeout: float | None) -> None: ...
     def abort(self) -> None: ...
-    def reconnect(self, delay: float | None, reason: str) -> None: ...
+    def reconnect(self, protocol: WebSocketProtocol, delay: float | None, reason: str) -> None: ...
     def run_in_thread(
         self,
+        protocol: WebSocketProtocol,
         function: Callable[..., Any],
         args: tuple[Any, ...],
         then: Callable[[Any, Any], object] | None,
-    ) -> None: ...
+    ) -> Any: ...

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..base.tracebacks import without_traceback
 from ..exceptions import WebSocketPeerException
 from .counters import Counters
 from .deflate import Compression
@@ -134,7 +135,9 @@ class Receiving(Output):
         """How many payload bytes of the current data frame have not arrived yet; 0: none."""
         return 0 if self._frame is None else self._frame.length - self._received
 
-    def receive(self, data: bytes, events: list[Event] | None = None) -> list[Event]:
+    def receive(
+        self, data: bytes, events: list[Event] | None = None, alone: int = 0, inflated: int = 0
+    ) -> list[Event]:
         """Take received bytes, and return the events that they complete, in order.
 
         What one call returns is bounded. If the bytes hold more, ``unfinished`` is true
@@ -144,6 +147,9 @@ class Receiving(Output):
             data: the bytes that follow those of the last call.
             events: events of the same read that were parsed already. The new ones are appended to
                 this list, which is returned. None (default): a new list.
+            alone: how many frames those count as that were taken for these events one by one
+                (default 0): see FRAME_ALONE.
+            inflated: the bytes of memory that these events take that were inflated (default 0).
 
         Returns:
             The events; a Close or a Failure is the last of them.
@@ -158,11 +164,10 @@ class Receiving(Output):
             data = self._tail + data
             self._tail = b""
         self.unfinished = False
-        self._room = MAX_INFLATED
+        self._room = MAX_INFLATED - inflated
         pos = 0
         end = len(data)
         counters.wire_in += end
-        alone = 0  # the count of the frames that were not taken in a run
         try:
             while pos < end and not self._ended:
                 left = MAX_FRAMES - alone - len(events)
@@ -196,7 +201,7 @@ class Receiving(Output):
             self.within_frame = self._frame is not None or (pos < end and not self.unfinished)
         except WebSocketPeerException as exc:
             self._ended = True
-            events.append(Failure(exc))
+            events.append(Failure(without_traceback(exc)))  # its frames have these events
         return events
 
     def _answer(self, events: list[Event]) -> None:

@@ -28,6 +28,7 @@ from .stats import ConnectionStats
 from .taken import refuse_assignments
 
 if TYPE_CHECKING:
+    from ..loop.answers import Answer
     from ..reactor import Reactor
     from .deflate import Agreement
     from .ending import Ending
@@ -65,17 +66,19 @@ class _NoConnection:
 class WebSocketProtocol:
     """One WebSocket, from its user's point of view. Subclass it and override handlers."""
 
+    # Private names begin with _reactor_, so that all others are the user's: self._connection, ...
+
     #: Set by the connection that owns this object.
-    _connection: ConnectionInterface = cast("ConnectionInterface", _NoConnection())
+    _reactor_connection: ConnectionInterface = cast("ConnectionInterface", _NoConnection())
 
     #: The file that frames are traced to; set by reactor.trace().
-    _trace: Any = None
+    _reactor_trace: Any = None
 
     #: Who listens to this connection: set by reactor.monitor.record().
-    _wiretaps: tuple[Any, ...] = ()
+    _reactor_wiretaps: tuple[Any, ...] = ()
 
     #: An ErrorLog; set by the dispatcher when a handler first raises.
-    _error_log: Any = None
+    _reactor_error_log: Any = None
 
     # -- handlers ------------------------------------------------------------------------
 
@@ -184,7 +187,7 @@ class WebSocketProtocol:
             WebSocketQueueFullException: the write queue has reached its limit, unless the option
                 ``on_overflow`` says otherwise.
         """
-        return self._connection.sender.send(message, compress)
+        return self._reactor_connection.sender.send(message, compress)
 
     def send_fragments(
         self, fragments: Iterable[str] | Iterable[bytes], compress: bool | None = None
@@ -205,7 +208,7 @@ class WebSocketProtocol:
             TypeError: *fragments* cannot be iterated.
             WebSocketException: as for :meth:`send`.
         """
-        self._connection.sender.send_fragments(fragments, compress)
+        self._reactor_connection.sender.send_fragments(fragments, compress)
 
     def send_fragment(
         self,
@@ -228,7 +231,7 @@ class WebSocketProtocol:
             WebSocketStateException: fragments of :meth:`send_fragments` are on their way.
             WebSocketException: as for :meth:`send`.
         """
-        self._connection.sender.send_fragment(data, fin, compress)
+        self._reactor_connection.sender.send_fragment(data, fin, compress)
 
     def send_frame(self, opcode: int, payload: bytes, fin: bool = True) -> int:
         """Send one frame with any opcode; for fragments and experiments. Any thread.
@@ -245,15 +248,15 @@ class WebSocketProtocol:
             TypeError: The payload is not bytes-like.
             WebSocketException: As for :meth:`send`.
         """
-        return self._connection.sender.send_frame(opcode, payload, fin)
+        return self._reactor_connection.sender.send_frame(opcode, payload, fin)
 
     def ping(self, payload: bytes = b"") -> int:
         """Send a ping of at most 125 bytes (RFC 6455 section 5.5.2). Any thread."""
-        return self._connection.sender.ping(payload)
+        return self._reactor_connection.sender.ping(payload)
 
     def pong(self, payload: bytes = b"") -> int:
         """Send an unsolicited pong (RFC 6455 section 5.5.3). Any thread."""
-        return self._connection.sender.pong(payload)
+        return self._reactor_connection.sender.pong(payload)
 
     def close(
         self, code: int = CloseCode.NORMAL, reason: str = "", timeout: float | None = None
@@ -274,14 +277,14 @@ class WebSocketProtocol:
         Raises:
             ValueError: The code is not one of these, or the reason is too long.
         """
-        self._connection.close(code, reason, timeout)
+        self._reactor_connection.close(code, reason, timeout)
 
     def abort(self) -> None:
         """End the connection without a closing handshake, for good. Any thread.
 
         ``on_close`` follows; no attempt does. See :meth:`reconnect` to open it again.
         """
-        self._connection.abort()
+        self._reactor_connection.abort()
 
     def reconnect(self, delay: float | None = None, reason: str = "") -> None:
         """Drop this connection, or attempt, and open it again. Client only; any thread.
@@ -304,14 +307,14 @@ class WebSocketProtocol:
                 cannot be opened again.
             ValueError: the delay is negative or infinite, or the reason is too long.
         """
-        self._connection.reconnect(delay, reason)
+        self._reactor_connection.reconnect(self, delay, reason)
 
     def run_in_thread(
         self,
         function: Callable[..., T],
         *args: Any,
         then: Callable[[T | None, Exception | None], object] | None = None,
-    ) -> None:
+    ) -> Answer[T]:
         """Call ``function(*args)``, which may block, on a helper thread. Any thread.
 
         It returns at once. At most 32 such calls of the process run at a time; further ones wait.
@@ -321,62 +324,66 @@ class WebSocketProtocol:
             *args: its arguments.
             then: called on the loop's thread with two arguments: the result and None, or None and
                 the exception that the function raised; also if the connection has ended in the
-                meantime. If it raises, ``on_error`` gets the exception. None: the result is
-                dropped, and ``on_error`` gets an exception of the function.
+                meantime. If it raises, ``on_error`` gets the exception. None: ``on_error`` gets an
+                exception of the function, unless the answer is awaited.
+
+        Returns:
+            The answer, for a coroutine on the loop: see ``Reactor.run_in_thread``.
 
         Raises:
             TypeError: *function* cannot be called, or is an ``async def``.
             RuntimeError: the reactor is closed.
         """
-        self._connection.run_in_thread(function, args, then)
+        answer: Answer[T] = self._reactor_connection.run_in_thread(self, function, args, then)
+        return answer
 
     def pause_reading(self) -> None:
         """Stop reading from the socket, so that TCP holds the peer back.
 
         Messages that have already been read are still delivered. The loop's thread only.
         """
-        self._connection.reader.pause_reading()
+        self._reactor_connection.reader.pause_reading()
 
     def resume_reading(self) -> None:
         """Undo :meth:`pause_reading`. The loop's thread only."""
-        self._connection.reader.resume_reading()
+        self._reactor_connection.reader.resume_reading()
 
     # -- state ---------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
         """The URL of the latest attempt; for a server, the request's target."""
-        return self._connection.url
+        return self._reactor_connection.url
 
     @property
     def state(self) -> State:
         """CONNECTING, OPEN, CLOSING or CLOSED."""
-        return self._connection.state
+        return self._reactor_connection.state
 
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol that the server chose, or None."""
-        return self._connection.subprotocol
+        return self._reactor_connection.subprotocol
 
     @property
     def compression(self) -> Agreement | None:
         """The negotiated compression, or None."""
-        return self._connection.compression
+        return self._reactor_connection.compression
 
     @property
     def request(self) -> Request | None:
         """Server side: the upgrade request. It is parsed on each access, so keep the result."""
-        return self._connection.request
+        return self._reactor_connection.request
 
     @property
     def response(self) -> Response | None:
         """Client side: the server's answer to the upgrade request. It is parsed on each access."""
-        return self._connection.response
+        return self._reactor_connection.response
 
     @property
     def buffered_amount(self) -> int:
         """The number of bytes that were passed to ``send`` and have not left the process."""
-        return self._connection.sender.buffered_amount
+        return self._reactor_connection.sender.buffered_amount
 
     @property
     def stats(self) -> ConnectionStats:
@@ -385,17 +392,17 @@ class WebSocketProtocol:
         A snapshot; any thread, at any time, also before the connection is opened and after its end.
         See :class:`reactor.ConnectionStats` for what each number is of, and its unit.
         """
-        return self._connection.stats
+        return self._reactor_connection.stats
 
     @property
     def latency(self) -> float | None:
         """Seconds between the last ping of the keep-alive and its pong, or None."""
-        return self._connection.latency
+        return self._reactor_connection.latency
 
     @property
     def loop(self) -> Reactor:
         """The Reactor on which the connection lives."""
-        return cast("Reactor", self._connection.loop.owner)
+        return cast("Reactor", self._reactor_connection.loop.owner)
 
     @property
     def ending(self) -> Ending | None:
@@ -403,17 +410,17 @@ class WebSocketProtocol:
 
         None while it is open, and before the first attempt has ended. See :class:`reactor.Ending`.
         """
-        return self._connection.ending
+        return self._reactor_connection.ending
 
     @property
     def last_activity(self) -> float:
         """When bytes were last received, including pongs, in seconds of ``loop.time()``."""
-        return self._connection.last_activity
+        return self._reactor_connection.last_activity
 
     @property
     def sock(self) -> Any:
         """The socket, or None; for ``getsockname()``, ``getpeercert()`` and the like."""
-        return self._connection.sock
+        return self._reactor_connection.sock
 
 
 # Many programs keep their Reactor in ``self.loop``, or numbers in ``self.stats``, themselves.

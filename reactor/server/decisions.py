@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..base.arguments import parameters, shows
 from ..base.mistakes import check_called, did_you_mean
 from ..connection.options import ConnectionOptions
 from ..protocols.http.answers import build_rejection
@@ -20,6 +21,10 @@ from ..protocols.websocket import WebSocketProtocol
 
 if TYPE_CHECKING:
     from socket import socket
+
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..connection.options import ConnectionArguments
 
 __all__ = ["Accept", "Decision", "HTTPResponse", "ProcessRequest", "Subprotocols"]
 
@@ -99,6 +104,7 @@ class Accept:
 
     __slots__ = ("headers", "options", "process_response", "protocol", "subprotocols")
 
+    @shows(parameters(ConnectionOptions))
     def __init__(
         self,
         protocol: Callable[[], WebSocketProtocol] | WebSocketProtocol | None = None,
@@ -106,7 +112,7 @@ class Accept:
         headers: HeaderSource = None,
         subprotocols: Subprotocols | None = None,
         process_response: ProcessResponse | None = None,
-        **options: Any,
+        **options: Unpack[ConnectionArguments],
     ) -> None:
         usable = protocol is None or callable(protocol) or isinstance(protocol, WebSocketProtocol)
         if not usable:

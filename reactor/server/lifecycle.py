@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..base.printable import printable, quoted
+from ..base.printable import printable, quoted, without_secrets
 from ..exceptions import WebSocketStateException
 from ..protocols.frames import new_mask
-from ..protocols.history import Step
+from ..protocols.history import Step, read
 from ..protocols.http.http11 import parse_again
 from ..protocols.session import Role, WebSocketSession
 from ..transports.dial.reach import peer_name
@@ -27,6 +27,7 @@ from .pipeline import ServerUpgrade
 if TYPE_CHECKING:
     from ..connection.connection import Connection
     from ..protocols.http.http11 import Request
+    from ..protocols.websocket import WebSocketProtocol
     from .listener import Listener
 
 __all__ = ["ServerLifecycle"]
@@ -70,7 +71,7 @@ class ServerLifecycle:
         connection.note(Step.OPENED, f"{peer_name(upgrade.sock)}{tls}")
         connection.subprotocol = upgrade.subprotocol
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s is open", self.place)
+            logger.info("%s is open", self._described)
         on_open = connection.protocol.on_open
         connection.attach(upgrade.sock, upgrade.leftover, on_open, upgrade.agreement)
 
@@ -82,8 +83,15 @@ class ServerLifecycle:
 
     @property
     def place(self) -> str:
-        """The target, as the log shows it."""
-        return printable(self.url)
+        """The target without its query, as the log shows it."""
+        return printable(without_secrets(self.url))
+
+    @property
+    def _described(self) -> str:
+        """The target, and the client's address."""
+        opened = (each for each in read(self._connection.history) if each.step is Step.OPENED)
+        client = next((each.text.partition(" ")[0] for each in opened), "")
+        return f"{self.place} from {client}" if client else self.place
 
     @property
     def request(self) -> Request:
@@ -95,7 +103,7 @@ class ServerLifecycle:
         """See Lifecycle. It is over for good."""
         if logger.isEnabledFor(logging.INFO):
             why = quoted(error) if error is not None else f"{code} {printable(reason)}".strip()
-            logger.info("%s ended: %s", self.place, why)
+            logger.info("%s ended: %s", self._described, why)
         connection = self._connection
         connection.ending = connection.describe_end(code, reason, error)
         connection.note_end(connection.ending)
@@ -105,13 +113,20 @@ class ServerLifecycle:
             connection.tell(code, reason, error)
         finally:  # KeyboardInterrupt and SystemExit pass through
             self._listener.connection_over(connection)
+            del self._listener  # its factory may lead to the protocol objects
 
     def when_closed(self) -> Callable[[], object]:
         """See Lifecycle. The client is counted until then."""
         return partial(self._listener.leave, self._address)  # it keeps nothing else alive
 
-    def reconnect(self, delay: float | None, reason: str) -> None:
-        """See WebSocketProtocol."""
+    def reconnect(
+        self,
+        connection: Connection,
+        protocol: WebSocketProtocol,
+        delay: float | None,
+        reason: str,
+    ) -> None:
+        """See Lifecycle."""
         raise WebSocketStateException(
             "a server's connection cannot be opened again: only the client can do that"
         )

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..base.addresses import written
 from ..base.marks import calls_user_code
+from ..base.tracebacks import without_traceback
 from ..connection.connection import Connection
 from ..connection.handlers import check_protocol
 from ..connection.wiretap import handshake_taps
@@ -74,15 +75,27 @@ class _NoPortError(ValueError, AttributeError):
 
 
 class _Handshake:
-    """A client whose opening handshake is in progress."""
+    """A client whose opening handshake is in progress.
 
-    __slots__ = ("address", "sock", "task")
+    Args:
+        sock: its socket.
+        address: what its connections are counted under, if they are.
+        peer: the address of its socket.
+    """
+
+    __slots__ = ("address", "peer", "sock", "task")
 
     task: Task[ServerUpgrade | None]
 
-    def __init__(self, sock: socket.socket, address: str | None) -> None:
+    def __init__(self, sock: socket.socket, address: str | None, peer: Any) -> None:
         self.sock = sock
         self.address = address
+        self.peer = peer
+
+    @property
+    def client(self) -> str:
+        """Its address, as the log shows it."""
+        return written(self.peer) or "a client"
 
 
 class Listener(Generic[P]):
@@ -131,6 +144,9 @@ class Listener(Generic[P]):
         self._pause: Timer | None = None
         self._closed = False
         self._listeners = listeners
+        # For the test kit, which may replace them.
+        self._address_of: Callable[[socket.socket, Any], str | None] = _counted_as
+        self._made: Callable[[WebSocketProtocol], object] = _nobody_asks
 
     def start(self) -> None:
         """Accept clients from now on, and enter this object in the list of listeners."""
@@ -195,26 +211,26 @@ class Listener(Generic[P]):
 
     def _start(self, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
-        address = None
-        if sock.family != getattr(socket, "AF_UNIX", None):
+        if not _is_unix(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            address = _network(peer[0])
+        address = self._address_of(sock, peer)
         limit = self.options.max_connections_per_address
         refusal = None
         if limit is None:
             address = None
         elif address is not None and (there := self._addresses.get(address, 0)) >= limit:
             if there >= 2 * limit:
+                logger.debug("%s: closed: too many connections from there", written(peer))
                 sock.close()  # it has had answers; a further one would only help it
                 return
             refusal = TOO_MANY
         self._enter(address)
-        handshake = _Handshake(sock, address)
+        handshake = _Handshake(sock, address, peer)
         self._handshakes[handshake] = None
         handshake.task = Task(
             self._loop,
             self._upgrade(handshake, refusal),
-            lambda upgraded, error: self._upgraded(upgraded, error, address),
+            lambda upgraded, error: self._upgraded(upgraded, error, handshake),
         )
         if self._too_many_handshakes:
             # Not now: the task has not begun, and the request may have arrived already.
@@ -227,17 +243,25 @@ class Listener(Generic[P]):
 
     def _drop_oldest(self) -> None:
         while self._too_many_handshakes:
-            logger.info("opening handshake failed: there are more than max_handshakes")
-            self._drop(next(iter(self._handshakes)))
+            oldest = next(iter(self._handshakes))
+            logger.info(
+                "%s: opening handshake failed: there are more than max_handshakes", oldest.client
+            )
+            self._drop(oldest)
 
     async def _upgrade(
         self, handshake: _Handshake, refusal: HTTPResponse | None
     ) -> ServerUpgrade | None:
+        dropped = False
         try:
             tap = handshake_taps(self._loop, None)
             upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
+        except GeneratorExit:
+            dropped = True  # by _drop(), or with a loop that nobody has closed
+            raise
         finally:
-            self._forget(handshake)
+            if not dropped:
+                self._forget(handshake)
         if upgraded is not None and self._closed:  # by process_request
             upgraded.sock.close()
             return None
@@ -257,18 +281,22 @@ class Listener(Generic[P]):
 
     @calls_user_code
     def _upgraded(
-        self, upgraded: ServerUpgrade | None, error: Exception | None, address: str | None
+        self, upgraded: ServerUpgrade | None, error: Exception | None, handshake: _Handshake
     ) -> None:
+        address = handshake.address
         if isinstance(error, WebSocketException):
-            logger.info("opening handshake failed: %s", error)
+            logger.info(
+                "%s: opening handshake failed: %s", handshake.client, without_traceback(error)
+            )
         elif error is not None:
-            logger.error("exception in an opening handshake", exc_info=error)
+            logger.error("%s: exception in the opening handshake", handshake.client, exc_info=error)
         if upgraded is None:
             return
         factory = self._factory if upgraded.protocol is None else upgraded.protocol
         try:
             protocol = factory if isinstance(factory, WebSocketProtocol) else factory()
             check_protocol(protocol)
+            self._made(protocol)
         except Exception as exc:
             logger.error("exception in %r", factory, exc_info=exc)
             _apologize(upgraded.sock)
@@ -343,6 +371,19 @@ def _apologize(sock: socket.socket) -> None:
     except OSError:
         pass  # the client has gone
     sock.close()
+
+
+def _is_unix(sock: socket.socket) -> bool:
+    return sock.family == getattr(socket, "AF_UNIX", None)
+
+
+def _counted_as(sock: socket.socket, peer: Any) -> str | None:
+    """Return what the connections of a client are counted under; None: it has no IP address."""
+    return None if _is_unix(sock) else _network(peer[0])
+
+
+def _nobody_asks(protocol: WebSocketProtocol) -> None:
+    """Do nothing with a protocol object that was made."""
 
 
 def _network(address: str) -> str:

@@ -15,13 +15,13 @@ from math import inf
 from ssl import SSLContext
 
 from ..base.mistakes import check_called
-from ..connection.options import ConnectionOptions, check_path
+from ..connection.options import ConnectionArguments, ConnectionOptions, check_path
 from ..protocols.http.answers import build_response
 from ..protocols.http.handshake import HeaderSource, check_subprotocols, normalize_headers
 from ..protocols.http.http11 import Request
 from .decisions import ProcessRequest
 
-__all__ = ["ServerOptions", "plain_origin"]
+__all__ = ["ServerArguments", "ServerOptions", "plain_origin"]
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*|null")  # RFC 6454 section 7.1
 
@@ -151,6 +151,24 @@ class ServerOptions(ConnectionOptions):
         It returns the same object for the same arguments, as long as there are not too many.
         """
         return lru_cache(64)(partial(replace, self))
+
+
+class ServerArguments(ConnectionArguments, total=False):
+    """The options of :class:`ServerOptions`, as keyword arguments: see ClientArguments."""
+
+    ssl: SSLContext | None
+    sslkeylogfile: str | None
+    process_request: ProcessRequest | None
+    origins: Collection[str | re.Pattern[str] | None] | None
+    subprotocols: Sequence[str] | Callable[[Request, tuple[str, ...]], str | None]
+    response_headers: HeaderSource | Callable[[Request], HeaderSource]
+    handshake_timeout: float
+    max_handshakes: int | None
+    max_connections: int | None
+    max_connections_per_address: int | None
+    backlog: int
+    reuse_port: bool
+    unix_mode: int | None
 
 
 def plain_origin(origin: str) -> str:

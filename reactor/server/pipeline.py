@@ -17,19 +17,21 @@ from inspect import isawaitable
 from typing import Any, NamedTuple
 
 from ..base.marks import calls_user_code
-from ..base.printable import printable
+from ..base.printable import printable, without_secrets
 from ..connection.wiretap import HandshakeTap
 from ..exceptions import (
     WebSocketException,
     WebSocketHandshakeException,
     WebSocketTimeoutException,
 )
-from ..loop.tasks import now, wait
+from ..loop.steps import now, wait
 from ..loop.within import within
-from ..protocols.deflate import Agreement, accept_offers
+from ..protocols.deflate import Agreement
 from ..protocols.http.answers import RejectedUpgrade, build_response, check_request
 from ..protocols.http.http11 import HeadError, HeadParser, Request
+from ..protocols.http.negotiation import accept_offers
 from ..protocols.websocket import WebSocketProtocol
+from ..transports.dial.reach import peer_name
 from ..transports.exchange import read_more, read_some, write_all
 from ..transports.tls.handshake import accept_tls
 from .admission import check_origin, choose_subprotocol, further_headers
@@ -41,6 +43,9 @@ __all__ = ["ServerUpgrade", "accept_upgrade"]
 logger = logging.getLogger("reactor.server")
 
 CLIENT = "the client"  # the name of the peer in exceptions
+
+#: Statuses from here on refuse the client, which is logged at level INFO.
+LEAST_ERROR = 400
 
 #: Bytes that a client may send before its upgrade is answered. RFC 6455 section 4.1 has it wait. If
 #: it sends more, the rest is read later, and we do not notice in the meantime if it leaves.
@@ -77,7 +82,7 @@ class ClientLeft(WebSocketHandshakeException):
 
 
 class Waiting:
-    """A client that waits for the answer to its request: a guard (see tasks.py).
+    """A client that waits for the answer to its request: a guard (see loop/steps.py).
 
     If the client leaves, the wait ends. The bytes that it sends meanwhile are kept.
 
@@ -152,7 +157,9 @@ async def accept_upgrade(
             await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until, tap)
             raise
         if isinstance(outcome, HTTPResponse):
-            logger.debug("%s %s: %d", printable(method), printable(request.target), outcome.status)
+            level = logging.INFO if outcome.status >= LEAST_ERROR else logging.DEBUG
+            if logger.isEnabledFor(level):
+                logger.log(level, "%s: answered %d", _describe(request, sock), outcome.status)
             await _answer(sock, outcome, method, until, tap)
             sock.close()
             if tap is not None:
@@ -230,11 +237,11 @@ async def _judge(
     except (RejectedUpgrade, ClientLeft):
         raise
     except WebSocketTimeoutException as exc:
-        logger.warning("process_request for %s: %s", printable(request.target), exc)
+        logger.warning("%s: %s", _describe(request, sock), exc)
         return HTTPResponse(503, None, "timed out\n")
     except Exception as exc:  # from the user's functions, or because of what they returned
-        target = printable(request.target)
-        logger.error("exception in the opening handshake for %s", target, exc_info=exc)
+        what = _describe(request, sock)
+        logger.error("%s: exception in the opening handshake", what, exc_info=exc)
         return HTTPResponse(500, None, "internal error\n")
     upgraded = ServerUpgrade(
         sock,
@@ -249,6 +256,13 @@ async def _judge(
 
 
 _AS_EVER = Accept()
+
+
+def _describe(request: Request, sock: socket.socket) -> str:
+    """Say in the log what was asked for, and by whom."""
+    who = peer_name(sock)
+    what = f"{request.method} {without_secrets(request.target)}"
+    return printable(f"{what} from {who}" if who else what)
 
 
 @calls_user_code

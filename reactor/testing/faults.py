@@ -29,10 +29,9 @@ __all__ = [
 ]
 
 #: A text or a binary message.
-Message = str | bytes
 
 
-def _frame_of(message: Message) -> bytes:
+def _frame_of(message: str | bytes) -> bytes:
     if isinstance(message, str):
         return build_frame(TEXT, message.encode())
     return build_frame(BINARY, message)
@@ -64,7 +63,7 @@ def echo() -> Script:
     return script
 
 
-def say(*messages: Message) -> Script:
+def say(*messages: str | bytes) -> Script:
     """Accept the upgrade, send these messages, and go on as :func:`echo` does.
 
     Args:
@@ -135,7 +134,7 @@ def mute(*, upgrade: bool = True) -> Script:
     return script
 
 
-def half_open(*messages: Message) -> Script:
+def half_open(*messages: str | bytes) -> Script:
     """Accept the upgrade, then vanish: read nothing, send nothing, end nothing.
 
     Args:
@@ -149,7 +148,7 @@ def half_open(*messages: Message) -> Script:
     return script
 
 
-def slow(*messages: Message, piece: int = 1, pause: float = 0.001) -> Script:
+def slow(*messages: str | bytes, piece: int = 1, pause: float = 0.001) -> Script:
     """Send the answer to the upgrade and messages in small pieces, then go on as :func:`echo` does.
 
     Args:
@@ -172,7 +171,7 @@ def slow(*messages: Message, piece: int = 1, pause: float = 0.001) -> Script:
 # --- ends -----------------------------------------------------------------------------------------
 
 
-def torn_frame(message: Message = "torn", keep: int = 3) -> Script:
+def torn_frame(message: str | bytes = "torn", keep: int = 3) -> Script:
     """Send the beginning of a frame, and end the connection in the middle of it.
 
     Args:
@@ -187,7 +186,7 @@ def torn_frame(message: Message = "torn", keep: int = 3) -> Script:
     return script
 
 
-def reset(*messages: Message) -> Script:
+def reset(*messages: str | bytes) -> Script:
     """Accept the upgrade, read the client's first frame, and reset the connection (RST).
 
     An immediate reset could destroy the answer to the upgrade: the kernel drops what the program
@@ -205,7 +204,7 @@ def reset(*messages: Message) -> Script:
     return script
 
 
-def close_with(code: int = 1001, reason: str = "", *messages: Message) -> Script:
+def close_with(code: int = 1001, reason: str = "", *messages: str | bytes) -> Script:
     """Accept the upgrade, and close with a code, also with one that may not be sent.
 
     Args:

@@ -8,6 +8,8 @@ What it must not know: how the package does it, so that a fault there is not rep
 
 from __future__ import annotations
 
+from itertools import cycle
+from operator import xor
 from typing import NamedTuple
 
 __all__ = [
@@ -58,7 +60,7 @@ def mask_naively(data: bytes, key: bytes) -> bytes:
         data: the payload.
         key: four bytes.
     """
-    return bytes(octet ^ key[i % 4] for i, octet in enumerate(data))
+    return bytes(map(xor, data, cycle(key)))
 
 
 def build_header(

@@ -6,15 +6,17 @@ What it is: functions on a Reactor. What it must not know: who uses them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..client.lifecycle import ClientLifecycle
 
 if TYPE_CHECKING:
     from ..client.attempt import Pipeline
+    from ..protocols.websocket import WebSocketProtocol
     from ..reactor import Reactor
+    from ..server.listener import Listener
 
-__all__ = ["connect_through", "has_events", "report_to", "take_stop"]
+__all__ = ["connect_through", "has_events", "report_to", "take_stop", "watch_clients"]
 
 
 def has_events(reactor: Reactor) -> bool:
@@ -32,6 +34,20 @@ def take_stop(reactor: Reactor) -> bool:
     stopping = reactor.loop._stopping
     reactor.loop._stopping = False
     return stopping
+
+
+def watch_clients(
+    listener: Listener[Any], made: Callable[[WebSocketProtocol], object], address: str
+) -> None:
+    """Be told of every protocol object of a listener, and say where its clients come from.
+
+    Args:
+        listener: the listener, of a unix socket.
+        made: called with each object when it is made, whoever has chosen it.
+        address: what all clients are counted under, see ServerOptions.
+    """
+    listener._made = made
+    listener._address_of = lambda _sock, _peer: address
 
 
 def connect_through(reactor: Reactor, pipeline: Pipeline) -> Pipeline:

@@ -16,12 +16,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import named, shows
 from ..reactor import Reactor
 from ..timers import Deadline, ManualClock, MonotonicClock
 from .inside import has_events, report_to, take_stop
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack  # type checkers know them
+
+    from ..signatures import ReactorArguments
 
 __all__ = ["PATIENCE", "ManualReactor", "run_until"]
 
@@ -49,10 +52,12 @@ class ManualReactor(Reactor):
         clock: the ManualClock.
     """
 
-    def __init__(self, *, start: float = 1000.0, **options: Any) -> None:
+    @shows(named(Reactor, "clock"))
+    def __init__(self, *, start: float = 1000.0, **options: Unpack[ReactorArguments]) -> None:
         self.clock = ManualClock(start)
         self._faults: list[BaseException] = []
-        super().__init__(clock=self.clock, **options)
+        others: Any = options  # without a clock
+        super().__init__(clock=self.clock, **others)
         report_to(self, lambda exc, _source: self._faults.append(exc))
 
     if TYPE_CHECKING:

@@ -16,14 +16,24 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
+from ..base.arguments import parameters, shows
+from ..client.options import ClientOptions
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
+from ..server.options import ServerOptions
+from .inside import watch_clients
 from .loop import PATIENCE, ManualReactor, run_until
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..client.options import ClientArguments
+    from ..server.options import ServerArguments
 
 __all__ = ["MemoryServer", "Pair", "connect_pair", "in_thread"]
 
@@ -41,18 +51,22 @@ class MemoryServer(Generic[S]):
         loop: where it lives, and its clients.
         protocol: a subclass of WebSocketProtocol, or a function that returns an object of one;
             called for every connection.
-        options: what ``Reactor.listen`` takes (origins, subprotocols, process_request, ...).
+        options: what ``Reactor.listen`` takes (origins, subprotocols, process_request, ...). To
+            ``max_connections_per_address``, all clients have the same address.
 
     Attributes:
         loop: the loop.
         listener: the Listener.
         protocols: the protocol objects of all connections, the ones that are over included, in the
-            order in which they were made.
+            order in which they were made; also those that ``process_request`` has chosen (Accept).
     """
 
-    def __init__(self, loop: Reactor, protocol: Callable[[], S], **options: Any) -> None:
+    @shows(parameters(ServerOptions))
+    def __init__(
+        self, loop: Reactor, protocol: Callable[[], S], **options: Unpack[ServerArguments]
+    ) -> None:
         self.loop = loop
-        self.protocols: list[S] = []
+        self.protocols = protocols = list[S]()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if sys.platform == "linux":
             self._path = f"\0reactor-testing-{os.getpid()}-{next(_numbers)}"
@@ -60,15 +74,15 @@ class MemoryServer(Generic[S]):
             self._folder = tempfile.TemporaryDirectory(prefix="ws")
             self._path = os.path.join(self._folder.name, "s")
 
-        def make() -> S:
-            made = protocol()
-            self.protocols.append(made)
-            return made
+        self.listener = loop.listen(protocol=protocol, unix_path=self._path, **options)
+        watch_clients(self.listener, lambda made: protocols.append(cast("S", made)), "memory")
 
-        self.listener = loop.listen(protocol=make, unix_path=self._path, **options)
-
+    @shows(each for each in parameters(ClientOptions) if each.name != "unix_path")
     def connect(
-        self, protocol: Callable[[], C] | C, url: str = "ws://in-memory.test/", **options: Any
+        self,
+        protocol: Callable[[], C] | C,
+        url: str = "ws://in-memory.test/",
+        **options: Unpack[ClientArguments],
     ) -> C:
         """Connect a client, and run the loop until the connection is open or has failed.
 
@@ -81,7 +95,8 @@ class MemoryServer(Generic[S]):
         Returns:
             The client's protocol object. If connecting fails, its handlers are called as usual.
         """
-        client = self.loop.connect(url, protocol, unix_path=self._path, **options)
+        others: Any = options  # without a path
+        client: C = self.loop.connect(url, protocol, unix_path=self._path, **others)
         if isinstance(self.loop, ManualReactor):
             self.loop.settle()
         else:
@@ -107,16 +122,28 @@ class MemoryServer(Generic[S]):
         self.close()
 
 
-class Pair(NamedTuple):
-    """Two protocol objects that are connected: ``client, server = connect_pair(...)``.
+if TYPE_CHECKING:
 
-    Attributes:
-        client: the client's side.
-        server: the server's side of the first connection.
-    """
+    class Pair(NamedTuple, Generic[C, S]):
+        """See below: before Python 3.11 a NamedTuple cannot be generic when it runs."""
 
-    client: Any
-    server: Any
+        client: C
+        server: S
+
+else:
+
+    class Pair(NamedTuple):
+        """Two protocol objects that are connected: ``client, server = connect_pair(...)``.
+
+        Generic in their classes, for type checkers: ``"Pair[Client, Server]"``.
+
+        Attributes:
+            client: the client's side.
+            server: the server's side of the first connection.
+        """
+
+        client: Any
+        server: Any
 
 
 def connect_pair(
@@ -125,9 +152,9 @@ def connect_pair(
     server: Callable[[], S] = WebSocketProtocol,  # type: ignore[assignment]
     *,
     url: str = "ws://in-memory.test/",
-    client_options: Mapping[str, Any] | None = None,
-    server_options: Mapping[str, Any] | None = None,
-) -> Pair:
+    client_options: ClientArguments | None = None,
+    server_options: ServerArguments | None = None,
+) -> Pair[C, S]:
     """Connect two protocol objects within the process, and return them when they are open.
 
     No further connection can be made; see :class:`MemoryServer` for that.

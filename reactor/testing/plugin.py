@@ -30,7 +30,7 @@ def reactor_loop() -> Iterator[ManualReactor]:
 
 
 @pytest.fixture
-def reactor_pair(reactor_loop: ManualReactor) -> Callable[..., Pair]:
+def reactor_pair(reactor_loop: ManualReactor) -> Callable[..., Pair[Any, Any]]:
     """Connects two protocol objects on ``reactor_loop``, without a network.
 
     ``client, server = reactor_pair(Client, Server)``; the arguments are those of
@@ -38,7 +38,7 @@ def reactor_pair(reactor_loop: ManualReactor) -> Callable[..., Pair]:
     """
     from .pair import connect_pair
 
-    def connect(*arguments: Any, **options: Any) -> Pair:
+    def connect(*arguments: Any, **options: Any) -> Pair[Any, Any]:
         return connect_pair(reactor_loop, *arguments, **options)
 
     return connect

@@ -19,7 +19,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from ..client.options import ClientOptions
 from ..client.pipeline import ClientUpgrade, connect
@@ -38,9 +38,15 @@ from .loop import ManualReactor
 if TYPE_CHECKING:
     from os import PathLike
 
+    from typing_extensions import Unpack  # type checkers know it: it need not be installed
+
+    from ..client.options import ClientArguments
+    from ..feeds.signatures import FeedArguments
+
 __all__ = ["replay"]
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Feed)
+P = TypeVar("P", bound=WebSocketProtocol)
 
 #: Seconds of the clock that a client has to connect again after a loss.
 PATIENCE = 3600.0
@@ -49,14 +55,36 @@ PATIENCE = 3600.0
 MOST_TURNS = 10_000
 
 
+@overload
 def replay(
     file: str | PathLike[str],
-    protocol: Callable[[], T] | T,
+    protocol: type[F] | F,
+    *,
+    url: str | None = None,
+    loop: ManualReactor | None = None,
+    **options: Unpack[FeedArguments],
+) -> F: ...
+
+
+@overload
+def replay(
+    file: str | PathLike[str],
+    protocol: Callable[[], P] | P,
+    *,
+    url: str | None = None,
+    loop: ManualReactor | None = None,
+    **options: Unpack[ClientArguments],
+) -> P: ...
+
+
+def replay(
+    file: str | PathLike[str],
+    protocol: Any,
     *,
     url: str | None = None,
     loop: ManualReactor | None = None,
     **options: Any,
-) -> T:
+) -> Any:
     """Say to a client what its server said in a recording; return when all is said.
 
     No time passes: the clock of a ManualReactor is moved. The client meets what was recorded, with
@@ -65,13 +93,11 @@ def replay(
     Args:
         file: a recording, see ``reactor.monitor.record``.
         protocol: who hears it. A subclass of WebSocketProtocol, a function that returns an object
-        of
-            one, or such an object. Or a subclass of Feed, which is subscribed to the topics of the
-            recording; or a Feed that was made on a ManualReactor.
+            of one, or such an object. Or a subclass of Feed, which is subscribed to the topics of
+            the recording; or a Feed that was made on a ManualReactor.
         url: where the client believes to connect to; default: the recorded URL.
         loop: the ManualReactor; default: that of a Feed, else a new one, which is closed in the
-        end:
-            connections that are still open hear of 1006.
+            end: connections that are still open hear of 1006.
         options: what ``Reactor.connect`` takes, or a Feed. Compression and subprotocols are those
             of the recording unless told otherwise.
 
@@ -102,7 +128,7 @@ def replay(
     finally:
         if own:
             loop.close()
-    return cast("T", heard)
+    return heard
 
 
 def _connect(

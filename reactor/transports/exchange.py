@@ -1,6 +1,6 @@
 """One request and one answer on a non-blocking socket: the steps of an opening handshake.
 
-What it is: coroutines over loop/tasks.py for the steps of every handshake, with a server or with a
+What it is: coroutines over loop/steps.py for the steps of every handshake, with a server or with a
 proxy, on either side of the connection.
 
 What it must not know: the content of requests and answers, what drives the coroutines.
@@ -25,7 +25,7 @@ from ..exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ..loop.tasks import now, wait
+from ..loop.steps import now, wait
 from ..protocols.http.http11 import HeadLimits, HeadParser, Response
 from .tls.contexts import reason_of
 from .tls.nested import AnySocket, is_tls

@@ -1,6 +1,7 @@
 """Lingering: the end of a stream whose connection is over already.
 
-What it is: :class:`Linger`, the receiver of a stream that has no other receiver any more.
+What it is: :class:`Linger`, the receiver of a stream that has no other receiver any more, and
+:class:`Deaf`, that of a stream which has ended.
 
 What it must not know: why the connection has ended.
 """
@@ -19,7 +20,35 @@ if TYPE_CHECKING:
 __all__ = ["Linger"]
 
 
-class Linger:
+class Deaf:
+    """A receiver that does nothing."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Discard the bytes."""
+
+    def eof_received(self) -> None:
+        """Do nothing: the stream ends without help."""
+
+    def queue_filled(self) -> None:
+        """Do nothing."""
+
+    def queue_drained(self) -> None:
+        """Do nothing."""
+
+    def write_failed(self) -> None:
+        """Do nothing."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Do nothing."""
+
+
+#: The receiver of all streams that have ended: the stream and a Linger would be a cycle.
+DEAF = Deaf()
+
+
+class Linger(Deaf):
     """Keeps a stream until its end, when nothing else uses it any more; from :meth:`start` on.
 
     The close frame may still be queued, and the peer may still be sending: the socket is
@@ -72,27 +101,13 @@ class Linger:
         self._stream.sock.close()
 
     def _forget(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        assert self._timer is not None, "a Linger begins with start()"
+        self._timer.cancel()
         self._loop.lingering.discard(self)
+        self._stream.set_receiver(DEAF)
         when_closed, self._when_closed = self._when_closed, None
         if when_closed is not None:
             when_closed()
-
-    def data_received(self, data: bytes) -> None:
-        """Discard the bytes."""
-
-    def eof_received(self) -> None:
-        """Do nothing: the stream ends without help."""
-
-    def queue_filled(self) -> None:
-        """Do nothing."""
-
-    def queue_drained(self) -> None:
-        """Do nothing."""
-
-    def write_failed(self) -> None:
-        """Do nothing."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """Release the stream: it has ended."""

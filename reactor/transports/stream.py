@@ -7,8 +7,8 @@ What it must not know: WebSocket; timers.
 
 How it works. A stream owns its socket from the moment it is made, and ends it in one of two
 ways: ``close`` (the queue is sent first, then the write side is shut down) and ``abort``.
-However it ends, the receiver's ``connection_lost`` is called exactly once, by the loop, never
-from within a call that the receiver makes itself.
+However it ends, the receiver's ``connection_lost`` (receiver.py) is called exactly once, by the
+loop, never from within a call that the receiver makes itself.
 
     OPEN --close()--> CLOSING --queue empty, EOF--> CLOSED
      | +-------------abort(), failed read, EOF--------^
@@ -32,24 +32,20 @@ from enum import IntEnum
 from fcntl import ioctl
 from socket import SHUT_WR
 from termios import TIOCOUTQ
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ..base.marks import calls_user_code
-from ..exceptions import LOST, WebSocketConnectionClosedException, WebSocketConnectionLostException
 from ..loop.poller import bad_descriptor
 from . import memory
 from .tls.nested import AnySocket
+from .unread import Unread
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
+    from .receiver import Receiver
 
-__all__ = [
-    "Receiver",
-    "Stream",
-    "StreamState",
-    "describe_loss",
-]
+__all__ = ["Stream", "StreamState"]
 
 #: Bytes of one read: enough for a burst of small messages or for one of 64 KiB, few enough to be
 #: fair; and less than 128 KiB, from which on malloc() has the kernel map memory for each read.
@@ -58,28 +54,6 @@ READ_SIZE = 120 * 1024
 #: About how many bytes leave the queue each time the socket is ready: otherwise, writing to a
 #: socket that takes everything would go on until the queue is empty, however long that takes.
 WRITE_SIZE = 256 * 1024
-
-
-class Receiver(Protocol):
-    """The methods that a stream calls on its user. All are called on the loop's thread."""
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes were received; never none."""
-
-    def eof_received(self) -> None:
-        """The peer will send nothing more. The stream can still write."""
-
-    def queue_filled(self) -> None:
-        """The write queue is above the high mark; ``queue_drained`` follows."""
-
-    def queue_drained(self) -> None:
-        """The write queue was above the high mark, and is now at or below the low mark."""
-
-    def write_failed(self) -> None:
-        """The stream can write nothing more; bytes received before are still passed up."""
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The stream is closed; *error* is what ended it, or None after an orderly end."""
 
 
 class StreamState(IntEnum):
@@ -159,7 +133,7 @@ class Stream:
         self._draining = False  # _drain is in the loop's list of calls
         self._reading = False
         self._engine: Any = sock  # whose recv() and send() are called
-        self._unread: _Unread | None = None  # what was taken back, and is read next
+        self._unread: Unread | None = None  # what was taken back, and is read next
 
     # -- reading -------------------------------------------------------------------------
 
@@ -214,12 +188,12 @@ class Stream:
     def unread(self, found: bytes | OSError) -> None:
         """Take back what was received before its time, or the error: it is what is read next.
 
-        For compiled/turn.pyx, which receives for many streams at once: meanwhile, the handler of
+        For compiled/batch.pyx, which receives for many streams at once: meanwhile, the handler of
         one may have paused another, or closed it.
         """
         if self.state is StreamState.CLOSED:
             return
-        self._source = self._unread = _Unread(self._source, found)
+        self._source = self._unread = Unread(self._source, found)
         if self._reading:
             self._loop.call_soon(self._read_unread)
 
@@ -473,39 +447,3 @@ class Stream:
         self._free_queue()
         self.queued = 0
         self.sock.close()
-
-
-class _Unread:
-    """The engine of a stream that has taken something back; until it is read."""
-
-    __slots__ = ("found", "real", "send")
-
-    def __init__(self, real: Any, found: bytes | OSError) -> None:
-        self.real = real
-        self.found: bytes | OSError | None = found
-        self.send = real.send
-
-    def recv(self, size: int) -> bytes:
-        found, self.found = self.found, None
-        if found is None:
-            data: bytes = self.real.recv(size)
-            return data
-        if isinstance(found, OSError):
-            raise found
-        return found
-
-
-def describe_loss(error: Exception | None) -> WebSocketConnectionClosedException:
-    """Return the public exception for a connection that ended without a close frame."""
-    if error is None:
-        return WebSocketConnectionClosedException(LOST)
-    text = f"{LOST} ({error})"
-    if isinstance(error, ConnectionError):
-        # This is a ConnectionResetError as well, which programs look for in on_error.
-        lost: WebSocketConnectionClosedException = WebSocketConnectionLostException(
-            text, error.errno
-        )
-    else:
-        lost = WebSocketConnectionClosedException(text)
-    lost.__cause__ = error
-    return lost

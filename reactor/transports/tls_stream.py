@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from ..base.marks import calls_user_code
 from ..loop.poller import bad_descriptor
 from . import memory
-from .stream import READ_SIZE, WOULD_BLOCK, Receiver, Stream, StreamState
+from .stream import READ_SIZE, WOULD_BLOCK, Stream, StreamState
 from .tls.nested import AnySocket, NestedTLS, is_tls
 
 if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
+    from .receiver import Receiver
 
 __all__ = ["TLSStream", "make_stream"]
 
@@ -71,7 +72,7 @@ class TLSStream(Stream):
             except WOULD_BLOCK:
                 break
             except OSError as exc:
-                failure = exc
+                failure = exc.with_traceback(None)  # else it would hold this frame, which holds it
                 break
             if not data:
                 failure = ssl.SSLEOFError()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -384,6 +385,33 @@ def test_async_for_connects_anew(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         assert refusals == -3
 
     run(main())
+
+
+def test_the_log_of_async_for_does_not_say_that_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "reactor")
+
+    async def main() -> None:
+        refusals = iter([True, False, False])
+
+        def sometimes(ws: ServerConnection, request: Any) -> Any:
+            return ws.respond(503, "soon") if next(refusals) else None
+
+        opened = 0
+        async with server(process_request=sometimes) as url:
+            async for ws in connect(url, reconnect_delays=lambda: [0.0]):
+                opened += 1
+                if opened == 2:
+                    break
+                await ws.close()
+
+    asyncio.run(main())
+    of_client = [each.getMessage() for each in caplog.records if each.name == "reactor.connect"]
+    ends = [line for line in of_client if "ended by" in line or "503" in line]
+    assert len(ends) == 3
+    assert "no further attempt" not in caplog.text
+    assert "again in 0.0 seconds" in caplog.text
 
 
 def test_async_for_gives_up_where_there_is_no_hope(run: Run) -> None:

@@ -24,6 +24,8 @@ from reactor import (
     frame_buffer,
 )
 from reactor.classic.frame import VALID_CLOSE_STATUS
+from reactor.protocols.deflate import Agreement, Compression, Deflate
+from reactor.protocols.http.negotiation import check_answer
 from reactor.protocols.messages import MessageLimits
 
 from ..support.websocket_frames import (
@@ -802,3 +804,52 @@ def test_recv_strict_asks_for_no_more_than_a_record_of_tls(library: Any) -> None
 
     assert library.frame_buffer(recv, True).recv_strict(40_000) == bytes(40_000)
     assert max(asked) <= 16384
+
+
+# -- permessage-deflate -------------------------------------------------------------------------
+
+LONG = b"again and " * 1000
+
+
+def agreed() -> Agreement:
+    agreement = check_answer(Deflate(), ["permessage-deflate"])
+    assert agreement is not None
+    return agreement
+
+
+def inflating(*frames: bytes, **options: Any) -> frame_buffer:
+    return reader(*frames, compression=Compression(agreed()), **options)
+
+
+def compressed(data: bytes) -> bytes:
+    return Compression(agreed()).compress(data)
+
+
+def test_a_compressed_frame_is_read_inflated_and_without_its_bit() -> None:
+    buffer = inflating(build_frame(TEXT, compressed(LONG), rsv=4), build_frame(TEXT, b"plain"))
+    frames = [buffer.recv_frame(), buffer.recv_frame()]
+    assert [(frame.data, frame.rsv1) for frame in frames] == [(LONG, 0), (b"plain", 0)]
+
+
+def test_a_frame_that_inflates_to_much_is_inflated_bit_by_bit() -> None:
+    huge = bytes(3 << 20)
+    assert inflating(build_frame(BINARY, compressed(huge), rsv=4)).recv_frame().data == huge
+
+
+def test_the_limit_is_for_what_is_inflated() -> None:
+    limits = MessageLimits(max_message_size=9_999)
+    buffer = inflating(build_frame(BINARY, compressed(LONG), rsv=4), limits=limits)
+    with pytest.raises(WebSocketMessageTooBigException, match="max_message_size=9999"):
+        buffer.recv_frame()
+
+
+def test_compressed_text_that_is_not_utf_8_is_found() -> None:
+    buffer = inflating(build_frame(TEXT, compressed(b"wrong: \xff"), rsv=4))
+    with pytest.raises(WebSocketPayloadException):
+        buffer.recv_frame()
+
+
+def test_what_cannot_be_inflated_is_found() -> None:
+    buffer = inflating(build_frame(TEXT, b"\xff\xff\xff", rsv=4))
+    with pytest.raises((WebSocketPayloadException, WebSocketProtocolException)):
+        buffer.recv_frame()

@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor.classic.errors import public
+from reactor.classic.errors import of_socket, public
+from reactor.connection.closing import describe_loss
 from reactor.exceptions import (
     WebSocketConnectException,
     WebSocketConnectionClosedException,
@@ -30,8 +31,8 @@ from reactor.exceptions import (
     WebSocketProxyException,
     WebSocketQueueFullException,
     WebSocketTimeoutException,
+    WebSocketTLSOptionException,
 )
-from reactor.transports.stream import describe_loss
 
 from ..support.apps import RecordedApp
 from ..support.certificates import Authority
@@ -612,6 +613,40 @@ def test_what_has_no_other_name_stays_what_it_is(error: Exception) -> None:
         assert type(public(error)) is BrokenPipeError
     else:
         assert public(error) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (TimeoutError("timed out"), reactor.WebSocketTimeoutException, "Connection timed out"),
+        (OSError(errno.EBADF, "bad"), WebSocketConnectionClosedException, "already closed"),
+        (ssl.SSLError("read timed out"), reactor.WebSocketTimeoutException, "read timed out"),
+    ],
+)
+def test_what_a_socket_raises_may_have_another_name(
+    error: OSError, kind: type[Exception], text: str
+) -> None:
+    assert type(of_socket(error)) is kind
+    assert text in str(of_socket(error))
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError(), ssl.SSLError(1, "[SSL]"), BrokenPipeError()])
+def test_what_a_socket_raises_is_passed_on_otherwise(error: OSError) -> None:
+    assert of_socket(error) is None
+
+
+def test_a_fault_in_the_options_for_tls_is_told_in_our_words_if_they_have_none() -> None:
+    odd = WebSocketTLSOptionException(None, "sslopt['colour'] is not known")
+    assert type(public(odd)) is reactor.WebSocketException
+    assert str(public(odd)) == "sslopt['colour'] is not known"
+
+
+def test_a_certificate_of_a_chain_that_is_not_one_is_a_wrong_value() -> None:
+    odd = WebSocketTLSOptionException(None, "certfile 'a': cannot be loaded")
+    odd.__cause__ = ValueError("not a certificate")
+    assert type(public(odd, {"cert_chain": ("a", "b")})) is ValueError
+    chosen = public(odd, {"certfile": "a"})
+    assert str(chosen) == "SSL client certificate loading failed: not a certificate"
 
 
 def test_an_error_without_a_cause_gets_the_name_of_its_number() -> None:

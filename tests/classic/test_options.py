@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor.classic.options import MAX_MESSAGE_SIZE, app_options, proxy_options
+from reactor.classic.options import (
+    MAX_MESSAGE_SIZE,
+    app_options,
+    check_proxy,
+    parse_url,
+    proxy_options,
+    proxy_variable,
+    tls_options,
+)
 from reactor.classic.watch import ClassicWatch
 from reactor.client.options import ClientOptions
 from reactor.client.proxy_choice import parse_proxy
@@ -91,9 +99,88 @@ def test_ports_that_cannot_be() -> None:
         proxy_of(port="0")
 
 
+def test_a_proxy_that_is_to_be_used_needs_a_port() -> None:
+    with pytest.raises(reactor.WebSocketProxyException, match="Cannot use port 0"):
+        check_proxy("ws://h.example", "p.example", 0)
+    check_proxy("ws://h.example", "p.example", "8080")
+
+
+def test_the_port_of_a_proxy_of_the_environment_is_checked_if_the_url_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://p.example:none")
+    with pytest.raises(ValueError, match="none"):
+        check_proxy("ws://h.example", None, None)
+    check_proxy("wss://h.example", None, None)
+    check_proxy(lambda: "ws://h.example", None, None)
+    check_proxy("ws://h.example", "other.example", 8080)
+
+
+def test_a_proxy_of_the_environment_without_a_scheme_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "p.example:8080")
+    nothing = (None, None, None, None, None, None)
+    assert proxy_options(*nothing, url="ws://h.example")["proxy"] is None
+    assert "proxy" not in proxy_options(*nothing, url="wss://h.example")
+    assert "proxy" not in proxy_options(*nothing, url=lambda: "ws://h.example")
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_variables_in_lower_case_come_before_those_in_upper_case(
+    secure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "https_proxy" if secure else "http_proxy"
+    assert proxy_variable(secure) == ""
+    monkeypatch.setenv(name.upper(), "http://upper.example: 80")
+    assert proxy_variable(secure) == "http://upper.example:80"
+    monkeypatch.setenv(name, "http://lower.example:80")
+    assert proxy_variable(secure) == "http://lower.example:80"
+
+
+def test_in_a_cgi_program_a_client_may_have_set_http_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://p.example:80")
+    monkeypatch.setenv("REQUEST_METHOD", "GET")
+    assert (proxy_variable(False), proxy_variable(True)) == ("", "http://p.example:80")
+
+
 def test_password_does_not_show() -> None:
     options = ClientOptions(**proxy_options("p", 1, ("user", "secret"), None, None, None))
     assert "secret" not in repr(options)
+
+
+# --- URLs and TLS ---------------------------------------------------------------------------------
+
+
+def test_a_url_that_urllib_refuses_is_refused_in_its_words() -> None:
+    with pytest.raises(ValueError, match="could not be cast to integer value as 'x'") as caught:
+        parse_url("ws://h.example:x/")
+    ours = str(caught.value.__cause__)
+    if hasattr(caught.value, "__notes__"):  # since Python 3.11
+        assert caught.value.__notes__ == [ours]
+    assert ours.startswith("port x is invalid")
+
+
+def test_a_url_that_only_we_refuse_is_refused_in_our_words() -> None:
+    with pytest.raises(ValueError, match="http") as caught:
+        parse_url("http://h.example/")
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("sslopt", [None, {}, ()])
+def test_no_tls_options(sslopt: Any) -> None:
+    assert tls_options(sslopt) is None
+
+
+def test_tls_options_that_websocket_client_ignores_are_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("DEBUG", "websocket"):
+        assert tls_options({"ca_certs": "c", "keyfile": "k", "colour": 1}) == {"ca_certs": "c"}
+        both = {"certfile": "c", "keyfile": "k"}
+        assert tls_options(both) == both
+    assert caplog.messages == ["sslopt: these keys are not used: 'colour', 'keyfile'"]
 
 
 # --- WebSocketApp ---------------------------------------------------------------------------------
@@ -172,7 +259,9 @@ def test_parameters_of_run_forever() -> None:
     assert options.decode_text is False
     assert (options.host, options.origin) == ("h", "o")
     assert (options.suppress_origin, options.suppress_host) == (True, True)
-    assert options.backoff == reactor.Backoff.fixed(5)
+    assert options.backoff == reactor.Backoff.fixed(
+        5, retry_after_cap=0
+    )  # as with websocket-client
 
 
 def test_attributes_of_the_app() -> None:
@@ -224,3 +313,28 @@ def test_backoff_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize("interval", [0, None])
 def test_no_pings(interval: Any) -> None:
     assert options_of(ping_interval=interval, ping_timeout=5).keep_alive is None
+
+
+@pytest.mark.parametrize(("reconnect", "seconds"), [(True, 1), (False, None), (0, None)])
+def test_reconnect_may_be_a_bool(reconnect: Any, seconds: int | None) -> None:
+    backoff = options_of(reconnect=reconnect).backoff
+    assert backoff == (None if seconds is None else reactor.Backoff.fixed(seconds))
+
+
+def test_a_proxy_without_a_port_is_an_error_of_the_attempt() -> None:
+    options = options_of(http_proxy_host="p.example", proxy_type="http")
+    assert callable(options.header)
+    with pytest.raises(reactor.WebSocketProxyException, match="Cannot use port 0"):
+        options.header()
+
+
+def test_headers_and_cookies_go_out_as_utf_8() -> None:
+    headers = (["A: é", ("B", "é")], {"C": "é"})
+    app = reactor.WebSocketApp("ws://h.example", header=headers[0], cookie="c=é")
+    options = options_of(app)
+    assert callable(options.header)
+    assert callable(options.cookie)
+    assert [line.encode("latin-1") for line in options.cookie().split()] == ["c=é".encode()]
+    assert options.header() == ["A: Ã©", ("B", "Ã©")]
+    app.header = headers[1]
+    assert options.header() == {"C": "Ã©"}

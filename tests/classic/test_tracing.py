@@ -226,3 +226,13 @@ def test_to_switch_off_what_is_not_on_sets_the_level_of_the_import() -> None:
         assert logger.level == trace_module._FIRST_LEVEL
     finally:
         logger.setLevel(before)
+
+
+def test_a_fresh_start_takes_the_present_state_for_that_without_the_trace(out: Lines) -> None:
+    """As when a test of a program reloads ``websocket._logging``: its handler stays its own."""
+    reactor.enableTrace(True, out.handler, "INFO")
+    trace_module.forget()
+    assert not reactor.isEnabledForTrace()
+    reactor.enableTrace(False)
+    assert out.handler in LOGGER.handlers
+    LOGGER.removeHandler(out.handler)

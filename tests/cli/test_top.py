@@ -12,6 +12,7 @@ from reactor import Reactor, WebSocketProtocol
 from reactor.cli.main import main
 from reactor.cli.top import Watcher, cells, page_of
 from reactor.monitor import serve
+from reactor.testing import ScriptedPeer, faults
 
 
 @pytest.fixture
@@ -86,9 +87,29 @@ def test_a_page_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "refused" in capsys.readouterr().err
 
 
-def test_a_wrong_token(page: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["top", page.replace("token=t", "token=x"), "--duration", "0.5"]) == 1
-    assert "401" in capsys.readouterr().err
+@pytest.mark.parametrize("way", [[], ["--json"]])
+def test_a_wrong_token_is_one_line_at_once(
+    page: str, way: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["top", page.replace("token=t", "token=s3cr3t"), *way]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "status 401 Unauthorized: the page needs its token" in err
+    assert "s3cr3t" not in err
+
+
+@pytest.mark.parametrize(("status", "goes_on"), [(404, False), (418, False), (429, True)])
+def test_a_refusal_ends_it_unless_it_may_pass(
+    status: int, goes_on: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ScriptedPeer(faults.refuse(status)) as peer:
+        duration = ["--duration", "0.5"] if goes_on else []
+        assert main(["top", f"{peer.url}?token=s3cr3t", *duration]) == 1
+    out, err = capsys.readouterr()
+    assert (str(status) in out) == goes_on
+    assert f"status {status}" in err
+    assert "s3cr3t" not in out + err
 
 
 def row(**what: object) -> dict[str, object]:

@@ -39,7 +39,7 @@ NAMES = ["open", "error", "close"]
 
 
 def connection_of(recorder: WebSocketProtocol) -> Connection:
-    connection = recorder._connection
+    connection = recorder._reactor_connection
     assert isinstance(connection, Connection)
     return connection
 

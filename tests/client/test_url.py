@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactor.client import url as url_module
-from reactor.client.url import WebSocketURL, join, parse_url, same_origin
+from reactor.client.url import WebSocketURL, join, parse_url, same_origin, shown_endpoint
 from reactor.exceptions import WebSocketHandshakeException
 
 
@@ -298,3 +298,8 @@ def test_a_redirect_that_is_refused_does_not_show_a_password() -> None:
         with pytest.raises(WebSocketHandshakeException, match="//other/") as caught:
             join(base, location)
         assert "sesame" not in str(caught.value)
+
+
+def test_what_connections_are_counted_under_is_one_text_for_all_of_a_host() -> None:
+    assert shown_endpoint("::1", 80) == "[::1]:80"
+    assert shown_endpoint("example.com", 443) is shown_endpoint("example.com", 443)

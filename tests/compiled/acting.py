@@ -34,6 +34,7 @@ BUILT = pytest.mark.skipif(
 
 
 AGREEMENT = Agreement(Deflate(threshold=5), 12, 15, False, False)
+TAKEOVER = Agreement(Deflate(threshold=5), 12, 15, True, True)
 
 
 class Act(Recorder):

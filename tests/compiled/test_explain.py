@@ -54,6 +54,10 @@ def test_of_a_plain_connection(loop: Reactor) -> None:
     assert explain_compiled(opened(loop)) == "compiled"
 
 
+def test_of_a_connection_with_compression(loop: Reactor) -> None:
+    assert explain_compiled(opened(loop, compression=Deflate())) == "compiled"
+
+
 def test_before_there_is_a_connection() -> None:
     assert "no connection" in explain_compiled(WebSocketProtocol())
 
@@ -67,7 +71,8 @@ def test_before_it_is_open(loop: Reactor) -> None:
     ("options", "reason"),
     [
         ({"decode_text": False}, "decode_text=False"),
-        ({"compression": Deflate()}, "compression was agreed"),
+        ({"compression": Deflate(engine="isal")}, "isal compresses"),
+        ({"compression": Deflate(client_no_context_takeover=True)}, "no context takeover"),
         ({"mask_key": lambda size: bytes(size)}, "mask_key"),
     ],
 )
@@ -104,6 +109,8 @@ COPIES = {
     "MASKED": "import reactor.protocols.frames as m; m._MASKED = 0x40",
     "the size of a ping": "import reactor.protocols.frames as m; m.MAX_CONTROL_PAYLOAD = 100",
     "the size of a read": "import reactor.transports.stream as m; m.READ_SIZE = 100",
+    "the tail of a message": "import reactor.protocols.deflate as m; m._TAIL = b''",
+    "what is inflated at a time": "import reactor.protocols.receiving as m; m.MAX_INFLATED = 1",
     "the fields of a header": (
         "import collections, reactor.protocols.frames as m;"
         "m.FrameHeader = collections.namedtuple('FrameHeader', 'fin opcode')"
@@ -131,7 +138,7 @@ def test_a_copy_that_differs_is_refused_with_its_reason(change: str) -> None:
         "import os, sys, warnings; os.environ['REACTOR_PURE_PYTHON'] = '1'; import reactor\n"
         f"{change}\n"
         "errors = []\n"
-        "for name in ('frames', 'path', 'turn'):\n"
+        "for name in ('frames', 'deflate', 'path', 'turn'):\n"
         "    try: __import__('reactor.compiled.' + name)\n"
         "    except (ImportError, AttributeError) as exc: errors.append(str(exc))\n"
         "print(errors)"
@@ -149,7 +156,7 @@ def test_the_ticks_of_the_clock_are_those_of_python() -> None:
     assert (done.returncode, done.stdout) == (0, "taken over\n"), done.stderr
 
 
-@pytest.mark.parametrize("name", ["frames", "path", "turn"])
+@pytest.mark.parametrize("name", ["frames", "deflate", "path", "turn"])
 def test_a_build_that_is_refused_is_told_of_and_not_used(name: str) -> None:
     done = run(
         "import sys\n"
@@ -177,7 +184,7 @@ def test_the_switch_is_a_reason() -> None:
 
 def test_every_function_with_a_twin_says_so() -> None:
     """In the line above it, with the name of the file."""
-    pattern = {"path.pyx": 7, "turn.pyx": 3, "frames.pyx": 6}
+    pattern = {"path.pyx": 7, "turn.pyx": 3, "frames.pyx": 6, "deflate.pyx": 2}
     remarks = [
         line.strip()
         for path in sorted((ROOT / "reactor").rglob("*.py"))

@@ -28,8 +28,8 @@ from ..support.websocket_frames import (
     build_frame,
     close_payload,
 )
-from ..support.zlib_peer import ZlibPeer
-from .acting import AGREEMENT, BUILT
+from ..support.zlib_peer import MEGABYTE, ZlibPeer
+from .acting import AGREEMENT, BUILT, TAKEOVER
 from .twins import Script, play, python_way
 
 pytestmark = BUILT
@@ -75,7 +75,10 @@ def frames(draw: st.DrawFn, masked: bool) -> bytes:
     if kind == 23:
         return frame(CLOSE, draw(st.sampled_from([close_payload(1000, b"bye"), b""])))
     if kind < 26:
-        return frame(TEXT, ZlibPeer().compress(draw(texts).encode() + b"squeezed"), rsv=4)
+        payload = ZlibPeer().compress(draw(texts).encode() + b"squeezed")
+        # Sometimes more than one turn may deliver, or than can be inflated.
+        payload = draw(st.sampled_from([payload] * 9 + [payload[:-1], b"\xff", MEGABYTE[:-4]]))
+        return frame(TEXT, payload, rsv=4) * draw(st.sampled_from([1, 1, 1, 2, 300]))
     if kind > 29:  # more than one turn may deliver, with what comes before and behind
         small = [frame(TEXT), frame(PING), frame(TEXT, fin=False) + frame(CONT)]
         return draw(st.sampled_from(small)) * draw(st.sampled_from([700, 1023, 1024]))
@@ -183,7 +186,7 @@ def scripts(draw: st.DrawFn) -> Script:
         role=role,
         options=options,
         own_masks=draw(st.sampled_from([True, True, False])),
-        agreement=draw(st.sampled_from([None, None, None, AGREEMENT])),
+        agreement=draw(st.sampled_from([None, None, AGREEMENT, TAKEOVER])),
         packets=draw(st.sampled_from([False, sys.platform == "linux"])),
         room=draw(st.sampled_from([None, None, 4608])),
         selector=draw(st.sampled_from([None, None, selector_classes()[-1]])),

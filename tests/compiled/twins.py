@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from reactor.connection.reader import Reader
 from reactor.connection.sender import Sender
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.poller import Selector
+from reactor.protocols import deflate
 from reactor.protocols.deflate import Agreement
 from reactor.protocols.http.headers import Headers
 from reactor.protocols.http.http11 import Response
@@ -56,15 +58,20 @@ TWINS: tuple[tuple[Any, str], ...] = (
 
 @contextmanager
 def python_way() -> Iterator[None]:
-    """Put the methods back that the compiled functions have replaced, for the block."""
+    """Put back what the compiled functions and objects have replaced, for the block."""
     compiled = [owner.__dict__[name] for owner, name in TWINS]
+    of_zlib = deflate.new_compressor, deflate.new_decompressor
     for (owner, name), twin in zip(TWINS, compiled, strict=True):
         setattr(owner, name, twin.__wrapped__)
+    deflate.new_compressor, deflate.new_decompressor = zlib.compressobj, zlib.decompressobj
+    deflate._scratch.clear()
     try:
         yield
     finally:
         for (owner, name), twin in zip(TWINS, compiled, strict=True):
             setattr(owner, name, twin)
+        deflate.new_compressor, deflate.new_decompressor = of_zlib
+        deflate._scratch.clear()
 
 
 def attach(

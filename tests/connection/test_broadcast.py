@@ -17,7 +17,7 @@ from reactor import (
     WebSocketQueueFullException,
     broadcast,
 )
-from reactor.connection.sender import CALL_SIZE
+from reactor.connection.handover import CALL_SIZE
 from reactor.protocols.session import WebSocketSession
 
 from ..support.clients import RawClient
@@ -513,7 +513,7 @@ class TestThreads:
         recorder = Recorder()
         peer = scene.open(recorder, reconnect=1.0)
         in_thread(lambda: broadcast([recorder], "news"))
-        connection: Any = recorder._connection
+        connection: Any = recorder._reactor_connection
         connection.session.lost()
         connection.session = WebSocketSession()
         connection.session.opened()

@@ -44,7 +44,7 @@ def test_a_connection_refuses(
 
     def send() -> None:
         with pytest.raises(ValueError, match=words):
-            recorder._connection.sender.send_frame(*frame)
+            recorder._reactor_connection.sender.send_frame(*frame)
 
     if thread == "another":
         in_thread(send)

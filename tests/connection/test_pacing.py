@@ -70,7 +70,7 @@ def test_it_goes_on_where_it_was_when_the_peer_takes_again(scene: Scene) -> None
         scene.sock.room = 400  # a little at a time
         scene.turn()
         received.append(peer.look())
-        connection = actor._connection
+        connection = actor._reactor_connection
         assert isinstance(connection, Connection)
         assert connection.stream.queued <= 900 + 2 * 500
     scene.sock.room = None
@@ -182,7 +182,7 @@ def test_abort_drops_what_is_held_back(scene: Scene) -> None:
 def test_the_next_connection_begins_anew(scene: Scene) -> None:
     actor = Actor(message=echo)
     open_stuck(scene, actor, reconnect=Backoff(jitter=False))
-    connection = actor._connection
+    connection = actor._reactor_connection
     assert isinstance(connection, Connection)
     connection.stream.abort()
     scene.turn(count=3)

@@ -1,8 +1,8 @@
 """A storm: a fleet whose shards are killed, hang and move, and whose server is killed, for minutes.
 
-``python -m tests.fleet.storm --seconds 600``. At the end the whole stream is read: what was
-confirmed is there, once; the numbers of each topic rise; where some are missing, a notice says so.
-The exit status is 0 only then.
+``python -m tests.fleet.storm --seconds 600``, or ``--rounds 1`` for everything once. At the end the
+whole stream is read: what was confirmed is there, once; the numbers of each topic rise; where some
+are missing, a notice says so. The exit status is 0 only then.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from reactor.fleet import Fleet, Local
@@ -30,11 +31,13 @@ class Storm:
     Args:
         fleet: it runs.
         draw: where chance comes from.
+        rate: updates a second.
     """
 
-    def __init__(self, fleet: Fleet, draw: random.Random) -> None:
+    def __init__(self, fleet: Fleet, draw: random.Random, rate: float) -> None:
         self.fleet = fleet
         self.draw = draw
+        self.rate = rate
         self.counts: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
         self.stopped: list[int] = []
@@ -44,14 +47,26 @@ class Storm:
         self.settle("start", time.monotonic())
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            step = self.draw.choice(
-                [self.kill, self.kill, self.hang, self.kill_server, self.kill_all, self.move]
-            )
-            begun = time.monotonic()
-            step()
-            self.settle(step.__name__, begun)
-            self.wake()
-            self.grow()
+            self.step(self.draw.choice([self.kill, *self.steps()]))
+
+    def run_rounds(self, rounds: int) -> None:
+        """Let each thing happen so often, in any order."""
+        self.settle("start", time.monotonic())
+        for _ in range(rounds):
+            for step in self.draw.sample(self.steps(), len(self.steps())):
+                self.step(step)
+
+    def steps(self) -> list[Callable[[], None]]:
+        """What may happen."""
+        return [self.kill, self.hang, self.kill_server, self.kill_all, self.move]
+
+    def step(self, step: Callable[[], None]) -> None:
+        """Have something happen, and wait until all is well again."""
+        begun = time.monotonic()
+        step()
+        self.settle(step.__name__, begun)
+        self.wake()
+        self.grow()
 
     def settle(self, what: str, begun: float) -> None:
         """Wait until all topics are live, and take the time since *begun*."""
@@ -71,7 +86,7 @@ class Storm:
     def grow(self) -> None:
         """Wait until more is stored."""
         before = stored(self.fleet)
-        more = self.draw.randrange(2000)
+        more = self.draw.randrange(1 + int(self.rate))
         wait_until(lambda: stored(self.fleet) > before + more)
 
     def pids(self) -> list[int]:
@@ -80,18 +95,17 @@ class Storm:
 
     def kill(self) -> None:
         """kill -9 of one shard."""
-        os.kill(self.draw.choice(self.pids()), signal.SIGKILL)
-        self.forget_figures()
+        self.kill_these({self.draw.choice(self.pids())})
 
     def kill_all(self) -> None:
         """kill -9 of all."""
-        for pid in self.pids():
-            os.kill(pid, signal.SIGKILL)
-        self.forget_figures()
+        self.kill_these(set(self.pids()))
 
-    def forget_figures(self) -> None:
-        """Wait until the figures are not those of a process that was killed."""
-        wait_until(lambda: {s.pid for s in self.fleet.stats().shards} == set(self.pids()), 60.0)
+    def kill_these(self, pids: set[int]) -> None:
+        """kill -9, and wait until nothing is told any longer of what these processes counted."""
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not pids & {s.pid for s in self.fleet.stats().shards}, 120.0)
 
     def hang(self) -> None:
         """SIGSTOP of one shard; it wakes up when it was replaced."""
@@ -125,6 +139,7 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--rounds", type=int, help="everything so often, instead of for a time")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--rate", type=float, default=10.0, help="updates a second of a topic")
     arguments = parser.parse_args()
@@ -138,8 +153,12 @@ def main() -> int:
         with Fleet(
             Numbered, url, TOPICS, shards=3, sink=sink, name="storm", placement=placement
         ) as fleet:
-            storm = Storm(fleet, random.Random(arguments.seed))
-            storm.run(arguments.seconds)
+            draw = random.Random(arguments.seed)
+            storm = Storm(fleet, draw, arguments.rate * len(TOPICS))
+            if arguments.rounds is None:
+                storm.run(arguments.seconds)
+            else:
+                storm.run_rounds(arguments.rounds)
             fleet._call(placement.stop())
             found = audit(fleet.nats, "storm", Path(folder))
     print(f"{found.count} updates, {sum(map(len, found.gaps.values()))} notices of gaps")

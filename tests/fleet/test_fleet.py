@@ -40,7 +40,7 @@ def journal(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with exchange("--rate", "20") as url:
+    with exchange("--rate", "5") as url:
         yield url
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from reactor import Reactor
+from reactor import Reactor, WebSocketProtocol
+from reactor.feeds import Feed, Link, Subscribed
 from reactor.hosting.asyncio import AsyncioHost, asyncio_host
+from reactor.tasks import in_thread, now, sleep
 
 from ..support.asyncio_loops import Run
 from ..support.hosted import Conversation, EchoServer
@@ -262,3 +264,125 @@ def test_a_loop_that_is_closed_without_ado_takes_its_host_along() -> None:
         loop.close()
         del loop
         gc.collect()
+
+
+# -- coroutines of users ---------------------------------------------------------------------------
+
+
+class Service(WebSocketProtocol):
+    """Confirms what it is asked for."""
+
+    def on_text(self, text: str) -> None:
+        self.send(text)
+
+
+class Topics(Feed):
+    """Says what happens by resolving ``over``."""
+
+    def __init__(self, host: AsyncioHost, **knobs: Any) -> None:
+        self.errors: list[Exception] = []
+        self.over = host.asyncio_loop.create_future()
+        listener = host.listen("127.0.0.1", 0, Service)
+        super().__init__(host, f"ws://127.0.0.1:{listener.port}", proxy=None, **knobs)
+
+    def subscribe_message(self, topics: list[str], link: Link) -> str:
+        return f"subscribed {topics[0]}"
+
+    def parse(self, message: str | bytes, link: Link) -> Subscribed | None:
+        topic = str(message).removeprefix("subscribed ")
+        return Subscribed([topic]) if topic != message else None
+
+    def on_error(self, error: Exception) -> None:
+        self.errors.append(error)
+
+    def on_live(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+def test_a_login_may_await_what_asyncio_has_and_what_the_reactor_has(run: Run) -> None:
+    came: list[Any] = []
+
+    class Mixed(Topics):
+        async def login(self, link: Link) -> None:
+            assert asyncio.current_task() is not None
+            came.append(await asyncio.to_thread(lambda: "asyncio"))
+            came.append(await link.request("question", match=lambda m: m == "question"))
+            came.append(await self.loop.run_in_thread(lambda: "reactor"))
+            came.append(await asyncio.wait_for(asyncio.sleep(0, "timed"), 60))
+            came.append(await in_thread(lambda: "step"))
+            assert await now() == pytest.approx(self.loop.time(), abs=60)
+            await sleep(0.001)
+            with pytest.raises(ZeroDivisionError):
+                await self.loop.run_in_thread(lambda: 1 / 0)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(link.request("x", match=lambda m: False), 0.001)
+
+    async def main() -> None:
+        async with asyncio_host() as host:
+            feed = Mixed(host)
+            feed.subscribe("A")
+            await feed.over
+            assert feed.errors == []
+
+    run(main())
+    assert came == ["asyncio", "question", "reactor", "timed", "step"]
+
+
+def test_any_task_may_await_what_the_host_runs_on_a_thread(run: Run) -> None:
+    async def main() -> list[Any]:
+        async with asyncio_host() as host:
+            both = asyncio.gather(host.run_in_thread(lambda: 1), host.run_in_thread(lambda: 2))
+            return [await host.run_in_thread(lambda: 0), *await both]
+
+    assert run(main()) == [0, 1, 2]
+
+
+def test_a_login_in_asyncio_that_raises_is_reported(run: Run) -> None:
+    class Refused(Topics):
+        tries = 0
+
+        async def login(self, link: Link) -> None:
+            self.tries += 1
+            await asyncio.sleep(0)
+            if self.tries == 1:
+                raise PermissionError("no")
+            if self.tries == 2:
+                raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with asyncio_host() as host:
+            feed = Refused(host, reconnect=0.001)
+            feed.subscribe("A")
+            await feed.over
+            kinds = [type(error) for error in feed.errors]
+            assert kinds == [PermissionError, RuntimeError]
+
+    run(main())
+
+
+def test_a_login_in_asyncio_ends_with_its_link(run: Run) -> None:
+    async def main() -> None:
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        class Waiting(Topics):
+            async def login(self, link: Link) -> None:
+                if ended.is_set():
+                    return
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.set()
+
+        async with asyncio_host() as host:
+            feed = Waiting(host, reconnect=0.001)
+            feed.subscribe("A")
+            await begun.wait()
+            (listener,) = host.listeners
+            listener.protocols[0].abort()
+            await ended.wait()
+            await feed.over
+            assert not [e for e in feed.errors if isinstance(e, RuntimeError)]
+
+    run(main())

@@ -80,3 +80,42 @@ def test_a_timer_far_away_does_not_hold_up_an_earlier_one() -> None:
 def test_outside_of_trio_it_is_refused() -> None:
     with pytest.raises(RuntimeError, match="async context"):
         trio_host()
+
+
+def test_a_handler_may_close_it() -> None:
+    async def main() -> None:
+        host = trio_host()
+        closed = trio.Event()
+
+        def close() -> None:
+            host._host.finish()
+            closed.set()
+
+        host.call_soon(close)
+        await closed.wait()
+        with pytest.raises(RuntimeError, match="closed"):
+            host.call_soon_threadsafe(print)
+
+    trio.run(main)
+
+
+def test_a_reactor_that_trio_has_left_behind_can_still_be_closed() -> None:
+    """As when Ctrl-C interrupts its end."""
+
+    class Interrupted(TrioHost):
+        interrupts = 1
+
+        def close(self) -> None:
+            if self.interrupts:
+                self.interrupts -= 1
+                raise KeyboardInterrupt
+            super().close()
+
+    hosts: list[TrioHost] = []
+
+    async def main() -> None:
+        hosts.append(Interrupted())
+
+    with pytest.raises((KeyboardInterrupt, trio.TrioInternalError)):
+        trio.run(main)
+    hosts[0].close()

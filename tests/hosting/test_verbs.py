@@ -20,7 +20,7 @@ from ..support.driving import run_until
 from ..support.peers import ScriptedPeer, Talk, echo
 from ..support.recorder import Recorder
 from ..support.servers import serve_with_reactor
-from ..support.sockets import Sockets, drain, fill
+from ..support.sockets import Sockets, drain, fill, received
 from ..support.websocket_frames import CLOSE, PONG, TEXT, build_frame
 
 pytestmark = pytest.mark.usefixtures("no_leaks", "sockets_of_websocket_client")
@@ -298,6 +298,41 @@ def test_what_was_left_for_a_closed_socket_does_not_go_to_the_next_one(
     loop.buffwrite(second, b"for the second", send, no_error)
     loop.dispatch()
     assert theirs.recv(100) == b"for the second"
+
+
+def test_an_error_may_be_answered_with_another_socket_on_the_same_descriptor(
+    loop: Reactor, sockets: Sockets
+) -> None:
+    first, gone = sockets.stuffed()
+    number = first.fileno()
+    peers: list[socket.socket] = []
+
+    def on_disconnect(_exc: Exception) -> None:
+        first.close()
+        second, theirs = sockets.stuffed()
+        assert second.fileno() == number
+        loop.buffwrite(second, b"for the second", send, no_error)
+        peers.append(theirs)
+
+    loop.buffwrite(first, b"for the first", send, on_disconnect)
+    gone.close()
+    run_until(loop, lambda: peers)
+    drain(peers[0])
+    loop.dispatch()
+    assert received(peers[0]).endswith(b"for the second")
+
+
+def test_buffwrite_asks_again_when_nothing_was_sent(loop: Reactor, sockets: Sockets) -> None:
+    ours, theirs = sockets.pair()
+    tries: list[int] = []
+
+    def send_at_the_second_try(sock: socket.socket, data: bytes) -> int:
+        tries.append(len(data))
+        return send(sock, data) if len(tries) > 1 else 0
+
+    loop.buffwrite(ours, b"data", send_at_the_second_try, no_error)
+    loop.dispatch()
+    assert (tries, theirs.recv(100)) == ([4, 4], b"data")
 
 
 def test_buffwrite_after_a_partial_one(loop: Reactor, sockets: Sockets) -> None:

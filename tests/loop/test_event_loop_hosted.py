@@ -21,13 +21,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 every_selector = pytest.mark.parametrize("make_selector", SELECTORS.values(), ids=SELECTORS)
 
 
-@pytest.fixture(params=SELECTORS.values(), ids=SELECTORS)
-def loop(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[EventLoop]:
-    loop = EventLoop(selector=request.param(), clock=clock)
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def told(loop: EventLoop) -> list[int | None]:
     """On which threads the host of *loop* was told."""

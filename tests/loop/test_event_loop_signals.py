@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from reactor.loop.event_loop import EventLoop
-from reactor.timers import ManualClock
 
 from ..support.driving import as_library_code, replace_method
 from ..support.every_selector import SELECTORS, SelectorFactory
@@ -43,18 +42,6 @@ def _as_before() -> Iterator[None]:
         signal.signal(number, handler)
     assert after == before
     assert signal.set_wakeup_fd(-1) == -1
-
-
-@pytest.fixture(params=list(SELECTORS.values()), ids=list(SELECTORS))
-def loop(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[EventLoop]:
-    loop = EventLoop(selector=request.param(), clock=clock)
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def sources(loop: EventLoop, clock: ManualClock, sockets: Sockets) -> Sources:
-    return Sources(loop, clock, sockets)
 
 
 def press_ctrl_c() -> None:

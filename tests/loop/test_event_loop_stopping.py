@@ -47,19 +47,19 @@ def test_a_loop_that_was_stopped_beforehand_has_nothing_to_do() -> None:
 
 
 def test_stop_in_on_close_does_not_make_shutdown_spin(
-    loop: Reactor, serve: Serve, mute: Any
+    reactor: Reactor, serve: Serve, mute: Any
 ) -> None:
     def polite(talk: Talk) -> None:
         talk.upgrade()
         talk.send(build_frame(CLOSE, talk.frame().payload))
         talk.end()
 
-    first, second = Actor(close=lambda _: loop.stop()), Actor()
-    loop.connect(serve(polite).url, first)
-    loop.connect(serve(mute).url, second)
-    run_until(loop, lambda: first.names and second.names)
-    before = loop.stats().turns
-    loop.shutdown(0.3)
+    first, second = Actor(close=lambda _: reactor.stop()), Actor()
+    reactor.connect(serve(polite).url, first)
+    reactor.connect(serve(mute).url, second)
+    run_until(reactor, lambda: first.names and second.names)
+    before = reactor.stats().turns
+    reactor.shutdown(0.3)
     assert first.closes == [(1001, "")]
     assert len(second.closes) == 1
-    assert loop.stats().turns - before < 30
+    assert reactor.stats().turns - before < 30

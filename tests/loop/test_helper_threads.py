@@ -19,7 +19,8 @@ import pytest
 from reactor.exceptions import WebSocketTimeoutException
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.helper_threads import HelperThreads, _Call, helpers, look_ups
-from reactor.loop.tasks import InThread, Task, in_thread, run_blocking
+from reactor.loop.steps import InThread, in_thread
+from reactor.loop.tasks import Task, run_blocking
 from reactor.timers import MonotonicClock
 
 from ..support.driving import run_until
@@ -116,18 +117,18 @@ def test_a_reset_forgets_what_threads_of_the_parent_were_at() -> None:
 def test_a_forked_child_has_helper_threads_of_its_own() -> None:
     program = """
 import os, threading
-from reactor.loop import tasks
-tasks.helpers._ceiling = 1
+from reactor.loop import helper_threads, steps, tasks
+helper_threads.helpers._ceiling = 1
 entered, release = threading.Event(), threading.Event()
 def hang():
     entered.set()
     release.wait(20)
-tasks.helpers.submit(tasks.InThread(hang, (), None, "name"), print)
+helper_threads.helpers.submit(steps.InThread(hang, (), None, "name"), print)
 entered.wait(20)
 child = os.fork()
 if not child:
     until = tasks.MonotonicClock().now() + 10
-    result = tasks.run_blocking(tasks.in_thread(divmod, 17, 5, until=until, key="name"))
+    result = tasks.run_blocking(steps.in_thread(divmod, 17, 5, until=until, key="name"))
     os._exit(0 if result == (3, 2) else 1)
 _, status = os.waitpid(child, 0)
 release.set()

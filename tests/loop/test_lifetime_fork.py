@@ -61,20 +61,20 @@ def test_a_child_that_lets_go_of_the_loop_leaves_the_parent_s_as_it_is(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_same_over_tls_in_both_roles(
-    loop: Reactor, authority: Authority, way: Callable[[Reactor], object]
+    reactor: Reactor, authority: Authority, way: Callable[[Reactor], object]
 ) -> None:
     class Echo(Recorder):
         def on_message(self, message: str | bytes) -> None:
             self.send(message)
 
-    listener = loop.listen("127.0.0.1", 0, Echo, ssl=authority.server_context)
+    listener = reactor.listen("127.0.0.1", 0, Echo, ssl=authority.server_context)
     url = f"wss://127.0.0.1:{listener.port}"
-    first = loop.connect(url, Recorder, sslopt=authority.sslopt)
-    run_until(loop, lambda: first.names)
-    in_child(way, loop)
+    first = reactor.connect(url, Recorder, sslopt=authority.sslopt)
+    run_until(reactor, lambda: first.names)
+    in_child(way, reactor)
     first.send("x")
-    second = loop.connect(url, Recorder, sslopt=authority.sslopt)
-    run_until(loop, lambda: first.messages and second.names)
+    second = reactor.connect(url, Recorder, sslopt=authority.sslopt)
+    run_until(reactor, lambda: first.messages and second.names)
     assert (first.messages, second.names) == (["x"], ["open"])
 
 
@@ -85,9 +85,9 @@ def test_a_loop_that_was_closed_before_is_just_that(capfd: pytest.CaptureFixture
     assert capfd.readouterr() == ("", "")  # Python writes there what a hook raises
 
 
-def test_the_path_of_a_listener_stays(loop: Reactor, unix_path: str) -> None:
-    loop.listen(unix_path=unix_path)
-    in_child(loop.close)
+def test_the_path_of_a_listener_stays(reactor: Reactor, unix_path: str) -> None:
+    reactor.listen(unix_path=unix_path)
+    in_child(reactor.close)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(unix_path)
 
@@ -214,7 +214,7 @@ def test_signals_are_the_child_s_own_again(scene: Scene) -> None:
     assert signal.getsignal(signal.SIGUSR1) != before
 
 
-def test_a_child_may_have_a_loop_of_its_own(loop: Reactor) -> None:
+def test_a_child_may_have_a_loop_of_its_own(reactor: Reactor) -> None:
     def talk(own: Reactor) -> list[str]:
         listener = own.listen("127.0.0.1", 0, Recorder)
         recorder = own.connect(f"ws://127.0.0.1:{listener.port}", Recorder)
@@ -223,7 +223,7 @@ def test_a_child_may_have_a_loop_of_its_own(loop: Reactor) -> None:
         return recorder.names
 
     assert in_child(lambda: talk(Reactor())) == "['open', 'close']"
-    assert talk(loop) == ["open", "close"]
+    assert talk(reactor) == ["open", "close"]
 
 
 class TestApp:

@@ -111,13 +111,13 @@ def all_marked() -> dict[str, CodeType]:
 # --- the loop -----------------------------------------------------------------------------------
 
 
-@scene("loop.event_loop:_run_calls")
+@scene("loop.turn:run_calls")
 def a_call(stage: Stage) -> None:
     stage.loop.call_soon(stage.press)
     stage.until_pressed()
 
 
-@scene("loop.event_loop:_run_handlers")
+@scene("loop.turn:run_handlers")
 def a_reader(stage: Stage) -> None:
     stage.loop.add_reader(stage.sockets.readable().fileno(), stage.press)
     stage.until_pressed()
@@ -340,7 +340,7 @@ def a_message_that_came_with_the_handshake(stage: Stage) -> None:
 def a_message_that_is_read_before_the_peer_is_declared_dead(stage: Stage) -> None:
     client, peer = over_a_pair(stage, pressing(stage, "on_message"))
     peer.sendall(build_frame(TEXT, b"hello"))
-    stage.loop.call_soon(client._connection.reader.read_now)
+    stage.loop.call_soon(client._reactor_connection.reader.read_now)
     # One turn, in which nothing but the call is due: the poll would read as well.
     stage.loop.remove_reader(client.sock.fileno())
     stage.until_pressed()
@@ -548,7 +548,7 @@ def collect(stage: Stage, handler: Any = None, **changes: Any) -> None:
         feed.close()
 
 
-@scene("feeds.driver:guard")
+@scene("feeds.faults:guard")
 def a_handler_of_a_feed(stage: Stage) -> None:
     collect(stage, on_subscribed=stage.press)
 
@@ -593,7 +593,7 @@ def an_update_that_takes_the_short_way(stage: Stage) -> None:
     collect(stage, handler)
 
 
-@scene("feeds.links.link:overhear")
+@scene("feeds.links.requests:take")
 def a_request_in_a_feed(stage: Stage) -> None:
     async def login(feed: Any, link: Any) -> None:
         await link.request("ping", match=stage.press)
@@ -601,7 +601,7 @@ def a_request_in_a_feed(stage: Stage) -> None:
     collect(stage, login=login)
 
 
-@scene("feeds.links.requests:go_on")
+@scene("feeds.links.link:_log_in")
 def login_of_a_feed(stage: Stage) -> None:
     async def login(feed: Any, link: Any) -> None:
         stage.press()

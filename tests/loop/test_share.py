@@ -142,41 +142,41 @@ class Stopwatch:
 
 
 def test_tls_handshakes_of_both_roles_take_a_bounded_part_of_each_turn(
-    loop: Reactor, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    reactor: Reactor, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop.loop.share = TurnShare(Stopwatch())
+    reactor.loop.share = TurnShare(Stopwatch())
     steps: Counter[int] = Counter()
     do_handshake = ssl.SSLSocket.do_handshake
 
     def counting(self: ssl.SSLSocket, block: bool = False) -> None:
-        steps[loop.loop.turns] += 1
+        steps[reactor.loop.turns] += 1
         do_handshake(self, block)
 
     monkeypatch.setattr(ssl.SSLSocket, "do_handshake", counting)
-    listener = loop.listen("127.0.0.1", 0, WebSocketProtocol, ssl=authority.server_context)
+    listener = reactor.listen("127.0.0.1", 0, WebSocketProtocol, ssl=authority.server_context)
     url = f"wss://127.0.0.1:{listener.port}"
-    recorders = [loop.connect(url, Recorder, sslopt=authority.sslopt) for _ in range(20)]
-    run_until(loop, lambda: all(recorder.names == ["open"] for recorder in recorders))
+    recorders = [reactor.connect(url, Recorder, sslopt=authority.sslopt) for _ in range(20)]
+    run_until(reactor, lambda: all(recorder.names == ["open"] for recorder in recorders))
     assert sum(steps.values()) >= 4 * len(recorders)
     assert max(steps.values()) == 1
 
 
 def test_attempts_take_a_bounded_part_of_each_turn(
-    loop: Reactor, monkeypatch: pytest.MonkeyPatch
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop.loop.share = TurnShare(Stopwatch())
-    listener = loop.listen("127.0.0.1", 0, WebSocketProtocol)
+    reactor.loop.share = TurnShare(Stopwatch())
+    listener = reactor.listen("127.0.0.1", 0, WebSocketProtocol)
     dialled: Counter[int] = Counter()
     reach = pipeline.reach
 
     async def counting(*args: Any, **options: Any) -> Any:
-        dialled[loop.loop.turns] += 1
+        dialled[reactor.loop.turns] += 1
         return await reach(*args, **options)
 
     monkeypatch.setattr(pipeline, "reach", counting)
     url = f"ws://127.0.0.1:{listener.port}"
-    recorders = [loop.connect(url, Recorder) for _ in range(20)]
-    run_until(loop, lambda: all(recorder.names == ["open"] for recorder in recorders))
+    recorders = [reactor.connect(url, Recorder) for _ in range(20)]
+    run_until(reactor, lambda: all(recorder.names == ["open"] for recorder in recorders))
     assert max(dialled.values()) == 1
 
 

@@ -18,18 +18,6 @@ from ..support.driving import run_until
 from ..support.scene import Actor, Scene, text
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(1000.0)
-
-
-@pytest.fixture
-def loop(clock: ManualClock) -> Any:
-    loop = EventLoop(clock=clock)
-    yield loop
-    loop.close()
-
-
 def test_the_longest_callback_is_named(loop: EventLoop, clock: ManualClock) -> None:
     def short() -> None:
         clock.advance(0.25)

@@ -23,10 +23,12 @@ import pytest
 import reactor.loop.tasks
 from reactor.exceptions import WebSocketTimeoutException
 from reactor.loop.event_loop import EventLoop
-from reactor.loop.helper_threads import HelperThreads
+from reactor.loop.helper_threads import HelperThreads, helpers
 from reactor.loop.poller import wait_for
 from reactor.loop.share import SHARE, TurnShare
-from reactor.loop.tasks import InThread, Task, in_thread, my_turn, now, run_blocking, sleep, wait
+from reactor.loop.steps import InThread, Now, in_thread, my_turn, now, sleep, wait
+from reactor.loop.tasks import Task, run_blocking
+from reactor.loop.turn import run_handlers
 from reactor.timers import Clock, ManualClock, MonotonicClock
 
 from ..support.driving import run_until
@@ -503,14 +505,14 @@ def test_a_wait_that_ends_early_does_not_cut_a_sleep_short(clock: ManualClock) -
     answer: Any = None
     while clock.now() < 101.0:
         request = coroutine.send(answer)
-        if isinstance(request, reactor.loop.tasks.Now):
+        if isinstance(request, Now):
             answer = clock.now()
         else:
             waits += 1
             clock.advance(0.3)
             answer = set()
     assert waits == 4
-    assert isinstance(coroutine.send(answer), reactor.loop.tasks.Now)
+    assert isinstance(coroutine.send(answer), Now)
     with pytest.raises(StopIteration):
         coroutine.send(clock.now())
 
@@ -716,7 +718,7 @@ def test_blocking_callers_share_a_result_too(lookup: Lookup) -> None:
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
-    shared = reactor.loop.tasks.helpers._shared
+    shared = helpers._shared
     deadline = time.monotonic() + 20
     while "name" not in shared or len(shared["name"].answers) < 3:
         assert time.monotonic() < deadline
@@ -735,7 +737,7 @@ def test_no_more_than_the_limit_of_functions_run_at_a_time_and_all_of_them_run(
     lookup: Lookup,
     real_loop: EventLoop,
 ) -> None:
-    limit = reactor.loop.tasks.helpers._limit
+    limit = helpers._limit
     found = [outcomes(real_loop, in_thread(lookup, n)) for n in range(3 * limit)]
     real_loop.run_once(0)
     for _ in range(limit):
@@ -949,7 +951,7 @@ def test_cancelling_when_what_it_waits_for_has_just_come_is_in_time(
     theirs.send(b"x")
     events = list(loop.poller.poll(0))
     events.sort(key=lambda event: event[0] != ours.fileno())
-    loop._run_handlers(events)
+    run_handlers(loop, events)
     loop.run_once(0)
     loop.remove_reader(ours.fileno())
     loop.run_once(0)

@@ -12,7 +12,8 @@ import pytest
 
 from reactor.exceptions import WebSocketTimeoutException
 from reactor.loop.event_loop import EventLoop
-from reactor.loop.tasks import Task, in_thread, now, run_blocking, sleep, wait
+from reactor.loop.steps import in_thread, now, sleep, wait
+from reactor.loop.tasks import Task, run_blocking
 from reactor.loop.within import within
 
 from ..support.driving import run_until
@@ -133,7 +134,7 @@ def test_what_is_no_step_is_an_error_where_it_is_awaited(run: Run) -> None:
 
     asyncio_loop = asyncio.new_event_loop()
     try:
-        assert run(limited()).startswith("only the steps of reactor.tasks can be awaited here")
+        assert "cannot be awaited here. What can: the steps of reactor.tasks" in run(limited())
     finally:
         asyncio_loop.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from reactor import Backoff, HTTPResponse, Reactor, State, WebSocketProtocol
 from reactor.exceptions import LOST
 from reactor.feeds import feeds_of
 from reactor.monitor import Explanation, explain
-from reactor.protocols.history import MOST_BYTES, Step
+from reactor.protocols.history import MOST_BYTES, LifeEvent, Step
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
@@ -102,7 +103,7 @@ def test_a_service_that_refuses_for_ever_takes_no_more_than_a_kilobyte(scene: Sc
         scene.fail(OSError("refused " + "x" * 500))
         scene.turn(100.0, count=2)
     explanation = explain(recorder)
-    assert len(recorder._connection.history) <= MOST_BYTES  # type: ignore[attr-defined]
+    assert len(recorder._reactor_connection.history) <= MOST_BYTES  # type: ignore[attr-defined]
     assert len(explanation.events) >= 20
     assert explanation.events[-1].text == "101"
     recorder.abort()
@@ -219,7 +220,7 @@ def test_a_redirect_is_told_without_its_query() -> None:
         recorder = Recorder()
         loop.connect(f"ws://127.0.0.1:{here.port}/", recorder, proxy=None, redirect_limit=3)
         run_until(loop, lambda: recorder.state is State.OPEN)
-        assert f"the server redirects to {place}" in words(explain(recorder))
+        assert f"the server redirects to {place}?..." in words(explain(recorder))
         assert "secret" not in str(explain(recorder))
 
 
@@ -237,3 +238,66 @@ def test_a_link_of_a_feed_has_a_life_too() -> None:
     with world() as (loop, _):
         (feed,) = feeds_of(loop)
         assert steps(explain(feed.links[0]))[-1] == "OPENED"
+
+
+# -- durations and numbers in words ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0004, "0.4 ms"),
+        (0.25, "250 ms"),
+        (90.0, "90.0 s"),
+        (150.4, "2 min 30 s"),
+        (7199.0, "119 min 59 s"),
+        (7260.0, "2 h 1 min"),
+        (200_000.0, "2 days 7 h"),
+    ],
+)
+def test_a_duration_is_told_in_a_unit_that_fits(scene: Scene, seconds: float, said: str) -> None:
+    recorder = Recorder()
+    scene.connect(recorder)
+    event = LifeEvent(START, seconds, Step.DIALLED, "192.0.2.1:443")
+    explanation = replace(explain(recorder), events=(event,))
+    assert words(explanation) == [f"connected to 192.0.2.1:443 after {said}"]
+    recorder.abort()
+
+
+@pytest.mark.parametrize(
+    ("attempts", "said"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (112, "112th"), (121, "121st")],
+)
+def test_attempts_are_counted_in_words(scene: Scene, attempts: int, said: str) -> None:
+    recorder = Recorder()
+    scene.connect(recorder)
+    found = explain(recorder)
+    found = replace(found, stats=replace(found.stats, attempts=attempts), events=())
+    assert str(found) == f"ws://scene/ (client) is connecting, for the {said} time."
+    recorder.abort()
+
+
+def test_what_is_open_and_has_heard_nothing_says_so(scene: Scene) -> None:
+    recorder = Recorder()
+    scene.open(recorder)
+    assert "is open, for 0.0 ms; no message has ever come." in str(explain(recorder))
+    recorder.abort()
+
+
+@pytest.mark.parametrize(
+    ("step", "text", "said"),
+    [
+        (Step.ADMITTED, "", "it may begin, after 1.0 s at the gate"),
+        (Step.RESOLVED, "2 192.0.2.1", "the name was resolved after 1.0 s: 2 addresses, 192.0.2.1"),
+        (Step.OPENED, "", "open, upgraded after 1.0 s"),
+        (Step.RECONNECTING, "", "we called reconnect()"),
+        (Step.FAILED, "network", "the attempt failed after 1.0 s, because of the network"),
+        (Step.WAITING, "0", "the next attempt follows at once"),
+    ],
+)
+def test_steps_in_words(scene: Scene, step: Step, text: str, said: str) -> None:
+    recorder = Recorder()
+    scene.connect(recorder)
+    explanation = replace(explain(recorder), events=(LifeEvent(START, 1.0, step, text),))
+    assert words(explanation) == [said]
+    recorder.abort()

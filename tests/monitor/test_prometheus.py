@@ -137,3 +137,21 @@ def test_it_may_be_collected_on_another_thread_while_the_loop_runs(registry: Any
         threading.Thread(target=collect).start()
         loop.run_forever()
     assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind", "end"),
+    [("", "text/plain", "\n"), ("application/openmetrics-text", "openmetrics-text", "# EOF\n")],
+)
+def test_a_page_is_in_the_format_that_is_asked_for(accept: str, kind: str, end: str) -> None:
+    with Reactor() as loop:
+        told, body = prometheus.write_page(loop, accept)
+    assert kind in told
+    assert "reactor_listeners" in body.decode()
+    assert body.decode().endswith(end)
+
+
+def test_to_stop_what_was_never_shown_does_nothing(registry: Any) -> None:
+    with Reactor() as loop:
+        prometheus.stop(loop, registry=registry)
+    assert client.generate_latest(registry) == b""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the peers of these tests that are not Python packages: node's `ws` beside the programs
-# that use it, and, as root where apt exists, nginx, Chromium, a screen for tkinter (Xvfb), and
-# tshark. May be called again at any time; never fails its caller: what cannot be installed leads to
+# that use it, and, as root where apt exists, nginx, Chromium, a screen for tkinter (Xvfb), tshark,
+# and Redis. May be called again at any time; never fails its caller: what cannot be installed leads to
 # skipped tests, which say the reason.
 # What is missing in the end is named on stderr. `ws` goes to node/node_modules in this folder, or
 # to the folder that REACTOR_TEST_NODE_MODULES names, whose name must be node_modules too.
@@ -24,9 +24,10 @@ find_nginx || packages+=(nginx-light)
 find_chromium || packages+=(chromium)
 have xvfb-run || packages+=(xvfb xauth)
 have tshark || packages+=(tshark)
+have redis-server || packages+=(redis-server)
 if [ ${#packages[@]} -gt 0 ] && have apt-get && [ "$(id -u)" = 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
-    # Debian starts a server that it has just installed, on port 80: not here.
+    # Debian starts servers that it has just installed: not here.
     policy=/usr/sbin/policy-rc.d
     made_policy=no
     if [ ! -e "$policy" ]; then
@@ -58,6 +59,7 @@ find_nginx || missing="$missing nginx"
 find_chromium || missing="$missing chromium"
 have xvfb-run || missing="$missing xvfb"
 have tshark || missing="$missing tshark"
+have redis-server || missing="$missing redis-server"
 if [ -n "$missing" ]; then
     echo "tests/peers: not installed:$missing" >&2
     tail -n 5 "$log" >&2

@@ -73,7 +73,7 @@ def connection() -> FakeConnection:
 @pytest.fixture
 def protocol(connection) -> WebSocketProtocol:
     protocol = WebSocketProtocol()
-    protocol._connection = connection
+    protocol._reactor_connection = connection
     return protocol
 
 
@@ -152,25 +152,25 @@ class TestWithoutAConnection:
 
     def test_a_connection_belongs_to_one_object(self, connection):
         first, second = WebSocketProtocol(), WebSocketProtocol()
-        first._connection = connection
+        first._reactor_connection = connection
         assert first.state is connection.state
         assert second.state is State.CLOSED
 
 
 def test_what_goes_to_the_connection_besides_the_verbs() -> None:
     protocol, connection = WebSocketProtocol(), FakeConnection()
-    protocol._connection = connection  # type: ignore[assignment]
+    protocol._reactor_connection = connection  # type: ignore[assignment]
     protocol.reconnect(1.5, "why")
     protocol.run_in_thread(len, "abc", then=print)
     assert connection.calls == [
-        ("reconnect", 1.5, "why"),
-        ("run_in_thread", len, ("abc",), print),
+        ("reconnect", protocol, 1.5, "why"),
+        ("run_in_thread", protocol, len, ("abc",), print),
     ]
 
 
 def test_the_loop_of_a_protocol_object_is_the_reactor_that_has_the_event_loop() -> None:
     protocol, connection = WebSocketProtocol(), FakeConnection()
-    protocol._connection = connection  # type: ignore[assignment]
+    protocol._reactor_connection = connection  # type: ignore[assignment]
     owner = object()
     connection.loop = SimpleNamespace(owner=owner)
     connection.ending = connection.last_activity = None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reactor import Accept, Listener, Reactor
-from reactor.loop.tasks import sleep
+from reactor.loop.steps import sleep
 from reactor.server import listener as server
 from reactor.server.options import ServerOptions
 from reactor.server.pipeline import accept_upgrade

@@ -21,7 +21,7 @@ from reactor import (
     WebSocketBadStatusException,
     WebSocketProtocol,
 )
-from reactor.loop.tasks import in_thread, sleep
+from reactor.loop.steps import in_thread, sleep
 from reactor.protocols.http.http11 import Request
 from reactor.timers import ManualClock
 
@@ -323,7 +323,7 @@ FAILURES: dict[str, tuple[Hook, str]] = {
     "True": (lambda request, sock: True, "an HTTPResponse or an Accept, not True"),
     "a class": (lambda request, sock: Echo, "or an Accept, not <class"),
     "asyncio": (waits_for_asyncio, ""),
-    "not a step": (lambda request, sock: NotAStep(), "only the steps of reactor.tasks can be"),
+    "not a step": (lambda request, sock: NotAStep(), "cannot be awaited here. What can: the steps"),
     "a wrong option": (
         lambda request, sock: Accept(max_message_size=0),
         "max_message_size must be greater than 0",
@@ -363,7 +363,9 @@ def test_a_failure_is_logged_and_costs_one_client(
     assert echoes(before)
     assert echoes(after)
     assert words in caplog.text
-    assert "exception in the opening handshake for /chat?x=1" in caplog.text
+    (line,) = caplog.messages
+    assert line.startswith("GET /chat?... from 127.0.0.1:")
+    assert line.endswith(": exception in the opening handshake")
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 

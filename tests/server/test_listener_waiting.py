@@ -12,7 +12,7 @@ import pytest
 
 from reactor import HTTPResponse, Listener, Reactor
 from reactor.loop.helper_threads import helpers
-from reactor.loop.tasks import InThread, in_thread, sleep
+from reactor.loop.steps import InThread, in_thread, sleep
 from reactor.protocols.http.http11 import Request
 
 from ..support.certificates import Authority

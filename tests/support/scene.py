@@ -15,7 +15,7 @@ from reactor import Reactor, WebSocketProtocol
 from reactor.client.options import ClientOptions
 from reactor.client.pipeline import ClientUpgrade
 from reactor.client.url import parse_url
-from reactor.loop.tasks import wait
+from reactor.loop.steps import wait
 from reactor.protocols.deflate import Agreement
 from reactor.protocols.http.headers import Headers
 from reactor.protocols.http.http11 import Response

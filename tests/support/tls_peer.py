@@ -40,6 +40,15 @@ class TLSPeer:
                 self.push()
                 self._pull()
 
+    def step(self) -> None:
+        """Go on with the handshake as far as that is possible."""
+        self._pull()
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        self.push()
+
     def _pull(self) -> None:
         try:
             while data := self._sock.recv(1 << 16):

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from reactor.loop.tasks import Now, Turn
+from reactor.loop.steps import Now, Turn
 
 from .certificates import Authority
 from .tls_peer import tls_pair

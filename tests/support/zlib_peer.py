@@ -9,7 +9,8 @@ import zlib
 from typing import Any
 
 from reactor import Deflate
-from reactor.protocols.deflate import Agreement, accept_offers, check_answer
+from reactor.protocols.deflate import Agreement
+from reactor.protocols.http.negotiation import accept_offers, check_answer, make_offer
 
 from .websocket_frames import CONT, build_frame
 
@@ -111,7 +112,7 @@ def agreements(
 ) -> tuple[Agreement, Agreement]:
     """Return what a client and a server settle that want this; default: what Deflate() wants."""
     client = client or Deflate()
-    answer, servers = accept_offers(server or Deflate(), [client.offer()])
+    answer, servers = accept_offers(server or Deflate(), [make_offer(client)])
     assert answer is not None
     assert servers is not None
     clients = check_answer(client, [answer])

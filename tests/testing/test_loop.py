@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from reactor import Reactor
-from reactor.testing import ManualReactor, run_until
+from reactor.testing import ManualReactor, Recorder, connect_pair, run_until
 
 
 @pytest.fixture
@@ -116,3 +116,16 @@ def test_run_forever_ends_with_stop(loop: ManualReactor) -> None:
     loop.stop()
     loop.run_forever()
     assert loop.time() == 0.0
+
+
+def test_shutdown_closes_every_connection_and_no_time_passes(loop: ManualReactor) -> None:
+    client, server = connect_pair(loop, Recorder, Recorder)
+    loop.shutdown()
+    assert client.closes == server.closes == [(1001, "")]
+    assert loop.time() == 0.0
+
+
+def test_shutdown_raises_what_a_callback_raises(loop: ManualReactor) -> None:
+    loop.call_soon(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loop.shutdown()

@@ -7,11 +7,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from reactor import Backoff, HTTPResponse, Reactor, State, WebSocketProtocol, broadcast
+from reactor import Accept, Backoff, HTTPResponse, Reactor, State, WebSocketProtocol, broadcast
+from reactor.tasks import sleep
 from reactor.testing import ManualReactor, MemoryServer, Recorder, connect_pair, in_thread
+from reactor.testing import pair as pair_module
 
 
 @pytest.fixture
@@ -67,6 +70,45 @@ def test_a_pair_that_cannot_be_connected_is_an_error_with_its_cause(loop: Manual
     with pytest.raises(ConnectionError, match="403") as caught:
         connect_pair(loop, Recorder, server_options=refuse)
     assert "403" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("chosen", [Echo, Echo(), lambda: Echo()])
+def test_what_process_request_chooses_is_the_servers_side(loop: ManualReactor, chosen: Any) -> None:
+    options: Any = {"process_request": lambda _request, _sock: Accept(chosen)}
+    client, server = connect_pair(loop, Recorder, Recorder, server_options=options)
+    assert isinstance(server, Echo)
+    client.send("a")
+    loop.settle()
+    assert client.messages == ["a"]
+
+
+def test_all_protocol_objects_of_a_server_are_listed(loop: ManualReactor) -> None:
+    choices = iter([Accept(Echo), None])
+    with MemoryServer(
+        loop, Recorder, process_request=lambda _request, _sock: next(choices)
+    ) as server:
+        server.connect(Recorder).close()
+        server.connect(Recorder)
+        assert [type(each) for each in server.protocols] == [Echo, Recorder]
+
+
+def test_all_clients_of_a_server_have_one_address(loop: ManualReactor) -> None:
+    with MemoryServer(loop, Recorder, max_connections_per_address=2) as server:
+        first, second, third = (server.connect(Recorder) for _ in range(3))
+        assert (first.state, second.state) == (State.OPEN, State.OPEN)
+        assert "429" in str(third.errors[0])
+        first.close()
+        loop.settle()
+        assert server.connect(Recorder).state is State.OPEN
+
+
+def test_a_server_takes_so_many_connections(loop: ManualReactor) -> None:
+    with MemoryServer(loop, Recorder, max_connections=1) as server:
+        first, second = server.connect(Recorder), server.connect(Recorder)
+        assert (first.state, second.state) == (State.OPEN, State.CONNECTING)
+        first.close()
+        loop.settle()
+        assert second.state is State.OPEN
 
 
 def test_pings_and_their_absence_are_a_matter_of_advance(loop: ManualReactor) -> None:
@@ -156,3 +198,21 @@ def test_where_names_are_paths_the_folder_is_removed(
     loop.settle()
     assert client.messages == ["x"]
     assert [os.path.exists(folder) for folder in folders] == [False]
+
+
+def test_a_server_that_takes_its_time_is_an_error(loop: ManualReactor) -> None:
+    async def take_an_hour(_request: object, _sock: object) -> None:
+        await sleep(3600)
+
+    with pytest.raises(ConnectionError, match="the server has not answered"):
+        connect_pair(loop, Recorder, server_options={"process_request": take_an_hour})
+
+
+def test_a_function_that_does_not_end_on_its_thread_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pair_module, "PATIENCE", 0.0)
+    end = threading.Event()
+    with pytest.raises(AssertionError, match=r"did not end within 0\.0 s"):
+        in_thread(end.wait)
+    end.set()

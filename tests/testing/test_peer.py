@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,7 +15,20 @@ from reactor import (
     WebSocketProtocolException,
     WebSocketTimeoutException,
 )
-from reactor.testing import ManualReactor, Recorder, Script, ScriptedPeer, Talk, closed_port, faults
+from reactor.testing import (
+    Frame,
+    ManualReactor,
+    Recorder,
+    Script,
+    ScriptedPeer,
+    Talk,
+    build_frame,
+    closed_port,
+    faults,
+)
+from reactor.testing.frames import BINARY, TEXT
+
+from ..support.certificates import Authority
 
 
 @pytest.fixture
@@ -161,3 +175,103 @@ def test_the_test_that_fails_is_not_hidden_by_a_script() -> None:
 def test_a_peer_needs_a_script() -> None:
     with pytest.raises(TypeError, match="at least one script"):
         ScriptedPeer()
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
+def test_frames_of_every_length_are_read(loop: ManualReactor, size: int) -> None:
+    read: list[Frame] = []
+
+    def script(talk: Talk) -> None:
+        talk.upgrade()
+        read.append(talk.frame())
+        talk.send(build_frame(BINARY, b"read"))
+        talk.until_closed()
+
+    with ScriptedPeer(script) as peer:
+        client = loop.connect(peer.url, Recorder)
+        loop.run_until(lambda: "open" in client.names)
+        client.send(bytes(size))
+        loop.run_until(lambda: client.messages)
+    (frame,) = read
+    assert (frame.opcode, frame.payload) == (BINARY, bytes(size))
+
+
+def test_bytes_can_be_sent_one_by_one(loop: ManualReactor) -> None:
+    def script(talk: Talk) -> None:
+        talk.upgrade()
+        talk.send_singly(build_frame(TEXT, b"piece by piece"))
+        talk.until_closed()
+
+    with ScriptedPeer(script) as peer:
+        client = loop.connect(peer.url, Recorder)
+        loop.run_until(lambda: client.messages)
+    assert client.messages == ["piece by piece"]
+
+
+@pytest.mark.parametrize(
+    ("read", "fault"),
+    [
+        (Talk.head, "the client left within its head: b'GET'"),
+        (Talk.frame, "the client left within 69 bytes: b'T'"),
+        (lambda talk: talk.exactly(4), "the client left within 4 bytes: b'GET'"),
+    ],
+)
+def test_a_client_that_leaves_ends_the_script_and_is_no_fault(
+    read: Callable[[Talk], object], fault: str
+) -> None:
+    faults_of_client: list[str] = []
+
+    def script(talk: Talk) -> None:
+        try:
+            read(talk)
+        except ConnectionResetError as exc:
+            faults_of_client.append(str(exc))
+            raise
+
+    with ScriptedPeer(script) as peer, socket.create_connection(("127.0.0.1", peer.port)) as client:
+        client.sendall(b"GET")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    assert faults_of_client == [fault]
+
+
+def test_a_peer_with_a_context_speaks_tls(loop: ManualReactor, authority: Authority) -> None:
+    with ScriptedPeer(faults.say("over TLS"), context=authority.server_context) as peer:
+        client = loop.connect(peer.url, Recorder, sslopt=authority.sslopt)
+        loop.run_until(lambda: client.messages)
+        assert peer.url.startswith("wss://")
+    assert client.messages == ["over TLS"]
+
+
+def test_a_client_that_rejects_the_certificate_is_no_fault_of_the_script(
+    loop: ManualReactor, authority: Authority
+) -> None:
+    with ScriptedPeer(faults.echo(), context=authority.server_context) as peer:
+        client = loop.connect(peer.url, Recorder)
+        loop.run_until(lambda: client.closes)
+    assert "open" not in client.names
+
+
+def test_a_pong_is_not_sent_back(loop: ManualReactor) -> None:
+    with ScriptedPeer(faults.echo()) as peer:
+        client = loop.connect(peer.url, Recorder)
+        loop.run_until(lambda: "open" in client.names)
+        client.pong(b"unasked")
+        client.send("asked")
+        loop.run_until(lambda: client.messages)
+        assert "pong" not in client.names
+        client.close()
+        loop.run_until(lambda: client.closes)
+
+
+def test_a_refusal_may_have_words_of_its_own(loop: ManualReactor) -> None:
+    (error,) = meet(loop, faults.refuse(599, "Not Today")).errors
+    assert isinstance(error, WebSocketBadStatusException)
+    assert (error.status_code, error.status_message) == (599, "Not Today")
+
+
+def test_a_slow_peer_ends_with_the_test(loop: ManualReactor) -> None:
+    with ScriptedPeer(faults.slow("never heard", pause=3600)) as peer:
+        client = loop.connect(peer.url, Recorder)
+        loop.run_until(lambda: peer.requests)
+    assert client.messages == []

@@ -13,8 +13,9 @@ import pytest
 from reactor import Backoff, Reactor, WebSocketProtocol
 from reactor.exceptions import WebSocketProtocolException, WebSocketRecordingException
 from reactor.feeds import Feed, Subscribed, TopicState, Update
+from reactor.loop.poller import wait_for
 from reactor.monitor import record
-from reactor.testing import ManualReactor, Recorder, replay
+from reactor.testing import ManualReactor, Recorder, connect_pair, replay, replaying
 
 from ..support.clients import RawClient
 from ..support.driving import run_until
@@ -151,6 +152,146 @@ def test_who_connects_again_finds_the_next_connection(
     again = replay(path, Recorder, reconnect=Backoff())
     assert again.messages == ["lost", "one", "two"]
     assert again.names.count("reconnect") == 1
+
+
+def test_who_does_not_connect_again_hears_the_first_connection_only(
+    loop: Reactor, serve: Serve, path: Path
+) -> None:
+    def lost(talk: Talk) -> None:
+        talk.upgrade(then=build_frame(TEXT, b"lost"))
+        talk.end()
+
+    client = Recorder()
+    with record(client, path):
+        loop.connect(serve(lost, chatty).url, client, reconnect=0.01)
+        run_until(loop, lambda: len(client.closes) == 2)
+        client.close()
+        run_until(loop, lambda: not loop.connections and not loop.loop.lingering)
+    assert replay(path, Recorder).messages == ["lost"]
+    late = Backoff(first=7200.0, cap=7200.0, jitter=False)  # longer than a replay waits
+    assert replay(path, Recorder, reconnect=late).messages == ["lost"]
+
+
+class Hearing(Recorder):
+    """Tells the server of each message that it has heard, so that each is a piece of its own."""
+
+    def on_message(self, message: str | bytes) -> None:
+        super().on_message(message)
+        self.send("heard")
+
+
+@pytest.fixture
+def talkative(loop: Reactor, serve: Serve, path: Path) -> Path:
+    """A recording of five messages, with some milliseconds between them."""
+
+    def script(talk: Talk) -> None:
+        talk.upgrade()
+        for number in range(5):
+            talk.pause(0.003)
+            talk.send(build_frame(TEXT, b"%d" % number))
+            talk.frame()
+        talk.send(build_frame(CLOSE, close_payload(1000)))
+        talk.end()
+
+    client = Hearing()
+    with record(client, path):
+        loop.connect(serve(script).url, client)
+        run_until(loop, lambda: client.closes)
+        run_until(loop, lambda: not loop.loop.lingering)
+    return path
+
+
+@pytest.mark.parametrize("way", ["close", "abort"])
+@pytest.mark.parametrize("ticking", [False, True])
+def test_who_leaves_early_does_not_hear_the_rest(talkative: Path, way: str, ticking: bool) -> None:
+    class Leaving(Hearing):
+        def on_open(self) -> None:
+            super().on_open()
+            if ticking:
+                self.loop.call_every(0.001, int)
+
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            getattr(self, way)()
+
+    assert replay(talkative, Hearing).messages == ["0", "1", "2", "3", "4"]
+    left = replay(talkative, Leaving)
+    assert left.messages == ["0"]
+    assert len(left.closes) == 1
+
+
+def test_who_connects_beside_it_finds_no_recorded_connection(talkative: Path) -> None:
+    class WithAnother(Hearing):
+        def on_open(self) -> None:
+            super().on_open()
+            self.other = self.loop.connect("ws://elsewhere.example/", Recorder)
+
+    heard = replay(talkative, WithAnother)
+    assert heard.messages == ["0", "1", "2", "3", "4"]
+    assert "the recording has no further connection" in str(heard.other.errors[0])
+
+
+def test_more_clients_than_recorded_connections_find_none(talkative: Path) -> None:
+    with ManualReactor() as mine:
+        others = [mine.connect("ws://elsewhere.example/", Recorder) for _ in range(2)]
+        heard = replay(talkative, Hearing, loop=mine)
+    clients = [heard, *others]
+    assert sorted(len(client.messages) for client in clients) == [0, 0, 5]
+    assert sorted("open" in client.names for client in clients) == [False, False, True]
+
+
+def test_a_client_may_leave_without_having_read_what_was_said(talkative: Path) -> None:
+    class Impatient(Recorder):
+        def on_open(self) -> None:
+            super().on_open()
+            self.pause_reading()
+            self.loop.call_every(0.001, self.look)
+
+        def look(self) -> None:
+            sock = self.sock
+            if sock is not None and wait_for([sock.fileno()], [], 0):
+                self.abort()
+
+    left = replay(talkative, Impatient)
+    assert left.messages == []
+    assert left.closes == [(1006, "")]
+
+
+def test_a_client_that_does_not_read_holds_up_nothing(
+    loop: Reactor, serve: Serve, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "MOST_TURNS", 3)
+    large = "x" * 3_000_000  # more than a socket holds
+
+    def script(talk: Talk) -> None:
+        talk.upgrade()
+        talk.send(build_frame(TEXT, large.encode()) + build_frame(CLOSE, close_payload(1000)))
+        talk.end()
+
+    class Pausing(Recorder):
+        def on_open(self) -> None:
+            super().on_open()
+            self.pause_reading()
+            self.loop.call_later(3600.0, self.resume_reading)
+
+    record_script(loop, serve, path, script)
+    assert replay(path, Recorder).messages == [large]
+    with ManualReactor() as mine:
+        heard = replay(path, Pausing, loop=mine, ping_interval=None)
+        assert heard.names == ["open"]
+        mine.advance(3600)
+    assert heard.messages == []  # it has not heard the end of the message
+    assert len(heard.closes) == 1
+
+
+def test_other_connections_of_the_loop_go_on(loop: Reactor, serve: Serve, path: Path) -> None:
+    record_script(loop, serve, path, chatty)
+    with ManualReactor() as mine:
+        client, server = connect_pair(mine, Recorder, Recorder)
+        assert replay(path, Recorder, loop=mine).messages == ["one", "two"]
+        client.send("still there")
+        mine.settle()
+        assert server.messages == ["still there"]
 
 
 def test_a_connection_that_is_open_in_the_end_is_closed(

@@ -14,15 +14,26 @@ from typing import Any, TypeVar
 
 import pytest
 
+from reactor import Reactor
 from reactor.exceptions import (
     WebSocketConnectException,
     WebSocketHandshakeException,
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from reactor.loop.tasks import Wait, run_blocking
+from reactor.loop.steps import Wait
+from reactor.loop.tasks import Task, run_blocking
 from reactor.protocols.http.http11 import HeadLimits
-from reactor.transports.exchange import Sent, read_more, read_response, send_request
+from reactor.timers import ManualClock
+from reactor.transports.exchange import (
+    Sent,
+    read_more,
+    read_response,
+    read_some,
+    send_request,
+    sooner,
+    write_all,
+)
 
 from ..support.certificates import Authority
 from ..support.peers import ScriptedPeer, Talk, http
@@ -293,3 +304,163 @@ def test_an_answer_over_tls_ends_a_request_that_nobody_reads(authority: Authorit
         select.select([sock], [], [], 5)
         assert finish(coroutine) == 503
         peer.close()
+
+
+# --- sockets that would block, in either direction ------------------------------------------------
+
+
+class Moody:
+    """A socket whose calls raise what a script says, one after the other, and work then."""
+
+    def __init__(self, *moods: Exception) -> None:
+        self.moods = list(moods)
+        self.sent = b""
+
+    def fileno(self) -> int:
+        return 7
+
+    def _be_moody(self) -> None:
+        if self.moods:
+            raise self.moods.pop(0)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        self._be_moody()
+        return b"data"
+
+    def send(self, data: Any) -> int:
+        self._be_moody()
+        part = bytes(data[:3])
+        self.sent += part
+        return len(part)
+
+
+READS, WRITES = Wait([7], (), 5.0), Wait((), [7], 5.0)
+
+
+def steps_of(coroutine: Coroutine[Any, Any, T]) -> tuple[list[Wait], T]:
+    """Return what a coroutine has waited for, and its result; everything is ready at once."""
+    waits: list[Wait] = []
+    answer: object = None
+    while True:
+        try:
+            waits.append(coroutine.send(answer))
+            answer = {7}
+        except StopIteration as stop:
+            return waits, stop.value
+
+
+@pytest.mark.parametrize(
+    ("mood", "wait"),
+    [
+        (BlockingIOError(), READS),
+        (InterruptedError(), READS),
+        (ssl.SSLWantReadError(), READS),
+        (ssl.SSLWantWriteError(), WRITES),
+    ],
+)
+def test_a_read_waits_for_what_the_socket_wants(mood: Exception, wait: Wait) -> None:
+    sock: Any = Moody(mood, mood)
+    assert steps_of(read_some(sock, 5.0, "host")) == ([wait, wait], b"data")
+
+
+@pytest.mark.parametrize(
+    ("mood", "wait"),
+    [
+        (BlockingIOError(), WRITES),
+        (InterruptedError(), WRITES),
+        (ssl.SSLWantWriteError(), WRITES),
+        (ssl.SSLWantReadError(), READS),
+    ],
+)
+def test_a_write_waits_for_what_the_socket_wants(mood: Exception, wait: Wait) -> None:
+    sock: Any = Moody(mood)
+    assert steps_of(write_all(sock, b"all of it", 5.0, "host")) == ([wait], None)
+    assert sock.sent == b"all of it"
+
+
+@pytest.mark.parametrize("end", [ssl.SSLEOFError(), ssl.SSLZeroReturnError()])
+def test_the_end_of_tls_reads_as_nothing(end: Exception) -> None:
+    sock: Any = Moody(end)
+    assert run_blocking(read_some(sock, None, "host")) == b""
+
+
+@pytest.mark.parametrize("call", [read_some, lambda *given: write_all(given[0], b"x", *given[1:])])
+def test_what_is_not_ready_by_the_deadline_or_is_lost_is_an_error(call: Any) -> None:
+    coroutine = call(Moody(BlockingIOError()), 5.0, "host")
+    coroutine.send(None)
+    with pytest.raises(WebSocketTimeoutException, match=r"timed out in the opening .* host$"):
+        coroutine.send(set())
+    with pytest.raises(WebSocketConnectException, match="connection to host was lost") as caught:
+        run_blocking(call(Moody(ConnectionResetError(errno.ECONNRESET, "reset")), None, "host"))
+    assert caught.value.errno == errno.ECONNRESET
+
+
+def test_a_request_whose_answer_cannot_be_looked_for_is_waited_for() -> None:
+    """The socket is ready for one direction, and it is not known for which."""
+    want = ssl.SSLWantReadError()
+    sock: Any = Moody(want, want)
+    waits, sent = steps_of(send_request(sock, b"request", 5.0, "host"))
+    assert (len(waits), sent, sock.sent) == (1, Sent(), b"request")
+
+
+@pytest.mark.parametrize(
+    ("end", "is_failure"),
+    [(ssl.SSLZeroReturnError(), False), (ConnectionResetError(errno.ECONNRESET, "reset"), True)],
+)
+def test_a_connection_that_ends_while_a_request_is_written(end: OSError, is_failure: bool) -> None:
+    sock: Any = Moody(BlockingIOError(), end)
+    _, sent = steps_of(send_request(sock, b"request", 5.0, "host"))
+    assert (sent.failure is not None) is is_failure
+    assert sock.sent == b""
+
+
+@pytest.mark.parametrize(
+    ("until", "seconds", "expected"), [(5.0, None, 5.0), (None, 3.0, 4.0), (3.5, 3.0, 3.5)]
+)
+def test_the_earlier_of_two_points_in_time(
+    until: float | None, seconds: float | None, expected: float
+) -> None:
+    async def at_one() -> float | None:
+        return await sooner(until, seconds)
+
+    clock = ManualClock(1.0)
+    ends: list[Any] = []
+    with Reactor(clock=clock) as loop:
+        Task(loop.loop, at_one(), lambda *end: ends.append(end))
+        loop.run_once(0)
+    assert ends == [(expected, None)]
+
+
+def test_an_answer_over_tls_is_read_byte_by_byte_where_the_rest_is_not_ours(
+    authority: Authority,
+) -> None:
+    sock, peer = tls_pair(authority)
+    with sock:
+        peer.send(HEAD + b"frames")
+        response, parser = run_blocking(read_response(sock, None, "host", HeadLimits(), exact=True))
+        assert (response.status, parser.leftover, sock.recv(100)) == (101, b"", b"frames")
+    peer.close()
+
+
+def test_an_answer_that_is_cut_off_is_an_error(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, peer = pair
+    peer.send(HEAD[:-5])
+    peer.close()
+    with pytest.raises(WebSocketHandshakeException, match=r"before the head .* was complete"):
+        run_blocking(read_response(ours, None, "host", HeadLimits()))
+
+
+def test_a_server_does_not_put_us_off_for_ever(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, peer = pair
+    peer.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 9)
+    with pytest.raises(WebSocketHandshakeException, match="host sent 9 interim responses"):
+        run_blocking(read_response(ours, None, "host", HeadLimits()))
+
+
+def test_a_reset_before_the_answer_is_told_as_the_failure_of_the_request() -> None:
+    failure = WebSocketConnectException(errno.EPIPE, "the request was not written")
+    sock: Any = Moody(ConnectionResetError(errno.ECONNRESET, "reset"))
+    sock.fileno = lambda: -1
+    coroutine = read_response(sock, None, "host", HeadLimits(), sent=Sent(failure=failure))
+    with pytest.raises(WebSocketConnectException, match="the request was not written"):
+        run_blocking(coroutine)

@@ -32,3 +32,22 @@ def test_little_is_not_worth_it(trims: list[int]) -> None:
 def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_malloc_trim", lambda: None)
     released(2 * TRIM_SIZE)
+
+
+@pytest.mark.parametrize("fault", [AttributeError, OSError, TypeError])
+def test_a_system_without_such_a_function_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    def load(_name: None) -> object:
+        raise fault
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", load)
+    memory._malloc_trim.cache_clear()
+    released(2 * TRIM_SIZE)
+    assert memory._malloc_trim() is None
+    memory._malloc_trim.cache_clear()
+
+
+def test_the_function_of_the_system_is_looked_up_once() -> None:
+    released(2 * TRIM_SIZE)
+    assert memory._malloc_trim() is memory._malloc_trim()

@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import re
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -32,10 +33,13 @@ from reactor import (
     WebSocketTimeoutException,
 )
 from reactor.client.proxy_choice import parse_proxy
-from reactor.loop.tasks import Task, now, run_blocking, sleep
+from reactor.exceptions import WebSocketCertificateException, WebSocketTLSException
+from reactor.loop.steps import now, sleep
+from reactor.loop.tasks import Task, run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.proxy import Proxy, dial_through
 
+from ..support.certificates import Authority
 from ..support.driving import drive, run_until
 from ..support.peers import Script, ScriptedPeer, Talk, http, silence
 from ..support.socks import (
@@ -566,6 +570,74 @@ def test_no_answer_raises_anything_else(data: bytes, kind: str) -> None:
             said = str(proxy)
             sock.close()
         assert str(peer.port) in said
+
+
+# --- TLS with the proxy itself --------------------------------------------------------------------
+
+
+def through_tls(peer: ScriptedPeer, authority: Authority) -> Result:
+    proxy = Proxy("https", "127.0.0.1", peer.port)
+    sslopt = authority.sslopt
+    return run_blocking(dial_through(proxy, "192.0.2.1", 443, until=None, sslopt=sslopt))
+
+
+def test_a_proxy_that_speaks_tls(serve: Serve, authority: Authority) -> None:
+    def script(talk: Talk) -> None:
+        assert talk.head().request_line == "CONNECT 192.0.2.1:443 HTTP/1.1"
+        talk.send(ESTABLISHED + b"early")
+        talk.until_closed()
+
+    sock, early = through_tls(serve(script, context=authority.server_context), authority)
+    with sock:
+        assert isinstance(sock, ssl.SSLSocket)
+        assert early == b"early"
+
+
+def test_a_proxy_whose_certificate_does_not_verify(serve: Serve, authority: Authority) -> None:
+    peer = serve(accepting("http"), context=authority.issue("other.example"))
+    with pytest.raises(WebSocketCertificateException, match=f"proxy https://127.0.0.1:{peer.port}"):
+        through_tls(peer, authority)
+
+
+def test_a_proxy_whose_tls_breaks(serve: Serve, authority: Authority) -> None:
+    def script(talk: Talk) -> None:
+        talk.head()
+        socket.socket.send(talk.sock, b"these bytes are not a record")
+        talk.sock.recv(1)
+
+    peer = serve(script, context=authority.server_context)
+    with pytest.raises(WebSocketTLSException, match=f"proxy https://127.0.0.1:{peer.port}"):
+        through_tls(peer, authority)
+
+
+# --- what can be a proxy --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (("gopher", "h", 80), "the kind 'gopher' is not one of"),
+        (("http", "", 80), "it has no host"),
+        (("http", "h", 0), "port 0 must be 1 to 65535"),
+        (("http", "h", 65536), "port 65536 must be 1 to 65535"),
+        (("http", "h", "80"), "port '80' must be 1 to 65535"),
+        (("http", "h", 80, "a:b", "c"), "the username for an http proxy holds a colon"),
+        (("socks4", "h", 80, "\xe9"), "the username for socks4 must be ASCII"),
+        (("socks5", "h", 80, "a", "\0"), "the password for socks5 must be ASCII"),
+        (("socks5h", "h", 80, "a" * 256, "b"), "the username for socks5h is longer than 255 bytes"),
+        (("socks5", "h", 80, "a"), "socks5 needs both username and password, or neither"),
+        (("socks5", "h", 80, None, "b"), "socks5 needs both username and password, or neither"),
+    ],
+)
+def test_what_cannot_be_a_proxy(given: tuple[Any, ...], fault: str) -> None:
+    with pytest.raises(ValueError, match=f"^proxy is invalid: {fault}"):
+        Proxy(*given)
+
+
+def test_a_proxy_is_shown_without_its_password() -> None:
+    proxy = Proxy("socks5", "2001:db8::1", 1080, "user", "secret")
+    assert str(proxy) == "socks5://[2001:db8::1]:1080"
+    assert "secret" not in repr(proxy)
 
 
 # --- all kinds ------------------------------------------------------------------------------------

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from reactor.exceptions import WebSocketConnectionClosedException
 from reactor.loop.event_loop import EventLoop
 from reactor.timers import ManualClock
 from reactor.transports import tls_stream
 from reactor.transports.linger import Linger
-from reactor.transports.stream import READ_SIZE, WRITE_SIZE, Stream, StreamState, describe_loss
+from reactor.transports.stream import READ_SIZE, WRITE_SIZE, Stream, StreamState
 from reactor.transports.tls_stream import TLSStream, make_stream
 from reactor.transports.write_queue import SHARED_SIZE
 
@@ -257,6 +256,28 @@ class TestReading:
         assert witness.data == b"onetwo"
         assert caplog.text.count("OnPurpose: oops") == 2
 
+    def test_a_socket_that_somebody_else_has_closed_is_not_watched(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.stream.pause_reading()
+        case.sock.close()
+        case.stream.start_reading()
+        assert not case.stream.reading
+        case.turn()
+        (lost,) = witness.losses
+        assert isinstance(lost, OSError)
+        assert lost.errno == errno.EBADF
+
+    def test_it_says_for_whom_it_works(self, case: Case, witness: Witness) -> None:
+        assert case.stream.whose() == "Witness"
+
+        class Named(Witness):
+            def whose(self) -> str:
+                return "Quotes to a.example"
+
+        case.stream.set_receiver(Named())
+        assert case.stream.whose() == "Quotes to a.example"
+
 
 class TestWriting:
     def test_what_the_kernel_takes_leaves_at_once(self, case: Case) -> None:
@@ -345,6 +366,44 @@ class TestWriting:
         case.sock.room = None
         case.turn(2)
         assert case.peer.look() == bytes(HIGH + 1) + b"more"
+
+    def test_a_frame_ahead_follows_the_one_that_has_begun(self, case: Case) -> None:
+        case.sock.room = 3
+        large = bytes(SHARED_SIZE + 1)  # what is small shares a block with what was queued before
+        case.stream.write(b"abcdef")
+        case.stream.write(large)
+        queued = 3 + len(large)
+        assert case.stream.unsent == case.stream.queued == queued
+        case.stream.write_ahead(b"replaced!")
+        case.stream.write_ahead(b"!")
+        assert (case.stream.queued, case.stream.unsent) == (queued, queued + 1)
+        case.sock.room = None
+        case.turn()
+        assert case.peer.look() == b"abcdef!" + large
+        assert case.stream.unsent == 0
+
+    def test_a_frame_ahead_of_nothing_leaves_at_once(self, case: Case) -> None:
+        case.stream.write_ahead(b"!")
+        assert case.peer.look() == b"!"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say")
+    def test_the_kernel_says_what_the_peer_has_not_taken(self, case: Case) -> None:
+        assert case.stream.backlog() == 0
+        case.stream.write(b"nobody reads this")
+        assert case.stream.backlog() > 0
+        case.stream.abort()
+        assert case.stream.backlog() == 0
+
+    def test_an_error_while_the_last_of_the_queue_goes_out_ends_the_stream(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.sock.room = 0
+        case.stream.write(b"data")
+        case.stream.close()
+        error = case.sock.fault = ConnectionResetError(errno.ECONNRESET, "reset")
+        case.turn(2)
+        assert witness.losses == [error]
+        assert case.sock.fileno() == -1
 
     def test_an_error_is_told_by_the_loop_and_not_within_the_call(
         self, case: Case, witness: Witness
@@ -779,6 +838,29 @@ class TestLinger:
         assert case.sock.fileno() == -1
         assert loop.stats().timers == 0
 
+    def test_it_says_whether_something_is_left_to_be_sent(
+        self, case: Case, loop: EventLoop
+    ) -> None:
+        case.sock.room = 0
+        case.stream.write(b"data")
+        linger = Linger(loop, case.stream, 5.0)
+        linger.start()
+        assert linger.unsent
+        case.sock.room = None
+        case.turn()
+        assert not linger.unsent
+        linger.abort()
+
+    def test_a_forked_child_closes_its_copy_of_the_socket(
+        self, case: Case, loop: EventLoop
+    ) -> None:
+        """Here it is the parent's, which goes on."""
+        linger = Linger(loop, case.stream, 5.0)
+        linger.start()
+        linger.let_go()
+        assert case.sock.fileno() == -1
+        linger.abort()
+
     def test_there_is_nothing_to_wait_for_when_the_stream_is_closed(
         self, case: Case, witness: Witness, loop: EventLoop
     ) -> None:
@@ -787,32 +869,6 @@ class TestLinger:
         assert loop.stats().timers == 0
         case.turn()
         assert witness.events == []
-
-
-class TestLoss:
-    def test_without_an_error(self) -> None:
-        loss = describe_loss(None)
-        assert isinstance(loss, WebSocketConnectionClosedException)
-        assert str(loss) == "Connection to remote host was lost."
-        assert loss.__cause__ is None
-
-    @pytest.mark.parametrize(
-        "error",
-        [
-            ConnectionResetError(errno.ECONNRESET, "reset by peer"),
-            BrokenPipeError(errno.EPIPE, "broken pipe"),
-            TimeoutError(errno.ETIMEDOUT, "timed out"),
-            ssl.SSLError(1, "wrong version number"),
-        ],
-    )
-    def test_with_an_error(self, error: OSError) -> None:
-        loss = describe_loss(error)
-        assert isinstance(loss, WebSocketConnectionClosedException)
-        assert str(loss).startswith("Connection to remote host was lost.")
-        assert str(error) in str(loss)
-        assert loss.__cause__ is error
-        # What the system says of the connection itself can be caught as that, too.
-        assert isinstance(loss, ConnectionResetError) is isinstance(error, ConnectionError)
 
 
 class WatchedTLSSocket(ssl.SSLSocket):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 from reactor import Reactor, explain_compiled
 from reactor.transports.stream import Stream
 from reactor.transports.tapped import add_tap, remove_tap
+from reactor.transports.tls_stream import make_stream
 
+from ..support.certificates import Authority
 from ..support.driving import run_until
 from ..support.recorder import Recorder
 from ..support.scene import watched_pair
 from ..support.serving import Echo
 from ..support.sockets import Sockets, received, reset
+from ..support.tls_peer import TLSPeer, tls_pair
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -151,7 +155,7 @@ def test_the_connections_beside_it_stay_compiled(loop: Reactor) -> None:
     run_until(loop, lambda: tapped.events and other.events)
     before = explain_compiled(other)
     notes = Notes()
-    add_tap(tapped._connection.stream, notes)  # type: ignore[attr-defined]
+    add_tap(tapped._reactor_connection.stream, notes)  # type: ignore[attr-defined]
     assert explain_compiled(other) == before
     if before == "compiled":
         assert "TappedStream" in explain_compiled(tapped)
@@ -159,3 +163,64 @@ def test_the_connections_beside_it_stay_compiled(loop: Reactor) -> None:
     other.send("not heard")
     run_until(loop, lambda: tapped.messages and other.messages)
     assert [event[0] for event in notes.heard] == ["sent", "received"]
+
+
+def tapped_tls(loop: Reactor, authority: Authority) -> tuple[Stream, Notes, User, TLSPeer]:
+    sock, peer = tls_pair(authority)
+    user, notes = User(), Notes()
+    stream = make_stream(loop.loop, sock, user, 65536, 16384)
+    add_tap(stream, notes)
+    stream.start_reading()
+    return stream, notes, user, peer
+
+
+def test_with_tls_what_is_said_inside_is_heard(loop: Reactor, authority: Authority) -> None:
+    stream, notes, user, peer = tapped_tls(loop, authority)
+    stream.write(b"question")
+    peer.send(b"answer")
+    run_until(loop, lambda: user.data)
+    assert peer.look() == b"question"
+    peer.end()
+    run_until(loop, lambda: user.ends)
+    stream.close()
+    run_until(loop, lambda: "lost" in user.ends)
+    assert peer.look() == b""
+    assert peer.ended == "close_notify"
+    peer.close()
+    assert notes.heard == [
+        ("sent", b"question"),
+        ("received", b"answer"),
+        ("ended", False, False),
+        ("ended", True, False),
+        "closed",
+    ]
+
+
+def test_with_tls_what_is_left_in_openssl_is_heard_in_the_next_turn(
+    loop: Reactor, authority: Authority
+) -> None:
+    stream, notes, user, peer = tapped_tls(loop, authority)
+    for _ in range(8):
+        peer.send(bytes(16384))
+    run_until(loop, lambda: len(user.data) == 8 * 16384)
+    assert b"".join(event[1] for event in notes.heard) == user.data
+    stream.abort()
+    loop.run_once(0)
+    peer.close()
+
+
+def test_a_write_that_fails_is_the_end_of_what_the_peer_says(loop: Reactor) -> None:
+    ours, peer = watched_pair()
+    with ours, peer.sock:
+        stream, _ = stream_on(loop, ours)
+        notes = Notes()
+        add_tap(stream, notes)
+        ours.room = 0
+        stream.write(b"waits")
+        assert notes.heard == []
+        ours.fault = ConnectionResetError(errno.ECONNRESET, "reset")
+        ours.room = None
+        run_until(loop, lambda: notes.heard)
+        assert notes.heard == [("ended", False, True)]
+        stream.abort()
+        loop.run_once(0)

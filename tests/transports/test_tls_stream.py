@@ -218,3 +218,35 @@ def test_the_memory_of_openssl_is_told_to_be_free(
     monkeypatch.setattr("reactor.transports.memory.released", freed.append)
     case.stream.abort()
     assert freed == [TLS_SIZE]
+
+
+def test_close_says_close_notify_and_waits_for_the_peers(case: Case) -> None:
+    case.stream.close()
+    case.turn()
+    case.peer.look()
+    assert case.peer.ended == "close_notify"
+    assert case.witness.names == []
+    case.peer.end()
+    case.turn()
+    assert case.witness.names == ["lost"]
+
+
+def test_an_engine_that_calls_openssl_directly_takes_the_place_of_the_socket(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one of the compiled twins that brings it."""
+
+    class Direct(tls_stream._Pieces):
+        __slots__ = ()
+
+    monkeypatch.setattr(tls_stream, "direct_engine", Direct)
+    loop = EventLoop()
+    case = Case(loop, *tls_pair(authority))
+    assert isinstance(case.stream._engine, Direct)
+    case.peer.send(b"hello")
+    case.turn()
+    assert case.witness.data == b"hello"
+    case.stream.abort()
+    case.turn()
+    case.peer.close()
+    loop.close()

@@ -30,7 +30,6 @@ from ...exceptions import CloseCode, WebSocketConnectionClosedException
 from ...protocols.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_TEXT
 from ...protocols.session import Close, WebSocketSession, check_close
 from ...protocols.websocket import WebSocketProtocol
-from ...timers import Backoff
 from ..blocking.sock import log_close_status
 from ..errors import public
 from ..frame import ABNF
@@ -369,8 +368,3 @@ class AppLifecycle(ClientLifecycle):
         run = self._app._current_run
         if isinstance(run, Run) and run.connection.lifecycle is self:
             run.over = run.ending = True
-
-    def _next_delay(self, error: Exception | None) -> float | None:
-        # A fixed number of seconds is kept, whatever the server asks for (Retry-After).
-        fixed = not isinstance(self._options.reconnect, Backoff)
-        return super()._next_delay(None if fixed else error)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ...connection.alive import overdue
+from ...connection.closing import begin_close, fail
 from ...connection.phase import ATTACHED
 from ...exceptions import (
     CloseCode,
@@ -201,7 +202,7 @@ class AppSocket:
         connection = self._connection
         connection.sender.closing_soon = False  # there may be a next connection to send on
         if connection.phase is ATTACHED:
-            connection.close_stream(code, reason, timeout)
+            begin_close(connection, code, reason, timeout)
 
     def _lose(self) -> None:
         connection = self._connection
@@ -217,7 +218,7 @@ class AppSocket:
 
     def _overdue(self) -> None:
         if self._connection.phase is ATTACHED:
-            self._connection.fail(overdue())
+            fail(self._connection, overdue())
 
     def settimeout(self, timeout: float | None) -> None:
         """Kept for :meth:`gettimeout`, without effect: nothing here waits."""

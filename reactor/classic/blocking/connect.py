@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...base.mistakes import check_called, did_you_mean
+from ...base.printable import without_secrets
 from ...client.options import ClientOptions
 from ...client.pipeline import ClientUpgrade, connect
 from ...exceptions import WebSocketTimeoutException
@@ -119,8 +120,8 @@ def open_connection(url: str, settings: sock_opt, given: Mapping[str, Any]) -> C
     check_timeout(timeout)
     if timeout == 0:
         raise WebSocketTimeoutException(
-            f"timeout=0 leaves no time to connect to {url}: connect with another one, "
-            "then call settimeout(0)"
+            f"timeout=0 leaves no time to connect to {without_secrets(url)}: "
+            "connect with another one, then call settimeout(0)"
         )
     parse_url(url)
     options = ClientOptions(

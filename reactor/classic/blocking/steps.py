@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...base.printable import printable, quoted
+from ...base.printable import printable, quoted, without_secrets
 from ...client.pipeline import ClientUpgrade
 from ...client.redirects import headers_for_another_origin, may_be_token
 from ...client.url import WebSocketURL
@@ -153,4 +153,4 @@ def _what_goes_along(
 
 
 def _no_target(target: str, fault: str) -> WebSocketException:
-    return WebSocketException(f"Invalid redirect target {quoted(target)}: {fault}")
+    return WebSocketException(f"Invalid redirect target {quoted(without_secrets(target))}: {fault}")

@@ -7,8 +7,8 @@ What it must not know: which topics are wanted, and what answers mean.
 
 How it works. A link asks the reconciler what to say next, has the user's builders make messages of
 that, and sends them as the pace allows: one window for all messages, whoever asked for them. It
-has one timer for all that is due on it. A silent link, or topic, is not judged at once: the loop
-first gets another turn, in which it reads what the kernel holds.
+has one timer for all that is due on it. Whether a silent link, or topic, is dead is for the judge
+to say (judge.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...base.marks import calls_user_code
+from ...base.printable import without_secrets
 from ...exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
     WebSocketException,
     WebSocketStateException,
-    WebSocketTimeoutException,
 )
 from ...timers import Pace
 from ..events import Topic
@@ -33,11 +33,13 @@ from ..settings import LIVED
 from ..topics.batch import Batch
 from ..topics.topic import Lane, Place
 from .heartbeat import Pulse
+from .judge import Judge
 from .messages import Message, as_messages, check_message
-from .requests import Reply, Script
+from .requests import Replies, Reply, run
 from .wire import Wire
 
 if TYPE_CHECKING:
+    from ...loop.answers import Running
     from ...timers import PaceWindow
     from ..driver import Driver
     from ..feed import Feed
@@ -47,9 +49,6 @@ __all__ = ["Link"]
 #: By how much the windows of the pace are longer than the service's, which counts when messages
 #: arrive: on their way, one may come nearer to the one before.
 MARGIN = 1.02
-
-#: Turns at most in which a link that is still being read from is not judged.
-PATIENCE = 8
 
 
 class Link(Place):
@@ -77,12 +76,10 @@ class Link(Place):
         self._timer_at = inf
         self._paced_until = 0.0
         self._outgoing: deque[tuple[Message, Callable[[float], object] | None]] = deque()
-        self._replies: list[Reply] = []
-        self._script: Script | None = None
-        self._pulse: Pulse | None = None
-        self._patience = 0
-        self._judging = False
-        self._busy_since: float | None = None  # since when there have been topics
+        self._replies = Replies(self.blame)
+        self._login: Running | None = None  # while it runs
+        self.pulse: Pulse | None = None
+        self._judge = Judge(self, driver.policy.idle_after)
         self.attempt = 0
         self.opened_at: float | None = None
         self._wire = Wire(self)
@@ -93,7 +90,7 @@ class Link(Place):
 
     def __repr__(self) -> str:
         state = "open" if self.opened_at is not None else "over" if self.over else "not open"
-        return f"<Link {self.url or '?'} {state}, {len(self.legs)} topics>"
+        return f"<Link {without_secrets(self.url) or '?'} {state}, {len(self.legs)} topics>"
 
     @property
     def url(self) -> str:
@@ -151,7 +148,7 @@ class Link(Place):
             timeout: seconds that the service has.
 
         Returns:
-            What can be awaited in ``login``; the result is the message that matched.
+            What can be awaited in ``login``; its result is the message that matched.
 
         Raises:
             TypeError, WebSocketStateException: As for :meth:`send`.
@@ -162,8 +159,8 @@ class Link(Place):
             raise TypeError(f"match must be a function, not {match!r}")
         check_message(message)
         self._check_open()
-        reply = Reply(match, self.loop.time() + timeout)
-        self._replies.append(reply)
+        reply = Reply(match, self.loop.time() + timeout, self.loop.host_tasks)
+        self._replies.add(reply)
         self._wire.attentive = True
         self._say(message)
         self._arm()
@@ -186,25 +183,32 @@ class Link(Place):
         self.opened_at = self._wire.heard = now
         heartbeat = self._driver.policy.heartbeat
         if heartbeat is not None:
-            self._pulse = Pulse(heartbeat, now)
+            self.pulse = Pulse(heartbeat, now)
             self._wire.attentive = True
-        self._driver.guard(self._driver.feed.on_link_open, self)
+        self._driver.faults.guard(self._driver.feed.on_link_open, self)
         if not self.is_open:
             return  # closed by the handler
         if self._driver.logs_in:
-            self._script = Script(self._driver.feed.login(self), self._logged_in)
-            self._script.go_on()
+            self._login = run(self.loop, self._log_in(), self._logged_in)
         else:
-            self._logged_in(None)
+            self._logged_in(None, None)
         self._driver.perform()
         self.wake()
 
-    def _logged_in(self, error: Exception | None) -> None:
-        self._script = None
+    @calls_user_code
+    async def _log_in(self) -> None:
+        try:
+            await self._driver.feed.login(self)
+        except (KeyboardInterrupt, SystemExit):
+            self._logged_in(None, WebSocketStateException("it was interrupted"))
+            raise
+
+    def _logged_in(self, _: object, error: Exception | None) -> None:
+        self._login = None
         if self.opened_at is None:
             return
         if error is not None:
-            self._driver.fault(error, "login")
+            self._driver.faults.report(error, "login")
             self.drop("login failed")
             return
         self._driver.core.opened(self, self.loop.time())
@@ -214,7 +218,7 @@ class Link(Place):
     def failed(self, error: Exception) -> None:
         """The connection, or an attempt, has failed."""
         if not self.over:
-            self._driver.tell_error(error)
+            self._driver.faults.tell(error)
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is gone, or an attempt has failed."""
@@ -228,14 +232,12 @@ class Link(Place):
     def _silence_all(self) -> None:
         """Drop all that was to be sent or awaited on this connection."""
         self._outgoing.clear()
-        self._pulse = None
+        self.pulse = None
         self._wire.attentive = False
-        script, self._script = self._script, None
-        if script is not None:
-            script.close()
-        replies, self._replies = self._replies, []
-        for reply in replies:
-            reply.fail(WebSocketConnectionClosedException("the link was closed"))
+        login, self._login = self._login, None
+        if login is not None:
+            login.cancel()
+        self._replies.give_up()
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, inf
@@ -255,27 +257,18 @@ class Link(Place):
 
     # -- input -------------------------------------------------------------------------------
 
-    @calls_user_code
     def overhear(self, message: Message) -> bool:
         """Look whether a message is an answer that a request or the heartbeat waits for.
 
         Returns:
             Whether ``parse`` need not see it.
         """
-        for reply in self._replies:
+        if self._replies.take(message):
+            self._wire.attentive = bool(self._replies) or self.pulse is not None
+            return True
+        if self.pulse is not None:
             try:
-                matched = reply.match(message)
-            except Exception as exc:  # noqa: BLE001 - the user's function; reported
-                self.blame(exc, "match of a request", message)
-                continue
-            if matched:
-                self._replies.remove(reply)
-                self._wire.attentive = bool(self._replies) or self._pulse is not None
-                reply.answer(message)
-                return True
-        if self._pulse is not None:
-            try:
-                answered = self._pulse.answers(message)
+                answered = self.pulse.answers(message)
             except Exception as exc:  # noqa: BLE001 - the user's function; reported
                 self.blame(exc, "expect of the heartbeat", message)
                 return False
@@ -299,7 +292,7 @@ class Link(Place):
 
     def blame(self, error: Exception, blamed: str, message: Message) -> None:
         """Code of the user has raised something while it had a message."""
-        self._driver.fault(error, blamed, message)
+        self._driver.faults.report(error, blamed, message)
 
     # -- output ------------------------------------------------------------------------------
 
@@ -324,7 +317,7 @@ class Link(Place):
                 wire.send(message)
             except WebSocketException as exc:
                 if not isinstance(exc, WebSocketConnectionClosedException):
-                    self._driver.fault(exc, "sending")
+                    self._driver.faults.report(exc, "sending")
                     self.drop("cannot send")
                 return False
             if then is not None:
@@ -352,7 +345,7 @@ class Link(Place):
             driver.core.not_sent(self, batch, now)
             if not isinstance(exc, Exception):
                 raise  # KeyboardInterrupt and SystemExit
-            driver.fault(exc, f"{batch.ask.value}_message", batch.topics)
+            driver.faults.report(exc, f"{batch.ask.value}_message", batch.topics)
             return
         sent = partial(driver.core.sent, self, batch)
         if not messages:
@@ -364,29 +357,18 @@ class Link(Place):
 
     def due_at(self) -> float:
         """Return when something is due here, in seconds of the loop's clock."""
-        due = min(self.due(), self._idle_at())
+        due = min(self.due(), self._judge.idle_at())
         if self._outgoing:
             due = min(due, self._paced_until)
-        if self._pulse is not None:
-            due = min(due, self._pulse.due())
-        for reply in self._replies:
-            due = min(due, reply.due)
-        return due
-
-    def _idle_at(self) -> float:
-        limit = self._driver.policy.idle_after
-        if limit is None or self._busy_since is None:
-            return inf
-        return max(self._wire.heard, self._busy_since) + limit
+        if self.pulse is not None:
+            due = min(due, self.pulse.due())
+        return min(due, self._replies.due())
 
     def _arm(self) -> None:
         """Set the timer for the time when something is due next. A timer may fire early."""
-        if self.opened_at is None or self._judging:
+        if self.opened_at is None or self._judge.judging:
             return
-        if not self.legs:
-            self._busy_since = None  # nothing is to come
-        elif self._busy_since is None:
-            self._busy_since = self.loop.time()
+        self._judge.look_at_topics()
         due = self.due_at()
         if due < self._timer_at:
             if self._timer is not None:
@@ -397,10 +379,8 @@ class Link(Place):
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, inf
         now = self.loop.now
-        for reply in [reply for reply in self._replies if reply.due <= now]:
-            self._replies.remove(reply)
-            reply.fail(WebSocketTimeoutException("the service has not answered in time"))
-        pulse = self._pulse
+        self._replies.expire(now)
+        pulse = self.pulse
         if pulse is not None and pulse.beat(now):
             self._beat(pulse)
         driver = self._driver
@@ -408,10 +388,7 @@ class Link(Place):
         driver.perform()
         if self.opened_at is None:
             return
-        if self._looks_silent(now):
-            # First the loop is to read what the kernel holds: that is the next turn.
-            self._judging, self._patience = True, PATIENCE
-            self.loop.call_soon(self._next_turn)
+        self._judge.look(now)
         self.pump()
 
     def _beat(self, pulse: Pulse) -> None:
@@ -419,38 +396,29 @@ class Link(Place):
             message = pulse.message()
             check_message(message)
         except Exception as exc:  # noqa: BLE001 - the user's function; reported
-            self._driver.fault(exc, "message of the heartbeat")
+            self._driver.faults.report(exc, "message of the heartbeat")
             return
         pulse.queued()
         self._say(message, pulse.sent)
 
-    def _looks_silent(self, now: float) -> bool:
-        silent = now >= self._idle_at() or (self._pulse is not None and self._pulse.overdue(now))
-        if now >= self.scan_due:
-            silent = self._driver.core.silence.suspects(self, now) or silent
-        return silent
+    # -- what the judge asks and tells ---------------------------------------------------------
 
-    def _next_turn(self) -> None:
-        self.loop.call_soon(self._judge)
+    @property
+    def heard(self) -> float:
+        """When a message last came, by the clock of the loop's turns."""
+        return self._wire.heard
 
-    def _judge(self) -> None:
-        """Go on with the judgement: the loop has read what the kernel held, or a part of it."""
-        now, driver = self.loop.now, self._driver
-        if self.opened_at is None:
-            self._judging = False
-            return
-        if self._wire.heard == now and self._patience:
-            self._patience -= 1
-            self.loop.call_soon(self._next_turn)
-            return
-        self._judging = False
-        if now >= self._idle_at():
-            driver.board.counts["idle"] += 1
-            self.drop("silent")
-        elif self._pulse is not None and self._pulse.overdue(now):
-            driver.board.counts["no heartbeat"] += 1
-            self.drop("heartbeat not answered")
-        else:
-            driver.core.silence.scan(self, now)
-            driver.perform()
-            self.pump()
+    def suspects(self, now: float) -> bool:
+        """Whether a topic here looks silent."""
+        return self._driver.core.silence.suspects(self, now)
+
+    def condemned(self, why: str, reason: str) -> None:
+        """It is dead: count that, and open it again."""
+        self._driver.board.counts[why] += 1
+        self.drop(reason)
+
+    def acquitted(self, now: float) -> None:
+        """It is alive; a topic on it may not be."""
+        self._driver.core.silence.scan(self, now)
+        self._driver.perform()
+        self.pump()

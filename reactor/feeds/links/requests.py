@@ -1,117 +1,113 @@
 """Requests on a link that have an answer, and the coroutine that makes them: ``login``.
 
-What it is: :class:`Reply`, the answer that a question waits for, and :class:`Script`, which runs a
-coroutine that awaits nothing else.
+What it is: :class:`Reply`, the answer that a question waits for; :class:`Replies`, those of a link;
+and :func:`run`, which runs the coroutine.
 
 What it must not know: sockets, timers, feeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from collections.abc import Callable, Coroutine
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 from ...base.marks import calls_user_code
-from ...exceptions import WebSocketStateException
+from ...exceptions import WebSocketConnectionClosedException, WebSocketTimeoutException
+from ...loop.answers import Answer, HostTasks, Running
+from ...loop.tasks import Task
 
-__all__ = ["Reply", "Script"]
+if TYPE_CHECKING:
+    from ...loop.event_loop import EventLoop
+
+__all__ = ["Replies", "Reply", "run"]
 
 Message = str | bytes
 
 
-class Reply:
-    """The answer to a question; to be awaited.
+class Reply(Answer[Message]):
+    """The message that answers a question; to be awaited.
 
     Args:
         match: returns whether a message is the answer.
         due: when it is overdue, in seconds of the loop's clock.
+        host: see Answer.
     """
 
-    __slots__ = ("_error", "_message", "_resume", "due", "match")
-
-    def __init__(self, match: Callable[[Message], object], due: float) -> None:
-        self.match = match
-        self.due = due
-        self._message: Message | None = None
-        self._error: Exception | None = None
-        self._resume: Callable[[], object] | None = None
-
-    def __await__(self) -> Generator[Reply, None, Message]:
-        while self._message is None:
-            if self._error is not None:
-                raise self._error
-            yield self
-        return self._message
-
-    def when_done(self, resume: Callable[[], object]) -> None:
-        """Call a function when the answer has come, or when it is clear that none will."""
-        self._resume = resume
-        if self._message is not None or self._error is not None:
-            resume()
-
-    def answer(self, message: Message) -> None:
-        """The answer has come."""
-        self._message = message
-        self._go_on()
-
-    def fail(self, error: Exception) -> None:
-        """There will be no answer."""
-        self._error = error
-        self._go_on()
-
-    def _go_on(self) -> None:
-        resume, self._resume = self._resume, None
-        if resume is not None:
-            resume()
-
-
-class Script:
-    """Runs a coroutine that awaits replies.
-
-    Args:
-        coroutine: the user's.
-        then: called once at its end, with the exception that it raised, or None.
-    """
+    __slots__ = ("due", "match")
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, object], then: Callable[[Exception | None], object]
+        self, match: Callable[[Message], object], due: float, host: HostTasks | None = None
     ) -> None:
-        self._coroutine = coroutine
-        self._then = then
-        self._running = self._closed = False
+        super().__init__(host)
+        self.match = match
+        self.due = due
+
+
+class Replies:
+    """The replies that are awaited on one link, in the order of the questions.
+
+    Args:
+        blame: called with what a user's ``match`` has raised, its name, and the message.
+    """
+
+    __slots__ = ("_blame", "_waiting")
+
+    def __init__(self, blame: Callable[[Exception, str, Message], object]) -> None:
+        self._blame = blame
+        self._waiting: list[Reply] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, reply: Reply) -> None:
+        """Await one more."""
+        self._waiting.append(reply)
 
     @calls_user_code
-    def go_on(self) -> None:
-        """Run it until it waits for a reply, or ends."""
-        error: Exception | None = None
-        self._running = True
-        try:
-            waited = self._coroutine.send(None)
-            while not isinstance(waited, Reply):
-                waited = self._coroutine.throw(
-                    TypeError(f"only link.request() can be awaited here, not {waited!r}")
-                )
-        except StopIteration:
-            pass
-        except Exception as exc:  # noqa: BLE001 - passed to `then`
-            error = exc
-        except BaseException:  # KeyboardInterrupt and SystemExit
-            if not self._closed:
-                self._then(WebSocketStateException("it was interrupted"))
-            raise
-        else:
-            if self._closed:
-                self._coroutine.close()
-            else:
-                waited.when_done(self.go_on)
-            return
-        finally:
-            self._running = False
-        if not self._closed:
-            self._then(error)
+    def take(self, message: Message) -> bool:
+        """Give a message to the first reply that it matches. Return whether there is one."""
+        for reply in self._waiting:
+            try:
+                matched = reply.match(message)
+            except Exception as exc:  # noqa: BLE001 - the user's function; reported
+                self._blame(exc, "match of a request", message)
+                continue
+            if matched:
+                self._waiting.remove(reply)
+                reply.give(message)
+                return True
+        return False
 
-    def close(self) -> None:
-        """End the coroutine early."""
-        self._closed = True
-        if not self._running:  # else it has closed its own link, and is closed when it waits
-            self._coroutine.close()
+    def due(self) -> float:
+        """Return when the next one is overdue, in seconds of the loop's clock; inf: none waits."""
+        return min((reply.due for reply in self._waiting), default=inf)
+
+    def expire(self, now: float) -> None:
+        """Give up those that are overdue."""
+        for reply in [reply for reply in self._waiting if reply.due <= now]:
+            self._waiting.remove(reply)
+            reply.fail(WebSocketTimeoutException("the service has not answered in time"))
+
+    def give_up(self) -> None:
+        """Give up all: the link is closed."""
+        replies, self._waiting = self._waiting, []
+        for reply in replies:
+            reply.fail(WebSocketConnectionClosedException("the link was closed"))
+
+
+def run(
+    loop: EventLoop,
+    coroutine: Coroutine[Any, Any, object],
+    then: Callable[[Any, Exception | None], object],
+) -> Running:
+    """Run a coroutine of the user's, as a task of the host if it has such. It begins soon.
+
+    Args:
+        loop: the event loop.
+        coroutine: the coroutine.
+        then: called once at its end, with a result and None, or with None and an exception.
+    """
+    if loop.host_tasks is not None:
+        return loop.host_tasks.run(coroutine, then)
+    return Task(loop, coroutine, then)

@@ -6,7 +6,7 @@ What it must not know: what happens to messages that do not take the short way.
 
 How it works. A leg whose ``fast`` is set is in its ordinary state: live, on one link, with nothing
 missing or held back. If an update is the next one of such a topic, it goes to its consumer from
-here. Everything else goes to the reconciler, which judges by the same rule: see topics/streams.py.
+here. Everything else goes to the reconciler, which judges by the same rule: topics/sequences.py.
 """
 
 from __future__ import annotations

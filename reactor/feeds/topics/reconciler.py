@@ -10,7 +10,7 @@ How it works. What is told moves legs through the table of lifecycle.py, and tha
 is no other memory of what was asked. :meth:`Reconciler.take` then gives the next batch for a
 link: first what is not wanted any longer, which makes room; then what is wanted, by priority
 and age. Whoever drives this sends the batch, as fast as the pace allows, and says when it has
-been sent; answers are due from then on. Placement is in pool.py, updates in streams.py, silence
+been sent; answers are due from then on. Placement is in pool.py, updates in sequences.py, silence
 in silence.py.
 """
 
@@ -27,8 +27,8 @@ from .batch import Ask, Batch
 from .board import Board, Order
 from .lifecycle import UNCONFIRMED, Phase, Signal
 from .pool import Pool
+from .sequences import UNANSWERED, Sequences
 from .silence import Silence
-from .streams import UNANSWERED, Streams
 from .topic import AGAIN, ALONE, FRESH, MISSED, RECOVERED, RESTART, Farewell, Leg, Place, Record
 
 __all__ = ["Reconciler"]
@@ -52,9 +52,9 @@ class Reconciler:
         self.policy = policy
         self.board = Board(policy, random)
         self.pool = Pool(self.board)
-        self.streams = Streams(self.board)
+        self.sequences = Sequences(self.board)
         self.silence = Silence(self.board, self.pool)
-        self.streams.confirm = self._heard
+        self.sequences.confirm = self._heard
         self._resumes = resumes
         self._random = random
 
@@ -136,7 +136,7 @@ class Reconciler:
             return
         record.consumers = None
         self.board.wanted -= 1
-        self.streams.forget(record)
+        self.sequences.forget(record)
         record.hole = record.extra = None
         for leg in record.legs:
             self._drop(leg)
@@ -170,7 +170,7 @@ class Reconciler:
     def closed(self, place: Place, now: float) -> None:
         """The link of a place is gone."""
         for record in self.pool.lose(place, now):
-            self.streams.leg_lost(record, now)
+            self.sequences.leg_lost(record, now)
             self.board.refresh(record)
 
     # -- what to ask -------------------------------------------------------------------------
@@ -364,7 +364,7 @@ class Reconciler:
             if leg.phase is Phase.QUEUED:  # nobody asked for that
                 self.board.lost_stream(leg.topic, "resubscribe")
                 self.board.counts["resubscribed"] += 1
-                self.streams.leg_lost(leg.topic, now)
+                self.sequences.leg_lost(leg.topic, now)
                 self.pool.once_more(leg, place)
             else:
                 self._gone(leg, now, forgive=False)
@@ -406,9 +406,9 @@ class Reconciler:
         """An update has come by a link that the short way does not take."""
         leg = place.legs.get(update.topic)
         if leg is not None:
-            self.streams.take(leg, update, now)
+            self.sequences.take(leg, update, now)
         else:
-            self.streams.stray(place, update, now)
+            self.sequences.stray(place, update, now)
 
     # -- time --------------------------------------------------------------------------------
 
@@ -441,9 +441,9 @@ class Reconciler:
 
     def tick_all(self, now: float) -> None:
         """Do what is due that belongs to no place."""
-        self.streams.tick(now)
+        self.sequences.tick(now)
         self.pool.merge(now)
 
     def due(self) -> float:
         """Return when :meth:`tick_all` has something to do, in seconds of the loop's clock."""
-        return min(self.streams.due(), self.pool.merge_due())
+        return min(self.sequences.due(), self.pool.merge_due())

@@ -187,7 +187,7 @@ class Leg:
         self.position: Any = None  #: the highest sequence that came by this leg, if it has company
         self.tries = 0  #: how often it was asked for in vain, in a row
         self.flags = 0
-        self.fast: Any = None  #: what takes updates that follow the last one; None: see streams.py
+        self.fast: Any = None  #: takes updates that follow the last one; None: see sequences.py
 
     def __lt__(self, other: Leg) -> bool:
         """Whether it is asked for before another one: by priority, then by age."""

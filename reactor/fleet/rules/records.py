@@ -12,12 +12,22 @@ ended.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...feeds import Gap, Update
 
-__all__ = ["Notice", "Record", "bounds", "encode_data", "encode_notice", "encode_update"]
+__all__ = [
+    "Columns",
+    "Notice",
+    "Record",
+    "bounds",
+    "columns_of",
+    "encode_data",
+    "encode_notice",
+    "encode_update",
+]
 
 
 @dataclass(slots=True)
@@ -93,3 +103,34 @@ def encode_update(update: Update, shard: int, epoch: int) -> dict[str, Any]:
         "shard": shard,
         "epoch": epoch,
     }
+
+
+class Columns(NamedTuple):
+    """A record for stores that have fields, with who writes it.
+
+    Args:
+        kind: "update", or that of a notice.
+        topic: which.
+        sequence, time: of an update, as the service has them; or None.
+        data: of an update, as bytes; a notice as JSON.
+        shard, epoch: who writes it. Where two have written about a topic, the higher epoch holds.
+    """
+
+    kind: str
+    topic: str
+    sequence: Any
+    time: Any
+    data: bytes
+    shard: int
+    epoch: int
+
+
+def columns_of(
+    record: Record, shard: int, epoch: int, encode: Callable[[Update], bytes] = encode_data
+) -> Columns:
+    """Return a record in columns."""
+    topic = str(record.topic)
+    if isinstance(record, Notice):
+        data = encode_notice(record, shard, epoch)
+        return Columns(record.kind, topic, None, None, data, shard, epoch)
+    return Columns("update", topic, record.sequence, record.time, encode(record), shard, epoch)

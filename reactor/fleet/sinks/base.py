@@ -7,17 +7,20 @@ What it must not know: what a certain sink does; feeds.
 
 How it works. ``put`` is called on the loop's thread for each record, and never waits. A task of
 the writer, :meth:`Writer.run`, takes from the buffer and sends. When it raises, it is logged, and
-begun again after a moment; what it had not confirmed is its own business.
+begun again after a moment; what it had not confirmed is its own business. A writer of batches waits
+until a batch is full, or its first record has waited for ``linger``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...exceptions import WebSocketStateException
 from ..cancelling import cancel
 from ..ledger import Ledger
 from ..names import Names
@@ -26,7 +29,7 @@ from ..rules.positions import Position
 from ..rules.records import Record
 from ..rules.window import Buffer
 
-__all__ = ["Post", "Sink", "Writer"]
+__all__ = ["Post", "Sink", "Writer", "need_package"]
 
 _log = logging.getLogger("reactor.fleet")
 
@@ -86,6 +89,18 @@ class Sink:
         return None
 
 
+def need_package(package: str, extra: str) -> None:
+    """Say it early when the package of a sink is not there.
+
+    Raises:
+        WebSocketStateException: It is not.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise WebSocketStateException(
+            f"this sink needs the package {package}: pip install 'reactor-websocket[{extra}]'"
+        )
+
+
 class Writer:
     """What a shard writes with. It belongs to one thread, that of the shard's loop.
 
@@ -97,7 +112,12 @@ class Writer:
         sent: records that were handed over.
         failed: records that could not be, each for a reason of its own.
         errors: how often the sink has failed.
+        size: records that make a full batch.
+        linger: seconds that the first record of a batch waits for more.
     """
+
+    size = 1
+    linger = 0.0
 
     def __init__(self, sink: Sink, post: Post) -> None:
         self.post = post
@@ -107,17 +127,17 @@ class Writer:
         self.errors = 0
         self._wake = asyncio.Event()
         self._waiting = False
+        self._due: float | None = None  # when a batch that is not full goes
         self._idle = asyncio.Event()  # nothing waits, and nothing is unconfirmed
         self._task: asyncio.Task[None] | None = None
 
     # -- for the shard -------------------------------------------------------------------------
 
     def put(self, record: Record) -> None:
-        """Take a record; never waits."""
+        """Take a record; never waits. Only the first one of a batch, and the last, are news."""
         self.buffer.put(record)
-        if self._waiting:
-            self._waiting = False
-            self._wake.set()
+        if self._waiting and (len(self.buffer) >= self.size or self._due is None):
+            self.poke()
 
     def forget(self, topic: str) -> None:
         """A topic is over."""
@@ -143,6 +163,7 @@ class Writer:
         Returns:
             Whether it is.
         """
+        self._due = 0.0
         try:
             await asyncio.wait_for(self._until_idle(), timeout)
         except (TimeoutError, asyncio.TimeoutError):
@@ -181,6 +202,21 @@ class Writer:
     async def run(self) -> None:
         """Take records and send them, for as long as it goes well."""
         raise NotImplementedError
+
+    def ready(self) -> bool:
+        """Whether a batch is full, or its first record has waited long enough."""
+        waiting = len(self.buffer)
+        if waiting >= self.size:
+            return True
+        if not waiting:
+            self._due = None
+            return False
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._due is None:
+            self._due = now + self.linger
+            loop.call_later(self.linger, self.poke)
+        return now >= self._due
 
     async def more(self) -> None:
         """Wait until something is in the buffer, or :meth:`poke` is called."""

@@ -11,12 +11,11 @@ notice goes as a message of its own, between the batches, in order.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
 from ...feeds import Update
-from ..rules.records import Notice, Record
+from ..rules.records import Notice
 from .base import Post
 from .publishing import JetStreamWriter, Sent
 
@@ -53,41 +52,18 @@ class BatchWriter(JetStreamWriter):
     def __init__(self, sink: JetStream, post: Post) -> None:
         super().__init__(sink, post)
         assert sink.batch is not None
-        self._size = sink.batch
+        self.size, self.linger = sink.batch, sink.linger
         self._subject = post.names.batch(self._shard)
         self._held: Notice | None = None  # to be sent before anything else
-        self._due: float | None = None  # when a batch that is not full goes
-        self._loop = asyncio.get_running_loop()
 
     @property
     def is_idle(self) -> bool:
         """See Writer."""
         return super().is_idle and self._held is None
 
-    async def flush(self, timeout: float) -> bool:
+    def ready(self) -> bool:
         """See Writer."""
-        self._due = 0.0
-        return await super().flush(timeout)
-
-    def _ready(self) -> bool:
-        """Whether a batch is full, or its first update has waited long enough."""
-        waiting = len(self.buffer)
-        if self._held is not None or waiting >= self._size:
-            return True
-        if not waiting:
-            self._due = None
-            return False
-        now = self._loop.time()
-        if self._due is None:
-            self._due = now + self.sink.linger
-            self._loop.call_later(self.sink.linger, self.poke)
-        return now >= self._due
-
-    def put(self, record: Record) -> None:
-        """See Writer. Only the first record of a batch, and the last, wake the pump."""
-        self.buffer.put(record)
-        if self._waiting and (len(self.buffer) >= self._size or self._due is None):
-            self.poke()
+        return self._held is not None or super().ready()
 
     def _next(self) -> Sent:
         if self._held is not None:
@@ -95,7 +71,7 @@ class BatchWriter(JetStreamWriter):
             return self._message(notice)
         self._due = None
         lines: list[str] = []
-        while len(self.buffer) and len(lines) < self._size:
+        while len(self.buffer) and len(lines) < self.size:
             record = self.buffer.take()
             if type(record) is Update:
                 lines.append(encode_line(record, self._marks.get(str(record.topic), "")))

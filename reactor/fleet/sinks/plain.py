@@ -46,7 +46,13 @@ def as_dict(record: Record, shard: int, epoch: int) -> dict[str, Any]:
 
 
 class PlainWriter(Writer):
-    """Takes up to :data:`AT_ONCE` records at a time, and has them written."""
+    """Takes records, not too many at a time, and has them written.
+
+    Attributes:
+        at_once: how many at most.
+    """
+
+    at_once = AT_ONCE
 
     def __init__(self, sink: Sink, post: Post) -> None:
         super().__init__(sink, post)
@@ -63,10 +69,11 @@ class PlainWriter(Writer):
         await self.open()
         while True:
             if not self._taken:
-                if not len(self.buffer):
+                if not self.ready():
                     await self.more()
                     continue
-                count = min(len(self.buffer), AT_ONCE)
+                self._due = None
+                count = min(len(self.buffer), self.at_once)
                 self._taken = [self.buffer.take() for _ in range(count) if len(self.buffer)]
             while not self.post.valid():  # noqa: ASYNC110 - time makes it so, no event
                 await asyncio.sleep(PAUSE)
@@ -81,7 +88,10 @@ class PlainWriter(Writer):
         """Get ready to write; called again after a failure."""
 
     async def write(self, records: list[Record]) -> None:
-        """Write records. When it raises, the same come again."""
+        """Write records. When it raises, those that are left in the list come again.
+
+        What is taken out of the list is to be counted.
+        """
         raise NotImplementedError
 
 

@@ -128,7 +128,7 @@ class JetStreamWriter(Writer):
             **super().figures(),
             "stored": self.stored,
             "duplicates": self.duplicates,
-            "refused": self.refused,
+            "fenced": self.refused,
             "resent": self.resent,
             "pending": len(self.window),
         }
@@ -222,11 +222,11 @@ class JetStreamWriter(Writer):
     async def _pump(self, client: Client, inbox: str, fence: dict[str, str]) -> None:
         buffer, window = self.buffer, self.window
         while client.is_connected and self._trouble is None:
-            if not self._ready() or window.full or self._doubt:
+            if not self.ready() or window.full or self._doubt:
                 await self.more()
                 continue
             for _ in range(min(AT_ONCE, window.size - len(window))):
-                if not self._ready():
+                if not self.ready():
                     break
                 sent = self._next()
                 number = window.add(sent)
@@ -242,10 +242,6 @@ class JetStreamWriter(Writer):
                 self._idle.set()
             if self._renewal_wanted:
                 fence = await self._renew(client)
-
-    def _ready(self) -> bool:
-        """Whether there is something to send now."""
-        return bool(len(self.buffer))
 
     def _next(self) -> Sent:
         """Return the next message."""

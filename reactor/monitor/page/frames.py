@@ -52,7 +52,7 @@ class Frames:
         """Begin to trace a connection, for one more viewer."""
         file = self._files.get(protocol)
         if file is None:
-            if protocol._trace is not None:
+            if protocol._reactor_trace is not None:
                 return  # by the user
             file = self._files[protocol] = _Lines()
             trace(protocol, file)  # type: ignore[arg-type]  # it needs no more of a file
@@ -66,7 +66,7 @@ class Frames:
         file.viewers -= 1
         if file.viewers == 0:
             del self._files[protocol]
-            if protocol._trace is file:
+            if protocol._reactor_trace is file:
                 trace(protocol, None)
 
     def of(self, protocol: WebSocketProtocol) -> list[str]:

@@ -5,25 +5,22 @@ What it is: :func:`serve`, and :class:`Monitor`, which it returns.
 What it must not know: what is told over the WebSocket (viewer.py).
 
 How it works. One listener on the loop that is watched. Plain requests are answered by
-``process_request``; the page connects to ``live``. A page of some other site must not read any of
-this through the user's browser: WebSockets need the page's own origin, and without a token the Host
-header must name this machine, since a site's name may be made to point at it (DNS rebinding).
+``process_request``; the page connects to ``live``. Who may ask is decided by access.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hmac
 import json
 import os
 import platform
-from importlib import resources
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ...compiled import replace
 from ...feeds.roster import feeds_of
 from ...server.decisions import HTTPResponse
+from ..metrics import collect
+from .access import Access, answer_prometheus, headers_of, read_files
 from .frames import Frames
 from .rows import feed_card
 from .series import Series
@@ -39,16 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Monitor", "serve"]
 
-#: What a browser may do with the page: nothing from elsewhere, and nothing in a frame.
-SAFE = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; "
-    "form-action 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
-
 #: Path -> file and type.
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -56,13 +43,7 @@ FILES = {
     "/monitor.js": ("monitor.js", "text/javascript; charset=utf-8"),
 }
 
-#: A browser asks for these without the page's token; they hold no secret.
-OPEN_TO_ALL = frozenset({"/monitor.css", "/monitor.js"})
-
 LIVE = "/live"
-
-#: Names under which a browser on this machine finds it.
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 def serve(
@@ -89,8 +70,6 @@ def serve(
         OSError: the port is in use, or not allowed.
         TypeError, ValueError: an argument cannot be used.
     """
-    if token is not None and (not isinstance(token, str) or not token):
-        raise ValueError(f"token must be a text that is not empty, or None, not {token!r}")
     monitor = Monitor(loop, host, token)
     monitor.start(port)
     return monitor
@@ -122,21 +101,15 @@ class Monitor:
         way = "compiled" if replace.compiled else "pure Python"
         python = platform.python_version()
         self.process = f"{way}, Python {python}, process {os.getpid()} on {platform.node()}"
-        self._host = host
-        self._local = host in LOCAL_NAMES or host == "::1"
-        self._token = token
+        self._access = Access(host, token)
         self._by_id: dict[int, Connection] = {}
         self._by_id_at = -1.0
-        folder = resources.files(__package__) / "static"
-        self._files = {
-            path: HTTPResponse(200, _headers(kind), (folder / name).read_bytes())
-            for path, (name, kind) in FILES.items()
-        }
+        self._files = read_files(FILES)
 
     def start(self, port: int) -> None:
         """Listen, and take a point every second."""
         self._listener = self.loop.listen(
-            self._host,
+            self._access.host,
             port,
             self._make_viewer,
             process_request=self._answer,
@@ -159,12 +132,7 @@ class Monitor:
     @property
     def url(self) -> str:
         """The address of the page, with its token."""
-        host = self._host
-        if host in ("", "0.0.0.0", "::"):
-            host = "localhost"
-        place = f"[{host}]" if ":" in host else host
-        token = "" if self._token is None else f"?token={quote(self._token)}"
-        return f"http://{place}:{self.port}/{token}"
+        return self._access.url(self.port)
 
     def close(self) -> None:
         """Stop listening, and close the pages' connections. May be called again."""
@@ -201,7 +169,7 @@ class Monitor:
     # -- requests ------------------------------------------------------------------------------
 
     def _answer(self, request: Request, sock: socket) -> HTTPResponse | None:
-        if refusal := self._refuse(request):
+        if refusal := self._access.refuse(request):
             return refusal
         path = request.path
         if path == LIVE:
@@ -212,25 +180,10 @@ class Monitor:
             return self._files[path]
         if path == "/stats.json":
             body = json.dumps(self.figures())
-            return HTTPResponse(200, _headers("application/json"), body)
+            return HTTPResponse(200, headers_of("application/json"), body)
         if path == "/metrics":
             return self._metrics(request)
         return HTTPResponse(404, None, "there are /, /metrics, /stats.json and /live\n")
-
-    def _refuse(self, request: Request) -> HTTPResponse | None:
-        host = (request.headers.get("Host") or "").lower()
-        if self._token is not None:
-            if request.path not in OPEN_TO_ALL and not hmac.compare_digest(
-                _token_of(request).encode(), self._token.encode()
-            ):
-                challenge = {"WWW-Authenticate": "Bearer"}
-                return HTTPResponse(401, challenge, "this page needs its token\n")
-        elif self._local and not {host, host.rpartition(":")[0]} & LOCAL_NAMES:
-            return HTTPResponse(403, None, "ask for localhost, not for another name\n")
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.lower().partition("://")[2] != host:
-            return HTTPResponse(403, None, "pages of other sites may not read this\n")
-        return None
 
     def figures(self) -> dict[str, object]:
         """Return what ``/stats.json`` says: figures of the loop, by host, and of the feeds."""
@@ -240,20 +193,4 @@ class Monitor:
         return {"process": self.process, **stats, "feeds": feeds}
 
     def _metrics(self, request: Request) -> HTTPResponse:
-        try:
-            from ..prometheus import write_page
-        except ImportError as exc:
-            return HTTPResponse(501, None, f"/metrics needs the package prometheus_client: {exc}\n")
-        kind, body = write_page(self.loop, request.headers.get("Accept") or "")
-        return HTTPResponse(200, _headers(kind), body)
-
-
-def _headers(kind: str) -> list[tuple[str, str]]:
-    return [*SAFE.items(), ("Content-Type", kind)]
-
-
-def _token_of(request: Request) -> str:
-    scheme, _, credentials = (request.headers.get("Authorization") or "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials.strip()
-    return request.query.get("token", [""])[0]
+        return answer_prometheus(request, lambda: collect([("", self.loop)]))

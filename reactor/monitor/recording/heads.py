@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...client.url import parse_url
 from ...feeds.links.wire import Wire
 from ...protocols.events import Role
 from ...protocols.http.extensions import build_element
@@ -68,7 +69,7 @@ def invented_heads(connection: Connection, credentials: bool) -> tuple[bytes, by
     extensions = None if agreement is None else _element(agreement, connection.lifecycle.role)
     request, response = connection.request, connection.response
     if request is None:
-        _scheme, _, rest = connection.place.partition("://")
+        _scheme, _, rest = str(parse_url(connection.url)).partition("://")
         host, slash, target = rest.partition("/")
         lines = [("Host", host), *_upgrade(), ("Sec-WebSocket-Key", KEY)]
         lines += [("Sec-WebSocket-Version", "13"), *_extension(extensions)]

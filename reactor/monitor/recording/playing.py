@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ...exceptions import WebSocketHandshakeException, WebSocketRecordingException
-from ...protocols.deflate import Agreement, Deflate, check_answer
+from ...protocols.deflate import Agreement, Deflate
 from ...protocols.events import Close, Event, Failure, Role
 from ...protocols.frames import OP_CLOSE, parse_header
 from ...protocols.http.http11 import Response, parse_again
+from ...protocols.http.negotiation import check_answer
 from ...protocols.messages import MessageLimits
 from ...protocols.session import WebSocketSession
 from .reading import End, Recorded, merged

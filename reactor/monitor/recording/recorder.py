@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...base.mistakes import check_number
 from ...base.printable import printable
+from ...client.url import parse_url
 from ...connection.phase import ATTACHED
 from ...feeds.feed import Feed
 from ...protocols.events import Role
@@ -211,8 +212,8 @@ class Recorder:
         target = self._target
         owner: Any
         if isinstance(target, WebSocketProtocol):
-            owner, name = target, "_wiretaps"
-            loop = target._connection.loop if _is_connected(target) else None
+            owner, name = target, "_reactor_wiretaps"
+            loop = target._reactor_connection.loop if _is_connected(target) else None
         else:
             owner = loop = (target.loop if isinstance(target, Feed) else target).loop
             name = "wiretaps"
@@ -227,7 +228,7 @@ class Recorder:
     def _tap_open(self) -> None:
         target = self._target
         if isinstance(target, WebSocketProtocol):
-            connections: list[Any] = [target._connection] if _is_connected(target) else []
+            connections: list[Any] = [target._reactor_connection] if _is_connected(target) else []
         else:
             reactor = target.loop if isinstance(target, Feed) else target
             connections = list(reactor.connections)
@@ -329,10 +330,10 @@ class Recorder:
         session, stream = connection.session, connection.stream
         if any(tap.stream is stream for tap in self._taps):
             return
-        place = connection.place if connection.lifecycle.role is Role.CLIENT else ""
+        we_asked = connection.lifecycle.role is Role.CLIENT
+        place = str(parse_url(connection.url)) if we_asked else ""
         conversation = self.begin(stream.sock, place, connection, MADE_UP)
         request, answer = invented_heads(connection, self._credentials)
-        we_asked = connection.lifecycle.role is Role.CLIENT
         conversation.head(we_asked, request)
         conversation.head(not we_asked, answer)
         conversation.skip(True, stream.unsent)
@@ -419,4 +420,4 @@ class Recorder:
 
 
 def _is_connected(protocol: WebSocketProtocol) -> bool:
-    return hasattr(protocol._connection, "session")
+    return hasattr(protocol._reactor_connection, "session")

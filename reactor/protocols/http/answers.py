@@ -1,8 +1,9 @@
 """The server's side of the opening handshake (RFC 6455 section 4.2).
 
 A server judges a request with :func:`check_request`, and answers it with :func:`build_response`
-or :func:`build_rejection`: pure functions over the heads of http11.py. The module must not know
-about sockets, time, or which clients are let in.
+or :func:`build_rejection`: pure functions over the heads of http11.py. A head that is too long, or
+cannot be parsed, never becomes a request: http11.py says with which status it is rejected (414,
+431, 400). The module must not know about sockets, time, or which clients are let in.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What it is: pure functions between the text of an element and its parameters.
 
-What it must not know: what the parameters mean for an offer or an answer; see deflate.py.
+What it must not know: what the parameters mean for an offer or an answer; see negotiation.py.
 """
 
 from __future__ import annotations

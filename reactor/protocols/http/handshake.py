@@ -299,9 +299,12 @@ def check_response(
     """
     if response.status != 101:
         raise bad_status(response, None)
-    custom = Headers(headers)
-    _check_upgraded(response.headers, custom.get("Sec-WebSocket-Key") or key)
-    offered = [*subprotocols, *custom.tokens("Sec-WebSocket-Protocol")]
+    offered = list(subprotocols)
+    if headers:
+        custom = Headers(headers)
+        key = custom.get("Sec-WebSocket-Key") or key
+        offered += custom.tokens("Sec-WebSocket-Protocol")
+    _check_upgraded(response.headers, key)
     return Accepted(
         None if lenient and not offered else _chosen_subprotocol(response.headers, offered),
         _chosen_extensions(response.headers, extensions or "", lenient),

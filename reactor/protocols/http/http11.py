@@ -157,9 +157,15 @@ def has_body(status: int) -> bool:
     return status >= 200 and status not in (204, 304)
 
 
-def _shown(data: bytes | bytearray | str) -> str:
-    """Quote bad input, or a line of it in latin-1, for an error message."""
-    return quoted(data.encode("latin-1") if isinstance(data, str) else bytes(data), _SHOWN)
+def _shown(data: bytes | bytearray | str, kind: str = "") -> str:
+    """Quote bad input, or a line of it in latin-1, for an error message.
+
+    Of a request, what follows a question mark is left out: tokens are often in the query.
+    """
+    text = data.encode("latin-1") if isinstance(data, str) else bytes(data)
+    if kind == "request" and b"?" in text:
+        text = text[: text.index(b"?")] + b"?..."
+    return quoted(text, _SHOWN)
 
 
 class _State(enum.Enum):
@@ -262,7 +268,7 @@ class HeadParser(Generic[_Head]):
         self._state = _FAILED
         raise HeadCutOff(
             f"the connection ended before the head of the {self._kind} was complete: "
-            f"{len(self._buffer)} bytes were received: {_shown(self._buffer)}"
+            f"{len(self._buffer)} bytes were received: {_shown(self._buffer, self._kind)}"
         )
 
     def _check_unfinished(self) -> None:
@@ -317,7 +323,7 @@ class HeadParser(Generic[_Head]):
         else:
             possible = TOKEN.match(beginning.decode("latin-1")) is not None
         if not possible:
-            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(self._buffer)}")
+            raise HeadError(f"this is not an HTTP {self._kind}: {_shown(self._buffer, self._kind)}")
 
     def _take_start_line(self, line: str) -> None:
         if self._kind == "response":
@@ -374,10 +380,10 @@ def _parse_status_line(line: str) -> Response:
 def _parse_request_line(line: str) -> Request:
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
-        raise HeadError(f"malformed HTTP request line: {_shown(line)}")
+        raise HeadError(f"malformed HTTP request line: {_shown(line, 'request')}")
     method, target, version, major = match.groups()
     if major != "1":
-        raise HeadError(f"the request is not HTTP/1.x: {_shown(line)}", status=505)
+        raise HeadError(f"the request is not HTTP/1.x: {_shown(line, 'request')}", status=505)
     return Request(method, target, version=version)
 
 

@@ -1,6 +1,8 @@
 """Retry-After (RFC 9110 section 10.2.3): how long a server that refuses asks the client to wait.
 
-What it is: one pure function. What it must not know: what is done with the result (backoff.py).
+What it is: one pure function.
+
+What it must not know: what is done with the result (client/retries.py).
 """
 
 from __future__ import annotations

@@ -23,13 +23,14 @@ from math import inf
 from typing import Any
 
 from ...base.addresses import host_and_port
+from ...base.tracebacks import without_traceback
 from ...exceptions import (
     WebSocketAddressException,
     WebSocketConnectException,
     WebSocketConnectRefusedException,
     WebSocketTimeoutException,
 )
-from ...loop.tasks import now, sleep, wait
+from ...loop.steps import now, sleep, wait
 from .resolver import Address
 
 __all__ = ["DEFAULT_SOCKET_OPTION", "NO_DESCRIPTORS", "dial", "dial_unix"]
@@ -204,7 +205,7 @@ class _Race:
             try:
                 sock = _start(address, self._options, self._source_address)
             except OSError as exc:
-                self.failures.append((address, exc))
+                self.failures.append((address, without_traceback(exc)))  # its frames have this
             else:
                 self.flying[sock] = address
                 self.next_start = moment + self._stagger
@@ -283,7 +284,7 @@ def _outcome(sock: socket.socket, port: int) -> OSError | None:
         if own[1] == port and own == sock.getpeername():
             return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     except OSError as exc:  # connected, and gone again
-        return exc
+        return without_traceback(exc)
     return None
 
 

@@ -22,7 +22,7 @@ from ...exceptions import (
     WebSocketException,
     WebSocketTimeoutException,
 )
-from ...loop.tasks import note, now
+from ...loop.steps import note, now
 from ...protocols.history import Step
 from .race import NO_DESCRIPTORS, dial
 from .resolver import Address, Answer, forget_answer, look_up
@@ -62,8 +62,7 @@ async def reach(
             if failure is None:
                 raise
             raise failure from None
-        if answer.addresses:
-            await note(Step.RESOLVED, f"{len(answer.addresses)} {_name(answer.addresses[0])}")
+        await note(Step.RESOLVED, f"{len(answer.addresses)} {_name(answer.addresses[0])}")
         addresses = [address for address in answer.addresses if address not in tried]
         if failure is not None and not addresses:
             raise failure

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from ...base.locks import ProcessLock
 from ...exceptions import WebSocketAddressException, WebSocketTimeoutException
 from ...loop.helper_threads import look_ups
-from ...loop.tasks import in_thread, now
+from ...loop.steps import in_thread, now
 from .hosts import known_addresses
 from .names import canonical_host
 

@@ -1,4 +1,4 @@
-"""TLS: the handshake, as a coroutine over loop/tasks.py.
+"""TLS: the handshake, as a coroutine over loop/steps.py.
 
 What it is: everything between a connected socket and the first byte of HTTP.
 
@@ -23,7 +23,7 @@ from ...exceptions import (
     WebSocketTimeoutException,
     WebSocketTLSException,
 )
-from ...loop.tasks import my_turn, wait
+from ...loop.steps import my_turn, wait
 from ..dial.names import server_hostname as name_to_verify
 from .contexts import make_context, reason_of
 from .nested import NestedTLS

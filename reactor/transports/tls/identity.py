@@ -61,7 +61,7 @@ def _hashable(value: object) -> Hashable:
     if isinstance(value, (list, tuple)):
         return tuple(map(_hashable, value))
     if isinstance(value, bytearray):
-        return bytes(value)
+        value = bytes(value)
     try:
         hash(value)
     except TypeError:

@@ -9,6 +9,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -310,6 +311,21 @@ def test_callback_that_takes_more_than_there_is(library: Any) -> None:
             on_error=lambda _app, exc: events.append(type(exc)),
         ).run_forever()
     assert events[0] is TypeError
+
+
+def test_a_socket_that_a_test_puts_there(library: Any) -> None:
+    app = library.WebSocketApp("ws://a.example")
+    closed: list[dict[str, Any]] = []
+    frame = library.ABNF(opcode=library.ABNF.OPCODE_CLOSE, data=b"\x03\xe8")
+    app.sock = SimpleNamespace(
+        send=lambda data, opcode: 0, close=lambda **given: closed.append(given), close_frame=frame
+    )
+    with pytest.raises(library.WebSocketException, match="socket is already opened"):
+        app.run_forever()
+    with pytest.raises(library.WebSocketConnectionClosedException, match="already closed"):
+        app.send("x")
+    app.close(status=1001)
+    assert (closed, app.sock, app.last_close_frame) == ([{"status": 1001}], None, frame)
 
 
 # --- methods of a subclass -----------------------------------------------------------------------

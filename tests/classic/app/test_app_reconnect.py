@@ -451,3 +451,52 @@ def test_socket_closed_without_reconnect() -> None:
         recorded.run()
     assert recorded.events == [("open",), ("message", "hi"), ("close", 3000, None)]
     assert recorded.result is False
+
+
+def test_socket_that_is_shut_down_twice_has_one_overdue_pong() -> None:
+    def on_message(app: Any, _message: str) -> None:
+        app.sock.shutdown()
+        app.sock.shutdown()
+
+    with ScriptedPeer(HI) as peer:
+        recorded = RecordedApp(reactor, peer.url, NAMES, {"message": on_message})
+        recorded.run(ping_interval=60, ping_timeout=10)
+    overdue = ("error", "WebSocketTimeoutException", "ping/pong timed out")
+    assert recorded.events == [("open",), ("message", "hi"), overdue, ("close", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("payload", "heard"),
+    [(b"", (None, None)), (b"\x0b\xb8", (3000, None)), (b"\x0f\xa0bye", (4000, "bye"))],
+)
+def test_a_close_frame_that_a_program_sends_closes(payload: bytes, heard: tuple[Any, Any]) -> None:
+    sizes: list[int] = []
+
+    def on_message(app: Any, _message: str) -> None:
+        frame = reactor.ABNF.create_frame(payload, reactor.ABNF.OPCODE_CLOSE)
+        sizes.append(app.sock.send_frame(frame))
+
+    with ScriptedPeer(HI) as peer:
+        recorded = RecordedApp(reactor, peer.url, NAMES, {"message": on_message})
+        recorded.run()
+    assert sizes == [len(payload)]
+    assert recorded.events == [("open",), ("message", "hi"), ("close", *heard)]
+
+
+def test_a_connection_that_has_ended_takes_no_frames() -> None:
+    sockets: list[Any] = []
+    with ScriptedPeer(HI) as peer:
+        app = reactor.WebSocketApp(
+            peer.url,
+            on_open=lambda app: sockets.append(app.sock),
+            on_message=lambda app, _message: app.close(),
+        )
+        app.run_forever()
+    fragment = reactor.ABNF.create_frame("part", reactor.ABNF.OPCODE_TEXT, 0)
+    for send in (lambda: sockets[0].send_frame(fragment), lambda: sockets[0].send("x")):
+        with pytest.raises(
+            reactor.WebSocketConnectionClosedException, match=r"^socket is already closed\.$"
+        ):
+            send()
+    with pytest.raises(ValueError, match="Invalid OPCODE"):
+        sockets[0].send_frame(reactor.ABNF(1, 0, 0, 0, 5, 1, "x"))

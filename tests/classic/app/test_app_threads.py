@@ -21,6 +21,7 @@ from ...support.certificates import Authority
 from ...support.classic import Says
 from ...support.driving import run_until
 from ...support.peers import ScriptedPeer, Talk
+from ...support.scene import Scene, in_thread
 from ...support.servers import serve_with_reactor
 from ...support.websocket_frames import CLOSE, PING, TEXT, build_frame
 
@@ -388,3 +389,37 @@ except KeyboardInterrupt:
                 assert child.communicate(timeout=10)[0] == "interrupted\n"
             finally:
                 child.kill()
+
+
+# --- in the moment in which it opens --------------------------------------------------------------
+
+
+def test_an_app_that_is_closed_while_it_opens_has_no_socket_any_more(scene: Scene) -> None:
+    sockets: list[Any] = []
+    recorded = RecordedApp(
+        reactor, "ws://scene/", reactions={"open": lambda app: sockets.append(app.sock)}
+    )
+    recorded.run(dispatcher=scene.loop)
+    scene.turn(count=2)
+    peer = scene.attempts[-1].succeed()
+    in_thread(recorded.app.close)
+    scene.turn(count=3)
+    peer.say_goodbye()
+    scene.turn(count=3)
+    peer.close()
+    assert recorded.events == [("open",), ("close", 1000, None)]
+    assert sockets == [None]
+
+
+def test_an_app_can_be_run_anew_where_its_process_was_forked(scene: Scene) -> None:
+    """tests/loop/test_lifetime_fork.py does it in a child."""
+    recorded = RecordedApp(reactor, "ws://scene/")
+    recorded.run(dispatcher=scene.loop)
+    scene.turn(count=2)
+    with pytest.raises(reactor.WebSocketException, match="socket is already opened"):
+        recorded.app.run_forever()
+    (connection,) = scene.loop.connections
+    connection.lifecycle.forked()
+    assert recorded.app.run_forever(dispatcher=scene.loop) is False
+    scene.turn(count=2)
+    assert len(scene.attempts) == 2

@@ -82,6 +82,23 @@ def test_the_method_itself_pings_until_it_is_told_to_stop(library: Any) -> None:
     assert sent == ["x", "x"]
 
 
+def test_between_two_connections_nothing_is_pinged(library: Any) -> None:
+    waits: list[float] = []
+
+    class Stop:
+        def wait(self, seconds: float) -> bool:
+            waits.append(seconds)
+            return len(waits) == 3
+
+    class Running(library.WebSocketApp):  # type: ignore[misc,name-defined]
+        keep_running = property(lambda app: True, lambda app, value: None)
+
+    app = Running("ws://a.example")
+    app.stop_ping, app.ping_interval = Stop(), 7
+    app._send_ping()
+    assert (waits, app.last_ping_tm) == ([7, 7, 7], 0)
+
+
 def test_a_subclass_says_what_on_close_gets(library: Any, serve: Serve) -> None:
     closed = []
 
@@ -113,18 +130,3 @@ def test_code_and_reason_of_a_close_frame(library: Any, data: Any, expected: obj
     app.on_close = print
     assert app._get_close_args(frame) == list(expected)  # type: ignore[call-overload]
     assert app._get_close_args(None) == [None, None]
-
-
-def test_a_socket_that_a_test_puts_there(library: Any) -> None:
-    app = library.WebSocketApp("ws://a.example")
-    closed: list[dict[str, Any]] = []
-    frame = library.ABNF(opcode=library.ABNF.OPCODE_CLOSE, data=b"\x03\xe8")
-    app.sock = SimpleNamespace(
-        send=lambda data, opcode: 0, close=lambda **given: closed.append(given), close_frame=frame
-    )
-    with pytest.raises(library.WebSocketException, match="socket is already opened"):
-        app.run_forever()
-    with pytest.raises(library.WebSocketConnectionClosedException, match="already closed"):
-        app.send("x")
-    app.close(status=1001)
-    assert (closed, app.sock, app.last_close_frame) == ([{"status": 1001}], None, frame)

@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 
 import reactor
-from reactor.classic.app.steps import SteppedRun, is_wanted
+from reactor.classic.app.steps import SteppedRun, is_wanted, stands_for
 
 from ...support.apps import RecordedApp, code, said
 from ...support.peers import ScriptedPeer, Serve, echo
@@ -283,6 +283,31 @@ def test_a_loop_of_a_program_writes_as_well(library: Any, serve: Serve) -> None:
     assert sent == [11, 8]  # the message and the close frame
 
 
+class ReadsAndSends:
+    """A loop of a program that can do what it must, and nothing else."""
+
+    def send(self, sock: Any, data: bytes) -> int:
+        return int(sock.send(data))
+
+    def read(self, sock: Any, read_callback: Any, check_callback: Any) -> None:
+        while read_callback():
+            check_callback()
+
+
+def test_a_loop_of_a_program_need_only_read_and_send(library: Any, serve: Serve) -> None:
+    class App(library.WebSocketApp):  # type: ignore[misc,name-defined]
+        def create_dispatcher(self, *args: Any) -> Any:
+            return ReadsAndSends()
+
+    events: list[Any] = []
+    App(
+        serve(BYE).url,
+        on_open=lambda app: events.append("open"),
+        on_close=lambda app, *args: events.append(args),
+    ).run_forever()
+    assert events == ["open", (1000, None)]
+
+
 # --- on ours only -------------------------------------------------------------------------------
 
 
@@ -291,7 +316,60 @@ def test_as_a_rule_nothing_is_run_so() -> None:
     assert not is_wanted(reactor.Reactor, reactor.Reactor)
     app = reactor.WebSocketApp("ws://127.0.0.1:1")
     for given, secure in [(None, False), (None, True), (mock.Mock(), False)]:
-        assert not is_wanted(app.create_dispatcher(5, given, secure), given)
+        loop = app.create_dispatcher(5, given, secure)
+        assert not is_wanted(loop, given)
+        assert stands_for(loop) is given
+    loop = reactor.Reactor
+    assert stands_for(loop) is loop
+
+
+def test_what_is_no_loop_at_all_is_refused_with_a_reason() -> None:
+    nothing = object()
+    app = reactor.WebSocketApp("ws://127.0.0.1:1")
+    assert app.create_dispatcher(5, nothing) is nothing
+    with pytest.raises(TypeError, match=r"has no read\(\)"):
+        app.run_forever(dispatcher=nothing)
+
+
+def test_an_app_that_chooses_no_loop_gets_the_usual_one(serve: Serve) -> None:
+    class App(reactor.WebSocketApp):
+        def create_dispatcher(self, *args: Any) -> None:
+            return None
+
+    class Own(reactor.WebSocket):
+        """What makes a difference."""
+
+    events: list[Any] = []
+    app = App(serve(BYE).url, on_close=lambda app, *args: events.append(args))
+    with mock.patch.object(modules_of(reactor, "_app"), "WebSocket", Own):
+        assert app.run_forever() is False
+    assert events == [(1000, None)]
+
+
+def test_a_callback_may_close_twice() -> None:
+    """And whatever its loop reads after that is nothing."""
+
+    def close_twice(app: Any, _text: str) -> None:
+        app.close()
+        app.close()
+
+    with connections(reactor, [frame(reactor, TEXT, b"x")]) as made:
+        recorded = RecordedApp(reactor, "ws://a.example/", reactions={"message": close_twice})
+        recorded.app.create_dispatcher = lambda *args: ReadsAndSends()  # type: ignore[method-assign]
+        assert recorded.run() == [("open",), ("message", "x"), ("close", None, None)]
+    assert made[0].calls == ["settimeout", "close"]
+
+
+def test_a_loop_may_tell_that_the_connection_is_lost_without_an_exception() -> None:
+    events: list[Any] = []
+    app = reactor.WebSocketApp(
+        "ws://a.example/",
+        on_error=lambda app, exc: events.append((type(exc), str(exc))),
+        on_close=lambda app, *args: events.append(args),
+    )
+    assert SteppedRun(app, {"reconnect": 0}, True).closed()
+    lost = reactor.WebSocketConnectionClosedException
+    assert events == [(lost, "closed unexpectedly"), (None, None)]
 
 
 def test_an_interrupt_is_told_of_and_leaves() -> None:

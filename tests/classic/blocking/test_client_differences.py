@@ -78,6 +78,19 @@ def test_what_comes_after_a_close_frame_tells_how_it_was_closed(clients: Clients
     assert (caught.value.status_code, caught.value.reason) == (4001, "bye")
 
 
+def test_text_in_fragments_that_nobody_has_checked_fails_where_it_is_wrong(
+    clients: Clients,
+) -> None:
+    frames = [(TEXT, b"a\xc3", False), (CONT, b"(", True), (TEXT, b"b\xc3", False)]
+    frames += [(CONT, b"\xbc", True)]
+    script = Says(*(build_frame(opcode, data, fin=fin) for opcode, data, fin in frames))
+    ws = clients.connect(script, fire_cont_frame=True, skip_utf8_validation=True)
+    assert ws.recv() == "a"
+    with pytest.raises(UnicodeDecodeError):
+        ws.recv()
+    assert [ws.recv(), ws.recv()] == ["b", "ü"]
+
+
 def test_a_server_that_has_gone_need_not_hear_our_answer(clients: Clients) -> None:
     def close_and_reset(talk: Talk) -> None:
         talk.upgrade(then=build_frame(CLOSE, close_payload(1001)))

@@ -6,7 +6,8 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -194,16 +195,20 @@ def test_whoever_waits_is_woken(pair: Pair) -> None:
 
 
 class Busy:
-    """A socket whose first call would have blocked, in one way or the other."""
+    """A socket whose first calls would have blocked, in one way or the other."""
 
-    def __init__(self, sock: socket.socket, error: OSError) -> None:
+    def __init__(self, sock: socket.socket, *errors: OSError) -> None:
         self._sock = sock
-        self._errors = [error]
+        self._errors = list(errors)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("recv", "send") and self._errors:
+        call = getattr(self._sock, name)
+        return partial(self._try, call) if name in ("recv", "send") else call
+
+    def _try(self, call: Callable[[Any], Any], argument: Any) -> Any:
+        if self._errors:
             raise self._errors.pop()
-        return getattr(self._sock, name)
+        return call(argument)
 
 
 class Again(OSError):
@@ -226,7 +231,17 @@ def test_a_call_that_would_have_blocked_is_repeated(
     ours, theirs = pair
     theirs.send(b"x")
     assert send(Busy(ours, error), b"y", until) == 1
-    assert recv(Busy(ours, error), 1, until) == b"x"
+    assert recv(Busy(ours, error, error), 1, until) == b"x"
+
+
+def test_a_point_in_time_limits_a_call_in_place_of_the_time_out(pair: Pair) -> None:
+    ours, theirs = pair  # their time-out is ten seconds
+    past = time.monotonic() - 1
+    with pytest.raises(WebSocketTimeoutException, match=r"^Connection timed out$"):
+        recv(ours, 1, past)
+    theirs.send(b"x")
+    assert recv(ours, 1, past) == b"x"
+    assert send(ours, b"y", past) == 1
 
 
 def test_who_would_have_blocked_waits_for_what_the_call_wants(pair: Pair) -> None:
@@ -291,6 +306,18 @@ def test_tls_is_not_blocking_and_has_a_time_out_all_the_same(tls_pair: TLSPair) 
     waiting = Background(recv, duplex, 1)
     server.send(b"x")
     assert waiting.result() == b"x"
+
+
+def test_tls_that_never_blocks_has_a_time_out_all_the_same(tls_pair: TLSPair) -> None:
+    duplex, server = tls_pair
+    duplex.sock.setblocking(False)
+    another = TLSDuplex(duplex.sock, 0.01)
+    assert (another.gettimeout(), another.sock.gettimeout()) == (0.01, 0)
+    with pytest.raises(WebSocketTimeoutException):
+        recv(another, 1)
+    server.send(b"pong")
+    another.settimeout(10)
+    assert recv(another, 10) == b"pong"
 
 
 def test_a_tls_socket_blocks_until_it_is_used(tls_pair: TLSPair) -> None:

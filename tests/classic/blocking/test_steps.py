@@ -5,6 +5,7 @@ What a test with ``modules`` says holds for the genuine functions and for ours.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import ssl
@@ -128,6 +129,84 @@ def test_a_proxy_that_refuses(modules: SimpleNamespace, serve: Serve) -> None:
         )
 
 
+def test_a_proxy_that_hangs_up(modules: SimpleNamespace, serve: Serve) -> None:
+    def hang_up(talk: Talk) -> None:
+        talk.head()
+        talk.end()
+
+    peer = serve(hang_up)
+    options = {"http_proxy_host": "127.0.0.1", "http_proxy_port": peer.port, "proxy_type": "http"}
+    with pytest.raises(modules.exceptions.WebSocketProxyException, match="was lost"):
+        modules.http.connect(
+            "ws://host.invalid/",
+            modules.core.sock_opt(None, None),
+            modules.http.proxy_info(**options),
+            None,
+        )
+
+
+def test_a_kind_of_proxy_that_there_is_not(modules: SimpleNamespace) -> None:
+    with pytest.raises(modules.http.ProxyError, match="Only http, socks4, socks5 proxy protocols"):
+        modules.http.proxy_info(http_proxy_host="p.example", proxy_type="gopher")
+
+
+def test_a_socks_proxy_needs_a_port(modules: SimpleNamespace) -> None:
+    options = {"http_proxy_host": "p.example", "http_proxy_port": 0, "proxy_type": "socks5"}
+    with pytest.raises(modules.exceptions.WebSocketProxyException, match="Cannot use port 0"):
+        modules.http.connect(
+            "ws://a.example/",
+            modules.core.sock_opt(None, None),
+            modules.http.proxy_info(**options),
+            None,
+        )
+
+
+def test_a_program_may_say_that_python_socks_is_not_there(modules: SimpleNamespace) -> None:
+    options = {"http_proxy_host": "p.example", "http_proxy_port": 1080, "proxy_type": "socks5"}
+    with (
+        mock.patch.object(modules.http, "HAVE_PYTHON_SOCKS", False),
+        pytest.raises(modules.exceptions.WebSocketException, match="Python Socks is needed"),
+    ):
+        modules.http.connect(
+            "ws://a.example/",
+            modules.core.sock_opt(None, None),
+            modules.http.proxy_info(**options),
+            None,
+        )
+
+
+def test_a_host_behind_a_socks_proxy_whose_certificate_does_not_verify(
+    serve: Serve, authority: Authority
+) -> None:
+    """Nothing is left open; theirs leaves its socket."""
+
+    def script(talk: Talk) -> None:
+        read_socks5(talk)
+        talk.send(OK5)
+        with contextlib.suppress(OSError):
+            authority.server_context.wrap_socket(talk.sock, server_side=True)
+
+    options = {"http_proxy_host": "127.0.0.1", "http_proxy_port": serve(script).port}
+    module = import_module("reactor.websocket._http")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        module.connect(
+            "wss://localhost/",
+            import_module("reactor.websocket._core").sock_opt(None, None),
+            module.proxy_info(**options, proxy_type="socks5h"),
+            None,
+        )
+
+
+def test_a_name_without_addresses(modules: SimpleNamespace) -> None:
+    with (
+        mock.patch.object(modules.http, "_get_addrinfo_list", return_value=([], False, None)),
+        pytest.raises(modules.exceptions.WebSocketException, match=r"Host not found.*a\.example"),
+    ):
+        modules.http.connect(
+            "ws://a.example/", modules.core.sock_opt(None, None), modules.http.proxy_info(), None
+        )
+
+
 def test_a_host_that_refuses_or_is_not_there(modules: SimpleNamespace) -> None:
     settings, direct = modules.core.sock_opt(None, None), modules.http.proxy_info()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -152,6 +231,31 @@ def test_a_socket_that_was_given_is_used_as_it_is(modules: SimpleNamespace) -> N
     given = object()
     connected = modules.http.connect("ws://a.example:81/r", None, modules.http.proxy_info(), given)
     assert connected == (given, ("a.example", 81, "/r"))
+
+
+def test_a_redirect_is_an_answer(modules: SimpleNamespace) -> None:
+    wire = Wire(http("HTTP/1.1 302 Found", "Location: ws://b.example/"))
+    found = modules.handshake.handshake(wire, "ws://a.example/", "a.example", 80, "/")
+    assert (found.status, found.headers, found.subprotocol) == (
+        302,
+        {"location": "ws://b.example/"},
+        None,
+    )
+    assert wire.sent.startswith(b"GET / HTTP/1.1\r\n")
+
+
+def test_an_answer_to_another_key_is_refused(modules: SimpleNamespace) -> None:
+    lines = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: other")
+    wire = Wire(http("HTTP/1.1 101 Switching Protocols", *lines))
+    with pytest.raises(modules.exceptions.WebSocketException, match="Invalid WebSocket Header"):
+        modules.handshake.handshake(wire, "ws://a.example/", "a.example", 80, "/")
+
+
+def test_a_refusal_without_a_length_has_no_body(modules: SimpleNamespace) -> None:
+    wire = Wire(http("HTTP/1.1 403 Forbidden", body=b"behind"))
+    with pytest.raises(modules.exceptions.WebSocketBadStatusException) as caught:
+        modules.handshake._get_resp_headers(wire)
+    assert (caught.value.resp_body, wire.data) == (None, b"behind")
 
 
 def test_another_answer_than_101(modules: SimpleNamespace, serve: Serve) -> None:
@@ -297,6 +401,14 @@ def replaced(
     ):
         yield connecting, shaking
     assert not steps.is_replaced()
+
+
+def test_as_a_rule_the_pipeline_connects(serve: Serve) -> None:
+    assert not steps.is_replaced()
+    with mock.patch.object(steps, "open_in_steps") as in_steps:
+        connection = reactor.create_connection(serve(echo).url, timeout=5)
+    connection.close()
+    in_steps.assert_not_called()
 
 
 def test_a_test_of_a_program_connects_to_nothing() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterator
 from importlib.metadata import version
+from unittest import mock
 
 import pytest
 
 import reactor
+from reactor.classic.names.compat import PRIVATE_MODULES, private_module
 
 from ...support.installed import run_installed
 
@@ -50,6 +54,52 @@ def test_installed_it_is_what_import_websocket_gives() -> None:
         "print(parse_url('ws://example.com:81/r?q'), websocket._app.WebSocketApp.__module__)\n"
     )
     assert printed == "('example.com', 81, '/r?q', False) reactor.classic.app.app\n"
+
+
+@pytest.fixture
+def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo, at the end, what an installation changes in this process."""
+    kinds = [getattr(reactor, name) for name in dir(websocket) if name.startswith("WebSocket")]
+    for kind in (*kinds, reactor.ABNF):
+        monkeypatch.setattr(kind, "__module__", kind.__module__)
+    monkeypatch.setattr(
+        reactor.WebSocketException, "__reduce__", reactor.WebSocketException.__reduce__
+    )
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    with mock.patch.dict(sys.modules):
+        yield
+
+
+@pytest.mark.usefixtures("untouched")
+def test_what_is_imported_after_the_installation_is_ours_and_nothing_else_is() -> None:
+    before = len(sys.meta_path)
+    reactor.install_as_websocket()
+    reactor.install_as_websocket()
+    assert len(sys.meta_path) == before + 1
+    installed = importlib.import_module("websocket")
+    assert installed is not websocket
+    assert installed.WebSocketApp is reactor.WebSocketApp
+    assert importlib.import_module("websocket._core").WebSocket is reactor.WebSocket
+    sys.modules.pop("colorsys", None)
+    del sys.modules["websocket._url"]
+    assert "reactor" not in str(importlib.import_module("colorsys").__file__)
+    assert importlib.import_module("websocket._url") is not reactor._url
+
+
+@pytest.mark.usefixtures("untouched")
+def test_the_genuine_package_is_never_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reactor, "__path__", [])
+    with pytest.raises(ModuleNotFoundError, match="take all modules of reactor along") as caught:
+        reactor.install_as_websocket()
+    assert caught.value.name == "websocket"
+
+
+def test_a_private_module_has_one_of_fourteen_names() -> None:
+    assert {private_module(name).__name__ for name in PRIVATE_MODULES} == {
+        f"reactor.websocket.{name}" for name in PRIVATE_MODULES
+    }
+    with pytest.raises(AttributeError, match="module 'reactor' has no attribute '_other'"):
+        private_module("_other")
 
 
 def test_small_functions_of_the_private_modules_answer_as_theirs() -> None:

@@ -98,3 +98,11 @@ def test_a_dispatcher_of_somebody_else_is_wrapped(module: Any, ping_timeout: flo
     other.buffwrite.assert_called_once_with("sock", b"data", module.send, lost)
     wrapped.reconnect(3, read)
     assert other.timeout.call_args == mock.call(3, read, True)
+
+
+def test_a_dispatcher_on_another_thread_than_the_main_one_has_no_ctrl_c() -> None:
+    other = mock.Mock(**{"signal.side_effect": ValueError("signal only works in main thread")})
+    ours = import_module("reactor.websocket._dispatcher")  # theirs raises
+    wrapped = ours.WrappedDispatcher(None, None, other, None)
+    wrapped.timeout(3, print, 1)
+    other.timeout.assert_called_once_with(3, print, 1)

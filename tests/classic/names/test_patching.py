@@ -130,42 +130,6 @@ def test_other_names_of_such_a_module_are_its_own(monkeypatch: pytest.MonkeyPatc
         shown.state  # noqa: B018
 
 
-class Fake:
-    """Something in the place of a socket, as tests of programs have it."""
-
-    def __init__(self, closed: bool) -> None:
-        self._closed = closed
-        self.closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def test_a_socket_that_somebody_has_closed_is_not_closed_again(library: Any) -> None:
-    for was_closed in (False, True):
-        connection = library.WebSocket()
-        connection.sock = fake = Fake(was_closed)
-        connection.shutdown()
-        assert (fake.closed, connection.sock) == (not was_closed, None)
-
-
-def test_a_class_of_a_test_in_the_place_of_ssl_socket(library: Any) -> None:
-    connection = library.WebSocket()
-    module = library._core
-    with mock.patch.object(module.ssl, "SSLSocket", Fake):
-        connection.sock = Fake(True)
-        assert connection.is_ssl()
-    assert not connection.is_ssl()
-
-
 def test_no_lock_gives_nothing(library: Any) -> None:
     with library._utils.NoLock() as given:
         assert given is None
-
-
-def test_closing_what_only_looks_like_a_socket_raises_nothing(library: Any) -> None:
-    connection = library.WebSocket()
-    connection.sock = mock.Mock()
-    connection.connected = True
-    connection.close()
-    assert not connection.connected

@@ -15,6 +15,7 @@ from reactor import (
     WebSocketTimeoutException,
 )
 from reactor.feeds import Heartbeat, Link, Pace, TopicState
+from reactor.tasks import in_thread, sleep
 
 from ..service import Connection, Recorder, Stage
 
@@ -148,7 +149,56 @@ def test_a_login_may_await_nothing_else(stage: Stage) -> None:
     feed = stage.feed(Wrong)
     feed.subscribe("A")
     stage.advance_until(lambda: feed.of("error"))
-    assert isinstance(feed.of("error")[0], TypeError)
+    (error,) = feed.of("error")
+    assert isinstance(error, TypeError)
+    assert "link.request()" in str(error)
+    assert "run_in_thread()" in str(error)
+
+
+def test_a_login_may_await_what_runs_on_a_thread_and_the_steps_of_tasks(stage: Stage) -> None:
+    class Fetching(Private):
+        async def login(self, link: Link) -> None:
+            self.told.append(("token", await self.loop.run_in_thread(lambda: "secret")))
+            self.told.append(("again", await in_thread(lambda: "another")))
+            await sleep(1.0)
+            self.told.append(("slept", None))
+            with pytest.raises(ZeroDivisionError):
+                await self.loop.run_in_thread(lambda: 1 / 0)
+            await super().login(link)
+
+    stage.service.on_receive = answer_login
+    feed = stage.feed(Fetching)
+    feed.subscribe("A")
+    stage.until(lambda: feed.of("again"))
+    stage.advance_until(lambda: feed.of("slept"))
+    stage.until(lambda: feed.of("logged_in"))  # a thread takes real time
+    stage.advance_until(lambda: "live" in feed.names())
+    assert feed.of("token") == ["secret"]
+    assert feed.of("again") == ["another"]
+    assert feed.of("error") == []
+
+
+def test_an_answer_that_comes_after_the_loss_of_the_link_is_dropped(stage: Stage) -> None:
+    go_on = threading.Event()
+    ended: list[str] = []
+
+    class Slow(Recorder):
+        async def login(self, link: Link) -> None:
+            if not ended:
+                try:
+                    await self.loop.run_in_thread(go_on.wait)
+                finally:
+                    ended.append("ended")
+
+    feed = stage.feed(Slow)
+    feed.subscribe("A")
+    stage.until(lambda: stage.service.connections)
+    stage.turns()
+    stage.service.connections[0].abort()
+    stage.until(lambda: ended)
+    go_on.set()
+    stage.advance_until(lambda: "live" in feed.names())
+    assert feed.of("link_open") == feed.links * 2
 
 
 def test_a_login_whose_link_is_lost_ends_with_it(stage: Stage) -> None:

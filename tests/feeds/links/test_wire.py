@@ -41,13 +41,13 @@ def live(sequences: str) -> Iterator[tuple[Direct, Any]]:
         feed = type("Feed", (Direct,), {"sequences": sequences})(loop, "ws://x/")
         feed.subscribe("A")
         (link,) = feed.links
-        core = feed._driver.core
+        core = feed._reactor_driver.core
         core.opened(link, 1.0)
         batch = core.take(link)
         assert batch is not None
         core.sent(link, batch, 1.0)
         core.subscribed(link, ["A"], False, 1.0)
-        feed._driver.perform()
+        feed._reactor_driver.perform()
         feed.told.clear()
         yield feed, link._wire.on_message
 

@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from reactor.fleet.rules.leases import LEASE, TABLE, Lease, LeaseTable, Seat, Signal, may_take
+from reactor.fleet.coordinator import LOOK
+from reactor.fleet.rules.leases import (
+    LEASE,
+    RENEW,
+    TABLE,
+    Lease,
+    LeaseTable,
+    Seat,
+    Signal,
+    may_take,
+)
+from reactor.fleet.seat import ANSWER
 
 MINE = Lease(0, "pod-0", "one")
 
@@ -28,6 +39,23 @@ def test_a_lease_that_is_not_renewed_for_three_seconds_is_silent_and_that_is_tol
     assert looks(table, 1, 100.0 + LEASE, 120.0) == [0]
     assert table.seat(0) is Seat.SILENT
     assert table.lease(0) == MINE
+
+
+def test_a_shard_that_hangs_is_told_in_time_to_have_its_topics_live_again_in_5_s() -> None:
+    """Whenever it was renewed for the last time, and whenever the observer looks."""
+    for offset in (0.0, 0.01, 0.1, 0.2, 0.24):
+        table = LeaseTable()
+        renewed = 100.0 + offset  # the last time
+        now, lapsed = 98.0, False
+        while not lapsed:
+            revision = int(min(now, renewed) - offset)  # one a second, until then
+            lapsed = bool(table.look({0: (revision, MINE)}, now))
+            now += LOOK
+        assert now - LOOK - renewed <= LEASE + LOOK
+
+
+def test_an_answer_that_is_lost_leaves_time_for_another_renewal() -> None:
+    assert RENEW + ANSWER + RENEW / 4 < LEASE
 
 
 def test_a_renewal_begins_the_time_anew_and_revives_a_silent_one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -155,3 +156,19 @@ def test_names_cannot_become_html_or_headers(watched: Watched) -> None:
     head, _ = watched.fetch("/stats.json")
     assert "Content-Type: application/json" in head
     assert "nosniff" in head
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost"), ("::1", "[::1]")]
+)
+def test_the_address_can_be_opened_in_a_browser(loop: ManualReactor, host: str, shown: str) -> None:
+    with loop:
+        monitor = serve(loop, host, port=0, token="a token")
+        assert monitor.url == f"http://{shown}:{monitor.port}/?token=a%20token"
+
+
+def test_a_callback_that_has_taken_long_is_a_fact(watched: Watched) -> None:
+    series = watched.monitor.series
+    assert "longest callback" not in dict(watched.monitor.facts())
+    series.latest = replace(series.latest, longest_callback=0.25, longest_callback_of="Quotes")
+    assert dict(watched.monitor.facts())["longest callback"] == "250.0 ms, Quotes"

@@ -39,7 +39,7 @@ def connect(watched: Watched, count: int = 1) -> list[Silent]:
 
 
 def row_of(page: Page, protocol: WebSocketProtocol) -> dict[str, Any]:
-    return page.rows[id(protocol._connection)]
+    return page.rows[id(protocol._reactor_connection)]
 
 
 def test_a_page_is_told_of_every_connection(watched: Watched) -> None:
@@ -56,7 +56,7 @@ def test_a_page_is_told_of_every_connection(watched: Watched) -> None:
 def test_numbers_go_on(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    watched.until(lambda: id(one._connection) in page.rows)
+    watched.until(lambda: id(one._reactor_connection) in page.rows)
     assert row_of(page, one)["messages_out"] == 0
     for _ in range(5):
         one.send("hello")
@@ -70,8 +70,8 @@ def test_those_that_come_and_go_while_one_looks(watched: Watched) -> None:
     page = watched.open_page()
     watched.until(lambda: page.of("tick"))
     (one,) = connect(watched)
-    watched.until(lambda: id(one._connection) in page.rows)
-    number = id(one._connection)
+    watched.until(lambda: id(one._reactor_connection) in page.rows)
+    number = id(one._reactor_connection)
     one.abort()
     watched.until(lambda: number not in page.rows)
 
@@ -79,7 +79,7 @@ def test_those_that_come_and_go_while_one_looks(watched: Watched) -> None:
 def test_a_connection_that_is_refused_again_and_again(watched: Watched) -> None:
     one = watched.loop.connect("ws://127.0.0.1:1/x", Silent, reconnect=Backoff(first=0.5))
     page = watched.open_page()
-    watched.until(lambda: id(one._connection) in page.rows)
+    watched.until(lambda: id(one._reactor_connection) in page.rows)
     watched.until(lambda: row_of(page, one)["attempts"] >= 3)
     assert "refused" in row_of(page, one)["last_error"]
 
@@ -109,14 +109,16 @@ def test_rows_in_view_are_told_every_second(
     made = connect(watched, 15)  # 31 rows: three seconds for all of them
     page = watched.open_page()
     watched.until(lambda: len(page.rows) >= 31)
-    number = id(made[7]._connection)
+    number = id(made[7]._reactor_connection)
     page.ask(rows=[number, 12345])
     watched.until(lambda: len(page.of("tick")) >= 6)
     page.told[1:] = []
     watched.until(lambda: len(page.of("tick")) >= 4)
     told = [values[0] for message in page.of("rows") for values in message["rows"]]
     assert told.count(number) >= 4
-    assert max(told.count(id(each._connection)) for each in made if each is not made[7]) <= 3
+    assert (
+        max(told.count(id(each._reactor_connection)) for each in made if each is not made[7]) <= 3
+    )
 
 
 def test_a_portion_has_so_many_rows_and_no_more(
@@ -135,7 +137,7 @@ def test_a_portion_has_so_many_rows_and_no_more(
 def test_one_connection_looked_at(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    number = id(one._connection)
+    number = id(one._reactor_connection)
     page.ask(detail=number)
     watched.until(lambda: page.of("detail"))
     first = page.of("detail")[-1]
@@ -148,16 +150,16 @@ def test_one_connection_looked_at(watched: Watched) -> None:
     assert "<b>look</b>" in frames
     assert "\x1b" not in frames
     page.ask()
-    watched.until(lambda: one._trace is None)  # it costs nothing any more
+    watched.until(lambda: one._reactor_trace is None)  # it costs nothing any more
 
 
 def test_the_page_goes_while_it_looks(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    page.ask(detail=id(one._connection))
-    watched.until(lambda: one._trace is not None)
+    page.ask(detail=id(one._reactor_connection))
+    watched.until(lambda: one._reactor_trace is not None)
     page.abort()
-    watched.until(lambda: one._trace is None)
+    watched.until(lambda: one._reactor_trace is None)
     assert not watched.monitor.viewers
 
 
@@ -165,7 +167,7 @@ def test_two_pages_look_at_one(watched: Watched) -> None:
     (one,) = connect(watched)
     pages = [watched.open_page(), watched.open_page()]
     for page in pages:
-        page.ask(detail=id(one._connection))
+        page.ask(detail=id(one._reactor_connection))
     watched.until(lambda: all(page.of("detail") for page in pages))
     pages[0].ask()
     one.send("still here")
@@ -175,7 +177,7 @@ def test_two_pages_look_at_one(watched: Watched) -> None:
 def test_what_was_looked_at_has_ended(watched: Watched) -> None:
     (one,) = connect(watched)
     page = watched.open_page()
-    number = id(one._connection)
+    number = id(one._reactor_connection)
     page.ask(detail=number)
     watched.until(lambda: page.of("detail"))
     one.close()
@@ -187,21 +189,26 @@ def test_what_was_looked_at_has_ended(watched: Watched) -> None:
 
 def test_one_that_the_user_traces_is_left_alone(watched: Watched) -> None:
     (one,) = connect(watched)
-    own = one._trace = viewer  # anything
+    own = one._reactor_trace = viewer  # anything
     page = watched.open_page()
-    page.ask(detail=id(one._connection))
+    page.ask(detail=id(one._reactor_connection))
     watched.until(lambda: page.of("detail"))
     assert "elsewhere" in str(page.of("detail")[-1]["frames"]) or "another file" in str(
         page.of("detail")[-1]["frames"]
     )
     page.ask()
     watched.until(lambda: len(page.of("tick")) >= 3)
-    assert one._trace is own
+    assert one._reactor_trace is own
 
 
 @pytest.mark.parametrize(
     "wrong",
-    ["nonsense", "[]", "{}", '{"rows": 5, "detail": null, "topics": null, "find": ""}', b"\xff"],
+    [
+        *("nonsense", "[]", "{}", b"\xff"),
+        '{"rows": 5, "detail": null, "topics": null, "find": ""}',
+        '{"rows": [], "detail": "one", "topics": null, "find": ""}',
+        '{"rows": [], "detail": null, "topics": null, "find": 5}',
+    ],
 )
 def test_what_no_page_says(watched: Watched, wrong: str | bytes) -> None:
     page = watched.open_page()

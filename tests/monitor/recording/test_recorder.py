@@ -261,7 +261,7 @@ class TestWhat:
         client.upgrade()
         frame = build_frame(TEXT, b"a" * 1000, key=b"abcd")
         client.send(frame[:500])
-        run_until(loop, lambda: served and served[0]._connection.session.within_frame)
+        run_until(loop, lambda: served and served[0]._reactor_connection.session.within_frame)
         with record(loop, path):
             client.send(frame[500:] + build_frame(TEXT, b"whole", key=b"abcd"))
             run_until(loop, lambda: len(served[0].messages) == 2)
@@ -278,7 +278,7 @@ class TestWhat:
         client.upgrade()
         frame = build_frame(TEXT, b"a" * 1000, key=b"abcd")
         client.send(frame[:3])
-        run_until(loop, lambda: served and served[0]._connection.session.within_frame)
+        run_until(loop, lambda: served and served[0]._reactor_connection.session.within_frame)
         with record(loop, path):
             client.send(frame[3:])
             run_until(loop, lambda: served[0].messages)
@@ -478,7 +478,7 @@ class TestNobodySuffers:
         client = Recorder()
         loop.connect(serve_echo(loop), client)
         run_until(loop, lambda: client.events)
-        stream: Any = client._connection.stream  # type: ignore[attr-defined]
+        stream: Any = client._reactor_connection.stream  # type: ignore[attr-defined]
         engine = stream._engine
         with record(client, path):
             assert type(stream) is not Stream
@@ -486,7 +486,7 @@ class TestNobodySuffers:
         assert stream._engine is engine
         client.send("x")
         run_until(loop, lambda: client.messages)
-        assert client._wiretaps == ()
+        assert client._reactor_wiretaps == ()
         assert loop.loop.wiretaps == ()
 
     def test_it_may_begin_and_end_on_another_thread(self, loop: Reactor, path: Path) -> None:

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from reactor.transports.dial.names import canonical_host, to_ascii, without_final_dot
+from reactor.transports.dial.names import (
+    canonical_host,
+    server_hostname,
+    to_ascii,
+    without_final_dot,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +107,30 @@ def test_what_only_looks_like_an_address_is_a_name_or_an_error(host: str) -> Non
 )
 def test_without_the_final_dot(name: str, without: str) -> None:
     assert without_final_dot(name) == without
+
+
+def test_server_hostname_of_the_options() -> None:
+    assert server_hostname({"server_hostname": "b.example"}, "a.example") == "b.example"
+    assert server_hostname({"server_hostname": None}, "a.example") == "a.example"
+    assert server_hostname({}, "a.example") == "a.example"
+    assert server_hostname(None, "a.example") == "a.example"
+    assert server_hostname(None, "fe80::1%eth0") == "fe80::1"
+    assert server_hostname(None, "a.example.") == "a.example"
+    assert server_hostname({"server_hostname": "b.example."}, "a.example") == "b.example"
+    assert server_hostname({"server_hostname": "Stra\xdfe.example."}, "a.example") == (
+        "xn--strae-oqa.example"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "reason"),
+    [
+        ("a\u200db", ValueError, r"sslopt\['server_hostname'\] is invalid: 'a\\u200db': Joiner"),
+        (b"a.example", TypeError, r"sslopt\['server_hostname'\] must be a str, not bytes"),
+    ],
+)
+def test_a_server_hostname_that_cannot_be_one(
+    name: Any, error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        server_hostname({"server_hostname": name}, "a.example")

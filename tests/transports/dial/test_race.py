@@ -19,7 +19,8 @@ from reactor.exceptions import (
     WebSocketTimeoutException,
 )
 from reactor.loop.poller import wait_for
-from reactor.loop.tasks import Now, Wait, run_blocking
+from reactor.loop.steps import Now, Wait
+from reactor.loop.tasks import run_blocking
 from reactor.transports.dial.race import DEFAULT_SOCKET_OPTION, dial, dial_unix
 from reactor.transports.dial.resolver import Address
 

@@ -9,7 +9,8 @@ import pytest
 
 from reactor.exceptions import WebSocketAddressException, WebSocketTimeoutException
 from reactor.loop.helper_threads import HelperThreads, look_ups
-from reactor.loop.tasks import InThread, Now, run_blocking
+from reactor.loop.steps import InThread, Now
+from reactor.loop.tasks import run_blocking
 from reactor.timers import ManualClock
 from reactor.transports.dial import hosts, resolver
 from reactor.transports.dial.resolver import (

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -518,3 +519,26 @@ def test_a_servers_context_heeds_the_environment(
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
     assert make_server_context(files.cert, files.key).keylog_filename is not None
+
+
+def test_a_copy_for_another_host_verifies_as_the_system_does_if_nothing_was_loaded() -> None:
+    """Certificates in a folder are loaded when they are needed, so none can be seen before."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    copied = for_another_host({"context": context})
+    assert copied is not None
+    copy = copied["context"]
+    default = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    default.load_default_certs()
+    assert copy is not context
+    assert copy.verify_mode == ssl.CERT_REQUIRED
+    assert copy.get_ca_certs() == default.get_ca_certs()
+
+
+def test_python_that_ignores_the_environment_logs_no_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    flags = SimpleNamespace(ignore_environment=1)  # python -E
+    monkeypatch.setattr(tls_contexts, "sys", SimpleNamespace(flags=flags))
+    assert make_context().keylog_filename is None
+    assert not (tmp_path / "keys").exists()

@@ -6,6 +6,8 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,12 +17,23 @@ from reactor.exceptions import (
     WebSocketTLSException,
 )
 from reactor.loop.poller import wait_for
-from reactor.loop.tasks import Turn, Wait, run_blocking
-from reactor.transports.dial.names import server_hostname
+from reactor.loop.steps import Turn, Wait
+from reactor.loop.tasks import run_blocking
 from reactor.transports.tls.contexts import make_context, make_server_context
-from reactor.transports.tls.handshake import connect_tls, start_tls
+from reactor.transports.tls.handshake import (
+    accept_tls,
+    connect_tls,
+    describe_tls,
+    speaks_no_tls,
+    speaks_tls,
+    start_tls,
+)
+from reactor.transports.tls.nested import NestedTLS
 
+from ...support.certificates import Authority
 from ...support.sockets import reset as reset_now
+from ...support.threads import Background
+from ...support.tls_peer import TLSPeer, Tunnel, tls_pair
 from ...support.tls_servers import HOST, Files, Server, greeter, hello, shake
 
 UTC = datetime.timezone.utc
@@ -104,19 +117,6 @@ def test_a_name_that_cannot_be_sent_closes_the_socket(server: Server, name: str)
     assert sock.fileno() == -1
     with pytest.raises(OSError):
         os.fstat(descriptor)
-
-
-def test_server_hostname_of_the_options() -> None:
-    assert server_hostname({"server_hostname": "a.example"}, HOST) == "a.example"
-    assert server_hostname({"server_hostname": None}, HOST) == HOST
-    assert server_hostname({}, HOST) == HOST
-    assert server_hostname(None, HOST) == HOST
-    assert server_hostname(None, "fe80::1%eth0") == "fe80::1"
-    assert server_hostname(None, "a.example.") == "a.example"
-    assert server_hostname({"server_hostname": "b.example."}, HOST) == "b.example"
-    assert server_hostname({"server_hostname": "Stra\xdfe.example."}, HOST) == (
-        "xn--strae-oqa.example"
-    )
 
 
 def test_a_server_hostname_that_is_no_name_is_an_error_of_the_options() -> None:
@@ -325,3 +325,139 @@ def test_an_end_without_close_notify(files: Files, suppress: bool) -> None:
             else:
                 with pytest.raises(ssl.SSLEOFError):
                     hello(sock)
+
+
+# --- what a socket is, and what a failure says ----------------------------------------------------
+
+
+def test_sockets_that_speak_tls_are_known_by_what_they_have(files: Files, server: Server) -> None:
+    with socket.socket() as plain, shake(server, make_context({"ca_certs": files.ca})) as tls:
+        assert not speaks_tls(plain)
+        assert speaks_tls(tls)
+        assert describe_tls(tls) == "TLSv1.3"
+    of_another_library = SimpleNamespace(get_peer_certificate=None)
+    assert speaks_tls(of_another_library)
+    assert describe_tls(of_another_library) == "TLS"
+    resumed = SimpleNamespace(version=lambda: "TLSv1.2", session_reused=True)
+    assert describe_tls(resumed) == "TLSv1.2 resumed"
+
+
+def failure_of(server: Server, **sslopt: object) -> WebSocketTLSException:
+    with pytest.raises(WebSocketTLSException) as caught:
+        shake(server, make_context(sslopt))
+    return caught.value
+
+
+def test_a_failure_may_mean_that_the_peer_speaks_no_tls(server: Server) -> None:
+    def plain(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        sock.recv(10000)
+
+    assert not speaks_no_tls(failure_of(server))  # its certificate is not trusted
+    with Server(plain) as another:
+        assert speaks_no_tls(failure_of(another))
+    with Server(close_at_once) as another:
+        assert speaks_no_tls(failure_of(another))
+
+
+# --- the server's side, TLS within TLS, and what is resumed ---------------------------------------
+
+
+def test_a_server_does_its_side(files: Files) -> None:
+    ours, theirs = socket.socketpair()
+    client = Background(
+        make_context({"ca_certs": files.ca}).wrap_socket, theirs, False, True, True, HOST
+    )
+    context = make_server_context(files.cert, files.key)
+    with run_blocking(accept_tls(ours, context, None)) as sock, client.result() as other:
+        assert (sock.server_side, sock.getblocking()) == (True, False)
+        sock.send(b"hello")
+        assert hello(other) == b"hello"
+
+
+def test_a_client_that_speaks_no_tls(files: Files) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises(WebSocketTLSException, match="with the client failed"):
+            run_blocking(accept_tls(ours, make_server_context(files.cert, files.key), None))
+    assert ours.fileno() == -1
+
+
+def test_a_server_without_time_to_compute_is_a_timeout(files: Files) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        coroutine = accept_tls(ours, make_server_context(files.cert, files.key), 7.5)
+        assert coroutine.send(None) == Turn(7.5)
+        with pytest.raises(WebSocketTimeoutException, match="handshake with the client"):
+            coroutine.send(set())
+
+
+class Offered:
+    """A session that was taken from OpenSSL directly, as it is offered.
+
+    Attributes:
+        to: the sockets that it was offered for.
+    """
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.to: list[object] = []
+        self._fault = fault
+
+    def offer(self, tls: object) -> None:
+        self.to.append(tls)
+        if self._fault is not None:
+            raise self._fault
+
+
+def test_tls_within_tls(authority: Authority) -> None:
+    outer, far = tls_pair(authority)
+    inner = TLSPeer(Tunnel(far), authority.server_context)
+    session = Offered()
+    coroutine = start_tls(outer, authority.client_context(), "localhost", None, session)
+    value: object = None
+    try:
+        while True:
+            request = coroutine.send(value)
+            value = True if isinstance(request, Turn) else set(request.reads)
+            inner.step()
+    except StopIteration as stop:
+        sock = stop.value
+    assert isinstance(sock, NestedTLS)
+    assert session.to == [sock]
+    inner.step()
+    sock.send(b"through both")
+    assert inner.look() == b"through both"
+    sock.close()
+    inner.close()
+
+
+def test_a_session_is_offered_before_the_handshake(files: Files, server: Server) -> None:
+    session = Offered()
+    with shake(server, make_context({"ca_certs": files.ca}), session=session) as sock:
+        assert session.to == [sock]
+
+
+def test_a_session_that_cannot_be_offered_closes_the_socket(server: Server) -> None:
+    plain = server.connect()
+    descriptor = plain.fileno()
+    session = Offered(ValueError("of another context"))
+    with pytest.raises(WebSocketTLSException, match="of another context"):
+        run_blocking(start_tls(plain, make_context(), HOST, None, session))
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+
+
+def test_a_socket_that_has_lost_its_setting_never_blocks(files: Files, server: Server) -> None:
+    """As that of eventlet does when it is wrapped."""
+
+    class Forgetful(ssl.SSLContext):
+        def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+            wrapped = super().wrap_socket(*args, **options)
+            wrapped.setblocking(True)
+            return wrapped
+
+    context = Forgetful(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(files.ca)
+    with shake(server, context) as sock:
+        assert not sock.getblocking()

@@ -412,3 +412,50 @@ def test_a_session_taken_directly_is_refused_by_another_context(
         run_blocking(start_tls(plain, make_context(), HOST, None, session))
     with pytest.raises(OSError):
         os.fstat(descriptor)
+
+
+# --- the same without OpenSSL's help: which session is kept ---------------------------------------
+
+
+def test_where_the_newest_session_is_known_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[str, Any] = {}
+    monkeypatch.setattr(sessions, "newest_session", taken.get)
+    cache, context = SessionCache(), make_context()
+
+    def finish(tls: str, session: object) -> object:
+        """A connection with this name has this session in the end; return what is offered next."""
+        resumption = cache.begin(context, HOST, 443)
+        taken[tls] = session
+        resumption.finish(tls)
+        return cache.begin(context, HOST, 443).session
+
+    assert finish("first", None) is None
+    assert finish("second", "a ticket") == "a ticket"
+    assert finish("third", "a newer one") == "a newer one"
+    assert finish("fourth", None) is None  # what was offered does not serve any more
+
+
+def test_a_session_that_another_connection_has_stored_meanwhile_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: dict[str, Any] = {"quick": "a ticket", "slow": None}
+    monkeypatch.setattr(sessions, "newest_session", taken.get)
+    cache, context = SessionCache(), make_context()
+    slow, quick = (cache.begin(context, HOST, 443) for _ in range(2))
+    quick.finish("quick")
+    slow.finish("slow")
+    assert cache.begin(context, HOST, 443).session == "a ticket"
+
+
+def test_of_two_connections_at_once_the_first_has_its_session_read(
+    files: Files, resuming: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "newest_session", None)
+    cache, context = SessionCache(), make_context({"ca_certs": files.ca})
+    resumptions = [cache.begin(context, HOST, 443) for _ in range(2)]
+    for resumption in resumptions:
+        with shake(resuming, context) as sock:
+            hello(sock)
+            resumption.finish(sock)
+            kept = cache.begin(context, HOST, 443).session
+            assert (kept == sock.session) is (resumption is resumptions[0])

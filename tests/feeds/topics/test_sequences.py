@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reactor.feeds import Gap, Update
 from reactor.feeds.topics.board import Order
-from reactor.feeds.topics.streams import Judgement, judge
+from reactor.feeds.topics.sequences import Judgement, judge
 from reactor.timers import Backoff
 
 from .world import World

@@ -12,7 +12,7 @@ so the update is held back, for :data:`FILL_WITHIN` seconds at most. A new epoch
 count.
 
 Nearly all updates are the next one of a topic on one live link. Those do not come here: a leg
-whose ``fast`` is set takes them (see links/link.py), with the same judgement in one line.
+whose ``fast`` is set takes them (see links/wire.py), with the same judgement in one line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .board import Board, Order
 from .lifecycle import UNCONFIRMED, Phase, Signal
 from .topic import MISSED, RESTART, Leg, Place, Record
 
-__all__ = ["FILL_WITHIN", "MAX_HELD", "UNANSWERED", "Judgement", "Streams", "judge"]
+__all__ = ["FILL_WITHIN", "MAX_HELD", "UNANSWERED", "Judgement", "Sequences", "judge"]
 
 #: Seconds that another link has to fill a hole.
 FILL_WITHIN = 2.0
@@ -74,7 +74,7 @@ def _behind(leg: Leg, update: Update) -> bool:
     return bool(leg.position is None or leg.position < missing)
 
 
-class Streams:
+class Sequences:
     """See the module.
 
     Args:
