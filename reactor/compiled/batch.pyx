@@ -133,13 +133,16 @@ cdef int send_batch(loop, poller, Ring ring, list senders) except -1:
     cdef int i
     while PyList_GET_SIZE(senders) and PyList_GET_SIZE(pieces) < BATCH:
         sender = senders.pop()
+        stream = stream_of(sender)
+        if stream is None:  # another handler has ended this connection, and its stream is closed
+            continue
         try:
             output = take_output(sender)
         except Exception as exc:
             loop.report(exc, sender)
             continue
         if output is not None:
-            streams.append(stream_of(sender))
+            streams.append(stream)
             pieces.append(output)
     for i, output in enumerate(pieces):
         piece = <bytes>output

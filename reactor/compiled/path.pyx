@@ -600,9 +600,19 @@ def sender_flush(sender):
 
 
 cdef object stream_of(sender):
-    """Return the stream of a Sender's connection; None if that is of another class."""
+    """Return the stream of a Sender's connection; None if that is over, or of another class."""
     connection = get(sender, SENDER_CONNECTION)
     return get(connection, STREAM) if is_a(connection, A_CONNECTION) else None
+
+
+cdef bint may_wait(sender) except -1:
+    """Return whether a Sender's output goes to the kernel, and its connection lives on."""
+    connection = get(sender, SENDER_CONNECTION)
+    return (
+        is_a(connection, A_CONNECTION)
+        and holds(connection, PHASE, ATTACHED)
+        and is_direct(get(connection, STREAM))
+    )
 
 
 cdef int flush(sender) except -1:

@@ -27,7 +27,7 @@ from reactor.compiled.batch cimport (
     is_read, put_back, receive, receive_all, send_all, take_received, usable_ring,
 )
 from reactor.compiled.path cimport (
-    flush, is_direct, os_error, read_stream, read_tls_stream, stream_of,
+    flush, may_wait, os_error, read_stream, read_tls_stream,
 )
 from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put, require
 from reactor.compiled.uring cimport BATCH, Ring
@@ -298,7 +298,7 @@ cdef int flush_or_wait(transport, Ring ring) except -1:
     """Flush a transport; a plain connection's output waits for the others, if there is a ring."""
     if not is_a(transport, A_SENDER):
         transport.flush()
-    elif ring is not None and is_direct(stream_of(transport)):
+    elif ring is not None and may_wait(transport):
         ring.senders.append(transport)
     else:
         flush(transport)

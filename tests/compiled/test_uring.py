@@ -256,6 +256,29 @@ def test_one_that_was_aborted_hears_nothing_more(loop: Reactor, sockets: Sockets
     assert sum(side.protocol.names[-1] == "close" for side in everyone) == 5
 
 
+def test_one_that_has_sent_and_is_aborted_by_the_next_one(
+    loop: Reactor, sockets: Sockets, caplog: pytest.LogCaptureFixture
+) -> None:
+    everyone = sides(loop, sockets)
+    order: list[int] = []
+
+    def send_and_abort_the_last(number: int) -> None:
+        everyone[number].protocol.send("x")
+        if order:
+            everyone[order[-1]].protocol.abort()
+        order.append(number)
+
+    for number, side in enumerate(everyone):
+        side.protocol.action = lambda message, number=number: send_and_abort_the_last(number)
+        side.say("x")
+    loop.run_once(0)
+    loop.run_once(0)
+    assert len(order) == 6
+    assert everyone[order[-1]].heard() == [b"x"]
+    assert [everyone[number].protocol.names[-1] for number in order[:-1]] == ["close"] * 5
+    assert caplog.records == []
+
+
 def test_one_that_was_closed_still_answers_the_closing_handshake(
     loop: Reactor, sockets: Sockets
 ) -> None:
