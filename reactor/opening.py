@@ -95,6 +95,8 @@ class Opener:
         registry.check_usable()
         check_factory(protocol)
         check_number("port", port, "an int from 0 to 65535")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port must be from 0 to 65535, not {port!r}")
         checked = ServerOptions.of(options, "Reactor.listen()")
         if checked.ssl is not None and checked.sslkeylogfile is not None:
             log_keys(checked.ssl, os.fspath(checked.sslkeylogfile))

@@ -275,6 +275,8 @@ class TestListen:
             ({"reconnect": 1}, TypeError),
             ({"handshake_timeout": 0}, ValueError),
             ({"backlog": 1.5}, TypeError),
+            ({"port": 65536}, ValueError),
+            ({"port": -1}, ValueError),
             ({"backlog": 1 << 40}, OverflowError),
         ],
     )

@@ -312,7 +312,16 @@ from reactor.hosting.asyncio import AsyncioHost, asyncio_host
 from reactor.hosting.qt import qt_host
 from reactor.hosting.tkinter import tkinter_host
 from reactor.hosting.trio import trio_host
-from reactor.testing import ManualReactor, MemoryServer, connect_pair, replay
+from reactor.testing import (
+    ManualReactor,
+    MemoryServer,
+    Pair,
+    PairFactory,
+    PeerFactory,
+    ScriptedPeer,
+    connect_pair,
+    replay,
+)
 
 class Mine(WebSocketProtocol):
     def on_text(self, message: str) -> None: ...
@@ -383,6 +392,12 @@ both: tuple[Mine, Mine] = client, other
 connect_pair(manual, Mine, client_options={"pingintervall": 3})  # client_options
 connect_pair(manual, Mine, server_options={"ping_interval": "3"})  # server_options
 replayed: Mine = replay("file", Mine, ping_interval=3)
+
+def test_mine(reactor_pair: PairFactory, reactor_peer: PeerFactory) -> None:
+    a: Pair[Mine, Mine] = reactor_pair(Mine, Mine, client_options={"ping_interval": 3})
+    reactor_pair(Mine, client_options={"pingintervall": 3})  # client_options
+    peer: ScriptedPeer = reactor_peer()
+    reactor_peer(contxt=None)  # contxt
 replayed_feed: Quotes = replay("file", Quotes, stale_after=3)
 replay("file", Mine, pingintervall=3)  # replay
 

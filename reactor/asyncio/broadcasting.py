@@ -41,7 +41,7 @@ def broadcast(
         TypeError: the message is of another type.
         ValueError: ``raise_exceptions`` before Python 3.11.
     """
-    if raise_exceptions and sys.version_info < (3, 11):
+    if raise_exceptions and sys.version_info < (3, 11):  # pragma: no cover - Python 3.10
         raise ValueError("raise_exceptions requires at least Python 3.11")
     if text is not None:
         message = convert(message, text)

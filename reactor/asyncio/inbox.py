@@ -202,7 +202,7 @@ class Inbox:
 
 PythonInbox = Inbox
 
-if compiled and not TYPE_CHECKING:
+if compiled and not TYPE_CHECKING:  # pragma: no cover - what coverage measures is Python's way
     try:
         from ..compiled.inbox import Inbox
     except ModuleNotFoundError:

@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..protocols.deflate import Deflate
+from ..protocols.messages import MOST
 
 __all__ = ["Marks", "check_path", "common_options", "marks"]
 
-#: In place of no limit, where the reactor wants one.
-NO_LIMIT = 1 << 62
 DAY = 86400.0
 
 Pair = tuple[int | None, int | None]
@@ -76,7 +75,7 @@ def common_options(
         "ping_interval": ping_interval,
         "ping_timeout": ping_timeout,
         "close_timeout": DAY if close_timeout is None else close_timeout,
-        "max_message_size": NO_LIMIT if size is None else size,
+        "max_message_size": MOST if size is None else size,
         "fragments": True,
         "high_water": marks.write_high,
         "low_water": marks.write_low,

@@ -15,7 +15,7 @@ import re
 from typing import Any
 from unicodedata import category
 
-__all__ = ["printable", "quoted", "without_secrets"]
+__all__ = ["named", "printable", "quoted", "without_secrets"]
 
 #: How many characters, or bytes, of a string are shown: enough to recognize it.
 LIMIT = 200
@@ -57,6 +57,20 @@ def quoted(value: Any, limit: int = LIMIT) -> str:
         kind = "characters" if isinstance(value, str) else "bytes"
         return f"{value[:limit]!r}... ({len(value)} {kind})"
     return printable(repr(value), limit)
+
+
+def named(value: object) -> str:
+    """Return the text of an object of the user's, as :func:`printable` has it.
+
+    Args:
+        value: a topic, or something else that is shown by its text. One whose ``__str__`` fails is
+            shown by its class.
+    """
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - what we show is not worth a failure
+        return f"<{printable(type(value).__name__)}>"
+    return printable(text)
 
 
 def without_secrets(url: str) -> str:

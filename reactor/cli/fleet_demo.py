@@ -28,7 +28,7 @@ __all__ = ["Consumer", "Demo", "DemoFeed", "run"]
 EXCHANGE = ("--ack-delay", "0.02", "--ack-twice", "0.1", "--topics", "50", "--replay", "100000")
 
 #: Seconds that anything may take, on a busy machine.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class DemoFeed(Collector):

@@ -12,13 +12,17 @@ def write(text: str) -> None:
     """Write to standard output, at once.
 
     Raises:
-        SystemExit: Nobody reads it any more, as behind ``| head``. With the status that a shell
-            gives to a program that SIGPIPE has ended.
+        SystemExit: Nobody reads it any more, as behind ``| head``: with the status that a shell
+            gives to a program that SIGPIPE has ended. It cannot be written to, as on a disk that is
+            full: with 1, and a line on standard error.
     """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as exc:
         # Otherwise the interpreter complains once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        if isinstance(exc, BrokenPipeError):
+            raise SystemExit(141) from None
+        print(f"reactor: standard output: {exc}", file=sys.stderr)
+        raise SystemExit(1) from None

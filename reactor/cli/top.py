@@ -27,8 +27,8 @@ __all__ = ["Watcher", "add_arguments", "page_of", "run"]
 
 #: What rows may be sorted by: the name of the option's value, and how it is found in a row.
 ORDERS: dict[str, Callable[[dict[str, Any]], float]] = {
-    "in": lambda row: row["in_rate"],
-    "out": lambda row: row["out_rate"],
+    "in": lambda row: row["in_rate"] or 0.0,
+    "out": lambda row: row["out_rate"] or 0.0,
     "queue": lambda row: row["queued"],
     "attempts": lambda row: row["attempts"],
     "silence": lambda row: row["silence"] or 0.0,
@@ -120,8 +120,8 @@ class Watcher(WebSocketProtocol):
         for values in told["rows"]:
             row = dict(zip(self._fields, values, strict=True))
             before = self.rows.get(row["id"])
-            row["in_rate"] = before["in_rate"] if before else 0.0
-            row["out_rate"] = before["out_rate"] if before else 0.0
+            row["in_rate"] = before["in_rate"] if before else None  # not known yet
+            row["out_rate"] = before["out_rate"] if before else None
             row["since"] = since = before["since"] if before else row
             if row["now"] - since["now"] >= RATE_OVER:
                 passed = row["now"] - since["now"]
@@ -270,29 +270,52 @@ class _Table(_Lines):
         from rich.table import Table
         from rich.text import Text
 
-        room = max(1, self._live.console.height - 6)
-        rows = self.shown(watcher, min(self._arguments.rows, room))
+        console = self._live.console
+        rows = self.shown(watcher, max(1, min(self._arguments.rows, console.height - 6)))
         table = Table(expand=True, box=None, pad_edge=False)
+        numbers = fitting(console.width)
         for name, options in (
-            ("state", {"width": 10}),
+            ("state", {"width": STATE, "no_wrap": True}),
             ("connection", {"ratio": 1, "no_wrap": True, "overflow": "ellipsis"}),
-            *((name, {"justify": "right", "no_wrap": True}) for name in NUMBERS),
+            *((name, {"justify": "right", "no_wrap": True}) for name in numbers),
         ):
             table.add_column(name, **options)  # type: ignore[arg-type]
         for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in cells(row)))
-        state = watcher.problem or headline(watcher)
+            named = dict(zip(("state", "connection", *NUMBERS), cells(row), strict=True))
+            table.add_row(*(Text(printable(named[str(each.header)])) for each in table.columns))
         facts = " · ".join(f"{name} {value}" for name, value in watcher.facts)
-        head = [Text(watcher.process, style="bold"), Text(state), Text(facts, style="dim"), Text()]
-        self._live.update(Group(*head, table), refresh=True)
+        lines = (
+            (watcher.process, "bold"),
+            (watcher.problem or headline(watcher), ""),
+            (facts, "dim"),
+        )
+        head = [Text(line, style, no_wrap=True, overflow="ellipsis") for line, style in lines]
+        self._live.update(Group(*head, Text(), table), refresh=True)
 
     def close(self) -> None:
         """See _Lines."""
         self._live.stop()
 
 
-#: The columns of numbers; see cells().
-NUMBERS = ("in/s", "out/s", "round trip", "queue", "attempts", "silent for")
+#: The columns of numbers, see cells(), and their widths.
+NUMBERS = {"in/s": 8, "out/s": 8, "round trip": 10, "queue": 10, "attempts": 8, "silent for": 10}
+
+#: In which order they are left out where a terminal is narrow, the last one first.
+IMPORTANT = ("in/s", "silent for", "out/s", "queue", "round trip", "attempts")
+
+#: The widths of the other columns; the name of a connection takes at least that.
+STATE, CONNECTION = 10, 20
+
+
+def fitting(width: int) -> list[str]:
+    """Return the names of NUMBERS that a terminal of this width has room for."""
+    left = width - STATE - 1 - CONNECTION
+    shown = set()
+    for name in IMPORTANT:
+        if (left := left - NUMBERS[name] - 1) < 0:
+            break
+        shown.add(name)
+    return [name for name in NUMBERS if name in shown]
 
 
 def headline(watcher: Watcher) -> str:
@@ -309,8 +332,8 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [
         row["activity"],
         f"{row['feed']}: {place}" if row["feed"] else place,
-        f"{row['in_rate']:.1f}",
-        f"{row['out_rate']:.1f}",
+        "" if row["in_rate"] is None else f"{row['in_rate']:.1f}",
+        "" if row["out_rate"] is None else f"{row['out_rate']:.1f}",
         "" if latency is None else f"{latency * 1000:.1f} ms",
         str(row["queued"] or ""),
         str(row["attempts"] or ""),

@@ -44,11 +44,12 @@ class Attempt:
         connected: called with the result and None, or with None and the exception; not if the
             attempt has been stopped.
         note: called with each step that is done, and its text.
+        whose: returns for whom it is, in words.
     """
 
     __slots__ = (
         *("_asked_at", "_connected", "_gate", "_loop", "_note", "_number", "_options"),
-        *("_pipeline", "_stopped", "_task", "_url"),
+        *("_pipeline", "_stopped", "_task", "_url", "_whose"),
     )
 
     def __init__(
@@ -60,7 +61,9 @@ class Attempt:
         pipeline: Pipeline,
         connected: Callable[[ClientUpgrade | None, Exception | None], object],
         note: Callable[[Step, str], object],
+        whose: Callable[[], str],
     ) -> None:
+        self._whose = whose
         self._note: Callable[[Step, str], object] = note
         self._asked_at = 0.0
         self._loop = loop
@@ -113,7 +116,12 @@ class Attempt:
         if self._gate is not None and self._gate.journal.hears:
             self._gate.journal.attempt(parse_url(self._url).shown, self._number)
         self._task = task = Task(
-            self._loop, coroutine, self._arrived, soon=False, on_note=self._note
+            self._loop,
+            coroutine,
+            self._arrived,
+            soon=False,
+            on_note=self._note,
+            whose=self._whose,
         )
         task.start()
 

@@ -181,6 +181,7 @@ class ClientLifecycle:
             self._pipeline,
             self._connected,
             self._connection.note,
+            self.whose,
         )
         current.start(address, self._retries.attempt, again=self._opened_at is not None)
 

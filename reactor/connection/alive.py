@@ -71,6 +71,10 @@ class KeepAliveWatch:
                 counters.round_trips = Histogram()
             counters.round_trips.add(keep_alive.latency)
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._connection.whose()
+
     def _look(self) -> None:
         connection, keep_alive = self._connection, self._keep_alive
         reader, stream = connection.reader, connection.stream

@@ -199,8 +199,10 @@ class Connection:
         return self.stream.sock if self.phase is ATTACHED else None
 
     def whose(self) -> str:
-        """For whom it works: see loop/names.py."""
-        return f"{type(self.protocol).__qualname__} on {public_place(self)}"
+        """For whom it works: see loop/names.py. A protocol object of ours says whose it is."""
+        ours = getattr(self.protocol, "_reactor_whose", None)
+        name = type(self.protocol).__qualname__ if ours is None else ours()
+        return f"{name} on {public_place(self)}"
 
     def note(self, step: Step, text: str = "") -> None:
         """Take something down in its history."""

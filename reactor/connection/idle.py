@@ -58,6 +58,10 @@ class IdleWatch:
             self._timer.cancel()
             self._timer = None
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._connection.whose()
+
     def _look(self) -> None:
         connection = self._connection
         loop = connection.loop

@@ -74,6 +74,10 @@ class Outbox:
         self._scheduled = False  # run() is among the loop's queued calls
         self.size = 0
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._sender.whose()
+
     def add(self, item: Message | Fragments) -> None:
         """Send an item after everything that waits."""
         self._waiting.append(item)

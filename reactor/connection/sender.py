@@ -79,6 +79,10 @@ class Sender:
         self.outbox: Outbox | None = None
         self.closing_soon = False
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return self._connection.whose()
+
     @property
     def session(self) -> WebSocketSession:
         """The session of the connection. The outbox uses it."""

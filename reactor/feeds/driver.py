@@ -84,6 +84,10 @@ class Driver:
         self._mailboxes: WeakSet[Mailbox] = WeakSet()
         self.faults = Faults(feed, self.loop.time, base)
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return type(self.feed).__qualname__
+
     # -- threads -----------------------------------------------------------------------------
 
     def call(self, function: Callable[..., object], *args: Any) -> None:

@@ -317,7 +317,7 @@ class _Beat(threading.Thread):
             pause = RENEW
             if not seat.stuck and not (seat.lease and seat.lease.released):
                 try:
-                    await self._write({"figures": self._figures()})
+                    await asyncio.wait_for(self._write({"figures": self._figures()}), ANSWER)
                 except Exception:  # noqa: BLE001 - the store is away; valid() says so
                     pause = RENEW / 4
             try:

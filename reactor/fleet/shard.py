@@ -38,7 +38,7 @@ from .ledger import Ledger
 from .names import Names
 from .rules.records import Notice
 from .rules.share import owners, share_of
-from .seat import ANSWER, Identity, Seat
+from .seat import Identity, Seat
 from .sinks.base import Post, Sink, Writer
 from .sinks.jetstream import JetStream
 from .store import Store, connect
@@ -176,7 +176,11 @@ class Shard:
 
         async def connect_again() -> Store:
             client = await connect(self.spec.servers, **self.spec.nats_options)
-            return await Store(client, store.names, ANSWER).open()
+            try:
+                return await Store(client, store.names).open()
+            except BaseException:
+                await client.close()
+                raise
 
         seat = self.seat = Seat(store, ledger, identity, connect_again)
         number = await self._until_over(seat.take(lambda: self._free(wishes)))

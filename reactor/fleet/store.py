@@ -101,13 +101,12 @@ class Store:
     Args:
         client: a connection.
         names: of the fleet.
-        timeout: seconds that an answer may take.
     """
 
-    def __init__(self, client: Client, names: Names, timeout: float = 2.0) -> None:
+    def __init__(self, client: Client, names: Names) -> None:
         self.client = client
         self.names = names
-        self.js: JetStreamContext = client.jetstream(timeout=timeout)
+        self.js: JetStreamContext = client.jetstream(timeout=2.0)
         self._wanted: KeyValue | None = None
         self._leases: KeyValue | None = None
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.mistakes import check_called
 from ..base.tracebacks import from_others
 from .answers import Answer
+from .names import describe
 from .steps import in_thread
 from .tasks import Task
 
@@ -66,7 +68,8 @@ def run_in_thread(
             answer.fail(error)
 
     def start() -> None:
-        Task(loop, in_thread(function, *args), finish, soon=False).start()
+        called = in_thread(function, *args)
+        Task(loop, called, finish, soon=False, whose=partial(describe, function)).start()
 
     if threading.get_ident() == loop.thread_id:
         if loop._closed:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_called, check_number
 from ..timers import Timer
+from .names import describe
 
 __all__ = ["RepeatingTimer"]
 
@@ -68,6 +69,10 @@ class RepeatingTimer(Timer):
     def _arm(self) -> None:
         self._current = self._loop.call_at(self._due, self.fire)
         self.when = self._current.when
+
+    def whose(self) -> str:
+        """Whom it calls: see names.py."""
+        return "nobody any more" if self.callback is None else describe(self.callback)
 
     @property
     def active(self) -> bool:

@@ -48,10 +48,12 @@ class Task(Generic[T]):
         soon: False: the first step runs when :meth:`start` is called. For a caller that the loop
             has called, and that need not wait for the next turn.
         on_note: called with what the coroutine notes, and its text; None: nobody is.
+        whose: returns for whom the coroutine works, in words; None: its name says it.
     """
 
     __slots__ = (
         *("_coroutine", "_loop", "_on_done", "_on_note", "_timer", "_until", "_waiting_for"),
+        "_whose",
     )
 
     def __init__(
@@ -62,8 +64,10 @@ class Task(Generic[T]):
         *,
         soon: bool = True,
         on_note: Callable[[Any, str], object] | None = None,
+        whose: Callable[[], str] | None = None,
     ) -> None:
         self._loop = loop
+        self._whose = whose
         self._on_note = on_note
         self._coroutine = coroutine
         # None once the task is done or cancelled.
@@ -84,6 +88,8 @@ class Task(Generic[T]):
 
     def whose(self) -> str:
         """For whom it works: see names.py."""
+        if self._whose is not None:
+            return self._whose()
         return getattr(self._coroutine, "__qualname__", "a coroutine")
 
     def cancel(self) -> None:

@@ -31,7 +31,7 @@ from ..exceptions import (
 from .deflate import Compression
 from .frames import OP_CONT, OP_TEXT
 
-__all__ = ["MessageAssembler", "MessageLimits", "decode_text"]
+__all__ = ["MOST", "MessageAssembler", "MessageLimits", "decode_text"]
 
 #: The greatest possible limit.
 MOST = sys.maxsize // 2

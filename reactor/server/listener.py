@@ -81,9 +81,13 @@ class _Handshake:
         sock: its socket.
         address: what its connections are counted under, if they are.
         peer: the address of its socket.
+
+    Attributes:
+        task: runs the handshake; gone when that has ended.
+        connection: what it has become, or None.
     """
 
-    __slots__ = ("address", "peer", "sock", "task")
+    __slots__ = ("address", "connection", "peer", "sock", "task")
 
     task: Task[ServerUpgrade | None]
 
@@ -91,11 +95,18 @@ class _Handshake:
         self.sock = sock
         self.address = address
         self.peer = peer
+        self.connection: Connection | None = None
 
     @property
     def client(self) -> str:
         """Its address, as the log shows it."""
         return written(self.peer) or "a client"
+
+    def whose(self) -> str:
+        """For whom the task works: see loop/names.py."""
+        if self.connection is not None:
+            return self.connection.whose()
+        return f"the opening handshake of {self.client}"
 
 
 class Listener(Generic[P]):
@@ -231,6 +242,7 @@ class Listener(Generic[P]):
             self._loop,
             self._upgrade(handshake, refusal),
             lambda upgraded, error: self._upgraded(upgraded, error, handshake),
+            whose=handshake.whose,
         )
         if self._too_many_handshakes:
             # Not now: the task has not begun, and the request may have arrived already.
@@ -271,6 +283,7 @@ class Listener(Generic[P]):
         """An opening handshake has ended, in whatever way. Idempotent."""
         if handshake in self._handshakes:
             del self._handshakes[handshake]
+            del handshake.task  # which knows the handshake
             self.leave(handshake.address)
 
     def _drop(self, handshake: _Handshake) -> None:
@@ -283,7 +296,6 @@ class Listener(Generic[P]):
     def _upgraded(
         self, upgraded: ServerUpgrade | None, error: Exception | None, handshake: _Handshake
     ) -> None:
-        address = handshake.address
         if isinstance(error, WebSocketException):
             logger.info(
                 "%s: opening handshake failed: %s", handshake.client, without_traceback(error)
@@ -304,9 +316,10 @@ class Listener(Generic[P]):
         except BaseException:  # KeyboardInterrupt and SystemExit pass through
             upgraded.sock.close()
             raise
-        lifecycle = ServerLifecycle(self, upgraded.head, address)
+        lifecycle = ServerLifecycle(self, upgraded.head, handshake.address)
         connection = Connection(self._loop, self.registry, upgraded.options, lifecycle, protocol)
-        self._enter(address)
+        handshake.connection = connection
+        self._enter(handshake.address)
         self.connections.add(connection)
         connection.start()
         lifecycle.open(upgraded)

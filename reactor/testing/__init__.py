@@ -14,8 +14,8 @@ from ..timers import ManualClock
 from . import faults, frames
 from .frames import Frame, build_frame, close_payload, read_frames
 from .loop import ManualReactor, run_until
-from .pair import MemoryServer, Pair, connect_pair, in_thread
-from .peer import Head, Script, ScriptedPeer, Talk, closed_port, http_response
+from .pair import MemoryServer, Pair, PairFactory, connect_pair, in_thread
+from .peer import Head, PeerFactory, Script, ScriptedPeer, Talk, closed_port, http_response
 from .recorder import Recorder
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ __all__ = [
     "ManualReactor",
     "MemoryServer",
     "Pair",
+    "PairFactory",
+    "PeerFactory",
     "Recorder",
     "Script",
     "ScriptedPeer",

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from ..base.arguments import parameters, shows
 from ..client.options import ClientOptions
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..client.options import ClientArguments
     from ..server.options import ServerArguments
 
-__all__ = ["MemoryServer", "Pair", "connect_pair", "in_thread"]
+__all__ = ["MemoryServer", "Pair", "PairFactory", "connect_pair", "in_thread"]
 
 C = TypeVar("C", bound=WebSocketProtocol)
 S = TypeVar("S", bound=WebSocketProtocol)
@@ -183,6 +183,22 @@ def connect_pair(
         if not listening.protocols:
             raise ConnectionError("the pair is not connected: the server has not answered")
         return Pair(opened, listening.protocols[0])
+
+
+class PairFactory(Protocol):
+    """The type of the pytest fixture ``reactor_pair``: :func:`connect_pair` on ``reactor_loop``."""
+
+    def __call__(
+        self,
+        client: Callable[[], C] | C,
+        server: Callable[[], S] = WebSocketProtocol,  # type: ignore[assignment]
+        *,
+        url: str = "ws://in-memory.test/",
+        client_options: ClientArguments | None = None,
+        server_options: ServerArguments | None = None,
+    ) -> Pair[C, S]:
+        """See :func:`connect_pair`."""
+        ...
 
 
 def in_thread(function: Callable[[], T]) -> T:

@@ -21,13 +21,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from ..loop.poller import wait_for
 from .frames import Frame, read_frames
 
 __all__ = [
     "Head",
+    "PeerFactory",
     "Script",
     "ScriptedPeer",
     "Talk",
@@ -333,3 +334,19 @@ def closed_port() -> Iterator[str]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield f"ws://127.0.0.1:{sock.getsockname()[1]}"
+
+
+class PeerFactory(Protocol):
+    """The type of the pytest fixture ``reactor_peer``: it starts a ScriptedPeer.
+
+    The peer ends with the test. Without a script, it is an echo server.
+    """
+
+    def __call__(
+        self,
+        *scripts: Script,
+        context: ssl.SSLContext | None = None,
+        listening: socket.socket | None = None,
+    ) -> ScriptedPeer:
+        """See :class:`ScriptedPeer`."""
+        ...

@@ -6,7 +6,7 @@ only module that imports pytest. What it must not do: import the kit before a te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ import pytest
 
 if TYPE_CHECKING:
     from .loop import ManualReactor
-    from .pair import Pair
-    from .peer import ScriptedPeer
+    from .pair import Pair, PairFactory
+    from .peer import PeerFactory, ScriptedPeer
 
 __all__ = ["reactor_loop", "reactor_pair", "reactor_peer"]
 
@@ -30,7 +30,7 @@ def reactor_loop() -> Iterator[ManualReactor]:
 
 
 @pytest.fixture
-def reactor_pair(reactor_loop: ManualReactor) -> Callable[..., Pair[Any, Any]]:
+def reactor_pair(reactor_loop: ManualReactor) -> PairFactory:
     """Connects two protocol objects on ``reactor_loop``, without a network.
 
     ``client, server = reactor_pair(Client, Server)``; the arguments are those of
@@ -45,7 +45,7 @@ def reactor_pair(reactor_loop: ManualReactor) -> Callable[..., Pair[Any, Any]]:
 
 
 @pytest.fixture
-def reactor_peer() -> Iterator[Callable[..., ScriptedPeer]]:
+def reactor_peer() -> Iterator[PeerFactory]:
     """Starts scripted peers on loopback; all of them end with the test.
 
     ``peer = reactor_peer(faults.refuse(503), faults.echo())``; the arguments are those of

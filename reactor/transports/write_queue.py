@@ -3,9 +3,9 @@
 What it is: a queue that takes about as much memory as the bytes in it. Small writes share a
 buffer; a large one is kept as the same object, which the receivers of a broadcast share.
 
-What it must not know: sockets; water marks; frames, except that every write consists of whole
-frames. So, between two pieces of the queue, a control frame may go ahead of the rest (RFC 6455
-section 5.4), and :meth:`WriteQueue.insert` puts it there.
+What it must not know: sockets; water marks (see stream.py); frames, except that every write
+consists of whole frames. So, between two pieces of the queue, a control frame may go ahead of the
+rest (RFC 6455 section 5.4), and :meth:`WriteQueue.insert` puts it there.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -261,6 +261,29 @@ def test_a_coroutine_that_is_closed_waits_no_longer(run: Run) -> None:
         await asyncio.sleep(0)
         in_a_turn(lambda: inbox.put("message"))
         await other
+
+    run(main())
+
+
+def test_a_coroutine_that_is_closed_when_it_is_about_to_go_on_does_not(run: Run) -> None:
+    async def main() -> None:
+        inbox, _ = make()
+
+        async def consume() -> None:
+            await inbox
+
+        waiting = consume()
+        waiting.send(None)
+        inbox.add_done_callback(pytest.fail, context=copy_context())  # as its task does
+
+        def bring_and_close() -> None:
+            inbox.put("message")
+            waiting.close()
+
+        in_a_turn(bring_and_close)
+        await steps()
+        assert not inbox.waiting
+        assert inbox.take() == "message"
 
     run(main())
 

@@ -70,3 +70,27 @@ def test_what_was_absorbed_is_as_if_it_had_been_counted_here(
     assert found.total == pytest.approx(both.total)
     one.release(other)
     assert one.snapshot().buckets == of(*some).buckets
+
+
+def test_it_counts_more_than_32_bits_hold() -> None:
+    histogram = Histogram()
+    histogram.add(0.001)
+    for _ in range(31):
+        histogram.absorb(histogram)
+    for _ in range(3):
+        histogram.absorb(histogram)
+    assert histogram.snapshot().count == 1 << 34
+    histogram.add(0.001)
+    assert histogram.snapshot().count == (1 << 34) + 1
+
+
+def test_one_more_than_32_bits_hold() -> None:
+    histogram, one = Histogram(), Histogram()
+    one.add(0.001)
+    histogram.add(0.001)
+    for _ in range(31):
+        histogram.absorb(histogram)
+        histogram.absorb(one)
+    assert histogram.snapshot().count == (1 << 32) - 1
+    histogram.add(0.001)
+    assert histogram.snapshot().count == 1 << 32

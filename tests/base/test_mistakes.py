@@ -131,7 +131,7 @@ def test_an_app_that_is_told_to_reconnect_waits_a_second_as_with_websocket_clien
     app = WebSocketApp(URL)
     app.run_forever(dispatcher=loop, reconnect=True)
     (connection,) = loop.connections
-    assert connection.options.backoff == Backoff.fixed(1)  # type: ignore[attr-defined]
+    assert connection.options.backoff == Backoff.fixed(1, retry_after_cap=0)  # type: ignore[attr-defined]
 
 
 # --- functions -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from reactor import (
     WebSocketHandshakeException,
     WebSocketProxyException,
 )
-from reactor.base.printable import printable, quoted
+from reactor.base.printable import named, printable, quoted
 from reactor.classic.app.app import WebSocketApp
 from reactor.cli.board import LineBoard
 from reactor.cli.monitor import Monitor
@@ -463,3 +463,18 @@ def test_the_feed_takes_no_symbol_that_is_too_long(loop: Reactor) -> None:
     for message in client.messages:
         assert_tame(message, 500)
         assert "error" in json.loads(message)
+
+
+class Nameless:
+    """Something of a user's whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("BTC\x1b[31m", r"BTC\x1b[31m"), (5, "5"), (("a", 1), "('a', 1)"), (Nameless(), "<Nameless>")],
+)
+def test_a_topic_is_shown_by_its_text_or_else_by_its_class(value: object, shown: str) -> None:
+    assert named(value) == shown

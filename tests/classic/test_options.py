@@ -318,7 +318,8 @@ def test_no_pings(interval: Any) -> None:
 @pytest.mark.parametrize(("reconnect", "seconds"), [(True, 1), (False, None), (0, None)])
 def test_reconnect_may_be_a_bool(reconnect: Any, seconds: int | None) -> None:
     backoff = options_of(reconnect=reconnect).backoff
-    assert backoff == (None if seconds is None else reactor.Backoff.fixed(seconds))
+    fixed = None if seconds is None else reactor.Backoff.fixed(seconds, retry_after_cap=0.0)
+    assert backoff == fixed
 
 
 def test_a_proxy_without_a_port_is_an_error_of_the_attempt() -> None:

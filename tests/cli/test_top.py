@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -10,7 +13,7 @@ import pytest
 
 from reactor import Reactor, WebSocketProtocol
 from reactor.cli.main import main
-from reactor.cli.top import Watcher, cells, page_of
+from reactor.cli.top import NUMBERS, Watcher, cells, fitting, page_of
 from reactor.monitor import serve
 from reactor.testing import ScriptedPeer, faults
 
@@ -112,6 +115,34 @@ def test_a_refusal_ends_it_unless_it_may_pass(
     assert "s3cr3t" not in out + err
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_a_disk_that_is_full_ends_it_with_one_line(page: str) -> None:
+    with open("/dev/full", "w") as full:
+        top = subprocess.run(
+            [sys.executable, "-m", "reactor", "top", page, "--duration", "60"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert top.returncode == 1
+    assert top.stderr == "reactor: standard output: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [
+        (200, list(NUMBERS)),
+        (80, ["in/s", "out/s", "queue", "silent for"]),
+        (50, ["in/s"]),
+        (20, []),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns(width: int, names: list[str]) -> None:
+    assert fitting(width) == names
+
+
 def row(**what: object) -> dict[str, object]:
     return {
         "id": 1,
@@ -140,7 +171,7 @@ def test_rates_are_means_over_some_seconds() -> None:
         values = list(row(now=now, messages_in=count).values())
         watcher.on_message(json.dumps({"kind": "rows", "rows": [values]}))
         (shown,) = watcher.busiest("in", "", 5)
-        assert shown["in_rate"] == (0.0 if now < 4 else 100.0)
+        assert shown["in_rate"] == (None if now < 4 else 100.0)
     assert watcher.busiest("in", "elsewhere", 5) == []
     watcher.on_message(json.dumps({"kind": "gone", "ids": [1]}))
     assert watcher.busiest("in", "", 5) == []
@@ -149,6 +180,8 @@ def test_rates_are_means_over_some_seconds() -> None:
 def test_cells() -> None:
     client = row(in_rate=1.25, out_rate=0.0, latency=0.0123, silence=3.0, queued=5)
     assert cells(client) == ["open", "ws://a/", "1.2", "0.0", "12.3 ms", "5", "1", "3.0 s"]
+    new = cells(row(in_rate=None, out_rate=None))
+    assert new[2:4] == ["", ""]
     server = row(role="server", place="/x", feed="F", in_rate=0.0, out_rate=0.0, attempts=0)
     assert cells(server)[1] == "F: a:80/x"
     assert cells(server)[6] == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactor import Backoff, Pace, Reactor, WebSocketBadStatusException
-from reactor.client.gate import Lines
+from reactor.client.gate import Gate, Lines
 from reactor.timers import ManualClock
 
 from ..support.recorder import Recorder
@@ -328,3 +329,66 @@ def test_the_pace_of_a_reactor_holds_for_each_address() -> None:
             loop.connect("ws://127.0.0.1:9/", Recorder(), connect_timeout=None)
         loop.run_once(0)
         assert loop._opener.gate.waiting == 3
+
+
+class TestPermits:
+    """Somebody else, who knows other processes, may say how many attempts may begin."""
+
+    def gate(self, loop: Reactor, permits: int | None) -> tuple[Gate, list[str]]:
+        gate, begun = Gate(loop.loop, None), list[str]()
+        gate.permits = permits
+        for who in "abc":
+            gate.ask(partial(begun.append, who), HERE, again=False, pace=None)
+        return gate, begun
+
+    def test_without_such_a_limit_all_begin(self, loop: Reactor) -> None:
+        gate, begun = self.gate(loop, None)
+        assert (begun, gate.in_flight, gate.waiting) == (["a", "b", "c"], 3, 0)
+
+    def test_so_many_begin_and_the_others_are_told_of(self, loop: Reactor) -> None:
+        gate, begun = self.gate(loop, 1)
+        assert (begun, gate.permits, gate.waiting) == (["a"], 0, 2)
+        short: list[int] = []
+        gate.on_short = lambda: short.append(gate.waiting)
+        gate.grant(1)
+        assert (begun, short) == (["a", "b"], [1])
+        gate.grant(5)
+        assert (begun, gate.permits, short) == (["a", "b", "c"], 4, [1])
+
+    def test_one_that_leaves_the_loop_leaves_the_others_for_the_next_turn(
+        self, loop: Reactor
+    ) -> None:
+        gate, begun = self.gate(loop, 0)
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        gate.ask(interrupt, HERE, again=False, pace=None)
+        with pytest.raises(KeyboardInterrupt):
+            gate.grant(4)
+        gate.ask(partial(begun.append, "d"), HERE, again=False, pace=None)
+        loop.run_once(0)
+        assert begun == ["a", "b", "c"]
+        gate.grant(1)
+        assert begun == ["a", "b", "c", "d"]
+
+    def test_who_does_not_wait_cannot_leave(self, loop: Reactor) -> None:
+        gate, _ = self.gate(loop, 0)
+        assert not gate.leave(int)
+        assert gate.waiting == 3
+
+
+def test_places_with_something_to_remember_are_not_forgotten() -> None:
+    lines: Lines[str] = Lines(1)
+    for number in range(200):
+        lines.join(f"{number}", (f"host-{number}", 80), 0.0, again=False, pace=Pace(1, per=60.0))
+    taken = []
+    now = 0.0
+    while (who := lines.take(now)) is not None:
+        taken.append(who)
+        lines.done()
+        now += 0.001
+    assert len(taken) == 200
+    lines.join("again", ("host-0", 80), 1.0, again=False, pace=Pace(1, per=60.0))
+    assert lines.take(1.0) is None  # its pace is remembered
+    assert lines.take(61.0) == "again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from reactor import (
     WebSocketStateException,
     WebSocketTimeoutException,
 )
+from reactor.client.options import HandshakeWatch
 from reactor.timers import ManualClock
 
 from ..support.driving import run_until
@@ -543,3 +545,141 @@ def test_over_a_socket_pings_do_not_count_and_messages_do(what: str) -> None:
             run_until(loop, partial(lambda least: len(client.events) >= least, heard))
         run_until(loop, lambda: what == "messages" or client.closes)
         assert client.closes == ([] if what == "messages" else [(1006, "idle")])
+
+
+# --- at the edges ---------------------------------------------------------------------------------
+
+
+def test_openings_and_ends_are_for_the_log_of_those_who_want_them(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "reactor.connect")
+    recorder = Recorder()
+    peer = scene.open(recorder, reconnect=FIXED)
+    peer.say_goodbye()
+    scene.turn(count=2)
+    scene.turn(5.0, count=2)
+    scene.succeed()
+    recorder.abort()
+    assert caplog.messages[:3] == [
+        "ws://scene/ is open",
+        "ws://scene/: ended by peer (1000); next attempt in 5.0 s",
+        "ws://scene/ is open again",
+    ]
+
+
+def test_who_connects_again_by_himself_is_not_told_that_nobody_does(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Watch(HandshakeWatch):
+        connects_again = True
+
+    for watch in (Watch(), HandshakeWatch()):
+        scene.connect(WebSocketProtocol(), watch=watch, url=f"ws://{type(watch).__name__}/")
+        scene.fail(OSError("no"))
+        scene.turn(count=2)
+    assert [message.partition("no")[2] for message in caplog.messages] == [
+        "",
+        "; there is no further attempt",
+    ]
+
+
+def test_a_connection_on_a_given_socket_is_not_opened_again(scene: Scene) -> None:
+    recorder = Recorder()
+    sock = socket.socket()
+    scene.connect(recorder, sock=sock)
+    with pytest.raises(WebSocketStateException, match="sock serves one connection"):
+        recorder.reconnect()
+    recorder.abort()
+    scene.turn(count=2)
+    assert sock.fileno() == -1
+
+
+def test_a_thread_that_asks_too_late_is_not_heard(scene: Scene) -> None:
+    recorder = Recorder()
+    peer = scene.open(recorder)
+    in_thread(recorder.reconnect)
+    recorder.close()
+    scene.turn(count=2)
+    peer.say_goodbye()
+    scene.turn(count=2)
+    assert len(recorder.closes) == 1
+    assert len(scene.attempts) == 1
+
+
+def test_a_loop_that_is_closed_opens_nothing_again() -> None:
+    scene = Scene()
+    recorder = Recorder()
+    peer = scene.open(recorder)
+    peer.say_goodbye()
+    scene.turn(count=2)
+    assert recorder.closes
+    peer.close()
+    scene.end()
+    with pytest.raises(WebSocketConnectionClosedException, match="ended for good"):
+        recorder.reconnect()
+
+
+def test_a_policy_that_is_used_up_has_no_attempt_for_reconnect_either(scene: Scene) -> None:
+    recorder = Recorder()
+    scene.connect(recorder, reconnect=Backoff(first=1.0, jitter=False, max_attempts=1))
+    scene.fail(OSError("no"))
+    scene.turn(1.0, count=2)
+    scene.fail(OSError("no"))
+    scene.turn(count=2)
+    recorder.reconnect()
+    scene.turn(60.0, count=2)
+    assert len(scene.attempts) == 2
+    assert scene.nothing_goes_on()
+
+
+def test_a_forked_child_closes_what_it_has_of_an_attempt(scene: Scene) -> None:
+    recorder = Recorder()
+    scene.connect(recorder)
+    recorder._reactor_connection.lifecycle.let_go()
+    assert scene.attempts[-1].fate == "cancelled"
+    recorder.abort()
+    opened = Recorder()
+    scene.open(opened)
+    opened._reactor_connection.lifecycle.let_go()  # there is none
+    assert opened.state is State.OPEN
+    opened.abort()
+
+
+def test_a_connection_may_be_asked_for_while_another_thread_begins_to_run_the_loop(
+    scene: Scene,
+) -> None:
+    recorder = Recorder()
+    in_thread(lambda: scene.loop.connect("ws://scene/", recorder, ping_interval=None))
+    scene.turn(count=2)
+    scene.succeed()
+    assert recorder.names == ["open"]
+    recorder.abort()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_has_come_in_the_last_moment_is_read_before_a_connection_counts_as_idle(
+    scene: Scene, ends: bool
+) -> None:
+    """It comes behind the poll of the turn in which the time is over."""
+    late = Recorder()
+    peer = scene.open(late, idle_timeout=10.0)
+
+    def send_to_the_other(_: Actor) -> None:
+        if ends:
+            peer.say_goodbye()
+        else:
+            peer.text("just in time")
+
+    busy = Actor(message=send_to_the_other)
+    other = scene.open(busy)
+    scene.turn(9.9)
+    other.text("go")
+    scene.turn(0.3, count=2)
+    if ends:
+        assert late.closes == [(1000, "")]
+    else:
+        assert (late.messages, late.closes) == (["just in time"], [])
+    scene.turn(9.0)
+    late.abort()
+    busy.abort()

@@ -155,3 +155,38 @@ def test_a_feed_tells_what_its_mailbox_drops_and_closes_it(stage: Stage) -> None
     assert box.get().sequence == 4
     with pytest.raises(WebSocketConnectionClosedException):
         box.get()
+
+
+def test_the_age_is_that_of_the_update_that_is_next() -> None:
+    for drop in ("oldest", "latest"):
+        now = [10.0]
+        box = Mailbox(drop=drop, clock=lambda now=now: now[0])  # type: ignore[arg-type, misc]
+        assert box.age == 0.0
+        put(box, "A")
+        now[0] = 12.5
+        put(box, "B")
+        assert box.age == 2.5
+
+
+def test_a_coroutine_whose_loop_has_gone_or_who_waits_no_longer_does_no_harm() -> None:
+    box = Mailbox()
+
+    async def wait() -> None:
+        async for _ in box:
+            pytest.fail("nothing comes")
+
+    async def give_up() -> None:
+        task = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        put(box, "A")  # its future is cancelled by now
+        await asyncio.sleep(0)
+        box.get()
+        waiting.append(wait().__await__())
+        next(waiting[0])  # nobody ends it
+
+    waiting: list[Any] = []
+    asyncio.run(give_up())
+    put(box, "B")
+    assert box.get().topic == "B"
+    waiting[0].close()

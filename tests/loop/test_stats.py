@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from reactor import Reactor, WebSocketProtocol
+from reactor import HTTPResponse, Reactor, State, WebSocketApp, WebSocketProtocol
+from reactor.feeds import Feed
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.names import describe
 from reactor.loop.stats import LoopStats
+from reactor.testing import ManualReactor
 from reactor.timers import ManualClock
 
 from ..support.driving import run_until
@@ -101,6 +103,95 @@ def test_a_slow_handler_is_blamed_by_its_class_and_where_it_is_connected(scene: 
     assert name.startswith("Stream._read for ")
     assert name.endswith("Slow on ws://scene/path")
     slow.abort()
+
+
+class SlowToOpen(WebSocketProtocol):
+    """Takes a second to open, on the loop's manual clock."""
+
+    def on_open(self) -> None:
+        self.loop.clock.advance(1.0)  # type: ignore[attr-defined]
+
+
+def test_a_slow_on_open_is_blamed_in_both_roles() -> None:
+    with ManualReactor() as loop:
+        listener = loop.listen("127.0.0.1", 0, WebSocketProtocol)
+        url = f"ws://127.0.0.1:{listener.port}/path"
+        client = loop.connect(f"{url}?token=secret", SlowToOpen, proxy=None)
+        loop.run_until(lambda: client.state is State.OPEN)
+        assert loop.stats().longest_callback_of.endswith(f" for SlowToOpen on {url}")
+    with ManualReactor() as loop:
+        listener = loop.listen("127.0.0.1", 0, SlowToOpen)
+        client = loop.connect(f"ws://127.0.0.1:{listener.port}/path", WebSocketProtocol, proxy=None)
+        loop.run_until(lambda: client.state is State.OPEN)
+        assert loop.stats().longest_callback_of.endswith(" for SlowToOpen on /path")
+
+
+def test_a_slow_check_of_a_request_is_blamed_on_the_opening_handshake() -> None:
+    with ManualReactor() as loop:
+
+        def slow(request: object, sock: object) -> HTTPResponse:
+            loop.clock.advance(1.0)
+            return HTTPResponse(403)
+
+        listener = loop.listen("127.0.0.1", 0, WebSocketProtocol, process_request=slow)
+        client = loop.connect(f"ws://127.0.0.1:{listener.port}/", WebSocketProtocol, proxy=None)
+        loop.run_until(lambda: client.ending)
+        named = " for the opening handshake of 127.0.0.1:"
+        assert named in loop.stats().longest_callback_of
+
+
+class SlowFeed(Feed):
+    """Takes a second for each message, on the loop's manual clock."""
+
+    heard = False
+
+    def parse(self, message: object, link: object) -> None:
+        self.loop.clock.advance(1.0)  # type: ignore[attr-defined]
+        self.heard = True
+
+
+class Greets(WebSocketProtocol):
+    """Says something first."""
+
+    def on_open(self) -> None:
+        self.loop.call_soon(self.send, "hello")
+
+
+def test_feeds_and_apps_are_blamed_by_their_own_names() -> None:
+    with ManualReactor() as loop:
+        listener = loop.listen("127.0.0.1", 0, Greets)
+        url = f"ws://127.0.0.1:{listener.port}/"
+        feed = SlowFeed(loop, url, proxy=None)
+        feed.subscribe("topic")
+        loop.run_until(lambda: feed.heard)
+        assert loop.stats().longest_callback_of.endswith(f" for SlowFeed on {url}")
+
+        def on_message(app: WebSocketApp, message: str) -> None:
+            loop.clock.advance(2.0)
+            app.close()
+
+        app = WebSocketApp(url, on_message=on_message)
+        app.run_forever(dispatcher=loop, http_no_proxy=["*"])
+        loop.run_until(lambda: loop.stats().longest_callback >= 2.0)
+        assert loop.stats().longest_callback_of.endswith(f" for WebSocketApp on {url}")
+
+
+def test_what_is_called_every_now_and_then_and_after_a_thread_is_named() -> None:
+    with ManualReactor() as loop:
+        timer = loop.call_every(1.0, loop.clock.advance, 3.0)
+        loop.clock.advance(1.0)
+        loop.run_once(0)
+        assert loop.stats().longest_callback_of == "RepeatingTimer.fire for ManualClock.advance"
+        timer.cancel()
+        done: list[object] = []
+
+        def then(result: object, error: object) -> None:
+            loop.clock.advance(4.0)
+            done.append(result)
+
+        loop.run_in_thread(int, then=then)
+        loop.run_until(lambda: done)
+        assert loop.stats().longest_callback_of == "Task._thread_done for int"
 
 
 def test_with_the_real_clock_there_is_something_of_everything() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from reactor import Reactor
 from reactor.base.histogram import BOUNDS
+from reactor.monitor.metrics import collect
 
 from ..support.recorder import Recorder
 from ..support.scene import Scene
@@ -145,7 +146,7 @@ def test_it_may_be_collected_on_another_thread_while_the_loop_runs(registry: Any
 )
 def test_a_page_is_in_the_format_that_is_asked_for(accept: str, kind: str, end: str) -> None:
     with Reactor() as loop:
-        told, body = prometheus.write_page(loop, accept)
+        told, body = prometheus.write_page(collect([("", loop)]), accept)
     assert kind in told
     assert "reactor_listeners" in body.decode()
     assert body.decode().endswith(end)

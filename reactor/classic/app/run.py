@@ -220,6 +220,10 @@ class Bridge(WebSocketProtocol):
         self.app = run.app
         self.session: WebSocketSession | None = None  # the session of this attempt, once open
 
+    def _reactor_whose(self) -> str:
+        """For whom it works: see Connection.whose."""
+        return type(self.app).__qualname__
+
     def _call(self, callback: Any, *args: Any) -> None:
         try:
             self.app._callback(callback, *args)

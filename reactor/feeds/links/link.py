@@ -88,6 +88,10 @@ class Link(Place):
 
     # -- what users see ----------------------------------------------------------------------
 
+    def whose(self) -> str:
+        """For whom it works: see loop/names.py."""
+        return type(self.feed).__qualname__
+
     def __repr__(self) -> str:
         state = "open" if self.opened_at is not None else "over" if self.over else "not open"
         return f"<Link {without_secrets(self.url) or '?'} {state}, {len(self.legs)} topics>"

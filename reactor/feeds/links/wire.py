@@ -37,6 +37,10 @@ class Wire(WebSocketProtocol):
         self.heard = 0.0  # when a message last came, by the clock of the loop's turns
         self.updates = 0  # that have taken the short way
 
+    def _reactor_whose(self) -> str:
+        """For whom it works: see Connection.whose."""
+        return type(self.link.feed).__qualname__
+
     def on_open(self) -> None:
         """See WebSocketProtocol."""
         self.link.opened()

@@ -99,6 +99,7 @@ class FleetMonitor:
             raise
         #: The port on which it listens.
         self.port = self._listener.port
+        self._access.warn(self.port)
         if loop is None:
             self._thread = threading.Thread(target=self._run, name="reactor-monitor", daemon=True)
             self._thread.start()

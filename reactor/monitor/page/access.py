@@ -12,6 +12,8 @@ machine, since a site's name may be made to point at it (DNS rebinding).
 from __future__ import annotations
 
 import hmac
+import ipaddress
+import logging
 from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from ..metrics import Metric
 
 __all__ = ["Access", "answer_prometheus", "headers_of", "read_files"]
+
+logger = logging.getLogger("reactor.monitor")
 
 #: What a browser may do with the page: nothing from elsewhere, and nothing in a frame.
 SAFE = {
@@ -57,7 +61,8 @@ class Access:
         if token is not None and (not isinstance(token, str) or not token):
             raise ValueError(f"token must be a text that is not empty, or None, not {token!r}")
         self.host = host
-        self._local = host in LOCAL_NAMES or host == "::1"
+        self._local = _is_local(host)
+        self._names = LOCAL_NAMES | {host}
         self._token = token
 
     def url(self, port: int) -> str:
@@ -69,6 +74,14 @@ class Access:
         token = "" if self._token is None else f"?token={quote(self._token)}"
         return f"http://{place}:{port}/{token}"
 
+    def warn(self, port: int) -> None:
+        """Say it in the log if everybody may ask."""
+        if self._token is None and not self._local:
+            logger.warning(
+                "everybody who reaches %s can read what this program does: give it a token",
+                self.url(port),
+            )
+
     def refuse(self, request: Request) -> HTTPResponse | None:
         """Return the answer to a request that may not be asked; None: it may."""
         host = (request.headers.get("Host") or "").lower()
@@ -78,12 +91,20 @@ class Access:
             ):
                 challenge = {"WWW-Authenticate": "Bearer"}
                 return HTTPResponse(401, challenge, "this page needs its token\n")
-        elif self._local and not {host, host.rpartition(":")[0]} & LOCAL_NAMES:
+        elif self._local and not {host, host.rpartition(":")[0]} & self._names:
             return HTTPResponse(403, None, "ask for localhost, not for another name\n")
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower().partition("://")[2] != host:
             return HTTPResponse(403, None, "pages of other sites may not read this\n")
         return None
+
+
+def _is_local(host: str) -> bool:
+    """Whether only this machine reaches a host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_files(files: Mapping[str, tuple[str, str]]) -> dict[str, HTTPResponse]:

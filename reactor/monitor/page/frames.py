@@ -30,7 +30,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=LINES)
-        self.viewers = 0
+        self.viewers: set[object] = set()
         self._rest = ""
 
     def write(self, text: str) -> int:
@@ -46,30 +46,32 @@ class Frames:
     """What connections send and receive, while somebody looks. The loop's thread only."""
 
     def __init__(self) -> None:
-        self._files: dict[WebSocketProtocol, _Lines] = {}
+        # By the number of the protocol object: not every class of users can be hashed. Viewers
+        # keep those that they look at, so the numbers stay theirs.
+        self._files: dict[int, _Lines] = {}
 
-    def look(self, protocol: WebSocketProtocol) -> None:
+    def look(self, protocol: WebSocketProtocol, viewer: object) -> None:
         """Begin to trace a connection, for one more viewer."""
-        file = self._files.get(protocol)
+        file = self._files.get(id(protocol))
         if file is None:
             if protocol._reactor_trace is not None:
                 return  # by the user
-            file = self._files[protocol] = _Lines()
+            file = self._files[id(protocol)] = _Lines()
             trace(protocol, file)  # type: ignore[arg-type]  # it needs no more of a file
-        file.viewers += 1
+        file.viewers.add(viewer)
 
-    def look_away(self, protocol: WebSocketProtocol) -> None:
+    def look_away(self, protocol: WebSocketProtocol, viewer: object) -> None:
         """Stop, when the last viewer looks away."""
-        file = self._files.get(protocol)
+        file = self._files.get(id(protocol))
         if file is None:
             return
-        file.viewers -= 1
-        if file.viewers == 0:
-            del self._files[protocol]
+        file.viewers.discard(viewer)
+        if not file.viewers:
+            del self._files[id(protocol)]
             if protocol._reactor_trace is file:
                 trace(protocol, None)
 
     def of(self, protocol: WebSocketProtocol) -> list[str]:
         """Return the last frames of a connection, a line each."""
-        file = self._files.get(protocol)
+        file = self._files.get(id(protocol))
         return ELSEWHERE if file is None else list(file.lines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...base.printable import printable
+from ...base.printable import named, printable
 from ...connection.counting import activity_of, public_place
 from ...feeds.feed import Feed
 from ...feeds.links.wire import Wire
@@ -90,7 +90,7 @@ def topics_of(feed: Feed, find: str, most: int) -> dict[str, Any]:
         most: how many are returned.
     """
     wanted = find.lower()
-    names = [(printable(str(topic)), topic) for topic in feed.topics()]
+    names = [(named(topic), topic) for topic in feed.topics()]
     found = sorted((each for each in names if wanted in each[0].lower()), key=lambda each: each[0])
     shown = found[:most]
     return {

@@ -11,9 +11,13 @@ How it works. One listener on the loop that is watched. Plain requests are answe
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import logging
 import os
 import platform
+from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from ...compiled import replace
@@ -23,18 +27,22 @@ from ..metrics import collect
 from .access import Access, answer_prometheus, headers_of, read_files
 from .frames import Frames
 from .rows import feed_card
-from .series import Series
-from .viewer import PORTION_EVERY, Viewer
+from .series import Point, Series
+from .tour import Tour, told
+from .viewer import FEEDS_EVERY, PORTION_EVERY, Viewer
 
 if TYPE_CHECKING:
     from socket import socket
 
     from ...connection.connection import Connection
+    from ...feeds.feed import Feed
     from ...protocols.http.http11 import Request
     from ...reactor import Reactor
     from ...server.listener import Listener
 
 __all__ = ["Monitor", "serve"]
+
+logger = logging.getLogger("reactor.monitor")
 
 #: Path -> file and type.
 FILES = {
@@ -44,6 +52,14 @@ FILES = {
 }
 
 LIVE = "/live"
+
+#: Rows of a portion that all pages are told; and of one for pages that do not know all rows yet,
+#: which these share. See viewer.py.
+LATER_ROWS = 25
+FIRST_ROWS = 400
+
+#: Rows in view that are told in a second, of all pages together.
+ALL_IN_VIEW = 4000
 
 
 def serve(
@@ -60,8 +76,9 @@ def serve(
         host: the address to listen on; default: this machine alone.
         port: the port (default 9090); 0: any that is free, see ``Monitor.port``.
         token: what a request must bring, as ``Authorization: Bearer TOKEN`` or as ``?token=TOKEN``;
-            None (default): nothing, and only requests to this machine's own names are answered,
-            unless *host* is another one.
+            None (default): nothing, and only requests to this machine's own names are answered.
+            With another *host* and without a token, everybody who reaches it is answered, and the
+            log warns of it.
 
     Returns:
         The monitor; its ``close()`` ends it.
@@ -88,6 +105,7 @@ class Monitor:
         series: what it did in each of the last 600 seconds.
         frames: the last frames of connections at which somebody looks.
         viewers: one for each open page.
+        phases: numbers; each viewer takes one.
         process: what is watched, in words.
     """
 
@@ -98,12 +116,17 @@ class Monitor:
         self.series = Series(loop)
         self.frames = Frames()
         self.viewers: set[Viewer] = set()
+        self.phases = itertools.count()
+        self._tour = Tour(loop, Viewer)
         way = "compiled" if replace.compiled else "pure Python"
         python = platform.python_version()
         self.process = f"{way}, Python {python}, process {os.getpid()} on {platform.node()}"
         self._access = Access(host, token)
         self._by_id: dict[int, Connection] = {}
         self._by_id_at = -1.0
+        self._feeds: tuple[Sequence[Feed], str] = (), ""
+        self._feeds_at = -inf
+        self._tick: tuple[Point | None, str] = None, ""
         self._files = read_files(FILES)
 
     def start(self, port: int) -> None:
@@ -117,6 +140,7 @@ class Monitor:
             max_message_size=1 << 16,
             max_connections=256,
         )
+        self._access.warn(self.port)
         self.series.take()
         self._second = self.loop.call_every(1.0, self.series.take)
         self._tenth = self.loop.call_every(PORTION_EVERY, self._tell_viewers)
@@ -143,8 +167,26 @@ class Monitor:
     # -- what viewers are told ---------------------------------------------------------------
 
     def _tell_viewers(self) -> None:
-        for viewer in list(self.viewers):
-            viewer.turn()
+        viewers = list(self.viewers)
+        if not viewers:
+            self._rest()
+            return
+        portion = self._tour.next(LATER_ROWS)
+        new = sum(viewer.is_new for viewer in viewers)
+        first_rows = max(1, FIRST_ROWS // max(1, new))
+        in_view = max(1, ALL_IN_VIEW // len(viewers))
+        for viewer in viewers:
+            try:
+                viewer.turn(portion, first_rows, in_view)
+            except Exception:
+                logger.exception("an open page could not be told what goes on, and is dropped")
+                viewer.abort()
+
+    def _rest(self) -> None:
+        """Keep nothing alive while nobody looks."""
+        self._tour.rest()
+        self._by_id, self._by_id_at = {}, -1.0
+        self._feeds, self._feeds_at = ((), ""), -inf
 
     def by_id(self) -> dict[int, Connection]:
         """Return the connections by their numbers on the page; as of this second."""
@@ -153,6 +195,22 @@ class Monitor:
             self._by_id = {id(each): each for each in self.loop.connections}
             self._by_id_at = second
         return self._by_id
+
+    def tick(self) -> str:
+        """Return what pages are told of the latest second."""
+        point = self.series.points[-1]
+        if point is not self._tick[0]:
+            self._tick = point, told("tick", point=point, facts=self.facts())
+        return self._tick[1]
+
+    def feeds(self) -> tuple[Sequence[Feed], str]:
+        """Return the feeds, and what pages are told of them; as of these five seconds."""
+        now = self.loop.time()
+        if now - self._feeds_at >= FEEDS_EVERY:
+            feeds = feeds_of(self.loop)
+            self._feeds = feeds, told("feeds", feeds=[feed_card(feed) for feed in feeds])
+            self._feeds_at = now
+        return self._feeds
 
     def facts(self) -> list[tuple[str, str]]:
         """Return the names and values of what the page says in one line."""

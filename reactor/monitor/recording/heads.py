@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...base.printable import named
 from ...client.url import parse_url
 from ...feeds.links.wire import Wire
 from ...protocols.events import Role
@@ -142,4 +143,4 @@ def _listed(title: str, topics: Sequence[Any]) -> Iterable[str]:
         if number == COMMENTS:
             yield f"and {len(topics) - start} more"
             return
-        yield title + json.dumps(topics[start : start + IN_A_COMMENT], default=repr)
+        yield title + json.dumps(topics[start : start + IN_A_COMMENT], default=named)

@@ -35,7 +35,7 @@ from .conversation import MADE_UP, Conversation
 from .heads import FEED, Topics, ends_of, feed_of, invented_heads
 from .packets import Endpoint
 from .pcapng import beginning, statistics
-from .redact import redact_head, redact_url
+from .redact import redact_head, redact_parameters, redact_url
 from .taps import Handshake, StreamTap
 from .writer import Writer
 
@@ -150,7 +150,6 @@ class Recorder:
         self._keep = keep
         self._name = Path(path)
         self.file = 1
-        self.path = self._path_of(1)
         self.packets = self.dropped = 0
         self._size = 0
         self._fault: Exception | None = None
@@ -163,9 +162,14 @@ class Recorder:
         self._taps: set[StreamTap] = set()
         # Wall-clock time that does not jump while the recording goes on.
         self._zero = time.time_ns() - time.monotonic_ns()
-        self._writer = Writer(self.path, max_queue, overwrite)
+        self._writer = Writer(self._path_of(1), max_queue, overwrite)
 
     # -- for users ---------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """See the class."""
+        return self._writer.path
 
     @property
     def error(self) -> Exception | None:
@@ -275,8 +279,7 @@ class Recorder:
         old = None
         if self._keep is not None and self.file > self._keep:
             old = self._path_of(self.file - self._keep)
-        self.path = self._path_of(self.file)
-        self._writer.turn_to(self.path, old)
+        self._writer.turn_to(self._path_of(self.file), old)
         self._size = 0
         self._put(beginning("reactor"), must=True)
 
@@ -408,9 +411,14 @@ class Recorder:
         client, server = conversation.ends
         self._used.discard((*client, server.host))
 
-    def shown(self, head: bytes) -> bytes:
-        """Return a head as it may be recorded."""
-        return head if self._credentials else redact_head(head)
+    def shown(self, data: bytes, is_head: bool) -> bytes:
+        """Return a head, or a piece of a body, as it may be recorded."""
+        if self._credentials:
+            return data
+        if is_head:
+            return redact_head(data)
+        # An answer that refuses a request may quote it.
+        return redact_parameters(data.decode("latin-1")).encode("latin-1")
 
     def untap(self, tap: StreamTap) -> None:
         """The stream of a tap is closed."""

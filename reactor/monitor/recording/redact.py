@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_plus
 
-__all__ = ["redact_head", "redact_url"]
+__all__ = ["redact_head", "redact_parameters", "redact_url"]
 
 #: What the name of a parameter, or of a header, has in it if its value is a credential.
 SECRET = re.compile(
     r"auth|token|secret|key|passw|passphrase|pwd|signature|credential|jwt|session|bearer"
-    r"|^sig$|^sign$|^pass$|^code$",
+    r"|hmac|csrf|xsrf|(?:^|[-_.])(?:sig|sign|sid|pass|code|otp|pin|ticket)(?:$|[-_.])",
     re.IGNORECASE,
 )
 
@@ -26,11 +26,14 @@ HARMLESS = {"sec-websocket-key", "sec-websocket-accept"}
 #: A subprotocol that is none: browsers can send a token in no other way.
 TOKEN = re.compile(r"eyJ.*|(?=.*[0-9])[!-~]{24,}")
 
+#: A part of a path that is none: a key of a stream, which whoever knows it may read.
+KEY = re.compile(r"(?<=/)(?:eyJ[\w.-]+|(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{32,})(?=[/?#\s]|$)")
+
 BLACK = "x"
 
-_QUERY = re.compile(r"([^&;=]*)=([^&;#\s]*)")
+_QUERY = re.compile(r"([^?#&;=]*)=([^&;#\s]*)")
+_END = re.compile(r"\n\r?\n")
 _USERINFO = re.compile(r"(?<=//)[^/?#@]*(?=@)")
-_COOKIE = re.compile(r"([^=;]*=)([^;]*)")
 
 
 def _black(text: str) -> str:
@@ -41,10 +44,22 @@ def redact_url(url: str) -> str:
     """Return a URL, or the target of a request, without its credentials.
 
     Args:
-        url: its userinfo, and the values of parameters whose names say so, are blacked out.
+        url: its userinfo, the values of parameters whose names say so, and parts of its path that
+            look like keys, are blacked out.
     """
-    before, mark, query = _USERINFO.sub(lambda found: _black(found[0]), url).partition("?")
-    return before + mark + _QUERY.sub(_parameter, query)
+    at = min((place for mark in "?#" if (place := url.find(mark)) >= 0), default=len(url))
+    before = _USERINFO.sub(lambda found: _black(found[0]), url[:at])
+    before = KEY.sub(lambda found: _black(found[0]), before)
+    return before + redact_parameters(url[at:])
+
+
+def redact_parameters(text: str) -> str:
+    """Return a text without the values of parameters, ``token=...``, that are credentials.
+
+    Args:
+        text: a query, a fragment of a URL, or a text with some in it.
+    """
+    return _QUERY.sub(_parameter, text)
 
 
 def _parameter(found: re.Match[str]) -> str:
@@ -56,13 +71,17 @@ def redact_head(head: bytes) -> bytes:
     """Return the head of a request or of a response, of the same length, without credentials.
 
     Args:
-        head: complete or not; its line ends stay as they are.
+        head: complete or not, or with the body behind it; its line ends stay as they are.
     """
-    first, *lines = head.decode("latin-1").split("\n")
+    text = head.decode("latin-1")
+    end = _END.search(text)
+    body = "" if end is None else text[end.end() :]
+    first, *lines = text.removesuffix(body).split("\n")
     method, space, rest = first.partition(" ")
     if not method.startswith("HTTP/"):
         first = method + space + redact_url(rest)
-    return "\n".join([first, *map(_line, lines)]).encode("latin-1")
+    lines = [first, *map(_line, lines)]
+    return ("\n".join(lines) + redact_parameters(body)).encode("latin-1")
 
 
 def _line(line: str) -> str:
@@ -79,16 +98,24 @@ def _value(name: str, value: str) -> str:
         scheme, gap, credentials = text.partition(" ")
         return space + (scheme + gap + _black(credentials) if gap else _black(text))
     if name == "cookie":
-        return _COOKIE.sub(lambda found: found[1] + _black(found[2]), value)
+        return ";".join(map(_cookie, value.split(";")))
     if name == "set-cookie":
-        return _COOKIE.sub(lambda found: found[1] + _black(found[2]), value, count=1)
-    if name in ("location", "referer"):
-        return redact_url(value)
+        cookie, mark, attributes = value.partition(";")
+        return _cookie(cookie) + mark + attributes
     if name == "sec-websocket-protocol":
         return _subprotocols(value)
     if name not in HARMLESS and SECRET.search(name):
         return space + _black(text)
-    return value
+    return redact_url(value) if "?" in value or "//" in value else value
+
+
+def _cookie(text: str) -> str:
+    """Black out the value of a cookie; one without a name is all value (RFC 6265 section 5.2)."""
+    name, mark, value = text.partition("=")
+    if mark:
+        return name + mark + _black(value)
+    bare = text.strip()
+    return text.replace(bare, _black(bare)) if bare else text
 
 
 def _subprotocols(value: str) -> str:

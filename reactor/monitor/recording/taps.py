@@ -53,7 +53,7 @@ class Handshake:
     def _said(self, ours: bool, data: bytes) -> None:
         if self._conversation is not None and data:
             # What follows on a head is its body.
-            shown = data if ours in self._heads else self._recorder.shown(data)
+            shown = self._recorder.shown(data, ours not in self._heads)
             self._heads.add(ours)
             self._conversation.head(ours, shown)
 

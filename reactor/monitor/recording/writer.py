@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -74,6 +75,11 @@ class Writer:
         """Begin to write."""
         _open.add(self)
         self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        """The file that is written now, or was when the recording ended."""
+        return self._file.path
 
     @property
     def has_room(self) -> bool:
@@ -166,12 +172,11 @@ class Writer:
 
     def _write_pieces(self, pieces: list[bytes]) -> None:
         if pieces:
-            data = b"".join(pieces)
-            pieces.clear()
             try:
-                self._file.write(data)
+                self._file.write(pieces)
             finally:
-                self._written += len(data)
+                self._written += sum(map(len, pieces))
+                pieces.clear()
 
 
 class _File:
@@ -186,24 +191,29 @@ class _File:
         self._fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), MODE)
         self._size = 0  # of what is written completely
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: list[bytes]) -> None:
         if self._compressor is not None:
-            data = self._compressor.compress(data)
-            data += self._compressor.flush(zstandard().COMPRESSOBJ_FLUSH_BLOCK)
-        self._put(data)
+            data = self._compressor.compress(b"".join(pieces))
+            pieces = [data + self._compressor.flush(zstandard().COMPRESSOBJ_FLUSH_BLOCK)]
+        self._put(pieces)
 
-    def _put(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
-        self._size += len(data)
+    def _put(self, pieces: list[bytes]) -> None:
+        rest = memoryview(b"".join(pieces))
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        finally:
+            written = size - len(rest)
+            ends = accumulate(map(len, pieces))
+            self._size += max((end for end in ends if end <= written), default=0)
 
     def close(self) -> None:
         if self._fd < 0:
             return
         try:
             if self._compressor is not None:
-                self._put(self._compressor.flush())
+                self._put([self._compressor.flush()])
         finally:
             fd, self._fd = self._fd, -1
             os.close(fd)

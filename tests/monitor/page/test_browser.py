@@ -150,6 +150,30 @@ def test_it_sorts_and_filters(watched: Watched, open_it: Any) -> None:
         page.wait_for("document.getElementById('shown').textContent === '0 of 10'")
 
 
+def test_the_chosen_one_stays_when_it_ends_until_another_is_chosen(
+    watched: Watched, open_it: Any
+) -> None:
+    watched.connect(2)
+    with open_it() as page:
+        page.wait_for("document.getElementById('shown').textContent === '4'")
+        page.run("document.getElementById('grid').focus()")
+        page.press("ArrowDown")
+        page.wait_for("document.querySelector('.row.chosen')")
+        number = page.run("Number(document.querySelector('.row.chosen').dataset.id)")
+        watched.call(
+            lambda: [each.abort() for each in list(watched.loop.connections) if id(each) == number]
+        )
+        page.wait_for("document.querySelector('.row.chosen').textContent.startsWith('ended')")
+        page.press("ArrowDown")
+        page.press("ArrowUp")
+        page.press("ArrowDown")
+        page.wait_for(
+            "![...document.querySelectorAll('.row:not([hidden])')]"
+            ".some((row) => row.textContent.startsWith('ended'))"
+        )
+        assert page.problems == []
+
+
 @pytest.mark.parametrize("width", [360, 768, 1400])
 def test_nothing_is_wider_than_the_window(watched: Watched, open_it: Any, width: int) -> None:
     watched.connect(3)

@@ -11,6 +11,7 @@ import pytest
 
 from reactor import WebSocketProtocol
 from reactor.monitor import Monitor, serve
+from reactor.monitor.page.access import Access
 from reactor.testing import ManualReactor
 
 from .watched import Watched
@@ -72,6 +73,26 @@ def test_other_names_of_this_machine_are_refused(watched: Watched, path: str) ->
     assert watched.get(path, Host=f"127.0.0.1.evil.example:{port}")[0] == 403
     for name in ("localhost", "127.0.0.1", "LOCALHOST"):
         assert watched.get("/", Host=f"{name}:{port}")[0] == 200
+
+
+def test_another_address_of_this_machine_is_this_machine(loop: ManualReactor) -> None:
+    watched = Watched(loop, host="127.0.0.1")
+    for host in ("127.0.0.2", "::1", "localhost"):
+        assert Access(host, None)._local
+    for host in ("0.0.0.0", "host.example"):
+        assert not Access(host, None)._local
+    assert watched.get("/", Host="127.0.0.2")[0] == 403
+
+
+def test_a_page_for_everybody_without_a_token_is_warned_of(
+    loop: ManualReactor, caplog: pytest.LogCaptureFixture
+) -> None:
+    Watched(loop, host="127.0.0.1")
+    Watched(loop, host="0.0.0.0", token="T")
+    assert not caplog.records
+    open_to_all = Watched(loop, host="0.0.0.0")
+    assert "give it a token" in caplog.text
+    assert open_to_all.get("/", Host="any.example")[0] == 200
 
 
 def test_pages_of_other_sites_are_refused(watched: Watched) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from reactor import Backoff, WebSocketProtocol
+from reactor import Backoff, State, WebSocketProtocol
 from reactor.feeds import Feed, Subscribed, Update
-from reactor.monitor.page import viewer
+from reactor.monitor.page import serving, viewer
 from reactor.testing import ManualReactor
 
 from .watched import Page, Watched
@@ -104,8 +107,8 @@ def test_a_page_that_comes_later_gets_the_history(watched: Watched) -> None:
 def test_rows_in_view_are_told_every_second(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer, "FIRST_ROWS", 1)
-    monkeypatch.setattr(viewer, "LATER_ROWS", 1)
+    monkeypatch.setattr(serving, "FIRST_ROWS", 1)
+    monkeypatch.setattr(serving, "LATER_ROWS", 1)
     made = connect(watched, 15)  # 31 rows: three seconds for all of them
     page = watched.open_page()
     watched.until(lambda: len(page.rows) >= 31)
@@ -124,14 +127,43 @@ def test_rows_in_view_are_told_every_second(
 def test_a_portion_has_so_many_rows_and_no_more(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer, "FIRST_ROWS", 10)
-    monkeypatch.setattr(viewer, "LATER_ROWS", 5)
+    monkeypatch.setattr(serving, "FIRST_ROWS", 10)
+    monkeypatch.setattr(serving, "LATER_ROWS", 5)
     connect(watched, 30)
     page = watched.open_page()
     watched.until(lambda: len(page.of("tick")) >= 5)
     sizes = [len(message["rows"]) for message in page.of("rows")]
-    assert sizes[1:7] == [10] * 6  # the first is that of the second: nothing is in view
-    assert max(sizes[8:]) == 5
+    assert sizes[:12] == [5, 10] * 6  # what all pages are told, and what this one does not know
+    assert max(sizes[14:]) == 5
+
+
+def test_pages_share_what_they_are_told_at_first(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "FIRST_ROWS", 10)
+    monkeypatch.setattr(serving, "LATER_ROWS", 1)
+    connect(watched, 30)
+    pages = [watched.open_page() for _ in range(5)]
+    watched.until(lambda: all(len(page.rows) >= 60 for page in pages))
+    for page in pages[1:]:
+        assert 2 in [len(message["rows"]) for message in page.of("rows")]
+    watched.until(lambda: not any(told.is_new for told in watched.monitor.viewers))
+
+
+def test_pages_share_what_is_told_of_rows_in_view(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "ALL_IN_VIEW", 8)
+    made = connect(watched, 10)
+    pages = [watched.open_page() for _ in range(2)]
+    watched.until(lambda: all(len(page.rows) >= 20 for page in pages))
+    monkeypatch.setattr(serving, "LATER_ROWS", 1)
+    for page in pages:
+        page.ask(rows=[id(each._reactor_connection) for each in made])
+        page.told[1:] = []
+    watched.until(lambda: all(len(page.of("tick")) >= 8 for page in pages))
+    for page in pages:
+        assert max(len(message["rows"]) for message in page.of("rows")[3:]) == 4
 
 
 def test_one_connection_looked_at(watched: Watched) -> None:
@@ -204,7 +236,7 @@ def test_one_that_the_user_traces_is_left_alone(watched: Watched) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        *("nonsense", "[]", "{}", b"\xff"),
+        *("nonsense", "[]", "{}", b"\xff", "[" * 50_000),
         '{"rows": 5, "detail": null, "topics": null, "find": ""}',
         '{"rows": [], "detail": "one", "topics": null, "find": ""}',
         '{"rows": [], "detail": null, "topics": null, "find": 5}',
@@ -217,6 +249,37 @@ def test_what_no_page_says(watched: Watched, wrong: str | bytes) -> None:
     assert page.closed is not None
     assert page.closed[0] == 1008
     assert watched.open_page().of("hello")  # others are not affected
+
+
+def test_a_page_that_is_being_closed_does_not_stop_the_others(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = watched.open_page()
+    right = watched.open_page()
+    viewers = list(watched.monitor.viewers)
+    wrong.send("nonsense")
+    wrong.pause_reading()  # it does not answer the close frame
+    watched.loop.run_until(lambda: any(each.state is not State.OPEN for each in viewers))
+    before = len(right.of("tick"))
+    for _ in range(40):
+        watched.loop.advance(0.1)
+    watched.loop.run_until(lambda: len(right.of("tick")) >= before + 2)
+    assert not caplog.records
+
+
+def test_what_goes_wrong_with_one_page_is_no_trouble_of_the_others(
+    watched: Watched, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong, right = watched.open_page(), watched.open_page()
+    told = next(iter(watched.monitor.viewers))
+    monkeypatch.setattr(told, "turn", lambda *args: 1 / 0)
+    watched.until(lambda: len(watched.monitor.viewers) == 1)
+    (rest,) = (page for page in (wrong, right) if page.closed is None)
+    before = len(rest.of("tick"))
+    watched.until(lambda: len(rest.of("tick")) >= before + 2)
+    assert [record.levelname for record in caplog.records if "dropped" in record.message] == [
+        "ERROR"
+    ]
 
 
 def test_a_page_that_does_not_read_is_dropped(watched: Watched, loop: ManualReactor) -> None:
@@ -262,6 +325,81 @@ def test_feeds_and_their_topics(watched: Watched) -> None:
     assert told["found"] == 11
     assert told["topics"][0] == ["<i>2", "LIVE"]
     watched.until(lambda: any(row["feed"] == "Trades" for row in page.rows.values()))
+
+
+class Odd:
+    """A topic that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Numbers(Trades):
+    """Trades, of topics of any class."""
+
+    def subscribe_message(self, topics: Any, link: Any) -> str:
+        return "everything"
+
+
+def test_topics_whose_text_cannot_be_had(watched: Watched) -> None:
+    listener = watched.loop.listen("127.0.0.1", 0, Server)
+    feed = Numbers(watched.loop, f"ws://127.0.0.1:{listener.port}")
+    feed.subscribe_many([Odd(), "plain"], lambda update: None)
+    page = watched.open_page()
+    watched.until(lambda: page.of("feeds") and page.of("feeds")[-1]["feeds"])
+    page.ask(topics=page.of("feeds")[-1]["feeds"][0]["id"])
+    watched.until(lambda: page.of("topics"))
+    assert [name for name, _ in page.of("topics")[-1]["topics"]] == ["<Odd>", "plain"]
+
+
+def test_a_number_is_not_used_again_before_the_page_knows(watched: Watched) -> None:
+    (one,) = connect(watched)
+    page = watched.open_page()
+    number = id(one._reactor_connection)
+    watched.until(lambda: number in page.rows)
+    one.abort()
+    del one
+    watched.loop.settle()
+    made = connect(watched, 40)
+    watched.until(lambda: number not in page.rows)
+    assert number not in map(id, (each._reactor_connection for each in made))
+    watched.until(lambda: len(page.rows) >= 80)
+
+
+@dataclass
+class Unhashable(Silent):
+    """Equal to others, as a dataclass is, and so without a hash."""
+
+    name: str = ""
+
+
+def test_the_frames_of_a_class_that_cannot_be_hashed(watched: Watched) -> None:
+    listener = watched.loop.listen("127.0.0.1", 0, Server)
+    one = watched.loop.connect(f"ws://127.0.0.1:{listener.port}", Unhashable)
+    watched.loop.run_until(lambda: one.state is State.OPEN)
+    page = watched.open_page()
+    page.ask(detail=id(one._reactor_connection))
+    watched.until(lambda: page.of("detail"))
+    one.send("look")
+    watched.until(lambda: "look" in str(page.of("detail")[-1]["frames"]))
+    page.ask()
+    watched.until(lambda: one._reactor_trace is None)
+
+
+def test_nothing_is_kept_alive_when_nobody_looks_any_more(watched: Watched) -> None:
+    (one,) = connect(watched)
+    page = watched.open_page()
+    page.ask(rows=[id(one._reactor_connection)])
+    watched.until(lambda: page.of("rows"))
+    page.abort()
+    watched.until(lambda: not watched.monitor.viewers)
+    watched.loop.advance(1)
+    gone = weakref.ref(one)
+    one.abort()
+    del one
+    watched.loop.settle()
+    gc.collect()
+    assert gone() is None
 
 
 def test_many_pages_at_once(watched: Watched) -> None:

@@ -199,6 +199,20 @@ class TestWhat:
                 run(loop, client)
             assert (b"s3cr3t" in path.read_bytes()) is told
 
+    def test_a_refusal_that_quotes_the_request_gives_nothing_away(
+        self, loop: Reactor, path: Path
+    ) -> None:
+        def process(request: Any, sock: Any) -> Any:
+            return HTTPResponse(404, body=f"there is no {request.target}\n")
+
+        url = serve_echo(loop, process_request=process)
+        with record(loop, path):
+            refused = Recorder()
+            loop.connect(f"{url}/no?token=s3cr3t", refused)
+            run(loop, refused)
+        assert path.read_bytes().count(b"there is no /no?token=xxxxxx") == 2
+        assert b"s3cr3t" not in path.read_bytes()
+
     def test_refusals_and_redirects(self, loop: Reactor, path: Path) -> None:
         def process(request: Any, sock: Any) -> Any:
             if request.target == "/old":

@@ -20,6 +20,14 @@ from reactor.monitor.recording.redact import redact_head, redact_url
         ("wss://user:word@host/", "wss://xxxxxxxxx@host/"),
         ("/ws?token", "/ws?token"),
         ("/ws?depth=5&side=buy", "/ws?depth=5&side=buy"),
+        ("/ws?ACCESS-SIGN=ab&api_sig=cd&otp=1", "/ws?ACCESS-SIGN=xx&api_sig=xx&otp=x"),
+        ("/ws?design=5&spin=1&postcode=2", "/ws?design=5&spin=1&postcode=2"),
+        ("wss://host/back#access_token=abc&x=1", "wss://host/back#access_token=xxx&x=1"),
+        ("wss://host/back?x=1#token=abc", "wss://host/back?x=1#token=xxx"),
+        (f"wss://host/ws/{'a1' * 16}", f"wss://host/ws/{'x' * 32}"),
+        (f"/ws/{'a1' * 16}/live?x=1", f"/ws/{'x' * 32}/live?x=1"),
+        ("/ws/eyJhbGci.eyJz.c2ln", "/ws/xxxxxxxxxxxxxxxxxx"),
+        ("/stream/btcusdt@kline_1m@depth20@100ms", "/stream/btcusdt@kline_1m@depth20@100ms"),
     ],
 )
 def test_in_a_url(url: str, shown: str) -> None:
@@ -34,6 +42,13 @@ def test_in_a_url(url: str, shown: str) -> None:
         ("Authorization: abc", "Authorization: xxx"),
         ("Proxy-Authorization: Basic YQ==", "Proxy-Authorization: Basic xxxx"),
         ("Cookie: a=1; session=22", "Cookie: a=x; session=xx"),
+        ("Cookie: abc", "Cookie: xxx"),
+        ("Cookie: a=1;  bc ;; d", "Cookie: a=x;  xx ;; x"),
+        ("Set-Cookie: abc; Path=/", "Set-Cookie: xxx; Path=/"),
+        ("OK-ACCESS-SIGN: ab=", "OK-ACCESS-SIGN: xxx"),
+        ("X-Original-URL: /a?token=abc", "X-Original-URL: /a?token=xxx"),
+        ("Origin: https://user:word@host", "Origin: https://xxxxxxxxx@host"),
+        ("Location: wss://host/#access_token=abc", "Location: wss://host/#access_token=xxx"),
         ("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: sid=xxx; Path=/; HttpOnly"),
         ("X-API-Key: 42", "X-API-Key: xx"),
         ("X-Auth-Token: 42", "X-Auth-Token: xx"),
@@ -57,6 +72,11 @@ def test_in_a_line_of_a_head(line: str, shown: str) -> None:
 def test_in_the_first_line_of_a_request() -> None:
     head = b"GET /ws?token=abc HTTP/1.1\r\nHost: x\r\n\r\n"
     assert redact_head(head) == b"GET /ws?token=xxx HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_in_the_body_behind_a_head() -> None:
+    head = b"HTTP/1.1 404 Not Found\r\n\r\nnot here: /?token=abc\nCookie: a=1"
+    assert redact_head(head) == head.replace(b"abc", b"xxx")
 
 
 def test_bytes_that_are_no_text_stay_as_they_are() -> None:

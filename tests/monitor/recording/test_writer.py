@@ -124,6 +124,36 @@ def test_a_disk_that_is_full_ends_it_with_one_line_and_a_whole_file(
     assert not (tmp_path / "next").exists()
 
 
+def test_what_fits_of_a_batch_stays(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    writer = make()
+    assert writer.put(b"a")
+    assert disk.waits.wait(20.0)
+    for piece in (b"one", b"two", b"three"):  # gather while the first is being written
+        assert writer.put(piece)
+    disk.room = 1 + 6 + 2
+    disk.go_on.set()
+    assert writer.close(20.0)
+    assert (tmp_path / "file").read_bytes() == b"aonetwo"
+
+
+def test_its_path_is_that_of_the_file_in_which_the_recording_ended(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    writer = make("1")
+    writer.put(b"a")
+    assert disk.waits.wait(20.0)
+    writer.turn_to(tmp_path / "2", None)
+    writer.put(b"b")
+    disk.room = 0
+    disk.go_on.set()
+    assert writer.close(20.0)
+    assert writer.path == tmp_path / "1"
+
+
 def test_the_next_file_may_take_the_place_of_an_old_one(make: Make, tmp_path: Path) -> None:
     writer = make("1")
     writer.put(b"one")

@@ -51,7 +51,8 @@ const handlers = {
   rows(message) {
     for (const values of message.rows) {
       const row = Object.fromEntries(fields.map((name, index) => [name, values[index]]));
-      const before = connections.get(row.id);
+      let before = connections.get(row.id);
+      if (before?.gone) before = undefined; // another one has its number now
       row.inRate = before?.inRate ?? 0;
       row.outRate = before?.outRate ?? 0;
       row.base = before?.base ?? row; // since when the rate is counted: some seconds
@@ -70,7 +71,7 @@ const handlers = {
   gone(message) {
     for (const id of message.ids) {
       if (id !== chosen) connections.delete(id);
-      else connections.get(id).activity = "ended";
+      else Object.assign(connections.get(id) ?? {}, { activity: "ended", gone: true });
     }
     arrangeSoon();
   },
@@ -231,10 +232,10 @@ function show() {
   const [first, end] = range();
   while (pool.length < end - first) pool.push(makeRow());
   pool.forEach((element, index) => {
-    element.hidden = first + index >= end;
-    if (element.hidden) return;
     const id = order[first + index];
-    const row = connections.get(id);
+    const row = connections.get(id); // it may have gone since the rows were arranged
+    element.hidden = first + index >= end || !row;
+    if (element.hidden) return;
     element.dataset.id = id;
     element.id = `row-${id}`;
     element.style.top = `${(first + index) * ROW_HEIGHT}px`;
@@ -270,6 +271,10 @@ function makeRow() {
 }
 
 function choose(id) {
+  if (id !== chosen && connections.get(chosen)?.gone) {
+    connections.delete(chosen);
+    arrangeSoon();
+  }
   chosen = id;
   const place = order.indexOf(id);
   if (place >= 0) {

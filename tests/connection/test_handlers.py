@@ -1,0 +1,89 @@
+"""What may be given as a protocol object, or as a function that makes them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from reactor import WebSocketProtocol
+from reactor.connection.handlers import (
+    HANDLERS,
+    check_factory,
+    check_protocol,
+    overrides_on_error,
+)
+
+from ..support.recorder import Recorder
+from ..support.scene import Scene
+
+
+class Awaiting(WebSocketProtocol):
+    """Has a handler that nobody would await."""
+
+    async def on_message(self, message: str | bytes) -> None:  # type: ignore[override]
+        pass
+
+
+async def later(*_: object) -> None:
+    """What cannot be a handler."""
+
+
+def test_the_handlers_are_those_of_the_protocol() -> None:
+    assert {"on_open", "on_message", "on_close", "on_retry"} <= HANDLERS
+
+
+def test_a_protocol_object_is_fine_and_so_are_handlers_that_are_assigned() -> None:
+    recorder = Recorder()
+    recorder.on_pong = print  # type: ignore[method-assign, assignment]
+    check_protocol(recorder)
+    check_protocol(Recorder())  # its class is known
+
+
+def test_what_cannot_be_a_protocol_object(scene: Scene) -> None:
+    with pytest.raises(TypeError, match="must be a WebSocketProtocol, not 5"):
+        check_protocol(5)
+    with pytest.raises(TypeError, match=r"Awaiting\.on_message"):
+        check_protocol(Awaiting())
+    recorder = Recorder()
+    recorder.on_pong = later  # type: ignore[method-assign, assignment]
+    with pytest.raises(TypeError, match=r"Recorder\.on_pong"):
+        check_protocol(recorder)
+    connected = Recorder()
+    scene.connect(connected)
+    with pytest.raises(ValueError, match="has a connection already"):
+        check_protocol(connected)
+    connected.abort()
+
+
+def test_classes_and_functions_make_protocol_objects() -> None:
+    check_factory(Recorder)
+    check_factory(lambda: Recorder())
+    check_factory(partial(Recorder))
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        (Recorder(), r"not the object .* \(did you mean the class, Recorder\?\)"),
+        (5, "or a function that returns an object of one, not 5"),
+        (Awaiting, r"Awaiting\.on_message"),
+        (later, "protocol"),
+    ],
+)
+def test_what_cannot_make_them(factory: Any, reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        check_factory(factory)
+
+
+def test_who_hears_of_errors() -> None:
+    class Hearing(WebSocketProtocol):
+        def on_error(self, error: Exception) -> None:
+            pass
+
+    assigned = WebSocketProtocol()
+    assert not overrides_on_error(assigned)
+    assigned.on_error = print  # type: ignore[method-assign, assignment]
+    assert overrides_on_error(assigned)
+    assert overrides_on_error(Hearing())
