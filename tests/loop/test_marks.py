@@ -374,7 +374,7 @@ def a_message_that_openssl_holds_when_reading_goes_on(stage: Stage) -> None:
 def a_message_that_was_received_before_its_time(stage: Stage) -> None:
     client, _peer = over_a_pair(stage, pressing(stage, "on_message"))
     frame = build_frame(TEXT, b"hello")
-    stage.loop.call_soon(lambda: client._connection.stream.unread(frame))
+    stage.loop.call_soon(lambda: client._reactor_connection.stream.unread(frame))
     stage.until_pressed()
 
 
