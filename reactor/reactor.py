@@ -82,6 +82,10 @@ class Reactor(Opens):
         pacing: seconds that a busy loop sleeps before each poll, for example 0.0001 to 0.0002. It
             then finds more messages in a turn: many small messages take less CPU, at the price of
             that much latency. A loop that is not busy does not sleep. None or 0 (default): never.
+        backend: "io_uring": many connections that are ready receive in one system call of Linux,
+            and send in another, where the system allows it; else the log says why not, and all is
+            as without. None (default): each makes its own system calls, unless the environment
+            variable REACTOR_BACKEND is "io_uring".
 
     Attributes:
         loop: the event loop. A host uses its ``on_wanted``; see EventLoop.
@@ -101,6 +105,7 @@ class Reactor(Opens):
         debug: bool | None = None,
         slow_callback: float | None = None,
         pacing: float | None = None,
+        backend: str | None = None,
     ) -> None:
         if pacing is not None:
             check_delay("pacing", pacing)
@@ -111,6 +116,7 @@ class Reactor(Opens):
             debug=debug,
             slow_callback=slow_callback,
             pacing=pacing,
+            backend=backend,
         )
         self.time = self.loop.time
         self.loop.owner = self

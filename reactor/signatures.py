@@ -162,3 +162,4 @@ class ReactorArguments(TypedDict, total=False):
     debug: bool | None
     slow_callback: float | None
     pacing: float | None
+    backend: str | None

@@ -37,9 +37,9 @@ MODULES: dict[str, tuple[str, ...]] = {
 NEEDED = {"reactor.hosting.trio": ["trio"], "reactor.fleet": ["nats"], "reactor.monitor": ["nats"]}
 
 #: Of the standard library, or of nats-py, or variables for types.
-KNOWN = {*dir(builtins), *dir(typing), *dir(collections.abc), "PathLike", "SSLContext", "Self"}
+KNOWN = {*dir(builtins), *dir(typing), *dir(collections.abc), "Path", "PathLike", "SSLContext"}
 KNOWN |= {"os", "re", "socket", "ssl", "ssl_module", "asyncio", "logging", "tkinter", "uuid"}
-KNOWN |= {"Client", "StreamInfo"}
+KNOWN |= {"Client", "Self", "StreamInfo"}
 KNOWN |= {"C", "F", "O", "P", "S", "T"}
 
 #: Classes whose objects are made for users, who do not call them.

@@ -62,6 +62,7 @@ CLIENTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "reactor-pure": ([PYTHON, str(HERE / "client_reactor.py")], PURE),
     "reactor-ssl": ([PYTHON, str(HERE / "client_reactor.py")], {"REACTOR_PYTHON_TLS": "1"}),
     "reactor-isal": ([PYTHON, str(HERE / "client_reactor.py"), "--engine=isal"], {}),
+    "reactor-uring": ([PYTHON, str(HERE / "client_reactor.py")], {"REACTOR_BACKEND": "io_uring"}),
     "picows": ([PYTHON, str(HERE / "client_picows.py")], {}),
 }
 # reactor.asyncio, websockets, aiohttp, and hosted handlers; for example "aiohttp-uvloop".

@@ -142,8 +142,10 @@ class Attempt:
         """Give the attempt up, whether it is in flight or waits at the gate."""
         self._stopped = True
         if self._task is not None:
-            self._task.cancel()
-            self._landed()
+            try:
+                self._task.cancel()
+            finally:
+                self._landed()
         elif self._gate is not None:
             self._gate.leave(self._dial)
 

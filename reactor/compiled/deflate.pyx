@@ -509,6 +509,8 @@ cdef Py_ssize_t parse_compressed(
             put(compression, DECOMPRESSOR, inflater)
         if type(inflater) is not Inflater or (<Inflater>inflater).busy:
             break
+        if (<Inflater>inflater)._taken:
+            break  # this frame was left to Python already, and its bytes have been inflated
         size = take(
             inflater, events, buffer + start, length, masked, first == FIN_TEXT, limit, spent
         )

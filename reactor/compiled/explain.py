@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..connection.connection import Connection
+from ..loop.event_loop import EventLoop
 from ..loop.poller import EpollPoller
 from ..protocols.deflate import Agreement
 from ..protocols.frames import new_mask
@@ -41,8 +42,8 @@ def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
 
     Returns:
         "compiled", or "not compiled: " and the reason, in one line. Without a connection, a further
-        line if OpenSSL is not called directly; with one, a line for each thing that it does in
-        Python.
+        line if OpenSSL is not called directly; with one, whether its loop uses io_uring, or why not
+        although it was told to; and a line for each thing that the connection does in Python.
     """
     if not replace.compiled:
         return f"not compiled: {replace.reason}"
@@ -51,16 +52,23 @@ def explain_compiled(protocol: WebSocketProtocol | None = None) -> str:
     connection = protocol._reactor_connection
     if not isinstance(connection, Connection):
         return "compiled\nthere is no connection to examine"
-    return "\n".join(["compiled", *_of_classes(protocol, connection), *_of_state(connection)])
+    loop = connection.loop
+    way = "compiled" if loop.poller.ring is None else "compiled, and with io_uring"
+    return "\n".join([way, *_of_loop(loop), *_of_classes(protocol), *_of_state(connection)])
 
 
-def _of_classes(protocol: WebSocketProtocol, connection: Connection) -> Iterator[str]:
+def _of_loop(loop: EventLoop) -> Iterator[str]:
+    poller = loop.poller
+    if type(poller) is not EpollPoller:
+        yield f"the poller is a {type(poller).__name__}: its poll() is called"
+    if loop.no_ring:
+        yield f"io_uring is not used: {loop.no_ring}"
+
+
+def _of_classes(protocol: WebSocketProtocol) -> Iterator[str]:
     kind = type(protocol)
     if kind.send is not WebSocketProtocol.send:
         yield f"{kind.__name__}.send is called instead of the compiled one"
-    poller = connection.loop.poller
-    if type(poller) is not EpollPoller:
-        yield f"the poller is a {type(poller).__name__}: its poll() is called"
 
 
 def _of_state(connection: Connection) -> Iterator[str]:

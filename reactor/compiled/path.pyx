@@ -169,7 +169,7 @@ cdef Py_ssize_t SESSION_UNFINISHED = find_slot(Receiving, "unfinished")
 
 cdef Py_ssize_t LOOP = find_slot(Connection, "loop")
 cdef Py_ssize_t PHASE = find_slot(Connection, "phase")
-cdef Py_ssize_t PROTOCOL = find_slot(Connection, "protocol")
+cdef Py_ssize_t PROTOCOL = find_slot(Connection, "_protocol")
 cdef Py_ssize_t SENDER = find_slot(Connection, "sender")
 cdef Py_ssize_t SESSION = find_slot(Connection, "session")
 cdef Py_ssize_t STREAM = find_slot(Connection, "stream")
@@ -199,12 +199,16 @@ cdef object os_error(int code):
     return OSError(code, os.strerror(code))
 
 
-cdef inline bint is_direct(stream) except -1:
+cdef bint is_direct(stream) except -1:
     """Return whether the stream's bytes are the socket's, with nothing in between."""
-    return type(stream) is A_STREAM and type(get(stream, STREAM_SOCK)) is direct_socket
+    return (
+        type(stream) is A_STREAM
+        and type(get(stream, STREAM_SOCK)) is direct_socket
+        and slot(stream, STREAM_ENGINE) == slot(stream, STREAM_SOCK)
+    )
 
 
-cdef inline int descriptor(stream) except -2:
+cdef int descriptor(stream) except -2:
     """Return the descriptor that its socket has now; -1 if other code has closed it."""
     cdef PyObject *sock = slot(stream, STREAM_SOCK)
     if IS_LAYOUT_KNOWN:
@@ -238,28 +242,39 @@ cdef inline int hand_over(receiver, found) except -1:
 cdef bint read_stream(stream) except -1:
     """Do the work of read(), for compiled callers."""
     cdef Py_ssize_t size
-    cdef int code
     cdef uint8_t *buffer
     if not is_direct(stream):
         return python_read(stream)
     buffer = take_buffer()
     try:
         size = recv(descriptor(stream), buffer, BUFFER, MSG_DONTWAIT)
-        code = errno
+        if size < 0:
+            size = -errno
         receiver = get(stream, STREAM_RECEIVER)
-        if size > 0:
-            found = take(receiver, buffer, size)
+        found = take(receiver, buffer, size) if size > 0 else None
     finally:
         give_back(buffer)
+    return received(stream, receiver, found, size)
+
+
+cdef bint read_received(stream, uint8_t *buffer, Py_ssize_t size) except -1:
+    """Do the work of read(), when the kernel has received already."""
+    receiver = get(stream, STREAM_RECEIVER)
+    found = take(receiver, buffer, size) if size > 0 else None
+    return received(stream, receiver, found, size)
+
+
+cdef bint received(stream, receiver, found, Py_ssize_t size) except -1:
+    """Hand over what was received; *size* is the kernel's answer, or its error, negative."""
     if size > 0:
         hand_over(receiver, found)
         return True
     if size == 0:
         stream._on_eof()
         return True
-    if code == EAGAIN or code == EINTR:
+    if size == -EAGAIN or size == -EINTR:
         return False
-    stream._read_failed(os_error(code))
+    stream._read_failed(os_error(-size))
     return True
 
 
@@ -584,40 +599,68 @@ def sender_flush(sender):
         python_flush(sender)
 
 
+cdef object stream_of(sender):
+    """Return the stream of a Sender's connection; None if that is over, or of another class."""
+    connection = get(sender, SENDER_CONNECTION)
+    return get(connection, STREAM) if is_a(connection, A_CONNECTION) else None
+
+
+cdef bint may_wait(sender) except -1:
+    """Return whether a Sender's output goes to the kernel, and its connection lives on."""
+    connection = get(sender, SENDER_CONNECTION)
+    return (
+        is_a(connection, A_CONNECTION)
+        and holds(connection, PHASE, ATTACHED)
+        and is_direct(get(connection, STREAM))
+    )
+
+
 cdef int flush(sender) except -1:
     """Write the collected output: Sender.flush and Stream.write in one."""
+    data = take_output(sender)
+    if data is not None:
+        write(stream_of(sender), data)
+    return 0
+
+
+cdef object take_output(sender):
+    """Return the collected output, if it is to be given to the kernel, or to OpenSSL, now."""
     cdef list output
-    cdef bytes data
-    cdef Py_ssize_t sent
     connection = get(sender, SENDER_CONNECTION)
     session = get(connection, SESSION) if is_a(connection, A_CONNECTION) else None
     if not is_a(session, A_SESSION):
         python_flush(sender)
-        return 0
+        return None
     output = <list>get(session, SESSION_OUTPUT)
     if not PyList_GET_SIZE(output):
-        return 0
+        return None
     stream = get(connection, STREAM)
     data = <bytes>output[0] if PyList_GET_SIZE(output) == 1 else b"".join(output)
     output.clear()
     put(sender, CORKED, 0)
-    if (
-        not is_a(stream, A_STREAM)
-        or not holds(stream, STREAM_STATE, STREAM_OPEN)
-        or number(stream, STREAM_QUEUED)
-    ):
+    if not takes_bytes(stream):
         stream.write(data)
-        return 0
+        return None
+    return data
+
+
+cdef bint takes_bytes(stream) except -1:
+    return (
+        is_a(stream, A_STREAM)
+        and holds(stream, STREAM_STATE, STREAM_OPEN)
+        and not number(stream, STREAM_QUEUED)
+    )
+
+
+cdef int write(stream, bytes data) except -1:
+    """Give data to the kernel, or to OpenSSL; the stream takes bytes."""
+    cdef Py_ssize_t sent
     if is_direct(stream):
         sent = send(
             descriptor(stream), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
             MSG_DONTWAIT | MSG_NOSIGNAL,
         )
-        if sent < 0:
-            if errno != EAGAIN and errno != EINTR:
-                stream._write_failed(os_error(errno))
-                return 0
-            sent = 0
+        return written(stream, data, sent if sent >= 0 else -errno)
     elif type(stream) is A_TLS_STREAM and type(get(stream, STREAM_ENGINE)) is OpenSSL:
         try:
             sent = (<OpenSSL>get(stream, STREAM_ENGINE)).transmit(
@@ -641,6 +684,16 @@ cdef int flush(sender) except -1:
         except OSError as exc:
             stream._write_failed(exc)
             return 0
+    return written(stream, data, sent)
+
+
+cdef int written(stream, bytes data, Py_ssize_t sent) except -1:
+    """Queue what was not sent; *sent* is the kernel's answer, or its error, negative."""
+    if sent < 0:
+        if sent != -EAGAIN and sent != -EINTR:
+            stream._write_failed(os_error(-sent))
+            return 0
+        sent = 0
     if sent < PyBytes_GET_SIZE(data):
         stream._queue_rest(data, sent)
     return 0

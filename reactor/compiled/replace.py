@@ -1,7 +1,7 @@
 """Replaces the methods that every message passes with their compiled twins.
 
 What it is: one list of the methods that have a twin in turn.pyx or path.pyx, and the reason if the
-twins are not in use; and what tls.pyx has for streams over TLS.
+twins are not in use; what tls.pyx has for streams over TLS, and uring.pyx for loops.
 
 What it must not know: what the methods do.
 
@@ -18,6 +18,7 @@ from functools import update_wrapper
 
 from ..connection.reader import Reader
 from ..connection.sender import Sender
+from ..loop import backend
 from ..loop.event_loop import EventLoop
 from ..protocols import deflate, frames
 from ..protocols.websocket import WebSocketProtocol
@@ -54,7 +55,8 @@ if frames.compiled:
             tls_read,
         )
         from .tls import engine_of, refused, session_of
-        from .turn import turn
+        from .turn import flush_dirty, turn
+        from .uring import Ring
     except ModuleNotFoundError as exc:
         reason = f"it was not built: {exc}"
     except (ImportError, TypeError) as exc:
@@ -64,6 +66,7 @@ if frames.compiled:
     else:
         for owner, name, twin in (
             (EventLoop, "_turn", turn),
+            (EventLoop, "_flush", flush_dirty),
             (Stream, "_read", read),
             (TLSStream, "_read", tls_read),
             (Reader, "data_received", data_received),
@@ -73,6 +76,7 @@ if frames.compiled:
         ):
             setattr(owner, name, update_wrapper(twin, getattr(owner, name)))
         compiled = True
+        backend.new_ring = Ring
         python_tls = refused
         if not refused:
             tls_stream.direct_engine = engine_of

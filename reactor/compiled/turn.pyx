@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: freethreading_compatible=False, embedsignature=False
-"""The compiled twin of loop/turn.py, which says what a turn is.
+"""The compiled twins of loop/turn.py, which says what a turn is, and of EventLoop._flush.
 
 What it is: the same turn, with epoll called directly, and without a Python function between the
-poll and the handlers. replace.py puts it in the method's place.
+poll and the handlers; with io_uring, if the loop has that, in batches of handlers. replace.py puts
+it in the method's place.
 
 What it must not know: what handlers do, except that the output that a connection has collected is
 written by the compiled twin of flush().
@@ -22,12 +23,18 @@ from libc.errno cimport EINTR, errno
 from libc.math cimport ceil, rint
 from libc.stdint cimport int64_t, uint32_t
 
-from reactor.compiled.path cimport flush, os_error, read_stream, read_tls_stream
+from reactor.compiled.batch cimport (
+    is_read, put_back, receive, receive_all, send_all, take_received, usable_ring,
+)
+from reactor.compiled.path cimport (
+    flush, may_wait, os_error, read_stream, read_tls_stream,
+)
 from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put, require
+from reactor.compiled.uring cimport BATCH, Ring
 
 from time import monotonic
 
-from .path import read, tls_read
+from .path import tls_read
 from ..loop.event_loop import EventLoop
 from ..loop.poller import EpollPoller, Poller
 from ..loop.turn import MAX_SLEEP, note_longest, run_calls, run_timers
@@ -112,6 +119,7 @@ cdef Py_ssize_t WHEEL_NOW = find_slot(TimerWheel, "_now")
 cdef Py_ssize_t WHEEL_ROUND_END = find_slot(TimerWheel, "_round_end")
 
 cdef object python_turn = EventLoop._turn
+cdef object python_flush = EventLoop._flush
 
 
 def turn(loop, limit):
@@ -136,13 +144,12 @@ def turn(loop, limit):
     if HAS_EPOLL and type(poller) is EpollPoller:
         count = wait(poller, timeout, ready)
         began = begin(loop, &laps)
-        for i in range(count):
-            serve(loop, poller, ready[i].data.fd, ready[i].events, &laps)
+        serve_all(loop, poller, ready, count, &laps)
     else:
         events = poller.poll(timeout)
         began = begin(loop, &laps)
         for fd, mask_of_events in events:
-            serve(loop, poller, fd, mask_of_events, &laps)
+            serve(loop, poller, fd, mask_of_events, &laps, None, 0)
     advance(get(loop, LOOP_WHEEL), PyFloat_AsDouble(get(loop, LOOP_NOW)), due)
     if due or calls:
         put(loop, LOOP_MARK, laps.mark)
@@ -220,8 +227,96 @@ cdef inline int milliseconds(double seconds) noexcept nogil:
     return -1 if seconds < 0.0 else <int>ceil(seconds * 1000)
 
 
-cdef int serve(loop, poller, fd, long mask, Laps *laps) except -1:
-    """Call the handlers of a descriptor that is ready."""
+cdef int serve_all(loop, poller, epoll_event *ready, int count, Laps *laps) except -1:
+    """Call the handlers of all descriptors that are ready."""
+    cdef int i, some
+    cdef int done = 0
+    ring = usable_ring(poller, count)
+    if ring is None:
+        for i in range(count):
+            serve(loop, poller, ready[i].data.fd, ready[i].events, laps, None, 0)
+        return 0
+    while done < count:
+        some = min(count - done, BATCH)
+        serve_batch(loop, poller, ring, ready + done, some, laps)
+        done += some
+    return 0
+
+
+cdef int serve_batch(
+    loop, poller, Ring ring, epoll_event *ready, int count, Laps *laps
+) except -1:
+    """Call the handlers of a batch: see batch.pyx."""
+    cdef int i
+    cdef PyObject *handler
+    cdef long mask = number(poller, POLLER_READ_MASK)
+    cdef set stale = <set>get(poller, POLLER_STALE)
+    readers = get(poller, POLLER_READERS)
+    ring.busy = True
+    try:
+        for i in range(count):
+            fd = ready[i].data.fd
+            handler = NULL
+            if ready[i].events & mask and not (PySet_GET_SIZE(stale) and fd in stale):
+                handler = PyDict_GetItemWithError(readers, fd)
+            receive(poller, ring, None if handler is NULL else <object>handler)
+        receive_all(poller, ring)
+        laps.mark = PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+        for i in range(count):
+            serve(loop, poller, ready[i].data.fd, ready[i].events, laps, ring, i)
+        put_back(ring)
+        send_all(loop, poller, ring)
+        laps.mark = PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+    finally:
+        if PyList_GET_SIZE(ring.streams):  # KeyboardInterrupt and SystemExit pass through
+            put_back(ring)
+        leave(loop, ring)
+    return 0
+
+
+def flush_dirty(loop):
+    cdef list dirty = <list>get(loop, LOOP_DIRTY)
+    poller = get(loop, LOOP_POLLER)
+    ring = usable_ring(poller, PyList_GET_SIZE(dirty))
+    if ring is None:
+        python_flush(loop)
+        return
+    ring.busy = True
+    try:
+        while PyList_GET_SIZE(dirty):
+            transport = dirty.pop()
+            try:
+                flush_or_wait(transport, ring)
+            except Exception as exc:
+                loop.report(exc, transport)
+        send_all(loop, poller, ring)
+    finally:
+        leave(loop, ring)
+
+
+cdef int flush_or_wait(transport, Ring ring) except -1:
+    """Flush a transport; a plain connection's output waits for the others, if there is a ring."""
+    if not is_a(transport, A_SENDER):
+        transport.flush()
+    elif ring is not None and may_wait(transport):
+        ring.senders.append(transport)
+    else:
+        flush(transport)
+    return 0
+
+
+cdef int leave(loop, Ring ring) except -1:
+    """Be done with a batch; what it has not sent is flushed by the next turn."""
+    ring.busy = False
+    ring.asked = 0
+    if ring.descriptor >= 0:  # else this is a forked child
+        (<list>get(loop, LOOP_DIRTY)).extend(ring.senders)
+    ring.senders.clear()
+    return 0
+
+
+cdef int serve(loop, poller, fd, long mask, Laps *laps, Ring ring, int place) except -1:
+    """Call the handlers of a descriptor that is ready; with a ring, it has a place in its batch."""
     cdef PyObject *handler
     cdef set stale = <set>get(poller, POLLER_STALE)
     if PySet_GET_SIZE(stale) and fd in stale:
@@ -230,7 +325,7 @@ cdef int serve(loop, poller, fd, long mask, Laps *laps) except -1:
         handler = PyDict_GetItemWithError(get(poller, POLLER_READERS), fd)
         if handler is not NULL:
             callback = <object>handler  # owned: it may take itself out of the map
-            run(loop, callback)
+            run(loop, callback, ring, place)
             lap(loop, callback, laps)
             if PySet_GET_SIZE(stale) and fd in stale:
                 return 0
@@ -238,28 +333,29 @@ cdef int serve(loop, poller, fd, long mask, Laps *laps) except -1:
         handler = PyDict_GetItemWithError(get(poller, POLLER_WRITERS), fd)
         if handler is not NULL:
             callback = <object>handler
-            run(loop, callback)
+            run(loop, callback, ring, place)
             lap(loop, callback, laps)
     return 0
 
 
-cdef int run(loop, handler) except -1:
+cdef int run(loop, handler, Ring ring, int place) except -1:
     """Call a handler, and write the output that it has collected."""
     cdef list dirty = <list>get(loop, LOOP_DIRTY)
     PyErr_CheckSignals()  # see deliver() in path.pyx
     try:
-        if PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == <PyObject *>read:
-            read_stream(<object>PyMethod_GET_SELF(handler))
+        if is_read(handler):
+            stream = <object>PyMethod_GET_SELF(handler)
+            if ring is None or not take_received(stream, ring, place):
+                read_stream(stream)
         elif PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == <PyObject *>tls_read:
             read_tls_stream(<object>PyMethod_GET_SELF(handler))
         else:
             PyObject_CallNoArgs(handler)
+        if ring is None and PyList_GET_SIZE(dirty) > 1:  # a message to many
+            if usable_ring(get(loop, LOOP_POLLER), PyList_GET_SIZE(dirty)) is not None:
+                flush_dirty(loop)
         while PyList_GET_SIZE(dirty):
-            transport = dirty.pop()
-            if is_a(transport, A_SENDER):
-                flush(transport)
-            else:
-                transport.flush()
+            flush_or_wait(dirty.pop(), ring)
     except Exception as exc:
         loop.report(exc, handler)
         loop._flush()

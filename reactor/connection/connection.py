@@ -25,6 +25,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ..base.marks import calls_user_code
 from ..base.mistakes import check_delay
@@ -43,7 +44,7 @@ from .dispatcher import Undelivered, call_handler, call_on_error, conclude, repo
 from .handlers import HANDLERS
 from .idle import IdleWatch
 from .options import ConnectionOptions
-from .over import let_go_soon
+from .over import NOBODY, let_go_soon
 from .phase import ATTACHED, Change, Phase, change
 from .reader import Reader
 from .sender import Sender
@@ -92,13 +93,15 @@ class Connection:
     """
 
     __slots__ = (
-        *("by_us", "close_timer", "counters", "ending", "history", "host", "idle", "keep_alive"),
-        *("lifecycle", "loop", "options", "phase", "protocol", "reader", "registry", "sender"),
+        *("_protocol", "_protocol_left", "by_us", "close_timer", "counters", "ending", "history"),
+        *("host", "idle", "keep_alive", "lifecycle", "loop", "options", "phase", "reader"),
+        *("registry", "sender"),
         *("session", "stream", "subprotocol"),
     )
 
     session: WebSocketSession
     stream: Stream
+    _protocol_left: ref[WebSocketProtocol]
 
     def __init__(
         self,
@@ -111,7 +114,7 @@ class Connection:
         self.loop = loop
         self.options = options
         self.lifecycle = lifecycle
-        self.protocol = protocol
+        self._protocol: WebSocketProtocol | None = protocol
         self.phase = Phase.CONNECTING
         self.sender = Sender(self)
         self.reader = Reader(self)
@@ -167,6 +170,14 @@ class Connection:
     def place(self) -> str:
         """The name of this connection in error messages and the log."""
         return self.lifecycle.place
+
+    @property
+    def protocol(self) -> WebSocketProtocol:
+        """The user's object. When the connection is over, it may have been freed: see over.py."""
+        protocol = self._protocol
+        if protocol is None:
+            protocol = self._protocol_left()
+        return NOBODY if protocol is None else protocol
 
     @property
     def request(self) -> Request | None:

@@ -36,7 +36,9 @@ class EventSource(Protocol):
 
     phase: Phase
     session: WebSocketSession
-    protocol: WebSocketProtocol
+
+    @property
+    def protocol(self) -> WebSocketProtocol: ...
 
     def deliver_later(self, events: list[Event]) -> None:
         """Deliver these events in the next turn, before any that are read after them."""

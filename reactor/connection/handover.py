@@ -19,15 +19,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..base.locks import ProcessLock
+from ..exceptions import WebSocketQueueFullException
 from ..protocols.events import OPEN
 from ..protocols.session import WebSocketSession
 from ..protocols.shared import SharedMessage
+from .counting import public_place
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .sender import Sender
 
-__all__ = ["check", "hand_over", "reserve", "send_reserved"]
+__all__ = ["check", "hand_over", "queue_full", "reserve", "send_reserved"]
 
 #: Bytes that a call from another thread counts in addition to its payload, for its own objects.
 CALL_SIZE = 320
@@ -50,9 +52,17 @@ def check(connection: Connection, sender: Sender) -> None:
     buffered = sender.buffered_amount
     if buffered >= connection.options.write_limit:
         if connection.options.on_overflow != "close":
-            raise sender.queue_full(buffered)
+            raise queue_full(connection, buffered)
         hand_over(connection, 0, sender.overflowed, buffered)
         sender.refuse()
+
+
+def queue_full(connection: Connection, queued: int) -> WebSocketQueueFullException:
+    """Return the exception for a write queue of so many bytes."""
+    return WebSocketQueueFullException(
+        f"the write queue of {public_place(connection)} holds {queued} bytes, "
+        f"write_limit is {connection.options.write_limit}"
+    )
 
 
 def hand_over(connection: Connection, size: int, method: Callable[..., None], *args: Any) -> None:

@@ -8,17 +8,19 @@ What it must not know: why a connection has ended.
 How it works. While a connection lives, its parts refer to it and it refers to them, and so do the
 connection and its protocol object. Such a cycle is not freed with the last reference from outside,
 but by Python's cyclic collector, which looks at every object of the program. So when the life is
-over, the parts refer to an :class:`Over` in place of the connection, and the connection refers to a
-protocol object that nobody has. The protocol object keeps the connection, of which the user may
-still ask what there was; with the one, the other is freed at once.
+over, the parts refer to an :class:`Over` in place of the connection, and the connection has only a
+weak reference to its protocol object. The protocol object keeps the connection, of which the user
+may still ask what there was; with the one, the other is freed at once.
 
 This happens when the callback that has ended the life has returned, so that no method of the parts
-is running.
+is running on the loop's thread. One that another thread has called may be: it asks for the
+connection once.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ..protocols.events import State
 from ..protocols.websocket import WebSocketProtocol
@@ -28,10 +30,21 @@ if TYPE_CHECKING:
     from ..loop.event_loop import EventLoop
     from .connection import Connection
 
-__all__ = ["Over", "let_go_soon", "take_up"]
+__all__ = ["NOBODY", "Over", "let_go_soon", "take_up"]
 
-#: The protocol object of all connections that are over.
-NOBODY = WebSocketProtocol()
+
+class _Nobody(WebSocketProtocol):
+    """Its connection is over, so there is nothing to close."""
+
+    def close(self, code: int = 1000, reason: str = "", timeout: float | None = None) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+#: The protocol object of a connection that is over and whose own one is gone.
+NOBODY = _Nobody()
 
 
 class Over:
@@ -65,7 +78,7 @@ class _LetGo:
     def flush(self) -> None:
         """Let go, unless the connection has been opened again since."""
         if self._connection.phase is Phase.OVER:
-            _refer(self._connection, NOBODY, Over(self._connection.loop))
+            _let_go(self._connection)
 
 
 def let_go_soon(connection: Connection) -> None:
@@ -80,11 +93,17 @@ def take_up(connection: Connection, protocol: WebSocketProtocol) -> None:
         connection: the connection.
         protocol: its protocol object.
     """
-    _refer(connection, protocol, connection)
+    connection._protocol = protocol
+    _make_known(connection, connection)
 
 
-def _refer(connection: Connection, protocol: WebSocketProtocol, known_as: Any) -> None:
-    connection.protocol = protocol
+def _let_go(connection: Connection) -> None:
+    connection._protocol_left = ref(connection.protocol)
+    connection._protocol = None
+    _make_known(connection, Over(connection.loop))
+
+
+def _make_known(connection: Connection, known_as: Any) -> None:
     connection.sender._connection = known_as
     connection.reader._connection = known_as
     connection.lifecycle._connection = known_as

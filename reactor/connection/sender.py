@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, NoReturn
 from ..exceptions import (
     CloseCode,
     WebSocketConnectionClosedException,
-    WebSocketQueueFullException,
     WebSocketStateException,
 )
 from ..protocols.events import OPEN
@@ -31,9 +30,8 @@ from ..protocols.rules import check_frame
 from ..protocols.session import Role, State, WebSocketSession
 from ..protocols.shared import SharedMessage
 from .closing import cut_off
-from .counting import public_place
 from .dispatcher import report
-from .handover import check, hand_over
+from .handover import check, hand_over, queue_full
 from .outbox import Fragments, Message, Outbox
 from .phase import ATTACHED, Phase
 
@@ -146,15 +144,16 @@ class Sender:
             payload: the message; UTF-8 for a text.
             compress: see ``WebSocketProtocol.send``.
         """
-        if threading.get_ident() != self._connection.loop.thread_id:
-            check(self._connection, self)
-            hand_over(self._connection, len(payload), self._send_message, opcode, payload, compress)
+        connection = self._connection
+        if threading.get_ident() != connection.loop.thread_id:
+            check(connection, self)
+            hand_over(connection, len(payload), self._send_message, opcode, payload, compress)
         else:
             session = self._sendable()
             if session.state is not OPEN:
                 raise _closed()
             self._send_message(opcode, payload, compress)
-        return self._size_on_wire(len(payload))
+        return _size_on_wire(connection, len(payload))
 
     def _send_message(self, opcode: int, payload: bytes, compress: bool | None) -> None:
         if self.outbox is not None:
@@ -185,9 +184,10 @@ class Sender:
             kind = type(fragments).__name__
             raise TypeError(f"fragments must be an iterable of str or of bytes, not {kind}")
         message = Fragments(iter(fragments), compress)
-        if threading.get_ident() != self._connection.loop.thread_id:
-            check(self._connection, self)
-            hand_over(self._connection, 0, self._send_fragments, message)
+        connection = self._connection
+        if threading.get_ident() != connection.loop.thread_id:
+            check(connection, self)
+            hand_over(connection, 0, self._send_fragments, message)
         else:
             self._check_open()
             self._send_fragments(message)
@@ -202,14 +202,13 @@ class Sender:
         compress: bool | None = None,
     ) -> None:
         """See WebSocketProtocol."""
-        if threading.get_ident() != self._connection.loop.thread_id:
+        connection = self._connection
+        if threading.get_ident() != connection.loop.thread_id:
             _opcode, payload = encode(data)
-            check(self._connection, self)
+            check(connection, self)
             # The payload is a copy: the caller may change a bytearray after the call.
             unchanged = data if isinstance(data, str) else payload
-            hand_over(
-                self._connection, len(payload), self._send_fragment_later, unchanged, fin, compress
-            )
+            hand_over(connection, len(payload), self._send_fragment_later, unchanged, fin, compress)
         else:
             self._check_open()
             self._send_fragment(data, fin, compress)
@@ -232,11 +231,12 @@ class Sender:
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
         payload = bytes(payload)
-        if threading.get_ident() != self._connection.loop.thread_id:
-            check(self._connection, self)
+        connection = self._connection
+        if threading.get_ident() != connection.loop.thread_id:
+            check(connection, self)
             check_frame(opcode, payload, fin)
-            hand_over(self._connection, len(payload), self._send_frame, opcode, payload, fin)
-            return self._size_on_wire(len(payload))
+            hand_over(connection, len(payload), self._send_frame, opcode, payload, fin)
+            return _size_on_wire(connection, len(payload))
         session = self._sendable()
         if opcode < OP_CLOSE and self.outbox is not None:
             raise _not_ended()
@@ -289,20 +289,14 @@ class Sender:
         Args:
             queued: its size in bytes.
         """
-        if self._connection.options.on_overflow != "close":
+        connection = self._connection
+        if connection.options.on_overflow != "close":
             # No local variable may hold this exception: it would form a cycle with its traceback,
             # and keep the messages in those frames alive until garbage is collected.
-            raise self.queue_full(queued)
-        if self._connection.session.state is not OPEN:
+            raise queue_full(connection, queued)
+        if connection.session.state is not OPEN:
             raise _closed()
-        cut_off(self._connection, self.queue_full(queued))
-
-    def queue_full(self, queued: int) -> WebSocketQueueFullException:
-        """Return the exception for a write queue of so many bytes."""
-        return WebSocketQueueFullException(
-            f"the write queue of {public_place(self._connection)} holds {queued} bytes, "
-            f"write_limit is {self._write_limit}"
-        )
+        cut_off(connection, queue_full(connection, queued))
 
     # -- from the session to the stream --------------------------------------------------
 
@@ -393,9 +387,10 @@ class Sender:
             self.outbox.drop()
             self.outbox = None
 
-    def _size_on_wire(self, length: int) -> int:
-        mask = 4 if self._connection.session.role is Role.CLIENT else 0
-        return 2 + (0 if length < 126 else 2 if length < 65536 else 8) + mask + length
+
+def _size_on_wire(connection: Connection, length: int) -> int:
+    mask = 4 if connection.session.role is Role.CLIENT else 0
+    return 2 + (0 if length < 126 else 2 if length < 65536 else 8) + mask + length
 
 
 def _closed() -> WebSocketConnectionClosedException:

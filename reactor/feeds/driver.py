@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -191,13 +192,14 @@ class Driver:
         self._awake.clear()
         if self._timer is not None:
             self._timer.cancel()
-        for link in list(self.links):
-            link.end("", code)
-        self.links.clear()
-        for mailbox in list(self._mailboxes):
-            mailbox.close()
-        leave(self)
-        self.faults.conclude()
+        with ExitStack() as rest:  # from the last to the first, whatever one of them raises
+            rest.callback(self.faults.conclude)
+            rest.callback(leave, self)
+            for mailbox in list(self._mailboxes):
+                rest.callback(mailbox.close)
+            rest.callback(self.links.clear)
+            for link in reversed(self.links):
+                rest.callback(link.end, "", code)
 
     def mailbox(self, maxlen: int, drop: Drop) -> Mailbox:
         """See Feed.mailbox()."""

@@ -31,7 +31,8 @@ class FeedStats:
         open_links: links that are open.
         updates: updates that were delivered.
         duplicates: updates that were dropped because they, or later ones, were delivered before.
-        unwanted: updates that were dropped because their topics have no subscription any more.
+        unwanted: updates that were dropped because their topics have no subscription any more, or
+            were not asked for on the link that they came by.
         strays: updates of topics that were never asked for.
         gaps: calls of ``on_gap``, by reason.
         asked: how often topics were asked for.

@@ -22,7 +22,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..base.arguments import named, shows
-from ..loop.steps import is_step
+from ..loop.steps import as_failure, is_step
 from ..loop.tasks import Task
 from ..reactor import Reactor
 from .hosted import FAREWELL, Farewell, Host
@@ -140,9 +140,10 @@ class _Tasks:
         self,
         coroutine: Coroutine[Any, Any, object],
         then: Callable[[Any, Exception | None], object],
+        on_fault: Callable[[Exception], object],
     ) -> _HostTask:
         """See HostTasks."""
-        return _HostTask(self._host, coroutine, then)
+        return _HostTask(self._host, coroutine, then, on_fault)
 
     def new_future(self) -> asyncio.Future[None] | None:
         """See HostTasks."""
@@ -160,6 +161,7 @@ class _HostTask:
         host: the reactor.
         work: the coroutine.
         then: called at its end, see Task; not after :meth:`cancel`.
+        on_fault: called with what it raises after :meth:`cancel`.
     """
 
     def __init__(
@@ -167,8 +169,10 @@ class _HostTask:
         host: AsyncioHost,
         work: Coroutine[Any, Any, object],
         then: Callable[[Any, Exception | None], object],
+        on_fault: Callable[[Exception], object],
     ) -> None:
         self._host = host
+        self._on_fault = on_fault
         self._then: Callable[[Any, Exception | None], object] | None = then
         self._task = host.asyncio_loop.create_task(self._run(work))
 
@@ -190,6 +194,8 @@ class _HostTask:
             error = exc
         if self._then is not None:
             self._then(result, error)
+        elif error is not None:
+            self._on_fault(error)
 
     @coroutine
     def _steps(self, work: Coroutine[Any, Any, object]) -> Generator[Any, Any, object]:
@@ -201,6 +207,10 @@ class _HostTask:
                     awaited = resume(value)
                 except StopIteration as stop:
                     return stop.value
+                except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as exc:
+                    raise as_failure(exc) from exc
                 try:
                     if is_step(awaited):
                         value = yield from self._serve(awaited)

@@ -42,6 +42,7 @@ class HostTasks(Protocol):
         self,
         coroutine: Coroutine[Any, Any, object],
         then: Callable[[Any, Exception | None], object],
+        on_fault: Callable[[Exception], object],
     ) -> Running:
         """Run a coroutine as a task of the host, and tell its end: as Task in tasks.py does."""
 

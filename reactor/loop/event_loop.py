@@ -37,6 +37,7 @@ from ..base.marks import calls_user_code
 from ..base.mistakes import not_seconds
 from ..timers import Clock, MonotonicClock, Timer, TimerWheel, to_ticks_early, to_ticks_late
 from .answers import HostTasks
+from .backend import give_ring, wants_ring
 from .interrupts import Interrupts
 from .lifetime import Lifetime, take_note
 from .nap import Nap
@@ -68,6 +69,7 @@ class EventLoop(Lifetime):
             in the log, with its duration. None: 0.1 in debug mode, otherwise no limit.
         pacing: seconds that the loop sleeps before it polls, if its last turn was busy: see nap.py.
             None or 0: it does not.
+        backend: "io_uring", or None: see backend.py.
 
     Attributes:
         owner: the object that owns this loop, a Reactor, for the objects that live on the loop; or
@@ -122,7 +124,9 @@ class EventLoop(Lifetime):
         debug: bool | None = None,
         slow_callback: float | None = None,
         pacing: float | None = None,
+        backend: str | None = None,
     ) -> None:
+        ring = wants_ring(backend)
         self.debug = bool(os.environ.get("REACTOR_DEBUG")) if debug is None else debug
         #: The source of time.
         self.clock: Clock = MonotonicClock() if clock is None else clock
@@ -134,6 +138,8 @@ class EventLoop(Lifetime):
         self.now: float = self.time()
         self.wheel = TimerWheel(to_ticks_early(self.now))
         self.poller = make_poller(selector)
+        #: Why io_uring is not used although it was asked for; or "".
+        self.no_ring = give_ring(self.poller) if ring else ""
         #: Transports that have something to write, flushed after the running callback.
         self.dirty: list[Flushable] = []
         #: Transports that are closing, with nothing else to look after them.
@@ -331,6 +337,7 @@ class EventLoop(Lifetime):
         if not self.running:
             self._flush()
 
+    # Twin: flush_dirty() in compiled/turn.pyx.
     def _flush(self) -> None:
         dirty = self.dirty
         while dirty:

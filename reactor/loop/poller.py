@@ -91,7 +91,7 @@ class Selector(Protocol):
 class Poller:
     """The maps, and what all pollers share. Subclasses talk to the kernel."""
 
-    __slots__ = ("read_mask", "readers", "stale", "write_mask", "writers")
+    __slots__ = ("read_mask", "readers", "ring", "stale", "write_mask", "writers")
 
     def __init__(self, read_mask: int, write_mask: int) -> None:
         #: ``mask & read_mask`` is true when the reader of an fd must run, likewise for writers.
@@ -101,6 +101,8 @@ class Poller:
         self.readers: dict[int, Handler] = {}
         self.writers: dict[int, Handler] = {}
         self.stale: set[int] = set()
+        #: What receives and sends for many descriptors at once, for the compiled turn; or None.
+        self.ring: Any = None
 
     def add_reader(self, fd: int, handler: Handler) -> None:
         """Have *handler* called whenever *fd* is readable. Replaces an earlier reader.
@@ -173,6 +175,9 @@ class Poller:
         """Release the kernel's poll object, and forget all handlers."""
         self.readers.clear()
         self.writers.clear()
+        if self.ring is not None:
+            self.ring.close()
+            self.ring = None
 
     def _watch(self, fd: int, events: int, known: bool) -> None:
         raise NotImplementedError

@@ -27,6 +27,7 @@ __all__ = [
     "Turn",
     "Wait",
     "Yielded",
+    "as_failure",
     "check_step",
     "in_thread",
     "is_step",
@@ -119,6 +120,23 @@ def check_step(request: object) -> None:
             "run_in_thread() returns; in the login of a Feed also link.request(), and on an "
             "asyncio_host() all that asyncio has"
         )
+
+
+def as_failure(error: BaseException) -> Exception:
+    """Return what a coroutine has raised as an exception that no loop dies of.
+
+    Args:
+        error: neither KeyboardInterrupt nor SystemExit, which leave the loop.
+
+    Returns:
+        The exception itself; a RuntimeError with it as its cause if it is no Exception, such as
+        the CancelledError of asyncio, and a GeneratorExit that the coroutine has raised itself.
+    """
+    if isinstance(error, Exception):
+        return error
+    failure = RuntimeError(f"a coroutine has raised {error!r}")
+    failure.__cause__ = error
+    return failure
 
 
 @coroutine

@@ -10,7 +10,8 @@ How it works. A step yields a request to the driver; the driver sends back the r
 exception. The wrapper for a user's coroutine is in within.py.
 
 Cancelling closes the coroutine: ``GeneratorExit`` is raised at the step in which it waits. The
-coroutine must release what it holds in ``finally`` or ``except BaseException``.
+coroutine must release what it holds in ``finally`` or ``except BaseException``. What it raises
+meanwhile is reported, and does not reach whoever cancels: they have more to do.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..exceptions import WebSocketTimeoutException
 from ..timers import Clock, MonotonicClock
 from .answers import Later
 from .poller import wait_for
-from .steps import Guard, InThread, Note, Now, Turn, Wait, Yielded, check_step
+from .steps import Guard, InThread, Note, Now, Turn, Wait, Yielded, as_failure, check_step
 
 if TYPE_CHECKING:
     from ..timers import Timer
@@ -49,11 +50,13 @@ class Task(Generic[T]):
             has called, and that need not wait for the next turn.
         on_note: called with what the coroutine notes, and its text; None: nobody is.
         whose: returns for whom the coroutine works, in words; None: its name says it.
+        on_fault: called with what the coroutine raises after :meth:`cancel`, in its clean-up for
+            example; None: that of the clean-up goes to the loop's log.
     """
 
     __slots__ = (
-        *("_coroutine", "_loop", "_on_done", "_on_note", "_timer", "_until", "_waiting_for"),
-        "_whose",
+        *("_coroutine", "_loop", "_on_done", "_on_fault", "_on_note", "_timer", "_until"),
+        *("_waiting_for", "_whose"),
     )
 
     def __init__(
@@ -65,8 +68,10 @@ class Task(Generic[T]):
         soon: bool = True,
         on_note: Callable[[Any, str], object] | None = None,
         whose: Callable[[], str] | None = None,
+        on_fault: Callable[[Exception], object] | None = None,
     ) -> None:
         self._loop = loop
+        self._on_fault = on_fault
         self._whose = whose
         self._on_note = on_note
         self._coroutine = coroutine
@@ -93,7 +98,11 @@ class Task(Generic[T]):
         return getattr(self._coroutine, "__qualname__", "a coroutine")
 
     def cancel(self) -> None:
-        """Stop the coroutine at the step in which it waits. Idempotent; no callback follows."""
+        """Stop the coroutine at the step in which it waits. Idempotent; ``on_done`` is not called.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: the coroutine has raised it while it was closed.
+        """
         if self._on_done is None:
             return
         self._on_done = None
@@ -102,8 +111,24 @@ class Task(Generic[T]):
         self._clear()
         self._set_timer(None)
         if not runs:
-            self._coroutine.close()
+            self._close()
         # Otherwise the coroutine itself has called this, maybe indirectly, and _step closes it.
+
+    def _close(self) -> None:
+        """Have the coroutine clean up, and report what it raises."""
+        try:
+            self._coroutine.close()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - reported
+            error = as_failure(exc)
+            try:
+                if self._on_fault is not None:
+                    self._on_fault(error)
+                else:
+                    self._loop.report(error, self._coroutine)
+            finally:
+                del error  # it has this frame
 
     def start(self) -> None:
         """Run the first step, unless the task was cancelled."""
@@ -121,12 +146,15 @@ class Task(Generic[T]):
             except Exception as exc:  # noqa: BLE001 - handed to on_done
                 result, error = None, exc
                 break
-            except BaseException:
-                self._on_done = None  # KeyboardInterrupt or SystemExit, which leave the loop
+            except (KeyboardInterrupt, SystemExit):  # these leave the loop
+                self._on_done = None
                 self._set_timer(None)
                 raise
+            except BaseException as exc:  # noqa: BLE001 - handed to on_done
+                result, error = None, as_failure(exc)
+                break
             if self._on_done is None:
-                self._coroutine.close()
+                self._close()
                 return
             if isinstance(request, Now):
                 resume, value = self._coroutine.send, self._loop.time()
@@ -261,6 +289,8 @@ class Task(Generic[T]):
         on_done, self._on_done = self._on_done, None
         if on_done is not None:
             on_done(result, exc)
+        elif exc is not None and self._on_fault is not None:
+            self._on_fault(exc)  # it has cancelled itself, and then failed
 
 
 def run_blocking(coroutine: Coroutine[Yielded, Any, T], clock: Clock | None = None) -> T:

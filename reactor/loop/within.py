@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..base.marks import calls_user_code
 from ..exceptions import WebSocketTimeoutException
 from .answers import Later
-from .steps import Guard, InThread, Turn, Wait, Yielded, check_step, now
+from .steps import Guard, InThread, Turn, Wait, Yielded, as_failure, check_step, now
 
 __all__ = ["within"]
 
@@ -38,9 +38,9 @@ def within(
 
     Raises:
         WebSocketTimeoutException: *until* has passed.
-        Exception: what the awaitable raises, or ``over`` of the guard. If the awaitable awaits
-            something that is not a step of steps.py (a future of asyncio, say), TypeError is
-            raised at that place.
+        Exception: what the awaitable raises (see as_failure), or ``over`` of the guard. If the
+            awaitable awaits something that is not a step of steps.py (a future of asyncio, say),
+            TypeError is raised at that place.
     """
     steps = _awaiting(awaitable)
     resume: Callable[[Any], Any] = steps.send
@@ -52,6 +52,10 @@ def within(
             except StopIteration as stop:
                 result: T = stop.value
                 return result
+            except (Exception, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as exc:
+                raise as_failure(exc) from exc
             if guard is not None:
                 guard.look()
                 if guard.over is not None:

@@ -21,6 +21,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -288,14 +289,23 @@ class Listener(Generic[P]):
 
     def _drop(self, handshake: _Handshake) -> None:
         """End an opening handshake."""
-        handshake.task.cancel()
-        handshake.sock.close()  # if the task had not begun; with TLS, the SSLSocket owns it by now
-        self._forget(handshake)
+        try:
+            handshake.task.cancel()
+        finally:  # KeyboardInterrupt and SystemExit of process_request's clean-up pass through
+            # If the task had not begun; with TLS, the SSLSocket owns it by now.
+            handshake.sock.close()
+            self._forget(handshake)
+
+    def _drop_all(self) -> None:
+        with ExitStack() as all_of_them:  # whatever one of them raises
+            for handshake in reversed(self._handshakes):
+                all_of_them.callback(self._drop, handshake)
 
     @calls_user_code
     def _upgraded(
         self, upgraded: ServerUpgrade | None, error: Exception | None, handshake: _Handshake
     ) -> None:
+        self._forget(handshake)  # if process_request has raised GeneratorExit of its own
         if isinstance(error, WebSocketException):
             logger.info(
                 "%s: opening handshake failed: %s", handshake.client, without_traceback(error)
@@ -359,15 +369,13 @@ class Listener(Generic[P]):
         self.sock.close()
         if self._unlink is not None:
             self._unlink()
-        for handshake in list(self._handshakes):
-            self._drop(handshake)
+        self._drop_all()
 
     def let_go(self) -> None:
         """In a forked child: close its copies of the sockets. The path belongs to the parent."""
         self._closed = True
         self.sock.close()
-        for handshake in list(self._handshakes):
-            self._drop(handshake)
+        self._drop_all()
 
     def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
         """Stop accepting, and close all connections, by default with 1001 (going away)."""

@@ -16,12 +16,29 @@ if TYPE_CHECKING:
     from ..reactor import Reactor
     from ..server.listener import Listener
 
-__all__ = ["connect_through", "has_events", "report_to", "take_stop", "watch_clients"]
+__all__ = [
+    "calls_in_flight",
+    "connect_through",
+    "has_events",
+    "report_to",
+    "take_stop",
+    "watch_clients",
+]
 
 
-def has_events(reactor: Reactor) -> bool:
-    """Tell whether a turn would find descriptors that are ready. Looks, and takes nothing away."""
-    return bool(list(reactor.loop.poller.poll(0)))
+def has_events(reactor: Reactor, wait: float = 0.0) -> bool:
+    """Tell whether a turn would find descriptors that are ready. Looks, and takes nothing away.
+
+    Args:
+        reactor: whose.
+        wait: real seconds in which there may be one.
+    """
+    return bool(list(reactor.loop.poller.poll(wait)))
+
+
+def calls_in_flight(reactor: Reactor) -> int:
+    """Return how many calls on helper threads somebody on this loop waits for."""
+    return reactor.loop.awaited
 
 
 def report_to(reactor: Reactor, report: Callable[[BaseException, object], None]) -> None:

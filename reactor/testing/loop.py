@@ -5,9 +5,10 @@ What it is: a subclass of Reactor on a ManualClock, and :func:`run_until`.
 What it must not know: connections.
 
 How it works. ``advance`` does not wait: it sets the clock to each timer that is due on the way, in
-order, and runs turns until nothing is left to do at that moment. Input from outside of the loop's
-thread (from a peer over loopback, or a helper thread) takes real time. ``run_until`` waits for it
-while the clock stands still.
+order, and runs turns until nothing is left to do at that moment. A call on a helper thread takes
+real time: it is waited for while the clock stands still. Other input from outside of the loop's
+thread (from a peer over loopback, or a thread of the test) is not known beforehand. ``run_until``
+waits for it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.arguments import named, shows
 from ..reactor import Reactor
 from ..timers import Deadline, ManualClock, MonotonicClock
-from .inside import has_events, report_to, take_stop
+from .inside import calls_in_flight, has_events, report_to, take_stop
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack  # type checkers know them
@@ -73,6 +74,7 @@ class ManualReactor(Reactor):
         Raises:
             ValueError: *seconds* is negative or NaN.
             RuntimeError: Callbacks go on asking for others without time going on.
+            AssertionError: A call on a helper thread has not ended within 10 real seconds.
         """
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds must be 0 or more, and finite, not {seconds!r}")
@@ -91,13 +93,22 @@ class ManualReactor(Reactor):
     def settle(self) -> None:
         """Run turns until nothing is left to do before time goes on.
 
+        Calls on helper threads (``run_in_thread``, ``in_thread``, names that are looked up) are
+        waited for, in real time, while the clock stands still.
+
         Raises:
             RuntimeError: There is still something to do after 10,000 turns.
+            AssertionError: A call on a helper thread has not ended within 10 real seconds.
         """
+        deadline = time.monotonic() + PATIENCE
         for _ in range(MOST_TURNS):
             self.run_once()
-            if self.next_timeout() != 0.0 and not has_events(self):
+            if self.next_timeout() == 0.0 or has_events(self):
+                continue
+            if not calls_in_flight(self):
                 return
+            if not has_events(self, max(0.0, deadline - time.monotonic())):
+                raise AssertionError(f"a call on a helper thread has not ended within {PATIENCE} s")
         raise RuntimeError(f"something is still left to do after {MOST_TURNS} turns")
 
     def run_until(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:

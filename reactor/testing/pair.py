@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, c
 
 from ..base.arguments import parameters, shows
 from ..client.options import ClientOptions
+from ..exceptions import CloseCode
 from ..protocols.session import State
 from ..protocols.websocket import WebSocketProtocol
 from ..reactor import Reactor
@@ -57,6 +58,8 @@ class MemoryServer(Generic[S]):
     Attributes:
         loop: the loop.
         listener: the Listener.
+        unix_path: where it listens, for what :meth:`connect` does not make: a Feed, or
+            ``loop.connect``, with this option. Whatever the URL, it leads here.
         protocols: the protocol objects of all connections, the ones that are over included, in the
             order in which they were made; also those that ``process_request`` has chosen (Accept).
     """
@@ -69,12 +72,12 @@ class MemoryServer(Generic[S]):
         self.protocols = protocols = list[S]()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if sys.platform == "linux":
-            self._path = f"\0reactor-testing-{os.getpid()}-{next(_numbers)}"
+            self.unix_path = f"\0reactor-testing-{os.getpid()}-{next(_numbers)}"
         else:
             self._folder = tempfile.TemporaryDirectory(prefix="ws")
-            self._path = os.path.join(self._folder.name, "s")
+            self.unix_path = os.path.join(self._folder.name, "s")
 
-        self.listener = loop.listen(protocol=protocol, unix_path=self._path, **options)
+        self.listener = loop.listen(protocol=protocol, unix_path=self.unix_path, **options)
         watch_clients(self.listener, lambda made: protocols.append(cast("S", made)), "memory")
 
     @shows(each for each in parameters(ClientOptions) if each.name != "unix_path")
@@ -96,7 +99,7 @@ class MemoryServer(Generic[S]):
             The client's protocol object. If connecting fails, its handlers are called as usual.
         """
         others: Any = options  # without a path
-        client: C = self.loop.connect(url, protocol, unix_path=self._path, **others)
+        client: C = self.loop.connect(url, protocol, unix_path=self.unix_path, **others)
         if isinstance(self.loop, ManualReactor):
             self.loop.settle()
         else:
@@ -172,13 +175,16 @@ def connect_pair(
         The two.
 
     Raises:
-        ConnectionError: They could not be connected; the cause says why.
+        ConnectionError: They could not be connected. It says why; so does its cause, if there is
+            one. What the function of the server has raised is in the log.
     """
     with MemoryServer(loop, server, **(server_options or {})) as listening:
         opened = listening.connect(client, url, **(client_options or {}))
         ending = opened.ending
         if ending is not None and not listening.protocols:
-            why = ending.error or ending.reason
+            why = ending.error or ending.reason or f"closed with {ending.code}"
+            if ending.code == CloseCode.INTERNAL_ERROR:
+                why = f"{why} (internal error of the server, whose log has the traceback)"
             raise ConnectionError(f"the pair is not connected: {why}") from ending.error
         if not listening.protocols:
             raise ConnectionError("the pair is not connected: the server has not answered")

@@ -6,18 +6,24 @@ How it works. The client connects as ever, but to a far end within the process, 
 recorded answer and then says the recorded bytes of the server, as they were on the wire:
 fragments, compression, faults and all. Each piece is said when as much time has passed since the
 connection was open as in the recording: the replay moves the clock from one to the next, and runs
-the timers on the way. So a replay takes no time but for the work, and is the same each time. If
-the client connects again, it finds the next recorded connection.
+the timers on the way; calls of the client on helper threads are waited for before. So a replay
+takes no time but for the work, and is the same each time. If the client connects again, it finds
+the next recorded connection.
+
+The links of a feed have their topics in the order in which they are logged in. So connections open
+as far apart as in the recording: a far end that is asked earlier takes its time to answer.
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 import random
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
@@ -31,8 +37,7 @@ from ..monitor.recording.reading import End, Recorded, Said, merged, read_record
 from ..protocols.http.handshake import HeaderSource, accept_for
 from ..protocols.http.http11 import HeadParser, Request, parse_again
 from ..protocols.websocket import WebSocketProtocol
-from ..reactor import Reactor
-from .inside import connect_through
+from .inside import calls_in_flight, connect_through
 from .loop import ManualReactor
 
 if TYPE_CHECKING:
@@ -50,6 +55,10 @@ P = TypeVar("P", bound=WebSocketProtocol)
 
 #: Seconds of the clock that a client has to connect again after a loss.
 PATIENCE = 3600.0
+
+#: The share of its ``connect_timeout`` for which a client is made to wait for the answer at most;
+#: and the seconds, if it has no such limit.
+MOST_WAIT, MOST_SECONDS = 0.5, 5.0
 
 #: Turns in which a client may leave bytes unread before the replay goes on without it.
 MOST_TURNS = 10_000
@@ -107,6 +116,8 @@ def replay(
     Raises:
         WebSocketRecordingException: the file cannot be read; the message names offset and reason.
         TypeError: *protocol* is something else, or a Feed lives on a loop that waits for real time.
+        AssertionError: a call of the client on a helper thread has not ended within 10 real
+            seconds.
     """
     recordings = read_recording(file)
     if isinstance(protocol, Feed):
@@ -149,10 +160,25 @@ def _connect(
     url = first.url if url is None else url
     if isinstance(protocol, type) and issubclass(protocol, Feed):
         feed = protocol(loop, url, **options)
-        topics = [topic for recorded in recordings for topic in recorded.topics]
-        feed.subscribe_many(list(dict.fromkeys(topics)))
+        feed.subscribe_many(_topics_of(recordings))
         return feed
     return loop.connect(url, protocol, **options)
+
+
+def _topics_of(recordings: list[Recorded]) -> list[Any]:
+    """Return the topics of all links, in the order in which the links were given them.
+
+    A link is given topics when it is open, or when its login was answered. What the recording has
+    is the packet that asks for them, and links that are ready in one turn ask in any order.
+    """
+    given: list[tuple[int, int, Any]] = []
+    for each in recordings:
+        heard = sorted((said.offset, said.time) for said in each.said if not said.by_client)
+        for offset, topic in zip(each.added, each.topics, strict=True):
+            before = bisect.bisect(heard, (offset, 0))
+            ready = heard[before - 1][1] if before else each.opened
+            given.append((ready, offset, topic))
+    return list(dict.fromkeys(topic for *_, topic in sorted(given, key=lambda one: one[:2])))
 
 
 class _Stage:
@@ -170,6 +196,8 @@ class _Stage:
         # When which far end says its next piece: (time, number, far end).
         self._due: list[tuple[float, int, _FarEnd]] = []
         self._numbers = itertools.count()
+        # When the latest connection opens: by the clock, and in the recording.
+        self._latest: tuple[float, int] | None = None
         self._timer_at = 0.0  # when the next timer of the loop is due; earlier is harmless
 
     def __enter__(self) -> _Stage:
@@ -188,16 +216,27 @@ class _Stage:
         if not self._list.left:
             raise WebSocketConnectException(None, "the recording has no further connection")
         near, far = socket.socketpair()
-        end = _FarEnd(self._loop, far, self._list, self._opened)
+        limit = options.connect_timeout
+        most = MOST_SECONDS if limit is None else limit * MOST_WAIT
+        end = _FarEnd(self._loop, far, self._list, partial(self._asked, most))
         self._ends.append(end)
         _scheme, _, rest = url.partition("://")
         options = replace(options, sock=near, reconnect=None, unix_path=None)
         return await connect(f"ws://{rest}", options, header, cookie)
 
-    def _opened(self, end: _FarEnd) -> None:
-        """The far end has answered a request."""
-        end.began = self._loop.clock.now()
-        self._schedule(end)
+    def _asked(self, most: float, end: _FarEnd, recorded: Recorded) -> None:
+        """A far end has a request: have it answer, within *most* seconds."""
+        now = at = self._loop.clock.now()
+        if self._latest is not None:
+            opened, recorded_opened = self._latest
+            at = opened + (recorded.opened - recorded_opened) / 1e9
+            at = min(max(at, now), now + most)
+        self._latest = (at, recorded.opened)
+        if at > now:
+            heapq.heappush(self._due, (at, next(self._numbers), end))
+        else:
+            end.open()
+            self._schedule(end)
 
     def _schedule(self, end: _FarEnd) -> None:
         after = end.next_after()
@@ -211,8 +250,9 @@ class _Stage:
         until = loop.clock.now() + PATIENCE
         while True:
             if self._due:
-                due, _, end = heapq.heappop(self._due)
-                self._pass(due - loop.clock.now())
+                if not self._pass(self._due[0][0] - loop.clock.now()):
+                    continue
+                end = heapq.heappop(self._due)[2]
                 if end.say():
                     self._settle(end)
                 self._schedule(end)
@@ -232,16 +272,20 @@ class _Stage:
         self._timer_at = 0.0
         return loop.clock.now() < until
 
-    def _pass(self, seconds: float) -> None:
-        """Move the clock."""
+    def _pass(self, seconds: float) -> bool:
+        """Move the clock, by so much or to the next timer. False: to a timer, which has run."""
         loop = self._loop
         if seconds <= 0:
-            return
-        if self._timer_at <= loop.clock.now() + seconds:
-            loop.advance(seconds)  # timers on the way run at their own times
-            self._timer_at = 0.0
-        else:
+            return True
+        if self._timer_at > loop.clock.now() + seconds:
             loop.clock.advance(seconds)
+            return True
+        wait = loop.next_timeout()
+        passed = wait is None or wait >= seconds
+        loop.clock.advance(seconds if wait is None or passed else wait)
+        loop.settle()
+        self._timer_at = 0.0
+        return passed
 
     def _settle(self, end: _FarEnd) -> None:
         """Have the client hear what was said, and do what it does at once."""
@@ -252,6 +296,9 @@ class _Stage:
             if wait != 0.0 and not end.unsent:
                 break
             end.flush()
+        if calls_in_flight(loop):
+            loop.settle()  # else the next piece would be said before their results are there
+            wait = loop.next_timeout()
         self._timer_at = inf if wait is None else loop.clock.now() + wait
 
 
@@ -262,25 +309,27 @@ class _FarEnd:
         loop: the loop.
         sock: its socket.
         playlist: where the connection is found that the request is for.
-        opened: called with this object when it has answered.
+        asked: called with this object and the recorded connection when there is a request; to have
+            it answered, :meth:`open` is called, or :meth:`say`.
 
     Attributes:
-        began: when that was, by the clock.
+        began: when it has answered, by the clock.
         unsent: bytes that the client has not taken yet.
     """
 
     def __init__(
         self,
-        loop: Reactor,
+        loop: ManualReactor,
         sock: socket.socket,
         playlist: Playlist,
-        opened: Callable[[_FarEnd], object],
+        asked: Callable[[_FarEnd, Recorded], object],
     ) -> None:
         sock.setblocking(False)
         self._loop = loop
         self._sock = sock
         self._list = playlist
-        self._opened = opened
+        self._asked = asked
+        self._answer = b""  # until it is given
         self._parser: HeadParser[Request] | None = HeadParser("request")
         self._pieces: Iterator[Said | End] = iter(())
         self._next: Said | End | None = None
@@ -302,9 +351,9 @@ class _FarEnd:
             request = self._parser.feed(data)
             if request is not None:
                 self._parser = None
-                self._answer(request)
+                self._take(request)
 
-    def _answer(self, request: Request) -> None:
+    def _take(self, request: Request) -> None:
         recorded = self._recorded = self._list.take(request.target)
         if recorded is None:
             self.close()
@@ -314,8 +363,14 @@ class _FarEnd:
         )
         self._next = next(self._pieces, None)
         accept = accept_for(request.headers.get("Sec-WebSocket-Key") or "")
-        self._write(_with_accept(recorded.response, accept))
-        self._opened(self)
+        self._answer = _with_accept(recorded.response, accept)
+        self._asked(self, recorded)
+
+    def open(self) -> None:
+        """Answer the request."""
+        self.began = self._loop.clock.now()
+        answer, self._answer = self._answer, b""
+        self._write(answer)
 
     def next_after(self) -> float | None:
         """Return after how many seconds the next piece is due; None: there is none."""
@@ -324,7 +379,10 @@ class _FarEnd:
         return max(0.0, (self._next.time - self._recorded.opened) / 1e9)
 
     def say(self) -> bool:
-        """Say the next piece. Whether there was anything to say."""
+        """Say the answer, or the next piece. Whether there was anything to say."""
+        if self._answer:
+            self.open()
+            return True
         piece, self._next = self._next, next(self._pieces, None)
         if self._sock.fileno() < 0 or piece is None:
             return False

@@ -38,6 +38,7 @@ from ..base.marks import calls_user_code
 from ..loop.poller import bad_descriptor
 from . import memory
 from .tls.nested import AnySocket
+from .unread import Unread
 from .write_queue import WriteQueue
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Stream:
         "_queue",
         "_reading",
         "_receiver",
+        "_unread",
         "above_high",
         "most_queued",
         "progress_at",
@@ -131,6 +133,7 @@ class Stream:
         self._draining = False  # _drain is in the loop's list of calls
         self._reading = False
         self._engine: Any = sock  # whose recv() and send() are called
+        self._unread: Unread | None = None  # what was taken back, and is read next
 
     # -- reading -------------------------------------------------------------------------
 
@@ -147,6 +150,8 @@ class Stream:
         else:
             self._reading = True
             self._loop.poller.add_reader(self._fd, self._read)
+            if self._unread is not None:
+                self._loop.call_soon(self._read_unread)
 
     def pause_reading(self) -> None:
         """Leave incoming bytes in the kernel's buffer."""
@@ -180,7 +185,40 @@ class Stream:
         """Call another receiver from now on."""
         self._receiver = receiver
 
+    def unread(self, found: bytes | OSError) -> None:
+        """Take back what was received before its time, or the error: it is what is read next.
+
+        For compiled/batch.pyx, which receives for many streams at once: meanwhile, the handler of
+        one may have paused another, or closed it.
+        """
+        if self.state is StreamState.CLOSED:
+            return
+        self._source = self._unread = Unread(self._source, found)
+        if self._reading:
+            self._loop.call_soon(self._read_unread)
+
+    def _read_unread(self) -> None:
+        """Read what was taken back, if nothing else has read it."""
+        unread = self._unread
+        if unread is None or not self._reading:
+            return
+        if unread.found is not None:
+            self._read()
+        if unread.found is None:
+            self._source = unread.real
+            self._unread = None
+
+    @property
+    def _source(self) -> Any:
+        """The engine; that of a tapped stream is below the taps."""
+        return self._engine
+
+    @_source.setter
+    def _source(self, engine: Any) -> None:
+        self._engine = engine
+
     # Twin: read() in compiled/path.pyx.
+    @calls_user_code
     def _read(self) -> bool:
         try:
             data = self._engine.recv(READ_SIZE)

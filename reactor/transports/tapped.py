@@ -96,6 +96,14 @@ class _Tapped:
 
     _engine: _TapEngine
 
+    @property
+    def _source(self) -> Any:
+        return self._engine.real
+
+    @_source.setter
+    def _source(self, engine: Any) -> None:
+        self._engine.real = engine
+
     def _shut_down(self) -> None:
         self._engine.ended(True, False)
         super()._shut_down()  # type: ignore[misc]

@@ -136,6 +136,7 @@ SQUEEZED = {
     "at the limit": [ZlibPeer().compress(b"x" * 5000)],
     "above the limit": [ZlibPeer().compress(b"x" * 5001)],
     "far above it": [MEGABYTE[:-4]],
+    "as large as the room": [ZlibPeer().compress(b"x" * (1 << 18))],
     "not UTF-8": [ZlibPeer().compress(b"ab\xff")],
     "half a character": [ZlibPeer().compress("é".encode()[:1])],
     "ends within a block": [ZlibPeer().compress(b"cut off" * 10)[:-3]],
@@ -170,7 +171,11 @@ def test_what_comes_is_the_same_both_ways(payloads: list[bytes], opcode: int, ro
         {"fragments": True, "fragment_size": 100},
         {"decode_text": False},
     ):
-        for data in (squeezed, before + plain + squeezed + plain + behind):
+        for data in (
+            squeezed,
+            before + squeezed + behind,
+            before + plain + squeezed + plain + behind,
+        ):
             steps: list[tuple[Any, ...]] = [("peer", 0, data), ("turn",), ("turn",)]
             steps += [("peer", 0, later), ("turn",), ("look", 0, None)]
             for agreement in (TAKEOVER, Agreement(Deflate(), 12, 15, True, False)):

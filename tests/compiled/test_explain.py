@@ -26,7 +26,8 @@ def way() -> str:
 
 
 @pytest.fixture
-def loop() -> Iterator[Reactor]:
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reactor]:
+    monkeypatch.delenv("REACTOR_BACKEND", raising=False)
     with Reactor() as loop:
         yield loop
 

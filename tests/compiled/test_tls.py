@@ -348,7 +348,10 @@ def test_new_keys_in_the_midst_of_data(
 # --- what is told about it ----------------------------------------------------------------------
 
 
-def test_a_connection_says_nothing_of_it_if_all_is_well(authority: Authority) -> None:
+def test_a_connection_says_nothing_of_it_if_all_is_well(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REACTOR_BACKEND", raising=False)
     with Reactor() as loop:
         listener = loop.listen("127.0.0.1", 0, echo, ssl=authority.server_context)
         url = f"wss://127.0.0.1:{listener.port}/"

@@ -46,6 +46,7 @@ from ..support.websocket_frames import mask_naively
 #: The methods that hotpath.py replaces.
 TWINS: tuple[tuple[Any, str], ...] = (
     (EventLoop, "_turn"),
+    (EventLoop, "_flush"),
     (Stream, "_read"),
     (TLSStream, "_read"),
     (Reader, "data_received"),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from reactor import Reactor, State
+from reactor.testing import connect_pair, run_until
 from tests.support.scene import GOODBYE, Actor, Scene
 
 
@@ -81,3 +86,65 @@ def test_callbacks_that_are_still_due_have_a_name(scene: Scene) -> None:
     scene.turn(count=3)
     connection = actor._reactor_connection
     assert connection.reader.whose() == "a connection that is over"  # type: ignore[attr-defined]
+
+
+def test_whoever_kept_the_connection_finds_its_protocol_object(scene: Scene) -> None:
+    actor = Actor()
+    scene.open(actor).close()
+    scene.turn(count=3)
+    connection = actor._reactor_connection
+    assert connection.protocol is actor  # type: ignore[attr-defined]
+    assert "Actor" in connection.whose()  # type: ignore[attr-defined]
+
+
+def test_a_protocol_object_that_is_gone_can_be_closed(scene: Scene) -> None:
+    actor = Actor()
+    scene.open(actor).close()
+    scene.turn(count=3)
+    connection: Any = actor._reactor_connection
+    del actor
+    connection.protocol.close()
+    connection.protocol.abort()
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda actor: actor.send("x"),
+        lambda actor: actor.send_fragments(["x"]),
+        lambda actor: actor.send_fragment("x"),
+        lambda actor: actor.ping(b"x"),
+    ],
+    ids=["send", "send_fragments", "send_fragment", "ping"],
+)
+def test_a_connection_may_end_while_a_thread_sends(
+    send: Callable[[Actor], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Reactor() as loop:
+        client, server = connect_pair(loop, Actor, Actor)
+        hand_over = loop.loop.call_soon_threadsafe
+        over, stopped, failed = threading.Event(), threading.Event(), list[BaseException]()
+
+        def hand_over_and_wait(*args: Any) -> None:
+            hand_over(*args)
+            stopped.set()
+            over.wait(20)
+
+        def work() -> None:
+            try:
+                send(client)
+            except BaseException as exc:
+                failed.append(exc)
+
+        monkeypatch.setattr(loop.loop, "call_soon_threadsafe", hand_over_and_wait)
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert stopped.wait(20)
+        monkeypatch.undo()
+        server.abort()
+        run_until(loop, lambda: client.state is State.CLOSED)
+        for _ in range(3):
+            loop.run_once(0)
+        over.set()
+        thread.join(20)
+        assert failed == []

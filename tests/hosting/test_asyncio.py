@@ -364,6 +364,8 @@ def test_a_login_in_asyncio_that_raises_is_reported(run: Run) -> None:
                 raise PermissionError("no")
             if self.tries == 2:
                 raise asyncio.CancelledError
+            if self.tries == 3:
+                raise GeneratorExit
 
     async def main() -> None:
         async with asyncio_host() as host:
@@ -371,7 +373,34 @@ def test_a_login_in_asyncio_that_raises_is_reported(run: Run) -> None:
             feed.subscribe("A")
             await feed.over
             kinds = [type(error) for error in feed.errors]
-            assert kinds == [PermissionError, RuntimeError]
+            assert kinds == [PermissionError, RuntimeError, RuntimeError]
+
+    run(main())
+
+
+def test_what_the_clean_up_of_a_login_in_asyncio_raises_is_reported(run: Run) -> None:
+    async def main() -> None:
+        begun, told = asyncio.Event(), asyncio.Event()
+
+        class Untidy(Topics):
+            def on_error(self, error: Exception) -> None:
+                super().on_error(error)
+                told.set()
+
+            async def login(self, link: Link) -> None:
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    raise PermissionError("no")
+
+        async with asyncio_host() as host:
+            feed = Untidy(host)
+            feed.subscribe("A")
+            await begun.wait()
+            feed.close()
+            await told.wait()
+            assert [type(error) for error in feed.errors] == [PermissionError]
 
     run(main())
 

@@ -370,6 +370,14 @@ def a_message_that_openssl_holds_when_reading_goes_on(stage: Stage) -> None:
         stage.until_pressed()
 
 
+@scene("transports.stream:_read", compiled=True)
+def a_message_that_was_received_before_its_time(stage: Stage) -> None:
+    client, _peer = over_a_pair(stage, pressing(stage, "on_message"))
+    frame = build_frame(TEXT, b"hello")
+    stage.loop.call_soon(lambda: client._reactor_connection.stream.unread(frame))
+    stage.until_pressed()
+
+
 @scene("transports.stream:_drain", compiled=True)
 def a_message_of_a_peer_that_takes_nothing_any_more(stage: Stage) -> None:
     client, peer = over_a_pair(stage, pressing(stage, "on_message"))

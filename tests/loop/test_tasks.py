@@ -7,6 +7,7 @@ threads take part.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import functools
 import os
@@ -989,6 +990,42 @@ def test_cancelling_after_the_end_does_nothing(loop: EventLoop) -> None:
     loop.run_once(0)
     tasks[0].cancel()
     assert delivered == [(None, None)]
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("raised", [ValueError, asyncio.CancelledError])
+def test_what_the_clean_up_raises_does_not_reach_whoever_cancels(
+    loop: EventLoop, raised: type[BaseException], told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults: list[Exception] = []
+
+    async def work() -> None:
+        try:
+            await sleep(1)
+        finally:
+            raise raised
+
+    task = Task(loop, work(), print, on_fault=faults.append if told else None)
+    loop.run_once(0)
+    task.cancel()
+    assert watched(loop) == (0, 0, 0)
+    if told:
+        assert [raised in (type(each), type(each.__cause__)) for each in faults] == [True]
+    assert len(caplog.records) == (not told)
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit])
+def test_what_is_no_exception_is_a_failure_and_does_not_leave_the_loop(
+    loop: EventLoop, raised: type[BaseException]
+) -> None:
+    async def work() -> None:
+        raise raised
+
+    found = outcomes(loop, work())
+    loop.run_once(0)
+    ((_, error),) = found
+    assert isinstance(error, RuntimeError)
+    assert isinstance(error.__cause__, raised)
 
 
 @pytest.mark.parametrize("then", ["wait", "now", "thread", "return", "raise"])

@@ -308,6 +308,19 @@ async def raises_later(request: Request, sock: Any) -> None:
     raise LookupError("the secret of the database")
 
 
+def cancelled(request: Request, sock: Any) -> None:
+    raise asyncio.CancelledError
+
+
+def exits(request: Request, sock: Any) -> None:
+    raise GeneratorExit
+
+
+async def exits_later(request: Request, sock: Any) -> None:
+    await sleep(0)
+    raise GeneratorExit
+
+
 async def waits_for_asyncio(request: Request, sock: Any) -> None:
     await asyncio.sleep(1)
 
@@ -322,6 +335,7 @@ FAILURES: dict[str, tuple[Hook, str]] = {
     "raises later": (raises_later, "LookupError: the secret of the database"),
     "True": (lambda request, sock: True, "an HTTPResponse or an Accept, not True"),
     "a class": (lambda request, sock: Echo, "or an Accept, not <class"),
+    "exits later": (exits_later, "GeneratorExit"),
     "asyncio": (waits_for_asyncio, ""),
     "not a step": (lambda request, sock: NotAStep(), "cannot be awaited here. What can: the steps"),
     "a wrong option": (
@@ -547,6 +561,80 @@ def test_closing_the_listener_ends_it(
     assert ended == [1]
     assert client.until_closed() == b""
     assert loop.stats().timers == 0
+
+
+@pytest.mark.parametrize("raised", [LookupError, asyncio.CancelledError, None])
+def test_closing_the_listener_drops_all_clients_whatever_their_clean_up_raises(
+    loop: Reactor,
+    listen: Callable[..., Listener],
+    raw_client: Client,
+    raised: type[BaseException] | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun: list[int] = []
+
+    async def untidy(request: Request, sock: Any) -> None:
+        begun.append(1)
+        try:
+            await sleep(5)
+        finally:
+            if raised is None:
+                await sleep(1)
+            else:
+                raise raised
+
+    listener = listen(untidy)
+    clients = [raw_client(listener) for _ in range(2)]
+    for client in clients:
+        client.send(head(*REQUEST))
+    run_until(loop, lambda: len(begun) == 2)
+    listener.close()
+    for client in clients:
+        client.until_closed()
+    assert listener._handshakes == {}
+    assert len([record for record in caplog.records if record.exc_info]) == 2
+    assert loop.stats().timers == 0
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_in_a_clean_up_passes_when_all_clients_are_dropped(
+    loop: Reactor, listen: Callable[..., Listener], raw_client: Client, end: type[BaseException]
+) -> None:
+    begun: list[int] = []
+
+    async def untidy(request: Request, sock: Any) -> None:
+        begun.append(1)
+        try:
+            await sleep(5)
+        finally:
+            raise end
+
+    listener = listen(untidy)
+    clients = [raw_client(listener) for _ in range(2)]
+    for client in clients:
+        client.send(head(*REQUEST))
+    run_until(loop, lambda: len(begun) == 2)
+    with pytest.raises(end):
+        listener.close()
+    for client in clients:
+        assert client.until_closed() == b""
+    assert listener._handshakes == {}
+
+
+@pytest.mark.parametrize("hook", [cancelled, exits])
+def test_what_is_no_exception_ends_the_handshake_and_not_the_loop(
+    loop: Reactor,
+    listen: Callable[..., Listener],
+    raw_client: Client,
+    hook: Hook,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    listener = listen(hook)
+    client = raw_client(listener)
+    client.send(head(*REQUEST))
+    assert client.until_closed() == b""
+    assert listener._handshakes == {}
+    assert "exception in the opening handshake" in caplog.text
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -10,6 +10,7 @@ import pytest
 
 from reactor import Reactor
 from reactor.testing import ManualReactor, Recorder, connect_pair, run_until
+from reactor.testing import loop as loop_module
 
 
 @pytest.fixture
@@ -90,6 +91,42 @@ def test_run_until_waits_for_another_thread_while_the_clock_stands_still(
     loop.run_until(lambda: came)
     thread.join()
     assert loop.time() == 0.0
+
+
+@pytest.mark.parametrize("way", ["settle", "advance"])
+def test_calls_on_helper_threads_are_waited_for_while_the_clock_stands_still(
+    loop: ManualReactor, way: str
+) -> None:
+    came: list[tuple[str, float]] = []
+
+    def blocks() -> str:
+        blocked.wait(0.02)  # until its end: nobody sets it
+        return "result"
+
+    def note(result: str | None, error: Exception | None) -> None:
+        came.append((str(result), loop.time()))
+        if len(came) == 1:
+            loop.run_in_thread(blocks, then=note)  # each one is waited for
+
+    blocked = threading.Event()
+    loop.call_later(5.0, lambda: came.append(("timer", loop.time())))
+    loop.run_in_thread(blocks, then=note)
+    loop.settle() if way == "settle" else loop.advance(10.0)
+    assert came[:2] == [("result", 0.0), ("result", 0.0)]
+    assert came[2:] == ([] if way == "settle" else [("timer", 5.0)])
+
+
+def test_a_call_on_a_helper_thread_that_hangs_is_not_waited_for_forever(
+    loop: ManualReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "PATIENCE", 0.02)
+    hanging = threading.Event()
+    loop.run_in_thread(hanging.wait)
+    try:
+        with pytest.raises(AssertionError, match=r"a call on a helper thread has not ended"):
+            loop.settle()
+    finally:
+        hanging.set()
 
 
 def test_run_until_has_an_end(loop: ManualReactor) -> None:

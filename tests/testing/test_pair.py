@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from reactor import Accept, Backoff, HTTPResponse, Reactor, State, WebSocketProtocol, broadcast
+from reactor import (
+    Accept,
+    Backoff,
+    HTTPResponse,
+    Reactor,
+    State,
+    WebSocketProtocol,
+    broadcast,
+    tasks,
+)
+from reactor.feeds import Feed, Link, Update
 from reactor.tasks import sleep
 from reactor.testing import ManualReactor, MemoryServer, Recorder, connect_pair, in_thread
 from reactor.testing import pair as pair_module
@@ -72,6 +82,19 @@ def test_a_pair_that_cannot_be_connected_is_an_error_with_its_cause(loop: Manual
     assert "403" in str(caught.value.__cause__)
 
 
+def _fails() -> WebSocketProtocol:
+    raise ValueError("on purpose")
+
+
+@pytest.mark.parametrize("options", [{}, {"process_request": lambda *_: Accept(lambda: 3)}])
+def test_a_server_without_a_protocol_object_is_an_error_that_points_to_the_log(
+    loop: ManualReactor, options: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConnectionError, match=r"closed with 1011 .*log has the traceback"):
+        connect_pair(loop, Recorder, _fails, server_options=options)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
 @pytest.mark.parametrize("chosen", [Echo, Echo(), lambda: Echo()])
 def test_what_process_request_chooses_is_the_servers_side(loop: ManualReactor, chosen: Any) -> None:
     options: Any = {"process_request": lambda _request, _sock: Accept(chosen)}
@@ -100,6 +123,46 @@ def test_all_clients_of_a_server_have_one_address(loop: ManualReactor) -> None:
         first.close()
         loop.settle()
         assert server.connect(Recorder).state is State.OPEN
+
+
+def test_a_process_request_may_await_a_helper_thread(loop: ManualReactor) -> None:
+    async def process_request(_request: Any, _sock: Any) -> None:
+        await tasks.in_thread(threading.Event().wait, 0.02)  # a thread that blocks
+
+    with MemoryServer(loop, Recorder, process_request=process_request) as server:
+        assert server.connect(Recorder).names == ["open"]
+    options: Any = {"process_request": process_request}
+    client, _ = connect_pair(loop, Recorder, Recorder, server_options=options)
+    assert client.names == ["open"]
+
+
+class Quotes(Feed):
+    def subscribe_message(self, topics: list[Any], link: Link) -> list[str]:
+        return [str(topic) for topic in topics]
+
+    def parse(self, message: str | bytes, link: Link) -> Update:
+        return Update(message, "echo")
+
+
+def test_a_feed_connects_to_its_path(loop: ManualReactor) -> None:
+    with MemoryServer(loop, Echo) as server:
+        feed = Quotes(loop, "ws://exchange.example/", unix_path=server.unix_path)
+        updates: list[Update] = []
+        feed.subscribe_many(["a", "b"], updates.append)
+        loop.settle()
+        assert [update.topic for update in updates] == ["a", "b"]
+        assert server.protocols[0].messages == ["a", "b"]
+
+
+def test_its_clients_have_the_empty_address(loop: ManualReactor) -> None:
+    seen: list[Any] = []
+
+    def process_request(_request: Any, sock: Any) -> None:
+        seen.append(sock.getpeername())
+
+    with MemoryServer(loop, Recorder, process_request=process_request) as server:
+        server.connect(Recorder)
+    assert seen == [""]
 
 
 def test_a_server_takes_so_many_connections(loop: ManualReactor) -> None:

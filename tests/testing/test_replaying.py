@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -377,6 +378,129 @@ def test_a_feed_on_real_time_is_refused(recorded_feed: Path, loop: Reactor) -> N
     wrong: Any = 5
     with pytest.raises(TypeError, match="takes a WebSocketProtocol or a Feed"):
         replay(recorded_feed, wrong)
+
+
+class Bouncer(WebSocketProtocol):
+    """Confirms a login, then each topic, and has updates of topics only."""
+
+    def on_message(self, message: str | bytes) -> None:
+        if message == "login":
+            self.send("ok login")
+            return
+        self.send(f"ack {message!s}")
+        for number in (1, 2, 3):
+            self.send(f"update {message!s} {number}")
+
+
+def test_a_login_that_awaits_a_helper_thread_is_over_before_its_answer(
+    loop: Reactor, path: Path
+) -> None:
+    class WithToken(Quotes):
+        async def login(self, link: Any) -> None:
+            await self.loop.run_in_thread(threading.Event().wait, 0.05)  # a thread that blocks
+            await link.request("login", match=lambda message: message == "ok login")
+
+    listener = loop.listen("127.0.0.1", 0, Bouncer)
+    feed = WithToken(loop, f"ws://127.0.0.1:{listener.port}/")
+    updates: list[Any] = []
+    with record(feed, path):
+        feed.subscribe("a", updates.append)
+        run_until(loop, lambda: len(updates) == 3)
+    feed.close()
+    run_until(loop, lambda: not loop.connections and not loop.loop.lingering)
+    stats = replay(path, WithToken).stats()
+    assert (stats.updates, stats.unwanted, stats.ignored) == (3, 0, 0)
+
+
+class Slow(WebSocketProtocol):
+    """The first connection has its login confirmed at once; or, *late*, after the second one."""
+
+    late = False
+    waiting: ClassVar[list[WebSocketProtocol]] = []
+
+    def on_message(self, message: str | bytes) -> None:
+        if message != "login":
+            self.send(f"ack {message!s}")
+            self.send(f"update {message!s} 1")
+            return
+        self.waiting.append(self)
+        if len(self.waiting) == 2:
+            for each in self.waiting[:: -1 if self.late else 1]:
+                each.send("ok login")
+            self.waiting.clear()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_links_that_log_in_have_their_topics_where_they_had_them(
+    loop: Reactor, path: Path, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LogsIn(Quotes):
+        topics_per_link = 1
+
+        async def login(self, link: Any) -> None:
+            await link.request("login", match=lambda message: message == "ok login")
+
+    monkeypatch.setattr(Slow, "late", late)
+    listener = loop.listen("127.0.0.1", 0, Slow)
+    feed = LogsIn(loop, f"ws://127.0.0.1:{listener.port}/")
+    updates: list[Any] = []
+    with record(feed, path):
+        feed.subscribe_many(["a", "b"], updates.append)
+        run_until(loop, lambda: len(updates) == 2)
+    feed.close()
+    run_until(loop, lambda: not loop.connections and not loop.loop.lingering)
+    stats = replay(path, LogsIn).stats()
+    assert (stats.updates, stats.unwanted, stats.ignored) == (2, 0, 0)
+
+
+def test_a_connection_opens_as_long_after_another_as_in_the_recording(
+    loop: Reactor, serve: Serve, path: Path
+) -> None:
+    def late(talk: Talk) -> None:
+        talk.upgrade()
+        talk.send(build_frame(TEXT, b"late"))
+        talk.until_closed()
+
+    def early(talk: Talk) -> None:
+        talk.upgrade()
+        talk.until_closed()
+
+    peer = serve(early, late)
+    clients = [Recorder(), Recorder()]
+    with record(loop, path):
+        loop.connect(peer.url, clients[0])
+        run_until(loop, lambda: clients[0].names)
+        passed = threading.Event()
+        loop.call_later(0.05, passed.set)
+        run_until(loop, passed.is_set)
+        loop.connect(peer.url, clients[1])
+        run_until(loop, lambda: clients[1].messages)
+
+    class Timed(Recorder):
+        opened = 0.0
+
+        def on_open(self) -> None:
+            super().on_open()
+            self.opened = self.loop.time()
+
+    with ManualReactor(start=0.0) as mine:
+        first, second = Timed(), Timed()
+        mine.connect("ws://elsewhere.example/", second, connect_timeout=None)
+        replay(path, first, loop=mine)
+    assert abs(second.opened - first.opened) >= 0.05
+    assert sorted([first.messages, second.messages]) == [[], ["late"]]
+
+
+def test_the_results_of_helper_threads_are_there_before_the_next_message(talkative: Path) -> None:
+    class Thinking(Hearing):
+        def on_message(self, message: str | bytes) -> None:
+            super().on_message(message)
+            self.run_in_thread(
+                threading.Event().wait, 0.002, then=lambda _, __: self.events.append(("thought",))
+            )
+
+    names = replay(talkative, Thinking).names
+    assert names == ["open", *["message", "thought"] * 5, "close"]
 
 
 def test_a_recording_in_gzip(loop: Reactor, serve: Serve, path: Path, tmp_path: Path) -> None:

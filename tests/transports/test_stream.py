@@ -129,6 +129,66 @@ class TestReading:
         case.turn()
         assert witness.events == [("data", b"data")]
 
+    def test_what_is_given_back_is_read_first(self, case: Case, witness: Witness) -> None:
+        engine = case.stream._engine
+        case.stream.unread(b"given ")
+        case.turn()
+        case.peer.send(b"back")
+        case.turn()
+        assert witness.events == [("data", b"given "), ("data", b"back")]
+        assert case.stream._engine is engine
+
+    def test_what_is_given_back_waits_while_reading_is_paused(
+        self, case: Case, witness: Witness
+    ) -> None:
+        engine = case.stream._engine
+        case.stream.pause_reading()
+        case.stream.unread(b"given ")
+        case.peer.send(b"back")
+        case.turn(2)
+        assert witness.events == []
+        case.stream.write(b"meanwhile")
+        assert case.peer.look() == b"meanwhile"
+        case.stream.start_reading()
+        case.turn(3)
+        assert witness.data == b"given back"
+        assert case.stream._engine is engine
+
+    def test_read_now_finds_what_was_given_back(self, case: Case, witness: Witness) -> None:
+        case.stream.unread(b"given back")
+        assert case.stream.read_now()
+        assert not case.stream.read_now()
+        case.turn()
+        assert witness.events == [("data", b"given back")]
+
+    def test_an_error_that_is_given_back_ends_the_stream_when_it_reads(
+        self, case: Case, witness: Witness
+    ) -> None:
+        error = ConnectionResetError("on purpose")
+        case.stream.pause_reading()
+        case.stream.unread(error)
+        case.turn()
+        assert witness.events == []
+        case.stream.start_reading()
+        case.turn(2)
+        assert witness.events == [("lost", error)]
+
+    def test_what_is_given_back_is_read_although_writing_fails(
+        self, case: Case, witness: Witness
+    ) -> None:
+        case.stream.unread(b"last words")
+        case.sock.fault = BrokenPipeError("on purpose")
+        case.stream.write(b"data")
+        case.turn(3)
+        assert witness.names[:1] == ["data"]
+        assert witness.data == b"last words"
+
+    def test_a_closed_stream_takes_nothing_back(self, case: Case, witness: Witness) -> None:
+        case.stream.abort()
+        case.stream.unread(b"data")
+        case.turn(2)
+        assert witness.events == [("lost", None)]
+
     @pytest.mark.parametrize("fault", [BlockingIOError(), InterruptedError()])
     def test_a_false_alarm_is_no_error(self, case: Case, witness: Witness, fault: OSError) -> None:
         case.peer.send(b"data")

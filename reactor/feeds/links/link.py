@@ -194,7 +194,7 @@ class Link(Place):
         if not self.is_open:
             return  # closed by the handler
         if self._driver.logs_in:
-            self._login = run(self.loop, self._log_in(), self._logged_in)
+            self._login = run(self.loop, self._log_in(), self._logged_in, self._login_fault)
         else:
             self._logged_in(None, None)
         self._driver.perform()
@@ -210,15 +210,18 @@ class Link(Place):
 
     def _logged_in(self, _: object, error: Exception | None) -> None:
         self._login = None
-        if self.opened_at is None:
+        if self.opened_at is None or self.over:
             return
         if error is not None:
-            self._driver.faults.report(error, "login")
+            self._login_fault(error)
             self.drop("login failed")
             return
         self._driver.core.opened(self, self.loop.time())
         self._driver.perform()
         self.wake()
+
+    def _login_fault(self, error: Exception) -> None:
+        self._driver.faults.report(error, "login")
 
     def failed(self, error: Exception) -> None:
         """The connection, or an attempt, has failed."""
@@ -230,9 +233,12 @@ class Link(Place):
         was_open = self.opened_at is not None
         lived, self.opened_at = self.age, None
         self.attempt = 0 if lived >= LIVED else self.attempt + 1
-        self._silence_all()
-        ending = self._wire.ending
-        self._driver.link_closed(self, code, reason, was_open, ending is None or ending.final)
+        try:
+            self._silence_all()
+        finally:
+            ending = self._wire.ending
+            final = ending is None or ending.final
+            self._driver.link_closed(self, code, reason, was_open, final)
 
     def _silence_all(self) -> None:
         """Drop all that was to be sent or awaited on this connection."""
@@ -240,12 +246,14 @@ class Link(Place):
         self.pulse = None
         self._wire.attentive = False
         login, self._login = self._login, None
-        if login is not None:
-            login.cancel()
-        self._replies.give_up()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer, self._timer_at = None, inf
+        try:
+            if login is not None:
+                login.cancel()
+        finally:  # KeyboardInterrupt and SystemExit of its clean-up pass through
+            self._replies.give_up()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer, self._timer_at = None, inf
 
     def drop(self, reason: str) -> None:
         """Give the connection up, and open it again."""
@@ -256,10 +264,12 @@ class Link(Place):
     def end(self, reason: str, code: int = CloseCode.NORMAL) -> None:
         """Close the connection for good."""
         self.over = True
-        self._silence_all()
-        if self._dialled:
-            with suppress(WebSocketStateException):  # a subclass's connect() may have made none
-                self._wire.close(code, reason)
+        try:
+            self._silence_all()
+        finally:
+            if self._dialled:
+                with suppress(WebSocketStateException):  # a subclass's connect() may have made none
+                    self._wire.close(code, reason)
 
     # -- input -------------------------------------------------------------------------------
 

@@ -100,6 +100,7 @@ def run(
     loop: EventLoop,
     coroutine: Coroutine[Any, Any, object],
     then: Callable[[Any, Exception | None], object],
+    on_fault: Callable[[Exception], object],
 ) -> Running:
     """Run a coroutine of the user's, as a task of the host if it has such. It begins soon.
 
@@ -107,7 +108,8 @@ def run(
         loop: the event loop.
         coroutine: the coroutine.
         then: called once at its end, with a result and None, or with None and an exception.
+        on_fault: called with what it raises after it was cancelled.
     """
     if loop.host_tasks is not None:
-        return loop.host_tasks.run(coroutine, then)
-    return Task(loop, coroutine, then)
+        return loop.host_tasks.run(coroutine, then, on_fault)
+    return Task(loop, coroutine, then, on_fault=on_fault)

@@ -83,6 +83,7 @@ class Recorded:
         said: what both sides have said, in order.
         ends: the ends that were seen.
         topics: those that were added to the link of a feed.
+        added: for each of them, the offset of the packet that says so.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Recorded:
     said: list[Said] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     topics: list[Any] = field(default_factory=list)
+    added: list[int] = field(default_factory=list)
 
     @property
     def target(self) -> str:
@@ -270,9 +272,9 @@ class _Flow:
                     topics = json.loads(comment.removeprefix(ADDED))
                 except ValueError:
                     continue
-                self.recorded.topics += [
-                    each for each in topics if each not in self.recorded.topics
-                ]
+                new = [each for each in topics if each not in self.recorded.topics]
+                self.recorded.topics += new
+                self.recorded.added += [packet.offset] * len(new)
 
     # -- heads and frames --------------------------------------------------------------------
 

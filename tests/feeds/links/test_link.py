@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from typing import Any
@@ -218,6 +219,115 @@ def test_a_login_whose_link_is_lost_ends_with_it(stage: Stage) -> None:
     stage.service.connections[0].abort()
     stage.until(lambda: ended)
     assert not [e for e in feed.of("error") if isinstance(e, WebSocketTimeoutException)]
+
+
+class Untidy(Recorder):
+    """Its login waits, and its clean-up fails."""
+
+    raises: BaseException = ValueError("on purpose")
+    begun = 0
+
+    async def login(self, link: Link) -> None:
+        self.begun += 1
+        if self.begun > 2:
+            return
+        try:
+            await link.request('{"op": "login"}', match=lambda _: False, timeout=1000)
+        finally:
+            await self.clean_up()
+
+    async def clean_up(self) -> None:
+        raise self.raises
+
+
+class Waits(Untidy):
+    async def clean_up(self) -> None:
+        await sleep(1)
+
+
+class Cancelled(Untidy):
+    raises = asyncio.CancelledError()
+
+
+def untidy_logins(stage: Stage, kind: type[Untidy]) -> Any:
+    """Return a feed with two links, on which the login waits."""
+    stage.service.on_receive = lambda connection, said: said["op"] == "login"
+    feed: Any = stage.feed(kind, topics_per_link=1)
+    feed.subscribe_many(["A", "B"])
+    stage.until(lambda: len(stage.service.connections) == 2 and feed.begun == 2)
+    return feed
+
+
+KINDS = [(Untidy, ValueError), (Waits, RuntimeError), (Cancelled, RuntimeError)]
+
+
+@pytest.mark.parametrize(("kind", "error"), KINDS)
+def test_a_feed_is_closed_whatever_the_clean_up_of_a_login_raises(
+    stage: Stage, kind: type[Untidy], error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = untidy_logins(stage, kind)
+    feed.close()
+    assert [type(each) for each in feed.of("error")] == [error, error]
+    assert "login of" in caplog.text
+    stage.until(lambda: not stage.service.connections)
+    assert feed.links == []
+
+
+@pytest.mark.parametrize(("kind", "error"), KINDS)
+def test_a_link_that_is_lost_is_opened_again_whatever_the_clean_up_of_its_login_raises(
+    stage: Stage, kind: type[Untidy], error: type[Exception]
+) -> None:
+    feed = untidy_logins(stage, kind)
+    for connection in list(stage.service.connections):
+        connection.abort()
+    stage.advance_until(lambda: "live" in feed.names())
+    assert [each for each in feed.of("error") if type(each) is error]
+    assert feed.names().count("link_close") == 2
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_in_the_clean_up_of_a_login_passes_when_the_feed_is_closed(
+    stage: Stage, end: type[BaseException]
+) -> None:
+    class Ends(Untidy):
+        raises = end()
+
+    feed = untidy_logins(stage, Ends)
+    with pytest.raises(end):
+        feed.close()
+    stage.until(lambda: not stage.service.connections)
+    assert feed.links == []
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit])
+def test_a_login_that_raises_what_no_loop_dies_of_has_failed(
+    stage: Stage, raised: type[BaseException]
+) -> None:
+    class Raises(Recorder):
+        tries = 0
+
+        async def login(self, link: Link) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise raised
+
+    feed = stage.feed(Raises)
+    feed.subscribe("A")
+    stage.advance_until(lambda: "live" in feed.names())
+    (error,) = [each for each in feed.of("error") if isinstance(each, RuntimeError)]
+    assert isinstance(error.__cause__, raised)
+
+
+def test_what_a_login_raises_after_it_has_closed_the_feed_is_reported(stage: Stage) -> None:
+    class Closing(Recorder):
+        async def login(self, link: Link) -> None:
+            self.close()
+            raise ValueError("on purpose")
+
+    feed = stage.feed(Closing)
+    feed.subscribe("A")
+    stage.until(lambda: feed.of("error") and not stage.service.connections)
+    assert [type(error) for error in feed.of("error")] == [ValueError]
 
 
 def test_a_feed_may_be_closed_from_within_login(stage: Stage) -> None:
