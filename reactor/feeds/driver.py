@@ -192,6 +192,7 @@ class Driver:
         self._awake.clear()
         if self._timer is not None:
             self._timer.cancel()
+        self.updates += sum(link.updates for link in self.links)
         with ExitStack() as rest:  # from the last to the first, whatever one of them raises
             rest.callback(self.faults.conclude)
             rest.callback(leave, self)
