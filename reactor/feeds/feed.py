@@ -53,8 +53,8 @@ class Feed(Made):
 
     Raises:
         ValueError: The URL, an option or a knob cannot be used; the message names it.
-        TypeError: One of them is of the wrong type, or there is no such option; there is no
-            ``subscribe_message``; or another method than ``login`` is an ``async def``.
+        TypeError: One of them is of the wrong type, or there is no such option; or another method
+            than ``login`` is an ``async def``.
         RuntimeError: The reactor is closed.
 
     ``subscribe``, ``unsubscribe`` and ``close`` may be called from any thread. All other methods

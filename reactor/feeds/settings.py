@@ -29,15 +29,12 @@ def check_methods(feed: Any, base: type) -> None:
         base: Feed itself.
 
     Raises:
-        TypeError: ``subscribe_message`` is missing, or something that the feed calls is a coroutine
-            function, which nobody would await.
+        TypeError: something that the feed calls is a coroutine function, which nobody would await.
     """
     name = type(feed).__name__
     for called in vars(base):
         if called.startswith("on_") or called.endswith("_message") or called == "parse":
             check_called(f"{name}.{called}", getattr(feed, called))
-    if getattr(feed.subscribe_message, "__func__", None) is base.subscribe_message:  # type: ignore[attr-defined]
-        raise TypeError(f"{name} needs a method subscribe_message(self, topics, link): see Feed")
 
 
 def check_urls(url: Any) -> list[str | Callable[[], str]]:
