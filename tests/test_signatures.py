@@ -239,7 +239,8 @@ class Silent(Feed):
 def test_a_feed_without_topics_needs_no_message_that_subscribes(loop: Reactor) -> None:
     class Mine(Feed): ...
 
-    assert feeds_of(loop) == [Mine(loop, "ws://localhost/")]
+    feed = Mine(loop, "ws://localhost/")
+    assert feeds_of(loop) == [feed]
 
 
 @pytest.mark.parametrize("name", ["on_gap", "on_live", "parse", "unsubscribe_message"])
