@@ -116,7 +116,13 @@ UNMEASURED = {
         (
             *("fleet/__init__.py", "fleet/cancelling.py", "fleet/connects.py"),
             *("fleet/coordinator.py", "fleet/embedded.py", "fleet/fleet.py", "fleet/ledger.py"),
-            *("fleet/names.py", "fleet/placements", "fleet/seat.py", "fleet/shard.py"),
+            *(
+                "fleet/names.py",
+                "fleet/placements",
+                "fleet/seat.py",
+                "fleet/shard.py",
+                "fleet/spec.py",
+            ),
             *("fleet/sinks", "fleet/stats.py", "fleet/store.py", "fleet/wishes.py"),
         ),
         "needs a nats-server, and mostly runs in processes of its own",

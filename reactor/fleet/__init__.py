@@ -20,13 +20,13 @@ from .rules.leases import Lease
 from .rules.positions import Position
 from .rules.records import Notice, Record
 from .seat import Identity
-from .shard import ShardSpec
 from .sinks.base import Post, Sink, Writer
 from .sinks.jetstream import JetStream
 from .sinks.kafka import Kafka
 from .sinks.parquet import Parquet
 from .sinks.plain import Call, CoreNats, Lines
 from .sinks.redis import RedisStreams
+from .spec import ShardSpec
 from .stats import FleetStats, ShardStats
 from .store import Plan
 

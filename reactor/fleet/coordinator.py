@@ -25,7 +25,7 @@ from .ledger import Ledger
 from .names import Names
 from .placements.base import Placement
 from .rules.leases import Lease, LeaseTable, Seat
-from .shard import ShardSpec
+from .spec import ShardSpec
 from .stats import FleetStats, stats_of
 from .store import Plan, Store, connect
 

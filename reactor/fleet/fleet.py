@@ -20,9 +20,9 @@ from ..timers import Pace
 from .coordinator import Coordinator
 from .placements.base import Placement
 from .placements.local import Local
-from .shard import ShardSpec
 from .sinks.base import Sink
 from .sinks.jetstream import JetStream
+from .spec import ShardSpec
 from .stats import FleetStats
 
 __all__ = ["Fleet"]

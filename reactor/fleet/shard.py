@@ -20,18 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
 import signal
-import socket
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 from ..feeds import Feed, Gap, Update
 from ..hosting.asyncio import AsyncioHost, asyncio_host
-from ..timers import Pace
 from .cancelling import cancel
 from .connects import Connects
 from .ledger import Ledger
@@ -39,12 +34,12 @@ from .names import Names
 from .rules.records import Notice
 from .rules.share import owners, share_of
 from .seat import Identity, Seat
-from .sinks.base import Post, Sink, Writer
-from .sinks.jetstream import JetStream
+from .sinks.base import Post, Writer
+from .spec import ShardSpec
 from .store import Store, connect
 from .wishes import Wishes
 
-__all__ = ["Leaving", "Shard", "ShardSpec", "run_shard", "this_node"]
+__all__ = ["Leaving", "Shard", "run_shard"]
 
 _log = logging.getLogger("reactor.fleet")
 
@@ -62,51 +57,6 @@ class Leaving(Enum):
     SURPLUS = 10  #: the plan has no place for it
     DRAINED = 11  #: its node is to have no shards
     FENCED = 12  #: another one has its shard
-
-
-def this_node() -> str:
-    """Return the name of this machine: the variable REACTOR_NODE, or the host's name."""
-    return os.environ.get("REACTOR_NODE") or socket.gethostname()
-
-
-@dataclass(frozen=True)
-class ShardSpec:
-    """What a shard has to be told.
-
-    Args:
-        name: of the fleet.
-        feed: a subclass of Feed, or a function with the same arguments that returns one.
-        url: as for Feed.
-        servers: URLs of NATS.
-        sink: where updates go.
-        options: further arguments of *feed*.
-        nats_options: for connections to NATS, as for ``nats.connect``.
-        connects: a limit of connects for all shards together; None: none.
-        shard: its number; None: any that is free.
-        holder: see Identity; None: nobody else's.
-        incarnation: the same; None: a new one.
-        node: the machine; None: see :func:`this_node`.
-    """
-
-    name: str
-    feed: Callable[..., Feed]
-    url: Any
-    servers: str | Sequence[str]
-    sink: Sink = field(default_factory=JetStream)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    nats_options: Mapping[str, Any] = field(default_factory=dict)
-    connects: Pace | None = None
-    shard: int | None = None
-    holder: str | None = None
-    incarnation: str | None = None
-    node: str | None = None
-
-    def identity(self) -> Identity:
-        """Return who runs this."""
-        incarnation = self.incarnation or secrets.token_hex(8)
-        return Identity(
-            self.holder or incarnation, incarnation, self.node or this_node(), os.getpid()
-        )
 
 
 class Shard:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ..rules.leases import Lease
-from ..shard import ShardSpec
+from ..spec import ShardSpec
 
 __all__ = ["External", "Placement"]
 

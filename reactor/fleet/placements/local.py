@@ -31,7 +31,8 @@ from typing import Any
 
 from ...timers import Backoff
 from ..rules.leases import Lease
-from ..shard import Leaving, ShardSpec, run_shard, this_node
+from ..shard import Leaving, run_shard
+from ..spec import ShardSpec, this_node
 from .base import Placement
 
 __all__ = ["Local"]

@@ -35,7 +35,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..cancelling import cancel
 from ..rules.leases import Lease
-from ..shard import Leaving, Shard, ShardSpec
+from ..shard import Leaving, Shard
+from ..spec import ShardSpec
 from .base import Placement
 
 __all__ = ["Ray"]

@@ -17,7 +17,8 @@ import pytest
 
 from reactor.fleet import Local, ShardSpec
 from reactor.fleet.rules.leases import Lease
-from reactor.fleet.shard import Leaving, this_node
+from reactor.fleet.shard import Leaving
+from reactor.fleet.spec import this_node
 
 from ..sinks.stage import until
 
