@@ -473,7 +473,11 @@ def test_mypy_finds_a_misspelt_option_and_a_wrong_type(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if "No module named mypy" in done.stderr:
         pytest.skip("mypy is not installed: it is in the extra lint")
-    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    errors = [
+        line
+        for line in done.stdout.splitlines()
+        if ": error: " in line and line.startswith(str(program))
+    ]
     wrong = {
         number: line.partition("  # ")[2]
         for number, line in enumerate(PROGRAM.splitlines(), 1)
