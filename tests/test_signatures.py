@@ -476,7 +476,7 @@ def test_mypy_finds_a_misspelt_option_and_a_wrong_type(tmp_path: Path) -> None:
     errors = [
         line
         for line in done.stdout.splitlines()
-        if ": error: " in line and line.startswith(str(program))
+        if ": error: " in line and f"{program.name}:" in line
     ]
     wrong = {
         number: line.partition("  # ")[2]
