@@ -169,7 +169,7 @@ cdef Py_ssize_t SESSION_UNFINISHED = find_slot(Receiving, "unfinished")
 
 cdef Py_ssize_t LOOP = find_slot(Connection, "loop")
 cdef Py_ssize_t PHASE = find_slot(Connection, "phase")
-cdef Py_ssize_t PROTOCOL = find_slot(Connection, "_protocol")
+cdef Py_ssize_t PROTOCOL = find_slot(Connection, "protocol")
 cdef Py_ssize_t SENDER = find_slot(Connection, "sender")
 cdef Py_ssize_t SESSION = find_slot(Connection, "session")
 cdef Py_ssize_t STREAM = find_slot(Connection, "stream")

@@ -93,8 +93,8 @@ class Connection:
     """
 
     __slots__ = (
-        *("_protocol", "_protocol_left", "by_us", "close_timer", "counters", "ending", "history"),
-        *("host", "idle", "keep_alive", "lifecycle", "loop", "options", "phase", "reader"),
+        *("_protocol_left", "by_us", "close_timer", "counters", "ending", "history", "host"),
+        *("idle", "keep_alive", "lifecycle", "loop", "options", "phase", "protocol", "reader"),
         *("registry", "sender"),
         *("session", "stream", "subprotocol"),
     )
@@ -114,7 +114,7 @@ class Connection:
         self.loop = loop
         self.options = options
         self.lifecycle = lifecycle
-        self._protocol: WebSocketProtocol | None = protocol
+        self.protocol = protocol
         self.phase = Phase.CONNECTING
         self.sender = Sender(self)
         self.reader = Reader(self)
@@ -128,6 +128,15 @@ class Connection:
         self.keep_alive: KeepAliveWatch | None = None
         self.idle: IdleWatch | None = None
         self.close_timer: Timer | None = None
+
+    if not TYPE_CHECKING:  # it would let any misspelt name pass
+
+        def __getattr__(self, name: str) -> Any:
+            """Find the protocol object of a connection that is over, if it is still there."""
+            if name != "protocol":
+                raise AttributeError(f"a Connection has no attribute {name!r}")
+            protocol = self._protocol_left()
+            return NOBODY if protocol is None else protocol
 
     def start(self) -> None:
         """Join the registry and the protocol object; the lifecycle does the rest."""
@@ -170,14 +179,6 @@ class Connection:
     def place(self) -> str:
         """The name of this connection in error messages and the log."""
         return self.lifecycle.place
-
-    @property
-    def protocol(self) -> WebSocketProtocol:
-        """The user's object. When the connection is over, it may have been freed: see over.py."""
-        protocol = self._protocol
-        if protocol is None:
-            protocol = self._protocol_left()
-        return NOBODY if protocol is None else protocol
 
     @property
     def request(self) -> Request | None:

@@ -76,9 +76,10 @@ class _LetGo:
         self._connection = connection
 
     def flush(self) -> None:
-        """Let go, unless the connection has been opened again since."""
-        if self._connection.phase is Phase.OVER:
-            _let_go(self._connection)
+        """Let go, unless that was done already, or the connection has been opened again since."""
+        connection = self._connection
+        if connection.phase is Phase.OVER and connection.sender._connection is connection:
+            _let_go(connection)
 
 
 def let_go_soon(connection: Connection) -> None:
@@ -93,13 +94,13 @@ def take_up(connection: Connection, protocol: WebSocketProtocol) -> None:
         connection: the connection.
         protocol: its protocol object.
     """
-    connection._protocol = protocol
+    connection.protocol = protocol
     _make_known(connection, connection)
 
 
 def _let_go(connection: Connection) -> None:
     connection._protocol_left = ref(connection.protocol)
-    connection._protocol = None
+    del connection.protocol  # see Connection.__getattr__()
     _make_known(connection, Over(connection.loop))
 
 

@@ -148,3 +148,17 @@ def test_a_connection_may_end_while_a_thread_sends(
         over.set()
         thread.join(20)
         assert failed == []
+
+
+def test_one_that_ends_twice_within_a_callback(scene: Scene) -> None:
+    def again(actor: Actor) -> None:
+        if len(actor.events) < 4:
+            actor.reconnect(0.0)
+            actor.close()
+
+    actor = Actor(close=again)
+    scene.open(actor).close()
+    scene.turn(count=4)
+    assert actor.state is State.CLOSED
+    connection: Any = actor._reactor_connection
+    assert connection.protocol is actor
