@@ -64,9 +64,15 @@ def test_each_caller_of_a_shared_call_gets_an_exception_of_its_own(real_loop: Ev
 
 def test_what_is_queued_and_given_up_is_not_called() -> None:
     helpers = HelperThreads(limit=1)
-    release, served = threading.Event(), threading.Event()
+    begun, release, served = threading.Event(), threading.Event(), threading.Event()
     calls: list[str] = []
-    helpers.submit(InThread(release.wait, (PATIENCE,), None, None), lambda *_: None)
+
+    def hold() -> None:
+        begun.set()
+        release.wait(PATIENCE)
+
+    helpers.submit(InThread(hold, (), None, None), lambda *_: None)
+    assert begun.wait(PATIENCE)  # the thread is busy, so the next call waits in the queue
     until = MonotonicClock().now() + 0.01
     with pytest.raises(WebSocketTimeoutException):
         run_blocking(in_thread(calls.append, "second", until=until, key="second", threads=helpers))
