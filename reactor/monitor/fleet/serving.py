@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ...protocols.websocket import WebSocketProtocol
 from ...reactor import Reactor
 from ...server.decisions import HTTPResponse
-from ..page.access import Access, answer_prometheus, headers_of, read_files
+from ..page.access import Access, answer, read_files
 from .figures import collect_fleet
 
 if TYPE_CHECKING:
@@ -135,18 +135,14 @@ class FleetMonitor:
     def _answer(self, request: Request, sock: socket) -> HTTPResponse:
         if refusal := self._access.refuse(request):
             return refusal
-        path, fleet = request.path, self._fleet
-        if request.method not in ("GET", "HEAD"):
-            return HTTPResponse(405, {"Allow": "GET, HEAD"}, "only GET and HEAD\n")
-        if path in self._files:
-            return self._files[path]
-        if path == "/stats.json":
-            return HTTPResponse(200, headers_of("application/json"), self._stats())
-        if path == "/metrics":
-            return answer_prometheus(
-                request, lambda: collect_fleet(fleet.name, fleet.latest, fleet.latest_age)
-            )
-        return HTTPResponse(404, None, "there are /, /metrics and /stats.json\n")
+        fleet = self._fleet
+        return answer(
+            request,
+            self._files,
+            self._stats,
+            lambda: collect_fleet(fleet.name, fleet.latest, fleet.latest_age),
+            "/, /metrics and /stats.json",
+        )
 
     def _stats(self) -> str:
         age = self._fleet.latest_age

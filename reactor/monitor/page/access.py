@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ...protocols.http.http11 import Request
     from ..metrics import Metric
 
-__all__ = ["Access", "answer_prometheus", "headers_of", "read_files"]
+__all__ = ["Access", "answer", "read_files"]
 
 logger = logging.getLogger("reactor.monitor")
 
@@ -111,22 +111,49 @@ def read_files(files: Mapping[str, tuple[str, str]]) -> dict[str, HTTPResponse]:
     """Return the answers that are files: path -> name in static/ and type."""
     folder = resources.files(__package__) / "static"
     return {
-        path: HTTPResponse(200, headers_of(kind), (folder / name).read_bytes())
+        path: HTTPResponse(200, _headers_of(kind), (folder / name).read_bytes())
         for path, (name, kind) in files.items()
     }
 
 
-def answer_prometheus(request: Request, collect: Callable[[], list[Metric]]) -> HTTPResponse:
+def answer(
+    request: Request,
+    files: Mapping[str, HTTPResponse],
+    stats: Callable[[], str],
+    collect: Callable[[], list[Metric]],
+    there: str,
+) -> HTTPResponse:
+    """Return what a request is answered that is not refused, and not the page's WebSocket.
+
+    Args:
+        request: the request.
+        files: the answers that are files, by path.
+        stats: returns the JSON of ``/stats.json``.
+        collect: returns the figures of ``/metrics``.
+        there: the paths that there are, in words.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return HTTPResponse(405, {"Allow": "GET, HEAD"}, "only GET and HEAD\n")
+    if request.path in files:
+        return files[request.path]
+    if request.path == "/stats.json":
+        return HTTPResponse(200, _headers_of("application/json"), stats())
+    if request.path == "/metrics":
+        return _answer_prometheus(request, collect)
+    return HTTPResponse(404, None, f"there are {there}\n")
+
+
+def _answer_prometheus(request: Request, collect: Callable[[], list[Metric]]) -> HTTPResponse:
     """Return what Prometheus is answered; an error where its package is not there."""
     try:
         from ..prometheus import write_page
     except ImportError as exc:
         return HTTPResponse(501, None, f"/metrics needs the package prometheus_client: {exc}\n")
     kind, body = write_page(collect(), request.headers.get("Accept") or "")
-    return HTTPResponse(200, headers_of(kind), body)
+    return HTTPResponse(200, _headers_of(kind), body)
 
 
-def headers_of(kind: str) -> list[tuple[str, str]]:
+def _headers_of(kind: str) -> list[tuple[str, str]]:
     """Return the headers of an answer of a type."""
     return [*SAFE.items(), ("Content-Type", kind)]
 

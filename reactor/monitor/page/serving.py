@@ -24,7 +24,7 @@ from ...compiled import replace
 from ...feeds.roster import feeds_of
 from ...server.decisions import HTTPResponse
 from ..metrics import collect
-from .access import Access, answer_prometheus, headers_of, read_files
+from .access import Access, answer, read_files
 from .frames import Frames
 from .rows import feed_card
 from .series import Point, Series
@@ -229,19 +229,15 @@ class Monitor:
     def _answer(self, request: Request, sock: socket) -> HTTPResponse | None:
         if refusal := self._access.refuse(request):
             return refusal
-        path = request.path
-        if path == LIVE:
+        if request.path == LIVE:
             return None
-        if request.method not in ("GET", "HEAD"):
-            return HTTPResponse(405, {"Allow": "GET, HEAD"}, "only GET and HEAD\n")
-        if path in self._files:
-            return self._files[path]
-        if path == "/stats.json":
-            body = json.dumps(self.figures())
-            return HTTPResponse(200, headers_of("application/json"), body)
-        if path == "/metrics":
-            return self._metrics(request)
-        return HTTPResponse(404, None, "there are /, /metrics, /stats.json and /live\n")
+        return answer(
+            request,
+            self._files,
+            lambda: json.dumps(self.figures()),
+            lambda: collect([("", self.loop)]),
+            "/, /metrics, /stats.json and /live",
+        )
 
     def figures(self) -> dict[str, object]:
         """Return what ``/stats.json`` says: figures of the loop, by host, and of the feeds."""
@@ -249,6 +245,3 @@ class Monitor:
         del stats["connections"]  # there may be thousands
         feeds = [feed_card(feed) for feed in feeds_of(self.loop)]
         return {"process": self.process, **stats, "feeds": feeds}
-
-    def _metrics(self, request: Request) -> HTTPResponse:
-        return answer_prometheus(request, lambda: collect([("", self.loop)]))
