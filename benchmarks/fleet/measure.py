@@ -3,6 +3,7 @@
     python benchmarks/fleet/measure.py publish          the sink alone, per message and in batches
     python benchmarks/fleet/measure.py start            100,000 topics: written, read, shared
     python benchmarks/fleet/measure.py shards --shards 2 --batch 200    end to end
+    python benchmarks/fleet/measure.py away             seconds without updates after kill and hang
 
 CPU is what the process itself has used; the load of others does not count in it. The service of
 the last one is in processes of its own, and sends 150 bytes an update.
@@ -15,7 +16,10 @@ import asyncio
 import json
 import os
 import resource
+import signal
+import statistics
 import sys
+import threading
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from reactor import Reactor, WebSocketProtocol
 from reactor.feeds import Feed, Subscribed, Update
-from reactor.fleet import CoreNats, Fleet, JetStream
+from reactor.fleet import CoreNats, Fleet, JetStream, Local
 from reactor.fleet.embedded import EmbeddedNats
 from reactor.fleet.ledger import Ledger
 from reactor.fleet.names import Names
@@ -213,9 +217,78 @@ def shards(arguments: argparse.Namespace) -> None:
     service.terminate()
 
 
+# -- how long topics are away --------------------------------------------------------------------
+
+
+class Arrivals:
+    """When the first update of each topic has come since a moment, by a connection of its own."""
+
+    def __init__(self, servers: Any, fleet: str) -> None:
+        self._servers, self._names = servers, Names(fleet)
+        self._first: dict[str, float] = {}
+        self._since = float("inf")
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10.0)
+
+    async def _listen(self) -> None:
+        client = await connect(self._servers)
+
+        async def take(message: Any) -> None:
+            now = time.monotonic()
+            if now > self._since:
+                self._first.setdefault(message.subject, now)
+
+        await client.subscribe(self._names.update(">"), cb=take)
+        await client.flush()
+
+    def wait(self, topics: list[str], begun: float) -> float:
+        """Return the seconds from *begun* until all of these topics had an update."""
+        # What was under way when the process was stopped is not its successor's.
+        self._first, self._since = {}, begun + 0.05
+        subjects = [self._names.update(topic) for topic in topics]
+        while not all(subject in self._first for subject in subjects):
+            if time.monotonic() > begun + 60.0:
+                raise TimeoutError("the topics do not come back")
+            time.sleep(0.005)
+        return max(self._first[subject] for subject in subjects) - begun
+
+
+def away(arguments: argparse.Namespace) -> None:
+    """Kill shards, and have them hang, in turns."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    service = context.Process(target=serve, args=(arguments.rate, theirs), daemon=True)
+    service.start()
+    url = f"ws://127.0.0.1:{ours.recv()}/"
+    topics = [f"T{number}" for number in range(arguments.topics)]
+    count = max(2, arguments.shards)
+    took: dict[str, list[float]] = {"SIGKILL": [], "SIGSTOP": []}
+    with Fleet(Counting, url, topics, count, sink=JetStream(), placement=Local(2.0)) as fleet:
+        fleet.wait()
+        arrivals = Arrivals(fleet.nats, fleet.name)
+        arrivals.wait(topics, time.monotonic())
+        for number in range(2 * arguments.times):
+            time.sleep(6.0)  # a process that has lived for long is started again at once
+            shard = number // 2 % count
+            name = ("SIGKILL", "SIGSTOP")[number % 2]
+            share = share_of(shard, count)
+            begun = time.monotonic()
+            os.kill(fleet.stats().placement["pids"][shard], getattr(signal, name))
+            took[name].append(
+                arrivals.wait([topic for topic in topics if slot_of(topic) in share], begun)
+            )
+    service.terminate()
+    for name, seconds in took.items():
+        print(
+            f"{name}: seconds until all topics of the shard have updates again: median "
+            f"{statistics.median(seconds):.2f}, {min(seconds):.2f} to {max(seconds):.2f}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["publish", "start", "shards"])
+    parser.add_argument("what", choices=["publish", "start", "shards", "away"])
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--batch", type=int, default=0)
@@ -223,6 +296,7 @@ def main() -> None:
     parser.add_argument("--topics", type=int, default=500)
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--times", type=int, default=5)
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -233,6 +307,8 @@ def main() -> None:
             asyncio.run(publish(JetStream(batch=batch, maxlen=10**6), arguments.count))
     elif arguments.what == "start":
         asyncio.run(start(100_000))
+    elif arguments.what == "away":
+        away(arguments)
     else:
         shards(arguments)
 

@@ -8,7 +8,9 @@ How it works. The holder of a lease writes it anew every second; each time it ge
 An observer compares no clocks of machines: a lease whose revision has not changed for
 :data:`LEASE` seconds of the observer's own time is SILENT. Only time in which the observer could
 look counts: when it could not (the store was away), all silences begin anew, since holders could
-not write, either.
+not write, either. A lease that was taken and not renewed yet has more time, :data:`FIRST`: its
+process is starting, and on a machine that has too much to do another one in its place would only
+add to that.
 
     VACANT --beat--> HELD --lapse--> SILENT
        ^              | ^               |
@@ -23,10 +25,13 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["LEASE", "RENEW", "TABLE", "Lease", "LeaseTable", "Seat", "Signal", "may_take"]
+__all__ = ["FIRST", "LEASE", "RENEW", "TABLE", "Lease", "LeaseTable", "Seat", "Signal", "may_take"]
 
 #: Seconds of silence after which a lease may be taken by another one.
 LEASE = 3.0
+
+#: The same before its first renewal.
+FIRST = 10.0
 
 #: Seconds between two renewals.
 RENEW = 1.0
@@ -47,7 +52,7 @@ class Lease:
             others since then.
         epoch: the number of the epoch; 0 before there is one.
         released: it was given back.
-        figures: what the shard counts; see stats.py.
+        figures: what the shard counts; see stats.py. Every renewal has them.
     """
 
     shard: int
@@ -63,6 +68,11 @@ class Lease:
     def encode(self) -> bytes:
         """Return it as JSON."""
         return json.dumps(asdict(self)).encode()
+
+    @property
+    def patience(self) -> float:
+        """Seconds of silence after which another one may take it."""
+        return LEASE if self.figures else FIRST
 
     @classmethod
     def decode(cls, value: bytes) -> Lease:
@@ -128,14 +138,9 @@ class _Seen:
 
 
 class LeaseTable:
-    """What one observer knows of all leases.
+    """What one observer knows of all leases."""
 
-    Args:
-        lease: seconds of silence that make a lease SILENT (default :data:`LEASE`).
-    """
-
-    def __init__(self, lease: float = LEASE) -> None:
-        self._lease = lease
+    def __init__(self) -> None:
         self._seen: dict[int, _Seen] = {}
         self._looked = float("-inf")
 
@@ -150,7 +155,7 @@ class LeaseTable:
         Returns:
             The shards whose leases have become SILENT by this look.
         """
-        blind = now - self._looked > self._lease / 2
+        blind = now - self._looked > LEASE / 2
         self._looked = now
         lapsed = []
         for shard, entry in found.items():
@@ -165,7 +170,7 @@ class LeaseTable:
                 seen.revision, seen.lease = entry
                 seen.since = now
                 self._step(seen, Signal.BEAT)
-            elif now - seen.since >= self._lease and seen.seat is Seat.HELD:
+            elif seen.seat is Seat.HELD and now - seen.since >= entry[1].patience:
                 self._step(seen, Signal.LAPSE)
                 lapsed.append(shard)
         return lapsed

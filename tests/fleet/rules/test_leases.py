@@ -8,6 +8,7 @@ import pytest
 
 from reactor.fleet.coordinator import LOOK
 from reactor.fleet.rules.leases import (
+    FIRST,
     LEASE,
     RENEW,
     TABLE,
@@ -19,15 +20,18 @@ from reactor.fleet.rules.leases import (
 )
 from reactor.fleet.seat import ANSWER
 
-MINE = Lease(0, "pod-0", "one")
+MINE = Lease(0, "pod-0", "one", figures={"topics": 3})
+STARTING = replace(MINE, figures={})
 
 
-def looks(table: LeaseTable, revision: int, begin: float, end: float) -> list[int]:
+def looks(
+    table: LeaseTable, revision: int, begin: float, end: float, lease: Lease = MINE
+) -> list[int]:
     """Look four times a second at a lease that does not change."""
     lapsed = []
     now = begin
     while now <= end:
-        lapsed += table.look({0: (revision, MINE)}, now)
+        lapsed += table.look({0: (revision, lease)}, now)
         now += 0.25
     return lapsed
 
@@ -39,6 +43,14 @@ def test_a_lease_that_is_not_renewed_for_three_seconds_is_silent_and_that_is_tol
     assert looks(table, 1, 100.0 + LEASE, 120.0) == [0]
     assert table.seat(0) is Seat.SILENT
     assert table.lease(0) == MINE
+
+
+def test_a_process_that_is_starting_has_more_time_until_its_first_renewal() -> None:
+    table = LeaseTable()
+    assert looks(table, 1, 100.0, 100.0 + FIRST - 0.25, STARTING) == []
+    assert looks(table, 1, 100.0 + FIRST, 120.0, STARTING) == [0]
+    assert looks(table, 2, 120.25, 120.0 + LEASE) == []  # renewed: from now on it has LEASE
+    assert looks(table, 2, 120.25 + LEASE, 130.0) == [0]
 
 
 def test_a_shard_that_hangs_is_told_in_time_to_have_its_topics_live_again_in_5_s() -> None:
