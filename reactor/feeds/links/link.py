@@ -347,7 +347,7 @@ class Link(Place):
     def pump(self) -> None:
         """Subscribe and unsubscribe, as far as the pace allows."""
         while self.opened_at is not None and self._flush() and self.ready:
-            batch = self._driver.core.take(self)
+            batch = self._driver.core.batches.take(self)
             if batch is None:
                 break
             self._build(batch)
