@@ -267,6 +267,10 @@ def test_a_wrong_option_of_a_feed_is_an_error_that_names_it(
         ("topics_per_links", "topics_per_link"),
         ("on_link_opened", "on_link_open"),
         ("subscribe_mesage", "subscribe_message"),
+        ("on_connect", "on_link_open"),
+        ("onClose", "on_link_close"),
+        ("on_message", "parse"),
+        ("topicsPerLink", "topics_per_link"),
     ],
 )
 def test_a_name_in_a_feed_that_looks_misspelt_is_warned_of(name: str, meant: str) -> None:

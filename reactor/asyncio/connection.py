@@ -83,6 +83,11 @@ class Connection:
         self._addresses: tuple[Any, Any] = None, None
         self._id: uuid.UUID | None = None
 
+    @property
+    def _reactor_subject(self) -> Handlers:
+        """See connection/subject.py."""
+        return self._protocol
+
     # -- receiving -----------------------------------------------------------------------------
 
     async def recv(self, decode: bool | None = None) -> str | bytes:

@@ -201,6 +201,11 @@ class Connection:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
 
+    @property
+    def _reactor_subject(self) -> WebSocketProtocol:
+        """See subject.py."""
+        return self.protocol
+
     def whose(self) -> str:
         """For whom it works: see loop/names.py. A protocol object of ours says whose it is."""
         ours = getattr(self.protocol, "_reactor_whose", None)

@@ -89,6 +89,11 @@ class Link(Place):
 
     # -- what users see ----------------------------------------------------------------------
 
+    @property
+    def _reactor_subject(self) -> Wire:
+        """See connection/subject.py."""
+        return self._wire
+
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
         return type(self.feed).__qualname__
@@ -202,11 +207,7 @@ class Link(Place):
 
     @calls_user_code
     async def _log_in(self) -> None:
-        try:
-            await self._driver.feed.login(self)
-        except (KeyboardInterrupt, SystemExit):
-            self._logged_in(None, WebSocketStateException("it was interrupted"))
-            raise
+        await self._driver.feed.login(self)
 
     def _logged_in(self, _: object, error: Exception | None) -> None:
         self._login = None
