@@ -55,7 +55,7 @@ class Hooks(NamedTuple):
             request: the client's request.
         """
         accept = Accept(
-            face._protocol,
+            lambda: face._protocol,  # a function, which keeps the face until its connection is open
             subprotocols=self.select_subprotocol and partial(self._choose, face),
             process_response=partial(self._answering, face),
         )

@@ -99,7 +99,7 @@ class Link(Place):
         return type(self.feed).__qualname__
 
     def __repr__(self) -> str:
-        state = "open" if self.opened_at is not None else "over" if self.over else "not open"
+        state = "open" if self.is_open else "over" if self.over else "not open"
         return f"<Link {without_secrets(self.url) or '?'} {state}, {len(self.legs)} topics>"
 
     @property
@@ -130,7 +130,7 @@ class Link(Place):
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
-        return self.opened_at is not None
+        return self.opened_at is not None and not self.over
 
     def send(self, message: Message) -> None:
         """Send a message, as soon as the pace allows. The loop's thread only.
@@ -177,7 +177,7 @@ class Link(Place):
         return reply
 
     def _check_open(self) -> None:
-        if self.opened_at is None:
+        if not self.is_open:
             raise WebSocketStateException(f"{self!r} is not open")
 
     # -- the connection ----------------------------------------------------------------------
@@ -211,7 +211,7 @@ class Link(Place):
 
     def _logged_in(self, _: object, error: Exception | None) -> None:
         self._login = None
-        if self.opened_at is None or self.over:
+        if not self.is_open:
             return
         if error is not None:
             self._login_fault(error)
@@ -347,8 +347,8 @@ class Link(Place):
 
     def pump(self) -> None:
         """Subscribe and unsubscribe, as far as the pace allows."""
-        while self.opened_at is not None and self._flush() and self.ready:
-            batch = self._driver.core.take(self)
+        while self.is_open and self._flush() and self.ready:
+            batch = self._driver.core.batches.take(self)
             if batch is None:
                 break
             self._build(batch)
@@ -383,7 +383,7 @@ class Link(Place):
 
     def _arm(self) -> None:
         """Set the timer for the time when something is due next. A timer may fire early."""
-        if self.opened_at is None or self._judge.judging:
+        if not self.is_open or self._judge.judging:
             return
         self._judge.look_at_topics()
         due = self.due_at()
@@ -403,7 +403,7 @@ class Link(Place):
         driver = self._driver
         driver.core.tick(self, now)
         driver.perform()
-        if self.opened_at is None:
+        if not self.is_open:
             return
         self._judge.look(now)
         self.pump()
