@@ -94,13 +94,6 @@ NOT_YET = frozenset(
         "feeds/topics/reconciler.py",
         "feeds/topics/silence.py",
         "feeds/topics/sequences.py",
-        "loop/answers.py",
-        "loop/event_loop.py",
-        "loop/helper_threads.py",
-        "loop/interrupts.py",
-        "loop/lifetime.py",
-        "loop/tasks.py",
-        "loop/within.py",
     }
 )
 
