@@ -85,13 +85,6 @@ NOT_YET = frozenset(
         "connection/reader.py",
         "connection/sender.py",
         "connection/tracing.py",
-        "loop/answers.py",
-        "loop/event_loop.py",
-        "loop/helper_threads.py",
-        "loop/interrupts.py",
-        "loop/lifetime.py",
-        "loop/tasks.py",
-        "loop/within.py",
     }
 )
 

@@ -129,8 +129,9 @@ def survives(mutant: Mutant) -> bool | None:
             return None
         module.write_text(text.replace(mutant.before, mutant.after))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        command += ["--timeout", "60", "--hypothesis-profile", "mutants"]
         done = subprocess.run(
-            [*command, "--timeout", "60", "tests/feeds"],
+            [*command, "tests/feeds"],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": str(copy)},
             capture_output=True,
