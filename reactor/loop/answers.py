@@ -100,6 +100,10 @@ class Answer(Generic[T]):
         else:
             self.fail(error)
 
+    def abandon(self) -> None:
+        """It will not come, and nobody waits for it any more."""
+        self._waiting.clear()
+
     def give(self, result: T) -> None:
         """The answer is there: whoever waits for it goes on."""
         self._result = result

@@ -53,6 +53,7 @@ def within(
     steps = _awaiting(awaitable) if host is None else _in_host(host, awaitable)
     resume: Callable[[Any], Any] = steps.send
     value: Any = None
+    request: Any = None
     try:
         while True:
             try:
@@ -80,7 +81,7 @@ def within(
                 raise WebSocketTimeoutException(f"{name} timed out")
     finally:
         steps.close()
-        del value  # else an exception, which has this frame, would refer to itself
+        del value, request  # else an exception, which has this frame, would refer to itself
 
 
 @calls_user_code
@@ -95,6 +96,7 @@ async def _in_host(host: HostTasks, awaitable: Awaitable[T]) -> T:
         return await answer
     finally:
         running.cancel()
+        answer.abandon()
         del answer, running  # else an exception, which has this frame, would refer to itself
 
 
