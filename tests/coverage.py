@@ -52,8 +52,6 @@ ELSEWHERE = {
     "classic/names/http.py": ("classic/blocking/test_steps.py",),
     "asyncio/client.py": ("aio",),  # the opening handshake of both sides: test_opening.py
     "asyncio/server.py": ("aio",),
-    "connection/idle.py": ("client/test_reconnecting.py",),  # with what follows a loss
-    "connection/tracing.py": ("test_nothing_silent.py", "classic/app/test_trace.py"),
     "connection/wiretap.py": ("client/test_tapped.py", "server/test_listener_overheard.py"),
     "feeds/links/messages.py": ("feeds",),  # what builders return: test_faults.py
     "feeds/links/wire.py": ("feeds",),
@@ -75,15 +73,6 @@ ELSEWHERE = {
 #: this list when it has them; none is added.
 NOT_YET = frozenset(
     {
-        "connection/broadcast.py",
-        "connection/connection.py",
-        "connection/connections.py",
-        "connection/counting.py",
-        "connection/dispatcher.py",
-        "connection/options.py",
-        "connection/reader.py",
-        "connection/sender.py",
-        "connection/tracing.py",
         "feeds/driver.py",
         "feeds/feed.py",
         "feeds/links/heartbeat.py",

@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 
 from reactor import (
+    Reactor,
     State,
     WebSocketProtocol,
     WebSocketQueueFullException,
 )
 from reactor.connection.connection import Connection
 from reactor.connection.handlers import check_protocol
+from reactor.connection.over import NOBODY
 from reactor.connection.phase import Phase
 from reactor.server.lifecycle import ServerLifecycle
 from reactor.server.options import ServerOptions
+from reactor.testing import connect_pair, run_until
 
 from ..support.recorder import Recorder
 from ..support.scene import (
@@ -44,6 +47,7 @@ from ..support.websocket_frames import (
     close_payload,
     read_frames,
 )
+from ..support.zlib_peer import agreements
 
 
 class TestEvents:
@@ -152,6 +156,79 @@ class TestEvents:
         peer.say_goodbye()
         scene.turn()
         assert (recorder.state, recorder.sock) == (State.CLOSED, None)
+
+    def test_what_is_known_besides(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.connect(recorder, compression="deflate")
+        assert recorder.compression is None
+        assert recorder.stats.activity == "connecting"
+        agreement = agreements()[0]
+        scene.succeed(text("x"), agreement=agreement)
+        assert recorder.compression is agreement
+        assert (recorder.stats.activity, recorder.stats.messages_in) == ("open", 1)
+        assert recorder.last_activity == scene.clock.now()
+        recorder.abort()
+        scene.turn(count=2)
+        assert recorder.compression is None
+        assert recorder.stats.activity == "ended"
+
+    def test_a_name_that_it_does_not_have_is_an_error(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder)
+        connection: Any = recorder._reactor_connection
+        with pytest.raises(AttributeError, match="a Connection has no attribute 'protocoll'"):
+            _ = connection.protocoll
+
+    def test_when_it_is_over_it_knows_its_protocol_object_as_long_as_there_is_one(
+        self, scene: Scene
+    ) -> None:
+        recorder = Recorder()
+        scene.open(recorder).close()
+        scene.turn(count=3)
+        connection: Any = recorder._reactor_connection
+        assert connection.protocol is recorder
+        del recorder
+        assert connection.protocol is NOBODY
+
+
+class TestOfTheUser:
+    """What a protocol object asks of its connection besides sending and closing."""
+
+    def test_to_be_opened_anew(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        recorder.reconnect(5.0, "another token")
+        scene.turn()
+        assert peer.told() == [(CLOSE, close_payload(1001, b"another token"))]
+        assert recorder.closes == [(1006, "another token")]
+        scene.turn(5.0, count=3)
+        scene.succeed()
+        assert recorder.names[-1] == "reconnect"
+
+    @pytest.mark.usefixtures("no_leaks")
+    def test_a_function_to_be_called_on_another_thread(self, loop: Reactor) -> None:
+        class Asking(Recorder):
+            def on_open(self) -> None:
+                self.run_in_thread(divmod, 17, 5, then=self.answer)
+
+            def answer(self, result: Any, error: Exception | None) -> None:
+                self.events.append(("answer", result, error))
+                raise LookupError("of the function that is told")
+
+        client, _ = connect_pair(loop, Asking)
+        run_until(loop, lambda: client.errors)
+        assert client.of("answer") == [((3, 2), None)]
+        assert [type(error) for error in client.errors] == [LookupError]
+
+    @pytest.mark.usefixtures("no_leaks")
+    def test_what_that_function_raises_is_told_where_nobody_waits_for_it(
+        self, loop: Reactor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client, _ = connect_pair(loop, Recorder)
+        client.run_in_thread(int, "x")
+        run_until(loop, lambda: client.errors)
+        assert [type(error) for error in client.errors] == [ValueError]
+        assert "invalid literal" in caplog.text
 
 
 class Books:
