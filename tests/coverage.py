@@ -64,9 +64,6 @@ ELSEWHERE = {
     "protocols/messages.py": ("protocols",),  # what is compressed: test_session_compression.py
     "protocols/receiving.py": ("protocols",),  # every test of the session is one of it
     "feeds/topics/sequences.py": ("feeds/topics",),  # test_sequences.py has the judgement only
-    "loop/background.py": ("test_reactor.py",),
-    "loop/repeating.py": ("test_reactor.py",),
-    "loop/slow.py": ("test_reactor.py",),
 }
 
 #: Modules that do not have the tests yet: they are shown, and do not fail. A module is taken off

@@ -1,15 +1,13 @@
-"""Nothing fails silently: the log, the trace, and callbacks that hold the loop."""
+"""Nothing fails silently: the log."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 
 import pytest
 
 from reactor import Backoff, Reactor, WebSocketProtocol
-from reactor.timers import ManualClock
 
 from .support.recorder import Recorder
 from .support.scene import Scene
@@ -111,60 +109,3 @@ class TestTheLog:
         client = opened.removeprefix("/chat from ").removesuffix(" is open")
         assert re.fullmatch(r"127\.0\.0\.1:\d+", client)
         assert ended == f"/chat from {client} ended: 1000"
-
-
-class TestSlowCallbacks:
-    @pytest.fixture
-    def clock(self) -> ManualClock:
-        return ManualClock(1000.0)
-
-    @pytest.mark.parametrize("debug", [True, False])
-    def test_a_slow_handler_is_named_in_debug_mode(
-        self, clock: ManualClock, caplog: pytest.LogCaptureFixture, debug: bool
-    ) -> None:
-        class Slow(WebSocketProtocol):
-            def on_close(self, code: int, reason: str) -> None:
-                clock.advance(0.25)
-
-        with Reactor(clock=clock, debug=debug) as loop:
-            slow = loop.connect("ws://127.0.0.1:9/", Slow)
-            slow.close()
-            loop.run_once(0)
-        found = lines(caplog, "reactor.loop", logging.WARNING)
-        assert len(found) == debug
-        if debug:
-            assert "Slow.on_close" in found[0]
-            assert "took 0.250 seconds" in found[0]
-
-    @pytest.mark.parametrize(
-        "ask",
-        [
-            lambda loop, callback: loop.call_soon(callback),
-            lambda loop, callback: loop.call_soon_threadsafe(callback),
-            lambda loop, callback: loop.call_later(0, callback),
-            lambda loop, callback: loop.call_at(0, callback),
-            lambda loop, callback: loop.call_later(delay=0, callback=callback),
-        ],
-    )
-    def test_so_is_a_slow_callback(
-        self,
-        clock: ManualClock,
-        caplog: pytest.LogCaptureFixture,
-        ask: Callable[[Reactor, Callable[[], object]], object],
-    ) -> None:
-        def dawdle() -> None:
-            clock.advance(1.5)
-
-        with Reactor(clock=clock, slow_callback=1.0) as loop:
-            ask(loop, dawdle)
-            loop.run_once(0)
-        (line,) = lines(caplog, "reactor.loop", logging.WARNING)
-        assert "dawdle" in line
-
-    def test_what_is_quick_enough_is_not(
-        self, clock: ManualClock, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with Reactor(clock=clock, debug=True) as loop:
-            loop.call_soon(clock.advance, 0.05)
-            loop.run_once(0)
-        assert caplog.records == []

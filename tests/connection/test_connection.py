@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from reactor import (
-    Reactor,
     State,
     WebSocketProtocol,
     WebSocketQueueFullException,
@@ -23,8 +22,8 @@ from reactor.connection.over import NOBODY
 from reactor.connection.phase import Phase
 from reactor.server.lifecycle import ServerLifecycle
 from reactor.server.options import ServerOptions
-from reactor.testing import connect_pair, run_until
 
+from ..support.driving import run_until
 from ..support.recorder import Recorder
 from ..support.scene import (
     GOODBYE,
@@ -205,30 +204,26 @@ class TestOfTheUser:
         scene.succeed()
         assert recorder.names[-1] == "reconnect"
 
-    @pytest.mark.usefixtures("no_leaks")
-    def test_a_function_to_be_called_on_another_thread(self, loop: Reactor) -> None:
-        class Asking(Recorder):
-            def on_open(self) -> None:
-                self.run_in_thread(divmod, 17, 5, then=self.answer)
+    def test_a_function_to_be_called_on_another_thread(self, scene: Scene) -> None:
+        came: list[Any] = []
 
-            def answer(self, result: Any, error: Exception | None) -> None:
-                self.events.append(("answer", result, error))
-                raise LookupError("of the function that is told")
+        def then(result: Any, error: Exception | None) -> None:
+            came.append((result, error))
+            raise KeyError("then")
 
-        client, _ = connect_pair(loop, Asking)
-        run_until(loop, lambda: client.errors)
-        assert client.of("answer") == [((3, 2), None)]
-        assert [type(error) for error in client.errors] == [LookupError]
+        actor = Actor(message=lambda actor: actor.run_in_thread(lambda: 7, then=then))
+        peer = scene.open(actor)
+        peer.text("go")
+        run_until(scene.loop, lambda: actor.errors)
+        assert came == [(7, None)]
+        assert isinstance(actor.errors[0], KeyError)
 
-    @pytest.mark.usefixtures("no_leaks")
-    def test_what_that_function_raises_is_told_where_nobody_waits_for_it(
-        self, loop: Reactor, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        client, _ = connect_pair(loop, Recorder)
-        client.run_in_thread(int, "x")
-        run_until(loop, lambda: client.errors)
-        assert [type(error) for error in client.errors] == [ValueError]
-        assert "invalid literal" in caplog.text
+    def test_and_what_that_raises_is_told(self, scene: Scene) -> None:
+        actor = Actor(message=lambda actor: actor.run_in_thread(lambda: 1 / 0))
+        peer = scene.open(actor)
+        peer.text("go")
+        run_until(scene.loop, lambda: actor.errors)
+        assert isinstance(actor.errors[0], ZeroDivisionError)
 
 
 class Books:
