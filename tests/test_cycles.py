@@ -5,12 +5,9 @@ The cyclic collector is off while a scene is played. Then it is asked what it fi
 
 from __future__ import annotations
 
-import gc
 import socket
 import struct
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,29 +17,12 @@ from reactor.exceptions import WebSocketConnectException
 from reactor.testing import MemoryServer, in_thread
 
 from .support.certificates import Authority
+from .support.cycles import no_cycles
 from .support.driving import run_until
 from .support.scene import FAULT, GOODBYE, Actor, Scene, text
 
 #: A socket with this option sends a reset when it is closed.
 RESETS = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-@contextmanager
-def no_cycles() -> Iterator[None]:
-    """Fail when the block leaves something that only the cyclic collector can free."""
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        yield
-        gc.collect()
-        left = Counter(type(each).__name__ for each in gc.garbage)
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-        gc.collect()
-    assert not left, f"left to the collector: {left.most_common()}"
 
 
 class Client(WebSocketProtocol):

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """TLS by calls of OpenSSL itself: the engine of a TLSStream, and sessions.
 
 What it is: :class:`OpenSSL`, which reads and writes for a TLSStream as ``_Engine`` of tls_stream.py
@@ -17,9 +17,11 @@ Where the object of Python has the pointer is not documented. :func:`examine` fi
 following a pointer that it does not know to be good, and tries what it has found. If anything is
 not as expected it says what, and Python's ``ssl`` is used as if this module were not there.
 
-The GIL is kept: the calls never block.
+The GIL is kept: the calls never block. In a free-threaded Python, Python's object is locked during
+a call, as it is by its own methods.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
@@ -81,6 +83,7 @@ cdef struct Library:
     const void *(*client_method)() noexcept
     unsigned long (*version_number)() noexcept
     unsigned long (*peek_error)() noexcept
+    const char *(*error_text)(unsigned long error) noexcept
     void (*clear_error)() noexcept
     void *(*get_session)(const void *ssl) noexcept
     void *(*copy_session)(const void *session) noexcept
@@ -148,7 +151,8 @@ cdef class OpenSSL:
         left in OpenSSL, and the poller tells of the rest: one bounded read in a turn.
         """
         cdef Py_ssize_t total = 0
-        cdef int got, code, kind
+        cdef int got, code
+        cdef int kind = 0
         cdef bint ahead = True
         cdef void *pointer
         self.more = False
@@ -160,28 +164,31 @@ cdef class OpenSSL:
             return 0
         pointer = pointer_at(inner, SSL_PLACE)
         self.dry = False
-        while True:
-            lib.clear_error()
-            got = lib.read(pointer, buffer + total, <int>(room - total))
-            if got <= 0:
-                break
-            total += got
-            if room - total < RECORD:
-                break
-            # A record of full length has rarely come alone.
-            if (got < RECORD or not ahead) and not lib.has_pending(pointer):
-                break
-            # What may have been read ahead is less than two records.
-            if ahead and room - total < 3 * RECORD:
-                ahead = False
-                lib.set_read_ahead(pointer, 0)
-        code = errno
-        if not ahead:
-            lib.set_read_ahead(pointer, 1)
+        with cython.critical_section(inner):
+            while True:
+                lib.clear_error()
+                got = lib.read(pointer, buffer + total, <int>(room - total))
+                if got <= 0:
+                    break
+                total += got
+                if room - total < RECORD:
+                    break
+                # A record of full length has rarely come alone.
+                if (got < RECORD or not ahead) and not lib.has_pending(pointer):
+                    break
+                # What may have been read ahead is less than two records.
+                if ahead and room - total < 3 * RECORD:
+                    ahead = False
+                    lib.set_read_ahead(pointer, 0)
+            code = errno
+            if not ahead:
+                lib.set_read_ahead(pointer, 1)
+            if got > 0:
+                self.more = lib.has_pending(pointer)
+            else:
+                kind = lib.get_error(pointer, got)
         if got > 0:
-            self.more = lib.has_pending(pointer)
             return total
-        kind = lib.get_error(pointer, got)
         if kind == ERROR_WANT_READ or kind == ERROR_WANT_WRITE:
             self.dry = True
         elif kind == ERROR_ZERO_RETURN:
@@ -195,7 +202,8 @@ cdef class OpenSSL:
 
         As OpenSSL demands, the next write then begins with the same bytes.
         """
-        cdef int sent, code, kind
+        cdef int sent, code
+        cdef int kind = 0
         cdef bint shaking
         cdef void *pointer
         if size == 0:
@@ -206,17 +214,19 @@ cdef class OpenSSL:
         pointer = pointer_at(inner, SSL_PLACE)
         # A write within a handshake (renegotiation) reads. It must not read ahead: the poller would
         # not know of what came behind the handshake.
-        shaking = lib.in_init(pointer)
-        if shaking:
-            lib.set_read_ahead(pointer, 0)
-        lib.clear_error()
-        sent = lib.write(pointer, data, <int>min(size, MOST))
-        code = errno
-        if shaking:
-            lib.set_read_ahead(pointer, 1)
+        with cython.critical_section(inner):
+            shaking = lib.in_init(pointer)
+            if shaking:
+                lib.set_read_ahead(pointer, 0)
+            lib.clear_error()
+            sent = lib.write(pointer, data, <int>min(size, MOST))
+            code = errno
+            if shaking:
+                lib.set_read_ahead(pointer, 1)
+            if sent <= 0:
+                kind = lib.get_error(pointer, sent)
         if sent > 0:
             return sent
-        kind = lib.get_error(pointer, sent)
         if kind == ERROR_WANT_READ or kind == ERROR_WANT_WRITE:
             return 0
         raise failure_of(inner, kind, code, PyBytes_FromStringAndSize(data, min(size, MOST)))
@@ -268,20 +278,31 @@ cdef object failure_of(inner, int kind, int code, bytes data):
     """Return the exception for a call that has failed, *data* being what it had to write.
 
     The error that OpenSSL has left in its queue is made an exception by Python's own object: asked
-    again after such an error, OpenSSL fails again, and changes nothing.
+    again after such an error, OpenSSL fails again, and changes nothing. (OpenSSL 3.6 does not
+    where it has sent no alert: then it drops the error, and waits for more.)
     """
-    if kind == ERROR_SYSCALL and code and not lib.peek_error():
+    cdef unsigned long error = lib.peek_error()
+    cdef const char *reason
+    if kind == ERROR_SYSCALL and code and not error:
         return OSError(code, os.strerror(code))
     try:
         if data is None:
             inner.read(1)
         else:
             inner.write(data)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        pass
     except OSError as exc:
         return exc
     finally:
         lib.clear_error()
-    return ssl.SSLError(kind, "OpenSSL has failed, and does not say why")
+    reason = lib.error_text(error) if error else NULL
+    if reason is NULL:
+        return ssl.SSLError(kind, "OpenSSL has failed, and does not say why")
+    text = reason.decode("ascii", "replace")
+    failure = ssl.SSLError(kind, f"[SSL] {text}")
+    failure.library, failure.reason = "SSL", text.upper().replace(" ", "_")
+    return failure
 
 
 def engine_of(sock):
@@ -398,7 +419,9 @@ cdef int look_up(void *handle) except -1:
         "SSL_get_servername": <uintptr_t>&lib.get_servername,
         "TLS_client_method": <uintptr_t>&lib.client_method,
         "OpenSSL_version_num": <uintptr_t>&lib.version_number,
-        "ERR_peek_error": <uintptr_t>&lib.peek_error, "ERR_clear_error": <uintptr_t>&lib.clear_error,
+        "ERR_peek_error": <uintptr_t>&lib.peek_error,
+        "ERR_reason_error_string": <uintptr_t>&lib.error_text,
+        "ERR_clear_error": <uintptr_t>&lib.clear_error,
         "SSL_get_session": <uintptr_t>&lib.get_session,
         "SSL_SESSION_dup": <uintptr_t>&lib.copy_session,
         "SSL_set_session": <uintptr_t>&lib.set_session,
@@ -458,12 +481,12 @@ def reason_of(action):
 
 
 cdef object read_nonsense(context, bint directly):
-    """Return how it ends when something that is not TLS is read."""
+    """Return how it ends when something is read that nobody says in TLS."""
     cdef char byte = 0
     cdef int got
     cdef void *pointer
     incoming = ssl.MemoryBIO()
-    incoming.write(b"GET / HTTP/1.1\r\n\r\n")
+    incoming.write(b"\x16\x03\x03\x00\x04\x63\x00\x00\x00")  # a message of a handshake: 0x63
     inner = ssl_of(context, incoming)
     if not directly:
         return reason_of(lambda: inner.read(1))

@@ -29,9 +29,12 @@ from reactor.transports.tls_stream import TLSStream
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
+from ..support.sockets import Sockets
 from ..support.tls_peer import TLSPeer, nested_pair, tls_pair
 from ..support.witness import Witness
 from .acting import Act, echo, run_program
+
+tls = pytest.importorskip("reactor.compiled.tls", reason="not built")
 
 pytestmark = [
     pytest.mark.skipif(bool(replace.python_tls), reason=f"not in use: {replace.python_tls}"),
@@ -270,6 +273,24 @@ def test_after_an_error_other_connections_work(loop: EventLoop, authority: Autho
     assert cases[1].witness.events == [("data", b"data")]
     for case in cases:
         case.end()
+
+
+def test_an_error_that_openssl_forgets_when_it_is_asked_again_is_told(
+    sockets: Sockets, authority: Authority
+) -> None:
+    """OpenSSL 3.6 does, where no alert follows from an error."""
+    near, far = sockets.pair()
+    near.setblocking(True)
+    sock = authority.client_context().wrap_socket(
+        near, server_hostname="localhost", do_handshake_on_connect=False
+    )
+    sockets.enter_context(sock)
+    sock.setblocking(False)
+    engine = tls.engine_of(sock)
+    far.send(b"GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(ssl.SSLError) as raised:
+        engine.recv(100)
+    assert (raised.value.library, raised.value.reason) == ("SSL", "HTTP_REQUEST")
 
 
 # --- with OpenSSL's own server ------------------------------------------------------------------
