@@ -42,6 +42,19 @@ def test_a_protocol_object_is_fine_and_so_are_handlers_that_are_assigned() -> No
     check_protocol(Recorder())  # its class is known
 
 
+def test_a_class_is_looked_at_once() -> None:
+    """It is the same for all of its objects, of which there may be thousands."""
+
+    class Quiet(WebSocketProtocol):
+        """Has no handlers yet."""
+
+    check_factory(Quiet)
+    Quiet.on_message = later  # type: ignore[assignment, method-assign]
+    check_protocol(Quiet())
+    with pytest.raises(TypeError, match=r"Loud\.on_message"):
+        check_factory(type("Loud", (Quiet,), {}))
+
+
 def test_what_cannot_be_a_protocol_object(scene: Scene) -> None:
     with pytest.raises(TypeError, match="must be a WebSocketProtocol, not 5"):
         check_protocol(5)

@@ -116,6 +116,24 @@ def test_a_coroutine_begins_soon_goes_on_with_its_answer_and_tells_its_end() -> 
     assert ends == [("yes it is", None)]
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_and_the_end_of_the_coroutine_is_told(
+    end: type[BaseException],
+) -> None:
+    ends: list[Any] = []
+
+    async def log_in() -> None:
+        raise end
+
+    with Reactor() as loop:
+        run(loop.loop, log_in(), lambda *told: ends.append(told), ends.append)
+        with pytest.raises(end):
+            run_until(loop, lambda: ends)
+    ((result, error),) = ends
+    assert result is None
+    assert "it was interrupted" in str(error)
+
+
 def test_in_a_host_with_tasks_a_coroutine_is_one_of_them() -> None:
     """So it may await whatever the host has."""
 

@@ -150,3 +150,16 @@ def test_an_update_before_the_service_was_told_that_it_is_silent_saves_it() -> N
     assert asked(made, Ask.UNSUBSCRIBE) == []
     assert made.state("A") == "LIVE"
     assert made.delivered == ["in the last moment"]
+
+
+def test_topics_that_fall_silent_one_after_the_other_are_found_each_in_time() -> None:
+    made = live("A", "B", "C", stale_after=10.0, on_stale_do="report")
+    (place,) = made.places
+    made.advance(0.25)
+    made.update(place, "B", 1)
+    made.advance(2.75)
+    made.update(place, "C", 1)
+    made.advance(10.0)
+    silences = dict(made.of(Order.STALE))
+    assert silences.keys() == {"A", "B", "C"}
+    assert all(10.0 <= silence <= 10.5 for silence in silences.values())
