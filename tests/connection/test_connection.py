@@ -171,13 +171,6 @@ class TestEvents:
         assert recorder.compression is None
         assert recorder.stats.activity == "ended"
 
-    def test_a_name_that_it_does_not_have_is_an_error(self, scene: Scene) -> None:
-        recorder = Recorder()
-        scene.open(recorder)
-        connection: Any = recorder._reactor_connection
-        with pytest.raises(AttributeError, match="a Connection has no attribute 'protocoll'"):
-            _ = connection.protocoll
-
     def test_when_it_is_over_it_knows_its_protocol_object_as_long_as_there_is_one(
         self, scene: Scene
     ) -> None:

@@ -54,6 +54,26 @@ def test_a_failure_is_raised_where_it_is_awaited(real: EventLoop, before: bool) 
     assert found == [(None, error)]
 
 
+def test_it_may_be_settled_by_what_tells_a_result_or_an_error(real: EventLoop) -> None:
+    given: Answer[int] = Answer()
+    failed: Answer[int] = Answer()
+    found = await_it(real, given), await_it(real, failed)
+    error = OSError("refused")
+    given.settle(5, None)
+    failed.settle(None, error)
+    assert found == ([([5], None)], [(None, error)])
+
+
+def test_one_that_is_abandoned_wakes_nobody(real: EventLoop) -> None:
+    answer: Answer[int] = Answer()
+    woken: list[str] = []
+    answer.when_given(lambda: woken.append("early"))
+    answer.abandon()
+    answer.when_given(lambda: woken.append("late"))
+    answer.give(5)
+    assert woken == ["late"]
+
+
 def test_one_who_was_cancelled_is_not_woken(real: EventLoop) -> None:
     answer: Answer[int] = Answer()
     log: list[str] = []

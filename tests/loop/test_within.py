@@ -310,3 +310,101 @@ def test_a_guard_that_finds_nothing_changes_nothing(guard: SocketGuard) -> None:
     assert guarded.outcomes == [("done", None)]
     assert guard.looks > 0
     guarded.loop.close()
+
+
+# --- in a host ----------------------------------------------------------------------------------
+
+
+class Host:
+    """Runs one coroutine, as a task of its own, when the test says so."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+        self._coroutine: Any = None
+        self._then: Any = None
+
+    def run(self, coroutine: Any, then: Any, on_fault: Any = None) -> Host:
+        """See HostTasks."""
+        self._coroutine, self._then = coroutine, then
+        return self
+
+    def new_future(self) -> None:
+        """There is none: what waits is a task of ours."""
+
+    def cancel(self) -> None:
+        """See Running."""
+        self.cancelled += 1
+        self._coroutine.close()
+
+    def go_on(self) -> None:
+        """Run the coroutine up to where it waits."""
+        try:
+            self._coroutine.send(None)
+        except StopIteration as stop:
+            self._then(stop.value, None)
+        except Exception as exc:
+            self._then(None, exc)
+
+
+class Hosted:
+    """A coroutine that a host runs, under a deadline of 20 seconds.
+
+    Attributes:
+        outcomes: how it ended.
+    """
+
+    def __init__(self, coroutine: Any) -> None:
+        self.host = Host()
+        self.clock = ManualClock(100.0)
+        self.loop = EventLoop(clock=self.clock)
+        self.outcomes: list[tuple[Any, Exception | None]] = []
+        limited = within(self.clock.now() + 20, coroutine, host=self.host)
+
+        async def work() -> Any:
+            return await limited
+
+        Task(self.loop, work(), lambda *outcome: self.outcomes.append(outcome))
+        self.loop.run_once(0)
+
+
+def test_a_host_runs_it_and_its_result_comes_back() -> None:
+    async def work() -> int:
+        return 5
+
+    hosted = Hosted(work())
+    assert hosted.outcomes == []
+    hosted.host.go_on()
+    assert hosted.outcomes == [(5, None)]
+    hosted.loop.close()
+
+
+def test_what_it_raises_in_a_host_is_raised() -> None:
+    error = LookupError("on purpose")
+
+    async def work() -> int:
+        raise error
+
+    hosted = Hosted(work())
+    hosted.host.go_on()
+    assert hosted.outcomes == [(None, error)]
+    hosted.loop.close()
+
+
+def test_at_the_deadline_the_host_is_told_to_end_it() -> None:
+    log: list[str] = []
+
+    async def work() -> None:
+        try:
+            await wait()
+        finally:
+            log.append("closed")
+
+    hosted = Hosted(work())
+    hosted.host.go_on()
+    hosted.clock.advance(20)
+    hosted.loop.run_once(0)
+    ((_, error),) = hosted.outcomes
+    assert isinstance(error, WebSocketTimeoutException)
+    assert hosted.host.cancelled == 1
+    hosted.loop.close()
+    assert log == ["closed"]
