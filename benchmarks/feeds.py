@@ -76,11 +76,11 @@ def memory(topics: int, links: int) -> dict[str, float]:
         feed.subscribe_many(names, handler)
         for link in feed.links:
             link.opened_at = 1.0
-            feed._driver.core.opened(link, 1.0)
-            while (batch := feed._driver.core.take(link)) is not None:
-                feed._driver.core.sent(link, batch, 1.0)
-                feed._driver.core.subscribed(link, batch.topics, False, 1.0)
-        feed._driver.perform()
+            feed._reactor_driver.core.opened(link, 1.0)
+            while (batch := feed._reactor_driver.core.batches.take(link)) is not None:
+                feed._reactor_driver.core.sent(link, batch, 1.0)
+                feed._reactor_driver.core.subscribed(link, batch.topics, False, 1.0)
+        feed._reactor_driver.perform()
         for link in feed.links:
             link.alarms.clear()
             link.opened_at = None
@@ -88,8 +88,8 @@ def memory(topics: int, links: int) -> dict[str, float]:
         own = sum(map(sys.getsizeof, updates)) + 16 * len(updates)
         for link in feed.links:
             for name in list(link.legs):
-                feed._driver.core.update(link, updates[int(name.partition("-")[2])], 2.0)
-        feed._driver.perform()
+                feed._reactor_driver.core.update(link, updates[int(name.partition("-")[2])], 2.0)
+        feed._reactor_driver.perform()
         del updates
         gc.collect()
         held = tracemalloc.get_traced_memory()[0] - before
@@ -126,12 +126,12 @@ def update(count: int, rounds: int) -> dict[str, float]:
             feed.subscribe("BTC-USD", handler)
             link = feed.links[0]
             link.opened_at = 1.0
-            feed._driver.core.opened(link, 1.0)
-            batch = feed._driver.core.take(link)
+            feed._reactor_driver.core.opened(link, 1.0)
+            batch = feed._reactor_driver.core.batches.take(link)
             assert batch is not None
-            feed._driver.core.sent(link, batch, 1.0)
-            feed._driver.core.subscribed(link, batch.topics, False, 1.0)
-            feed._driver.perform()
+            feed._reactor_driver.core.sent(link, batch, 1.0)
+            feed._reactor_driver.core.subscribed(link, batch.topics, False, 1.0)
+            feed._reactor_driver.perform()
             wire = link._wire
             mine = _time(wire.on_message, messages)
             assert feed.stats().updates == count

@@ -11,12 +11,18 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from .connection.subject import subject_of
 from .connection.tracing import trace_connection
 from .loop.event_loop import EventLoop
-from .protocols.websocket import WebSocketProtocol
 from .reactor import Reactor
+
+if TYPE_CHECKING:
+    from .asyncio import ClientConnection, ServerConnection
+    from .classic.app.app import WebSocketApp
+    from .feeds import Link
+    from .protocols.websocket import WebSocketProtocol
 
 __all__ = ["trace"]
 
@@ -24,7 +30,16 @@ __all__ = ["trace"]
 _STDERR = sys.stderr
 
 
-def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDERR) -> None:
+def trace(
+    target: WebSocketProtocol
+    | WebSocketApp
+    | ClientConnection
+    | ServerConnection
+    | Link
+    | Reactor
+    | str,
+    file: TextIO | None = _STDERR,
+) -> None:
     """Show every frame of a connection, or of all connections of a Reactor, as they cross the wire.
 
     Each frame has two lines, as with ``enableTrace`` for a WebSocketApp: raw, and decoded; the URL
@@ -33,7 +48,8 @@ def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDE
     call this.
 
     Args:
-        target: a protocol object, also before it is connected; or a Reactor: all its connections,
+        target: a protocol object, also before it is connected; a WebSocketApp, in all its runs; a
+            connection of reactor.asyncio; a link of a Feed. Or a Reactor: all its connections,
             including future ones. A str: it is written to the log "websocket" as a line, if
             ``enableTrace`` has been called, as websocket-client's function of this name does.
         file: where to write: anything with ``write(str)``; default: stderr.
@@ -54,15 +70,12 @@ def trace(target: WebSocketProtocol | Reactor | str, file: TextIO | None = _STDE
     if isinstance(target, Reactor):
         target.loop._trace = file
         _on_loop(target.loop, partial(_trace_all, target, file))
-    elif isinstance(target, WebSocketProtocol):
-        target._reactor_trace = file
-        connection: Any = target._reactor_connection
+    else:
+        subject = subject_of(target, "trace", "a Reactor or a str")
+        subject._reactor_trace = file
+        connection = subject._reactor_connection
         if hasattr(connection, "session"):
             _on_loop(connection.loop, partial(trace_connection, connection, file))
-    else:
-        raise TypeError(
-            f"trace() takes a WebSocketProtocol object, a Reactor or a str, not {target!r}"
-        )
 
 
 def _trace_all(reactor: Reactor, file: TextIO | None) -> None:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from reactor import Listener, Reactor
 from reactor.loop import backend
@@ -43,6 +43,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A deadline for each example would be a wall clock in the tests.
 settings.register_profile("reactor", deadline=None)
 settings.load_profile("reactor")
+
+# For tests/feeds/mutants.py: that an example fails is enough, its shortest form takes minutes.
+settings.register_profile("mutants", settings.get_profile("reactor"), phases=[Phase.generate])
 
 
 @pytest.fixture(scope="session")

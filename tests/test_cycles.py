@@ -5,44 +5,26 @@ The cyclic collector is off while a scene is played. Then it is asked what it fi
 
 from __future__ import annotations
 
-import gc
+import asyncio
 import socket
 import struct
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from reactor import Backoff, HTTPResponse, Listener, Reactor, WebSocketProtocol
 from reactor.exceptions import WebSocketConnectException
+from reactor.hosting.asyncio import asyncio_host
 from reactor.testing import MemoryServer, in_thread
 
 from .support.certificates import Authority
+from .support.cycles import no_cycles
 from .support.driving import run_until
 from .support.scene import FAULT, GOODBYE, Actor, Scene, text
 
 #: A socket with this option sends a reset when it is closed.
 RESETS = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-@contextmanager
-def no_cycles() -> Iterator[None]:
-    """Fail when the block leaves something that only the cyclic collector can free."""
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        yield
-        gc.collect()
-        left = Counter(type(each).__name__ for each in gc.garbage)
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-        gc.collect()
-    assert not left, f"left to the collector: {left.most_common()}"
 
 
 class Client(WebSocketProtocol):
@@ -294,6 +276,58 @@ def test_a_request_that_is_none(loop: Reactor) -> None:
     play()
     with no_cycles():
         play()
+
+
+def test_a_coroutine_that_judges_a_request_and_raises(loop: Reactor) -> None:
+    async def judge(*_: Any) -> None:
+        await loop.run_in_thread(int, "x")
+
+    def play() -> None:
+        listener = loop.listen("127.0.0.1", 0, Client, process_request=judge)
+        play_attempt(loop, f"ws://127.0.0.1:{listener.port}/")
+        run_until(loop, lambda: not listener._held)
+        listener.close()
+
+    play()
+    with no_cycles():
+        play()
+
+
+@pytest.mark.parametrize("client_leaves", [False, True])
+def test_a_coroutine_that_asyncio_runs_for_a_request(client_leaves: bool) -> None:
+    async def main() -> None:
+        begun, closed = asyncio.Event(), asyncio.Event()
+
+        async def judge(*_: Any) -> None:
+            begun.set()
+            await asyncio.sleep(60 if client_leaves else 0)
+            raise ValueError
+
+        class Told(Client):
+            def on_close(self, code: int, reason: str) -> None:
+                closed.set()
+
+        async def play(host: Any, port: int) -> None:
+            begun.clear()
+            closed.clear()
+            client = host.connect(f"ws://127.0.0.1:{port}/", Told, proxy=None)
+            await begun.wait()
+            if client_leaves:
+                client.abort()
+            await closed.wait()
+            del client
+            while listener._held:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.001)
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        async with asyncio_host() as host:
+            listener = host.listen("127.0.0.1", 0, Client, process_request=judge)
+            await play(host, listener.port)
+            with no_cycles():
+                await play(host, listener.port)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

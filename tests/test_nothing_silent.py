@@ -1,23 +1,16 @@
-"""Nothing fails silently: the log, the trace, and callbacks that hold the loop."""
+"""Nothing fails silently: the log."""
 
 from __future__ import annotations
 
-import io
 import logging
 import re
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-import reactor
 from reactor import Backoff, Reactor, WebSocketProtocol
-from reactor.protocols.session import WebSocketSession
-from reactor.timers import ManualClock
 
 from .support.recorder import Recorder
-from .support.scene import Scene, text
-from .support.websocket_frames import PING, TEXT, build_frame
+from .support.scene import Scene
 
 
 class Quiet(WebSocketProtocol):
@@ -116,158 +109,3 @@ class TestTheLog:
         client = opened.removeprefix("/chat from ").removesuffix(" is open")
         assert re.fullmatch(r"127\.0\.0\.1:\d+", client)
         assert ended == f"/chat from {client} ended: 1000"
-
-
-class TestTrace:
-    def test_frames_of_both_ways_are_shown(self, scene: Scene) -> None:
-        file = io.StringIO()
-        recorder = Recorder()
-        reactor.trace(recorder, file)
-        peer = scene.open(recorder)
-        recorder.send("out")
-        peer.text("in")
-        scene.turn()
-        shown = file.getvalue().splitlines()
-        assert [line.partition(" raw: ")[0] for line in shown[::2]] == [
-            "ws://scene/ ++Sent",
-            "ws://scene/ ++Rcv",
-        ]
-        assert shown[1] == "ws://scene/ ++Sent decoded: fin=1 opcode=1 (text) data=out"
-        assert shown[3] == "ws://scene/ ++Rcv decoded: fin=1 opcode=1 (text) data=in"
-        assert recorder.messages == ["in"]
-
-    def test_it_may_begin_and_end_while_the_connection_is_open(self, scene: Scene) -> None:
-        file = io.StringIO()
-        recorder = Recorder()
-        peer = scene.open(recorder, text("before"))
-        reactor.trace(recorder, file)
-        peer.text("traced")
-        scene.turn()
-        reactor.trace(recorder, None)
-        peer.text("after")
-        scene.turn()
-        assert recorder.messages == ["before", "traced", "after"]
-        assert "traced" in file.getvalue()
-        assert "before" not in file.getvalue()
-        assert "after" not in file.getvalue()
-        session: Any = recorder._reactor_connection.session  # type: ignore[attr-defined]
-        assert type(session) is WebSocketSession
-
-    @pytest.mark.parametrize("cut", [1, 4, 10])
-    def test_it_may_begin_within_a_frame(self, scene: Scene, cut: int) -> None:
-        file = io.StringIO()
-        recorder = Recorder()
-        peer = scene.open(recorder)
-        frame = build_frame(TEXT, b"x" * 300)
-        peer.send(frame[:cut])
-        scene.turn()
-        reactor.trace(recorder, file)
-        peer.send(frame[cut:] + build_frame(PING, b"?") + text("next"))
-        scene.turn(count=6)
-        assert recorder.messages == ["x" * 300, "next"]
-        assert "data=next" in file.getvalue()
-        assert "(ping)" in file.getvalue()
-
-    def test_all_connections_of_a_reactor_and_those_to_come(self, scene: Scene) -> None:
-        file = io.StringIO()
-        first, second = Recorder(), Recorder()
-        there = scene.open(first)
-        reactor.trace(scene.loop, file)
-        later = scene.open(second)
-        there.text("one")
-        later.text("two")
-        scene.turn()
-        assert "data=one" in file.getvalue()
-        assert "data=two" in file.getvalue()
-        reactor.trace(scene.loop, None)
-        there.text("three")
-        scene.turn()
-        assert "three" not in file.getvalue()
-
-    def test_a_file_that_fails_costs_nobody_a_connection(
-        self, scene: Scene, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        file = io.StringIO()
-        recorder = Recorder()
-        peer = scene.open(recorder)
-        reactor.trace(recorder, file)
-        file.close()
-        peer.text("a")
-        peer.text("b")
-        scene.turn(count=3)
-        assert recorder.messages == ["a", "b"]
-        assert len(lines(caplog, "reactor.connection", logging.ERROR)) == 1
-
-    def test_a_line_of_text_is_what_websocket_client_has(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        handler = logging.StreamHandler(stream := io.StringIO())
-        reactor.enableTrace(True, handler)
-        try:
-            reactor.trace("a line")
-        finally:
-            reactor.enableTrace(False)
-        assert stream.getvalue() == "a line\n"
-
-    def test_nonsense_is_an_error(self) -> None:
-        with pytest.raises(TypeError, match="5"):
-            reactor.trace(5)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="write"):
-            reactor.trace(Recorder(), "file")  # type: ignore[arg-type]
-
-
-class TestSlowCallbacks:
-    @pytest.fixture
-    def clock(self) -> ManualClock:
-        return ManualClock(1000.0)
-
-    @pytest.mark.parametrize("debug", [True, False])
-    def test_a_slow_handler_is_named_in_debug_mode(
-        self, clock: ManualClock, caplog: pytest.LogCaptureFixture, debug: bool
-    ) -> None:
-        class Slow(WebSocketProtocol):
-            def on_close(self, code: int, reason: str) -> None:
-                clock.advance(0.25)
-
-        with Reactor(clock=clock, debug=debug) as loop:
-            slow = loop.connect("ws://127.0.0.1:9/", Slow)
-            slow.close()
-            loop.run_once(0)
-        found = lines(caplog, "reactor.loop", logging.WARNING)
-        assert len(found) == debug
-        if debug:
-            assert "Slow.on_close" in found[0]
-            assert "took 0.250 seconds" in found[0]
-
-    @pytest.mark.parametrize(
-        "ask",
-        [
-            lambda loop, callback: loop.call_soon(callback),
-            lambda loop, callback: loop.call_soon_threadsafe(callback),
-            lambda loop, callback: loop.call_later(0, callback),
-            lambda loop, callback: loop.call_at(0, callback),
-            lambda loop, callback: loop.call_later(delay=0, callback=callback),
-        ],
-    )
-    def test_so_is_a_slow_callback(
-        self,
-        clock: ManualClock,
-        caplog: pytest.LogCaptureFixture,
-        ask: Callable[[Reactor, Callable[[], object]], object],
-    ) -> None:
-        def dawdle() -> None:
-            clock.advance(1.5)
-
-        with Reactor(clock=clock, slow_callback=1.0) as loop:
-            ask(loop, dawdle)
-            loop.run_once(0)
-        (line,) = lines(caplog, "reactor.loop", logging.WARNING)
-        assert "dawdle" in line
-
-    def test_what_is_quick_enough_is_not(
-        self, clock: ManualClock, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with Reactor(clock=clock, debug=True) as loop:
-            loop.call_soon(clock.advance, 0.05)
-            loop.run_once(0)
-        assert caplog.records == []

@@ -1,8 +1,7 @@
-"""Small things of the public API: names, threads, timers, requests."""
+"""Small things of the public API: names, texts and binaries, requests."""
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -11,11 +10,9 @@ from reactor import Listener, Reactor, State, WebSocketProtocol
 from reactor.feeds import Feed
 from reactor.protocols.http.headers import Headers
 from reactor.protocols.http.http11 import Request
-from reactor.timers import ManualClock, Timer
 
-from .support.driving import run_until
 from .support.recorder import Recorder
-from .support.scene import Actor, Scene, in_thread, text
+from .support.scene import Scene, text
 from .support.websocket_frames import BINARY, PONG, TEXT, build_frame
 
 
@@ -125,122 +122,6 @@ class TestNames:
     ) -> None:
         with pytest.raises(TypeError, match=f"did you mean '{meant}'"):
             scene.loop.connect("ws://scene/", Recorder, **{name: 1})
-
-
-class TestRunInThread:
-    def test_the_result_comes_to_the_loops_thread(self, loop: Reactor) -> None:
-        came: list[Any] = []
-        loop.run_in_thread(
-            lambda a, b: (a + b, threading.get_ident()),
-            1,
-            2,
-            then=lambda *answer: came.append((*answer, threading.get_ident())),
-        )
-        run_until(loop, lambda: came)
-        ((total, worker), error, here) = came[0]
-        assert (total, error, here) == (3, None, threading.get_ident())
-        assert worker != here
-
-    def test_so_does_an_exception(self, loop: Reactor) -> None:
-        came: list[Any] = []
-        loop.run_in_thread(lambda: 1 / 0, then=lambda *answer: came.append(answer))
-        run_until(loop, lambda: came)
-        assert came[0][0] is None
-        assert isinstance(came[0][1], ZeroDivisionError)
-
-    def test_without_then_it_is_logged(
-        self, loop: Reactor, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        loop.run_in_thread(lambda: 1 / 0)
-        run_until(loop, lambda: caplog.records)
-        assert "ZeroDivisionError" in caplog.text
-
-    def test_another_thread_may_ask(self, loop: Reactor) -> None:
-        came: list[Any] = []
-        in_thread(lambda: loop.run_in_thread(lambda: 7, then=lambda *answer: came.append(answer)))
-        run_until(loop, lambda: came)
-        assert came == [(7, None)]
-
-    def test_what_is_no_function_is_an_error(self, loop: Reactor) -> None:
-        async def wrong() -> None: ...
-
-        for each in (wrong, 5):
-            with pytest.raises(TypeError):
-                loop.run_in_thread(each)  # type: ignore[arg-type]
-
-    def test_a_connection_has_it_and_hears_of_what_then_raises(self, scene: Scene) -> None:
-        came: list[Any] = []
-
-        def then(result: Any, error: Exception | None) -> None:
-            came.append((result, error))
-            raise KeyError("then")
-
-        actor = Actor(message=lambda actor: actor.run_in_thread(lambda: 7, then=then))
-        peer = scene.open(actor)
-        peer.text("go")
-        run_until(scene.loop, lambda: actor.errors)
-        assert came == [(7, None)]
-        assert isinstance(actor.errors[0], KeyError)
-
-    def test_and_of_what_the_function_raises(self, scene: Scene) -> None:
-        actor = Actor(message=lambda actor: actor.run_in_thread(lambda: 1 / 0))
-        peer = scene.open(actor)
-        peer.text("go")
-        run_until(scene.loop, lambda: actor.errors)
-        assert isinstance(actor.errors[0], ZeroDivisionError)
-
-
-class TestCallEvery:
-    def test_it_calls_again_and_again_until_it_is_cancelled(self, scene: Scene) -> None:
-        calls: list[float] = []
-        timer = scene.loop.call_every(1.0, lambda: calls.append(scene.clock.now()))
-        assert isinstance(timer, Timer)
-        assert timer.active
-        for _ in range(12):
-            scene.turn(0.25)
-        assert calls == [1001.0, 1002.0, 1003.0]
-        timer.cancel()
-        timer.cancel()
-        assert not timer.active
-        scene.turn(5.0)
-        assert len(calls) == 3
-        assert scene.timers == 0
-
-    def test_what_was_missed_is_left_out_and_the_rhythm_stays(self, scene: Scene) -> None:
-        calls: list[float] = []
-        timer = scene.loop.call_every(1.0, lambda: calls.append(scene.clock.now()))
-        scene.turn(5.5)
-        scene.turn(0.5)
-        assert calls == [1005.5, 1006.0]
-        timer.cancel()
-
-    def test_it_may_be_cancelled_from_within(self, scene: Scene) -> None:
-        calls: list[int] = []
-
-        def call(number: int) -> None:
-            calls.append(number)
-            timer.cancel()
-
-        timer = scene.loop.call_every(1.0, call, 7)
-        scene.turn(1.0)
-        scene.turn(1.0)
-        assert calls == [7]
-        assert scene.timers == 0
-
-    def test_an_exception_does_not_end_it(self, caplog: pytest.LogCaptureFixture) -> None:
-        clock = ManualClock(1000.0)
-        with Reactor(clock=clock) as loop:
-            timer = loop.call_every(1.0, lambda: 1 / 0)
-            for _ in range(2):
-                clock.advance(1.0)
-                loop.run_once(0)
-            timer.cancel()
-        assert len(caplog.records) == 2
-
-    @pytest.mark.parametrize("interval", [0, -1, "1", True, float("inf"), float("nan")])
-    def test_nonsense_is_an_error(self, loop: Reactor, interval: Any) -> None:
-        with pytest.raises((ValueError, TypeError), match="interval"):
-            loop.call_every(interval, print)
 
 
 class TestRequest:

@@ -18,7 +18,7 @@ import pytest
 
 #: Modules with public names -> further ones, whose names users of them know.
 MODULES: dict[str, tuple[str, ...]] = {
-    "reactor": (),
+    "reactor": ("reactor.asyncio", "reactor.classic", "reactor.feeds"),
     "reactor.asyncio": ("reactor",),
     "reactor.feeds": ("reactor",),
     "reactor.fleet": ("reactor", "reactor.feeds"),
@@ -26,7 +26,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "reactor.hosting.qt": ("reactor",),
     "reactor.hosting.tkinter": ("reactor",),
     "reactor.hosting.trio": ("reactor",),
-    "reactor.monitor": ("reactor", "reactor.feeds", "reactor.fleet"),
+    "reactor.monitor": (
+        *("reactor", "reactor.asyncio", "reactor.classic", "reactor.feeds", "reactor.fleet"),
+    ),
     "reactor.tasks": ("reactor",),
     "reactor.testing": ("reactor", "reactor.feeds"),
     "reactor.testing.faults": ("reactor.testing",),

@@ -243,26 +243,6 @@ def test_a_feed_without_topics_needs_no_message_that_subscribes(loop: Reactor) -
     assert feeds_of(loop) == [feed]
 
 
-@pytest.mark.parametrize("name", ["on_gap", "on_live", "parse", "unsubscribe_message"])
-def test_what_a_feed_calls_is_no_coroutine_function(loop: Reactor, name: str) -> None:
-    async def called(*args: Any) -> None: ...
-
-    mine = type("Mine", (Silent,), {name: called})
-    with pytest.raises(TypeError, match=rf"Mine\.{name} must be a plain function"):
-        mine(loop, "ws://localhost/")
-    assert feeds_of(loop) == []
-
-
-def test_a_knob_may_be_given_to_one_feed(loop: Reactor) -> None:
-    class Mine(Silent):
-        topics_per_link = 5
-
-    options: Any = {"topics_per_link": 7, "ack_timeout": None, "ping_interval": 3.0}
-    feed = Mine(loop, "ws://localhost/", **options)
-    assert (feed.topics_per_link, feed.ack_timeout, feed.stale_after) == (7, None, 30.0)
-    assert (Mine.topics_per_link, Mine.ack_timeout) == (5, 5.0)
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -287,6 +267,10 @@ def test_a_wrong_option_of_a_feed_is_an_error_that_names_it(
         ("topics_per_links", "topics_per_link"),
         ("on_link_opened", "on_link_open"),
         ("subscribe_mesage", "subscribe_message"),
+        ("on_connect", "on_link_open"),
+        ("onClose", "on_link_close"),
+        ("on_message", "parse"),
+        ("topicsPerLink", "topics_per_link"),
     ],
 )
 def test_a_name_in_a_feed_that_looks_misspelt_is_warned_of(name: str, meant: str) -> None:
@@ -306,28 +290,6 @@ def test_other_names_in_a_feed_are_the_users_own(recwarn: pytest.WarningsRecorde
     names = ("topic", "books", "states", "_on_update", "on_trade", "send_message", "parse_trade")
     type("Mine", (Feed,), dict.fromkeys(names))
     assert not recwarn.list
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"priority": "high"}, "priority"),
-        ({"priority": None}, "priority"),
-        ({"priority": float("nan")}, "priority"),
-        ({"replay_last": "no"}, "replay_last"),
-        ({"stale_after": "3"}, "stale_after"),
-        ({"handler": "print"}, "handler"),
-        ({"stale_afterr": 3}, "stale_afterr"),
-    ],
-)
-def test_a_wrong_argument_of_subscribe_is_an_error_that_names_it(
-    loop: Reactor, arguments: Any, says: str
-) -> None:
-    feed = Silent(loop, "ws://localhost/")
-    for subscribe in (feed.subscribe, feed.subscribe_many):
-        with pytest.raises(TypeError, match=says):
-            subscribe(("A",), **arguments)
-    assert feed.topics() == []
 
 
 # --- type checkers -------------------------------------------------------------------------------

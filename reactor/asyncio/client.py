@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import ref
 
 from ..base.arguments import named, shows
 from ..base.mistakes import check_names
@@ -81,11 +82,13 @@ class _Watch(HandshakeWatch):
     connects_again = True  # in ``async for``; else the user's program may
 
     def __init__(self, face: ClientConnection) -> None:
-        self._face = face
+        self._face = ref(face)  # it outlives the opening, and a face has its options
 
     def request_sent(self, head: bytes) -> None:
         """See HandshakeWatch."""
-        self._face.request = Request.of(parse_again("request", head))
+        face = self._face()
+        if face is not None:
+            face.request = Request.of(parse_again("request", head))
 
 
 def process_exception(exc: Exception) -> Exception | None:
@@ -236,6 +239,7 @@ class connect:  # noqa: N801 - it is called as a function
             await face._opened
         except BaseException:
             face._protocol.abort()  # cancelled; else it has ended already
+            del face  # it has the exception, whose traceback has this frame
             raise
         return face
 

@@ -28,7 +28,7 @@ from ..exceptions import (
 )
 from ..hosting.asyncio import AsyncioHost
 from ..protocols.session import State
-from .exceptions import Close, ConnectionClosed, ConnectionClosedOK, closed
+from .exceptions import Close, ConnectionClosed, ConnectionClosedOK, Ending
 from .handlers import Handlers
 from .heads import Request, Response
 from .options import Marks
@@ -69,13 +69,8 @@ class Connection:
         self.loop = host.asyncio_loop
         self.logger = logger or logging.getLogger("reactor.asyncio")
         self._high = marks.write_high
-        self._received = Received(
-            host,
-            marks,
-            lambda: self._protocol.pause_reading(),
-            lambda: self._protocol.resume_reading(),
-        )
-        self._protocol = Handlers(self)
+        self._received = Received(host, marks)
+        self._protocol = self._received.protocol = Handlers(self)
         self._room: asyncio.Future[None] | None = None  # tasks that wait to send await it
         # Resolved when a message that is sent in fragments is complete; None: there is none.
         self._fragmented: asyncio.Future[None] | None = None
@@ -84,9 +79,14 @@ class Connection:
         self._error: Exception | None = None  # that the handlers have heard of
         self._left_out: WebSocketQueueFullException | None = None  # of the latest broadcast
         self._sent: Close | None = None  # what close() was given
-        self._ending: tuple[Close | None, Close | None, bool | None] = None, None, None
+        self._ending = Ending()
         self._addresses: tuple[Any, Any] = None, None
         self._id: uuid.UUID | None = None
+
+    @property
+    def _reactor_subject(self) -> Handlers:
+        """See connection/subject.py."""
+        return self._protocol
 
     # -- receiving -----------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class Connection:
                 self._room = self.loop.create_future()
             await asyncio.shield(self._room)
         if self._protocol.state is State.CLOSED:
-            raise self._closed_error()
+            raise self._ending.error()
 
     def _has_room(self) -> None:
         if self._room is not None:
@@ -243,7 +243,7 @@ class Connection:
     async def _refuse(self) -> None:
         """Raise ConnectionClosed when the connection, which is closing, is closed."""
         await asyncio.shield(self._over)
-        raise self._closed_error()
+        raise self._ending.error()
 
     # -- pings ---------------------------------------------------------------------------------
 
@@ -321,31 +321,25 @@ class Connection:
 
     def _is_closed(self, code: int, reason: str) -> None:
         """Wake all tasks that wait: the connection is closed."""
-        self._ending = self._frames(code, reason)
-        self._received.inbox.end(self._closed_error)
+        self._ending = self._how_it_ended(code, reason)
+        self._received.inbox.end(self._ending.error)
         self._has_room()
-        self._pings.end(self._closed_error)
+        self._pings.end(self._ending.error)
         if not self._over.done():
             self._over.set_result(None)
 
-    def _frames(self, code: int, reason: str) -> tuple[Close | None, Close | None, bool | None]:
-        """Return the arguments of ConnectionClosed: received, sent, and which came first."""
+    def _how_it_ended(self, code: int, reason: str) -> Ending:
         ending = self._protocol.ending
         initiator = "us" if ending is None else ending.initiator
         if isinstance(self._error, WebSocketPeerException):
-            return None, Close(self._error.close_code, str(self._error)), None
+            return Ending(None, Close(self._error.close_code, str(self._error)), None, self._error)
         received = None if code == CloseCode.ABNORMAL else Close(code, reason)
         sent = self._sent
         if sent is None and received is not None:
             # We have answered with the peer's code, or the reactor has closed all connections.
             sent = received if initiator == "peer" else Close(CloseCode.GOING_AWAY)
         both = received is not None and sent is not None
-        return received, sent, initiator == "peer" if both else None
-
-    def _closed_error(self) -> ConnectionClosed:
-        error = closed(*self._ending)
-        error.__cause__ = self._error
-        return error
+        return Ending(received, sent, initiator == "peer" if both else None, self._error)
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -399,7 +393,7 @@ class Connection:
         """The peer's close code; 1006: no close frame came; None: the connection is not closed."""
         if not self._over.done():
             return None
-        received = self._ending[0]
+        received = self._ending.rcvd
         return CloseCode.ABNORMAL if received is None else received.code
 
     @property
@@ -407,7 +401,7 @@ class Connection:
         """The reason in the peer's close frame; None: the connection is not closed."""
         if not self._over.done():
             return None
-        received = self._ending[0]
+        received = self._ending.rcvd
         return "" if received is None else received.reason
 
     def __repr__(self) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "Ending",
     "InvalidHandshake",
     "InvalidMessage",
     "InvalidState",
@@ -167,11 +168,27 @@ class OpenTimeout(WebSocketTimeoutException, TimeoutError):
     """The connection was not open within ``open_timeout``."""
 
 
-def closed(rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None) -> ConnectionClosed:
-    """Return the exception of the kind that fits."""
-    normal = rcvd is not None and rcvd.code in NORMAL and sent is not None and sent.code in NORMAL
-    kind = ConnectionClosedOK if normal else ConnectionClosedError
-    return kind(rcvd, sent, rcvd_then_sent)
+class Ending(NamedTuple):
+    """How a connection has ended: what its exceptions tell.
+
+    Attributes:
+        rcvd, sent, rcvd_then_sent: see ConnectionClosed.
+        cause: what the exceptions have as their cause (Exception), or None.
+    """
+
+    rcvd: Close | None = None
+    sent: Close | None = None
+    rcvd_then_sent: bool | None = None
+    cause: Exception | None = None
+
+    def error(self) -> ConnectionClosed:
+        """Return a new exception of the kind that fits."""
+        frames = self.rcvd, self.sent
+        normal = all(frame is not None and frame.code in NORMAL for frame in frames)
+        kind = ConnectionClosedOK if normal else ConnectionClosedError
+        error = kind(*frames, self.rcvd_then_sent)
+        error.__cause__ = self.cause
+        return error
 
 
 def _describe(rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None) -> str:

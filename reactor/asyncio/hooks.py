@@ -5,15 +5,12 @@ the reactor's server lets a client in: the request, the subprotocol, the respons
 
 What it must not know: sockets, what a connection does once it is open.
 
-How it works. The reactor's server calls these methods from the coroutine of the opening handshake
-(server/pipeline.py), and awaits what they return. A function of the user may be a coroutine
-function, which asyncio has to run: a socket pair tells the reactor's coroutine when it is done.
+How it works. The reactor's server calls these methods during the opening handshake
+(server/pipeline.py), and awaits what they return: the host has asyncio run coroutines.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -23,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..protocols.http import http11
 from ..protocols.http.answers import RejectedUpgrade
 from ..server.decisions import Accept, HTTPResponse
-from ..tasks import wait
 from .exceptions import NegotiationError
 from .heads import Request, Response
 
@@ -59,7 +55,7 @@ class Hooks(NamedTuple):
             request: the client's request.
         """
         accept = Accept(
-            face._protocol,
+            lambda: face._protocol,  # a function, which keeps the face until its connection is open
             subprotocols=self.select_subprotocol and partial(self._choose, face),
             process_response=partial(self._answering, face),
         )
@@ -96,18 +92,7 @@ def _go_on(answer: Answer, finish: Callable[[Response | None], Any]) -> Any:
 async def _go_on_later(
     answer: Awaitable[Response | None], finish: Callable[[Response | None], Any]
 ) -> Any:
-    """Have asyncio run a coroutine for one that the reactor runs."""
-    task = asyncio.ensure_future(answer)
-    bell, ear = socket.socketpair()
-    try:
-        task.add_done_callback(lambda _: bell.fileno() < 0 or bell.send(b"!"))
-        await wait(reads=[ear.fileno()])
-        return finish(task.result())
-    finally:
-        if not task.get_loop().is_closed():  # it may be gone, with the reactor that it hosted
-            task.cancel()
-        bell.close()
-        ear.close()
+    return finish(await answer)
 
 
 def _decision(accept: Accept, answer: Response | None) -> Accept | HTTPResponse:

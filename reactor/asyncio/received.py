@@ -13,8 +13,8 @@ the queue asks for a pause of reading, and at the low one for its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
+from weakref import proxy
 
 from .exceptions import ConcurrencyError
 from .inbox import Inbox
@@ -22,6 +22,7 @@ from .options import Marks
 
 if TYPE_CHECKING:
     from ..hosting.asyncio import AsyncioHost
+    from ..protocols.websocket import WebSocketProtocol
 
 __all__ = ["Piece", "Received"]
 
@@ -44,24 +45,20 @@ class Received:
     Args:
         host: the reactor, in the asyncio loop.
         marks: above how many items there is to be a pause, and at how many it ends.
-        pause, resume: called for that.
 
     Attributes:
         inbox: what has come (Inbox): whole messages, and Piece.
+        protocol: what is asked to pause (WebSocketProtocol); set before anything comes.
     """
 
-    __slots__ = ("_parts", "inbox", "pause", "resume")
+    __slots__ = ("__weakref__", "_parts", "inbox", "protocol")
 
-    def __init__(
-        self,
-        host: AsyncioHost,
-        marks: Marks,
-        pause: Callable[[], None],
-        resume: Callable[[], None],
-    ) -> None:
-        self.inbox = Inbox(self, host, marks.queue_high, marks.queue_low)
-        self.pause = pause
-        self.resume = resume
+    protocol: WebSocketProtocol
+
+    def __init__(self, host: AsyncioHost, marks: Marks) -> None:
+        # A proxy: who has the queue has the inbox, and they make no cycle of references.
+        owner = cast("Received", proxy(self))
+        self.inbox = Inbox(owner, host, marks.queue_high, marks.queue_low)
         self._parts: list[str | bytes] = []  # of a message of which the rest has not come
 
     async def next(self) -> str | bytes:
@@ -103,6 +100,14 @@ class Received:
         self.inbox.busy = False
 
     # -- what the inbox asks ---------------------------------------------------------------
+
+    def pause(self) -> None:
+        """See Owner."""
+        self.protocol.pause_reading()
+
+    def resume(self) -> None:
+        """See Owner."""
+        self.protocol.resume_reading()
 
     def assemble(self, piece: Piece) -> str | bytes | None:
         """See Owner."""

@@ -21,6 +21,7 @@ __all__ = [
     "check_names",
     "check_number",
     "did_you_mean",
+    "known_elsewhere",
     "not_seconds",
     "warn_if_misspelt",
 ]
@@ -72,6 +73,49 @@ SYNONYMS = {
     "socket": ("sock",),
 }
 
+#: Other libraries' names for our handlers, in lower case and without underscores. The first of ours
+#: that is known is suggested.
+HANDLERS = {
+    name: ours
+    for ours, names in {
+        ("on_open", "on_link_open"): (
+            "onopen onopened onconnect onconnected onconnection onconnectionopen onconnectionmade "
+            "connectionmade onwsconnected onlinkopened"
+        ),
+        ("on_close", "on_link_close"): (
+            "onclose onclosed ondisconnect ondisconnected onconnectionclose onconnectionclosed "
+            "onconnectionlost connectionlost onwsdisconnected"
+        ),
+        ("on_message", "parse"): (
+            "onmessage ondata onmsg onframe onwsframe onreceive onreceived onrecv datareceived "
+            "ondatareceived messagereceived onmessagereceived receivedmessage framereceived"
+        ),
+        ("on_text",): "ontextmessage onstr",
+        ("on_binary",): "onbinarymessage onbytes",
+        ("on_error",): "onfailure onfail onexception onconnecterror onconnectionerror",
+        ("on_reconnect",): "onreconnected onreopen",
+        ("on_retry",): "onreconnecting onreconnectattempt onretrying",
+        ("on_writable",): "ondrain ondrained resumewriting",
+    }.items()
+    for name in names.split()
+}
+
+
+def known_elsewhere(name: str, known: Collection[str]) -> str | None:
+    """Return our name for what another library's handler is for; None: it is no such name.
+
+    Args:
+        name: the name of a method: ``on_connect``, ``onMessage``, ``connection_lost``.
+        known: our names.
+    """
+    plain = _plain(name)
+    ours = [*HANDLERS.get(plain, ()), *(each for each in known if _plain(each) == plain)]
+    return next((each for each in ours if each in known and each != name), None)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """Return the end of an error about an unknown name: " (did you mean ...?)", or ""."""
@@ -96,8 +140,10 @@ def check_names(given: Iterable[str], known: Collection[str], where: str) -> Non
             raise TypeError(f"{where} has no option {name!r}{did_you_mean(name, known)}")
 
 
-def warn_if_misspelt(kind: type, name: str, known: Iterable[str], where: str) -> None:
+def warn_if_misspelt(kind: type, name: str, known: Collection[str], where: str) -> None:
     """Warn if a name in a class means nothing, but looks like one that does.
+
+    It may be misspelt, or another library's.
 
     Args:
         kind: the class. The warning shows the line that defines it, if its base's
@@ -106,7 +152,8 @@ def warn_if_misspelt(kind: type, name: str, known: Iterable[str], where: str) ->
         known: the names that mean something.
         where: to whom, for the message: "a Feed".
     """
-    meant = get_close_matches(name, known, 1, ALIKE)
+    elsewhere = known_elsewhere(name, known)
+    meant = [elsewhere] if elsewhere else get_close_matches(name, known, 1, ALIKE)
     if meant:
         text = f"{kind.__name__}.{name} means nothing to {where} (did you mean {meant[0]!r}?)"
         warnings.warn(text, stacklevel=4)

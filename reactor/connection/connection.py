@@ -129,15 +129,6 @@ class Connection:
         self.idle: IdleWatch | None = None
         self.close_timer: Timer | None = None
 
-    if not TYPE_CHECKING:  # it would let any misspelt name pass
-
-        def __getattr__(self, name: str) -> Any:
-            """Find the protocol object of a connection that is over, if it is still there."""
-            if name != "protocol":
-                raise AttributeError(f"a Connection has no attribute {name!r}")
-            protocol = self._protocol_left()
-            return NOBODY if protocol is None else protocol
-
     def start(self) -> None:
         """Join the registry and the protocol object; the lifecycle does the rest."""
         self.protocol._reactor_connection = self
@@ -209,6 +200,11 @@ class Connection:
     def sock(self) -> AnySocket | None:
         """The socket, while there is one."""
         return self.stream.sock if self.phase is ATTACHED else None
+
+    @property
+    def _reactor_subject(self) -> WebSocketProtocol:
+        """See subject.py."""
+        return self.protocol
 
     def whose(self) -> str:
         """For whom it works: see loop/names.py. A protocol object of ours says whose it is."""
@@ -391,6 +387,17 @@ class Connection:
             call_handler(protocol, protocol.on_close, code, reason)
             conclude(protocol)
 
+    def forget_protocol(self) -> None:
+        """Have only a weak reference to the protocol object from now on: see over.py."""
+        self._protocol_left = ref(self.protocol)
+        del self.protocol
+        self.__class__ = _Forgetful
+
+    def keep_protocol(self, protocol: WebSocketProtocol) -> None:
+        """Have a protocol object again."""
+        self.__class__ = Connection
+        self.protocol = protocol
+
     def stop_timers(self) -> None:
         """Stop the watches and the close deadline. :attr:`latency` stays known."""
         if self.keep_alive is not None:
@@ -427,3 +434,19 @@ class Connection:
         if hasattr(self, "stream"):
             self.stream.sock.close()
         self.lifecycle.let_go()
+
+
+class _Forgetful(Connection):
+    """A connection that has only a weak reference to its protocol object.
+
+    It is a class of its own, since a ``__getattr__`` of :class:`Connection` would make every
+    attribute of every connection slower.
+    """
+
+    __slots__ = ()
+
+    @property
+    def protocol(self) -> WebSocketProtocol:  # type: ignore[override]
+        """The protocol object, if it is still there."""
+        protocol = self._protocol_left()
+        return NOBODY if protocol is None else protocol

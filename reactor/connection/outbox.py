@@ -105,11 +105,11 @@ class Outbox:
                 self.run()
 
     def run(self) -> None:
-        """Send as much as there is room for.
+        """Send as much as there is room for, and as is left of this turn's share.
 
         An iterator may itself send on the connection. This is sent when the iterator has returned.
         """
-        if self._running:
+        if self._running or self._scheduled:
             return
         self._running = True
         try:
@@ -131,9 +131,8 @@ class Outbox:
             if not sender.has_room():
                 return
             if share <= 0:
-                if not self._scheduled:
-                    self._scheduled = True
-                    self._loop.call_soon(self._run_again)
+                self._scheduled = True
+                self._loop.call_soon(self._run_again)
                 return
             if self._current is not None:
                 share -= self._send_next(self._current)

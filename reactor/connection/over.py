@@ -20,7 +20,6 @@ connection once.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from ..protocols.events import State
 from ..protocols.websocket import WebSocketProtocol
@@ -94,13 +93,12 @@ def take_up(connection: Connection, protocol: WebSocketProtocol) -> None:
         connection: the connection.
         protocol: its protocol object.
     """
-    connection.protocol = protocol
+    connection.keep_protocol(protocol)
     _make_known(connection, connection)
 
 
 def _let_go(connection: Connection) -> None:
-    connection._protocol_left = ref(connection.protocol)
-    del connection.protocol  # see Connection.__getattr__()
+    connection.forget_protocol()
     _make_known(connection, Over(connection.loop))
 
 

@@ -236,13 +236,11 @@ class Reader:
 
     def write_failed(self) -> None:
         """Called by the stream: the peer takes no output any more. Stop waiting for that."""
-        connection = self._connection
-        if connection.phase is ATTACHED:
-            try:
-                self._unpace()
-            finally:  # KeyboardInterrupt and SystemExit pass through
-                if connection.phase is ATTACHED:
-                    self._read_on()
+        try:
+            self._unpace()
+        finally:  # KeyboardInterrupt and SystemExit pass through
+            if self._connection.phase is ATTACHED:  # no handler has ended it
+                self._read_on()
 
     def _unpace(self) -> None:
         """Deliver what pacing holds back: no output leaves any more, so it must not wait."""
@@ -256,17 +254,15 @@ class Reader:
     def catch_up_soon(self) -> None:
         """Deliver in the next turn what pacing holds back, if there is room by then."""
         if self.pacing is not None:
-            self._connection.loop.call_soon(self._catch_up, self._connection.session)
+            self._connection.loop.call_soon(self._catch_up, self.pacing)
 
-    def _catch_up(self, session: WebSocketSession) -> None:
+    def _catch_up(self, pacing: Pacing) -> None:
         """Deliver what pacing holds back, as far as there is room; then read."""
-        connection = self._connection
-        if self.pacing is None or connection.phase is not ATTACHED:
-            return
-        if connection.session is not session:
-            return
+        if self.pacing is not pacing:
+            return  # the connection has ended, or takes no output any more
+        session = self._connection.session
         try:
-            self.pacing.go_on()
+            pacing.go_on()
         finally:  # KeyboardInterrupt and SystemExit pass through
             if session.unfinished and session.state is not State.CLOSED and not self._behind:
                 self.hold_back()

@@ -203,7 +203,7 @@ def trace_connection(connection: Connection, file: TextIO | None) -> None:
         return
     tap = session.tap
     if file is None:
-        if isinstance(tap, FileTap) and not tap.behind:
+        if isinstance(tap, FileTap):
             session.__class__ = WebSocketSession
             session.tap = None
     elif type(session) is WebSocketSession or isinstance(tap, FileTap):

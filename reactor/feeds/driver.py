@@ -126,10 +126,9 @@ class Driver:
         after: Mapping[Topic, Update],
     ) -> None:
         """See Feed.subscribe_many()."""
-        if self.closed:
-            return
         now = self.loop.time()
         for one in subscriptions:
+            one.closed = one.closed or self.closed  # by another thread, or by a handler before it
             if one.closed:
                 continue
             record = self.board.topics.get(one.topic)
@@ -185,6 +184,8 @@ class Driver:
         for record in list(self.board.topics.values()):
             for one in each(record.consumers):
                 one.closed = True
+            for leg in record.legs:
+                leg.fast = None
         if forget:
             self.board.topics.clear()
         self.board.orders.clear()
@@ -213,7 +214,7 @@ class Driver:
         if record is not None and record.wanted:
             self.board.counts["gaps"] += 1
             self.board.counts["gap dropped"] += 1
-            self.faults.guard(self.feed.on_gap, update.topic, Gap("dropped", last, None))
+            self._gap(update.topic, Gap("dropped", last, None))
 
     # -- updates and their consumers -----------------------------------------------------------
 
@@ -229,10 +230,8 @@ class Driver:
         self.feed.on_update(update.topic, update)
 
     def _to_many(self, update: Update) -> None:
-        record = self.board.topics.get(update.topic)
-        if record is not None:
-            for one in each(record.consumers):
-                self._give(one, update)
+        for one in each(self.board.topics[update.topic].consumers):
+            self._give(one, update)
 
     def _give(self, one: Subscription, update: Update) -> None:
         if not one.closed:
@@ -278,8 +277,8 @@ class Driver:
     # -- orders ------------------------------------------------------------------------------
 
     def perform(self) -> None:
-        """Carry out all orders, those that follow from them as well."""
-        if self._performing:
+        """Carry out all orders, those that follow from them as well; none if it is closed."""
+        if self._performing or self.closed:
             return
         self._performing = True
         board = self.board
@@ -288,7 +287,7 @@ class Driver:
                 while board.orders:
                     order, *what = board.orders.popleft()
                     _PERFORM[order](self, *what)
-                if not board.storm or board.unsettled or not board.wanted or self.closed:
+                if not board.storm or board.unsettled or not board.wanted:
                     break
                 board.storm = False
                 self.faults.guard(self.feed.on_live)
@@ -296,8 +295,6 @@ class Driver:
             self._performing = False
 
     def _open(self, lane: Lane) -> None:
-        if self.closed:
-            return
         urls = self.urls[lane.index % len(self.urls) :: self.policy.redundancy]
         link = Link(self, lane, urls[self._dialled // self.policy.redundancy % len(urls)])
         self._dialled += 1
@@ -340,8 +337,9 @@ class Driver:
         awake, self._awake = deque(self._awake), {}
         try:
             while awake and not self.closed:
-                awake.popleft().pump()
-        finally:  # KeyboardInterrupt and SystemExit pass through; the others have their turn
+                awake[0].pump()
+                awake.popleft()
+        finally:  # KeyboardInterrupt and SystemExit pass through; all that is left has its turn
             self._awake.update(dict.fromkeys(awake))
             if awake:
                 self._pump_soon()
@@ -356,30 +354,31 @@ class Driver:
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, inf
-        if not self.closed:
-            self.core.tick_all(self.loop.now)
-            self.perform()
-            self._pump_soon()
+        self.core.tick_all(self.loop.now)
+        self.perform()
+        self._pump_soon()
 
     def _deliver(self, record: Record, update: Update) -> None:
         if record.wanted:
             self.faults.guard(self._handler_of(record), update)
 
     def _subscribed(self, name: Topic) -> None:
-        if name in self.board.topics:
-            self.faults.guard(self.feed.on_subscribed, name)
+        self._tell(name, self.feed.on_subscribed)
 
     def _gap(self, name: Topic, gap: Gap) -> None:
-        if name in self.board.topics:
-            self.faults.guard(self.feed.on_gap, name, gap)
+        self._tell(name, self.feed.on_gap, gap)
 
     def _stale(self, name: Topic, silence: float) -> None:
-        if name in self.board.topics:
-            self.faults.guard(self.feed.on_stale, name, silence)
+        self._tell(name, self.feed.on_stale, silence)
 
     def _refused(self, name: Topic, reason: object, final: bool) -> None:
-        if name in self.board.topics:
-            self.faults.guard(self.feed.on_refused, name, reason, final)
+        self._tell(name, self.feed.on_refused, reason, final)
+
+    def _tell(self, name: Topic, handler: Callable[..., object], *what: object) -> None:
+        """Call a handler about a topic, unless one before it has unsubscribed that topic."""
+        record = self.board.topics.get(name)
+        if record is not None and record.wanted:
+            self.faults.guard(handler, name, *what)
 
     def _ended(self, name: Topic, reason: object, consumers: Any) -> None:
         for one in each(consumers):

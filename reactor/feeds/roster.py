@@ -60,10 +60,10 @@ def enter(driver: Driver) -> None:
 
 
 def leave(driver: Driver) -> None:
-    """Take a feed out, if it is there."""
+    """Take a feed out that has entered."""
     feeds = _find(driver.reactor)
-    if feeds is not None:
-        feeds.drivers.pop(id(driver), None)
+    assert feeds is not None
+    del feeds.drivers[id(driver)]
 
 
 def feeds_of(loop: Reactor) -> list[Feed]:

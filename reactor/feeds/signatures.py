@@ -156,7 +156,7 @@ def warn_of_misspelt(subclass: type, base: type) -> None:
         subclass: a subclass of Feed.
         base: Feed.
     """
-    looked_for = [*KNOBS, *(name for name in vars(base) if name.startswith("on_"))]
+    looked_for = [*KNOBS, "parse", *(name for name in vars(base) if name.startswith("on_"))]
     looked_for += [name for name in vars(base) if name.endswith("_message")]
     options = {option.name for option in OPTIONS}
     for name in vars(subclass):

@@ -262,7 +262,8 @@ class Shard:
             try:
                 await self._obey(wishes, number, writer)
             except Exception as exc:  # noqa: BLE001 - the store is away: again
-                _log.warning("the share is not complete: %s: %s", type(exc).__name__, exc)
+                if self.seat.lost is None:  # else it is about to leave
+                    _log.warning("the share is not complete: %s: %s", type(exc).__name__, exc)
                 await asyncio.sleep(0.2)
                 continue
             await self._changed.wait()

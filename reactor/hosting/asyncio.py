@@ -9,8 +9,9 @@ timer (``call_later``), and is nudged by ``call_soon``: see hosted.py. The react
 loop: ``asyncio.run()`` closes the asynchronous generators that were begun in it, before it closes
 the loop; so the host begins one, whose last lines are the end.
 
-Coroutines of users that the reactor would drive by itself (the ``login`` of a Feed) are tasks of
-the asyncio loop, so they may await what belongs to it: see :class:`_HostTask`.
+Coroutines of users that the reactor would drive by itself (the ``login`` of a Feed, an ``async def
+process_request``) are tasks of the asyncio loop, so they may await what belongs to it: see
+:class:`_HostTask`.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class _Tasks:
         self,
         coroutine: Coroutine[Any, Any, object],
         then: Callable[[Any, Exception | None], object],
-        on_fault: Callable[[Exception], object],
+        on_fault: Callable[[Exception], object] | None = None,
     ) -> _HostTask:
         """See HostTasks."""
         return _HostTask(self._host, coroutine, then, on_fault)
@@ -161,7 +162,7 @@ class _HostTask:
         host: the reactor.
         work: the coroutine.
         then: called at its end, see Task; not after :meth:`cancel`.
-        on_fault: called with what it raises after :meth:`cancel`.
+        on_fault: called with what it raises after :meth:`cancel`; None: that goes to the log.
     """
 
     def __init__(
@@ -169,33 +170,48 @@ class _HostTask:
         host: AsyncioHost,
         work: Coroutine[Any, Any, object],
         then: Callable[[Any, Exception | None], object],
-        on_fault: Callable[[Exception], object],
+        on_fault: Callable[[Exception], object] | None,
     ) -> None:
         self._host = host
-        self._on_fault = on_fault
+        self._on_fault = on_fault or partial(host.loop.report, source=work)
         self._then: Callable[[Any, Exception | None], object] | None = then
-        self._task = host.asyncio_loop.create_task(self._run(work))
+        # None once it is over: an exception that it has has frames that know this object.
+        self._task: asyncio.Task[object] | None = host.asyncio_loop.create_task(self._run(work))
+        self._task.add_done_callback(self._end)
 
     def cancel(self) -> None:
         """End it early; its end is not told then."""
         self._then = None
-        self._task.cancel()
+        # The loop may be closed, and take the reactor in it along.
+        if self._task is not None and not self._host.asyncio_loop.is_closed():
+            self._task.cancel()
 
-    async def _run(self, work: Coroutine[Any, Any, object]) -> None:
-        result: object = None
-        error: Exception | None = None
+    async def _run(self, work: Coroutine[Any, Any, object]) -> object:
+        return await self._steps(work)
+
+    def _end(self, task: asyncio.Task[object]) -> None:
+        """Tell of the end in a turn of the reactor, as it does of everything: its time is right."""
+        self._task = None
+        if self._then is None or self._host.loop._closed:
+            self._tell(task)
+        else:
+            self._host.loop.call_soon(self._tell, task)
+
+    def _tell(self, task: asyncio.Task[object]) -> None:
+        then, self._then = self._then, None
+        if task.cancelled():
+            if then is not None:
+                then(None, RuntimeError("the task was cancelled"))
+            return
+        error = task.exception()
         try:
-            result = await self._steps(work)
-        except asyncio.CancelledError:
-            if self._then is None:
-                raise
-            error = RuntimeError("the task was cancelled")
-        except Exception as exc:  # noqa: BLE001 - passed to `then`
-            error = exc
-        if self._then is not None:
-            self._then(result, error)
-        elif error is not None:
-            self._on_fault(error)
+            if then is not None:
+                result = task.result() if error is None else None
+                then(result, None if error is None else as_failure(error))
+            elif isinstance(error, Exception):
+                self._on_fault(error)
+        finally:
+            del task, error  # else what `then` raises would refer to itself
 
     @coroutine
     def _steps(self, work: Coroutine[Any, Any, object]) -> Generator[Any, Any, object]:
@@ -223,6 +239,7 @@ class _HostTask:
                     resume, value = work.throw, exc
         finally:
             work.close()
+            del value  # else an exception, which has this frame, would refer to itself
 
     def _serve(self, step: Any) -> Generator[Any, Any, Any]:
         future: asyncio.Future[Any] = self._host.asyncio_loop.create_future()

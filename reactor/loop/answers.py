@@ -10,7 +10,7 @@ What it must not know: who asks, and who answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from .steps import Guard
@@ -42,9 +42,12 @@ class HostTasks(Protocol):
         self,
         coroutine: Coroutine[Any, Any, object],
         then: Callable[[Any, Exception | None], object],
-        on_fault: Callable[[Exception], object],
+        on_fault: Callable[[Exception], object] | None = None,
     ) -> Running:
-        """Run a coroutine as a task of the host, and tell its end: as Task in tasks.py does."""
+        """Run a coroutine as a task of the host, and tell its end: as Task in tasks.py does.
+
+        ``then`` is called when the task is over, and never before this returns.
+        """
 
     def new_future(self) -> Any:
         """Return a future that the running task of the host can await; None: none is running."""
@@ -78,13 +81,28 @@ class Answer(Generic[T]):
             yield from future
         while not self._given:
             yield Later(self)
-        if self._error is not None:
-            raise self._error
-        return self._result
+        error = self._error
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del self, error  # else the exception, which has this frame, would refer to itself
 
     def when_given(self, resume: Callable[[], object]) -> None:
         """Call a function when the answer is there, which it is not yet."""
         self._waiting.append(resume)
+
+    def settle(self, result: T | None, error: Exception | None) -> None:
+        """The answer is there: a result and None, or None and an exception."""
+        if error is None:
+            self.give(cast("T", result))
+        else:
+            self.fail(error)
+
+    def abandon(self) -> None:
+        """It will not come, and nobody waits for it any more."""
+        self._waiting.clear()
 
     def give(self, result: T) -> None:
         """The answer is there: whoever waits for it goes on."""

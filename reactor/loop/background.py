@@ -62,10 +62,7 @@ def run_in_thread(
             then(result, error)
         elif error is not None and not answer.awaited:
             unheard(error)
-        if error is None:
-            answer.give(result)
-        else:
-            answer.fail(error)
+        answer.settle(result, error)
 
     def start() -> None:
         called = in_thread(function, *args)

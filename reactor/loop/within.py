@@ -4,6 +4,10 @@ What it is: :func:`within`, through which the steps of such a coroutine pass on 
 driver (tasks.py).
 
 What it must not know: what the coroutine does, and why.
+
+How it works. Where the loop has a host that runs coroutines (answers.py), the coroutine is a task
+of that host, so that it may await what the host has; its outcome is an answer, and waiting for that
+is the only step that passes through here. To close the coroutine is then to cancel the task.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Any, TypeVar
 
 from ..base.marks import calls_user_code
 from ..exceptions import WebSocketTimeoutException
-from .answers import Later
+from .answers import Answer, HostTasks, Later
 from .steps import Guard, InThread, Turn, Wait, Yielded, as_failure, check_step, now
 
 __all__ = ["within"]
@@ -24,7 +28,10 @@ T = TypeVar("T")
 
 @coroutine
 def within(
-    until: float, awaitable: Awaitable[T], guard: Guard | None = None
+    until: float,
+    awaitable: Awaitable[T],
+    guard: Guard | None = None,
+    host: HostTasks | None = None,
 ) -> Generator[Yielded, Any, T]:
     """Await a user's awaitable, which may have no deadline, under one.
 
@@ -32,6 +39,7 @@ def within(
         until: point in time (seconds of the driver's clock) at which it is closed.
         awaitable: a coroutine, for example.
         guard: asked before and during every wait; if its ``over`` is set, the awaitable is closed.
+        host: of the loop, if it has one.
 
     Returns:
         What the awaitable returns.
@@ -42,9 +50,10 @@ def within(
             awaitable awaits something that is not a step of steps.py (a future of asyncio, say),
             TypeError is raised at that place.
     """
-    steps = _awaiting(awaitable)
+    steps = _awaiting(awaitable) if host is None else _in_host(host, awaitable)
     resume: Callable[[Any], Any] = steps.send
     value: Any = None
+    request: Any = None
     try:
         while True:
             try:
@@ -72,11 +81,23 @@ def within(
                 raise WebSocketTimeoutException(f"{name} timed out")
     finally:
         steps.close()
+        del value, request  # else an exception, which has this frame, would refer to itself
 
 
 @calls_user_code
 async def _awaiting(awaitable: Awaitable[T]) -> T:
     return await awaitable
+
+
+async def _in_host(host: HostTasks, awaitable: Awaitable[T]) -> T:
+    answer: Answer[T] = Answer()
+    running = host.run(_awaiting(awaitable), answer.settle)
+    try:
+        return await answer
+    finally:
+        running.cancel()
+        answer.abandon()
+        del answer, running  # else an exception, which has this frame, would refer to itself
 
 
 def _no_later(until: float, request: Any, guard: Guard | None) -> Generator[Yielded, Any, Any]:

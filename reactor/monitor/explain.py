@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.printable import printable
-from ..feeds.links.link import Link
+from ..connection.connection import Connection
+from ..connection.subject import subject_of
 from ..protocols.history import LifeEvent, Step, read
 from ..protocols.stats import ConnectionStats
-from ..protocols.websocket import WebSocketProtocol
+
+if TYPE_CHECKING:
+    from ..asyncio import ClientConnection, ServerConnection
+    from ..classic.app.app import WebSocketApp
+    from ..feeds import Link
+    from ..protocols.websocket import WebSocketProtocol
 
 __all__ = ["Explanation", "explain"]
+
+#: What else may be given, beside what subject_of() knows.
+ALSO = "or one of the connections of a Reactor or a Listener"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +59,27 @@ class Explanation:
         return "\n".join([_summary(self.stats), *self.lines])
 
 
-def explain(protocol: WebSocketProtocol | Link) -> Explanation:
+def explain(
+    protocol: WebSocketProtocol | WebSocketApp | ClientConnection | ServerConnection | Link,
+) -> Explanation:
     """Say what has happened to a connection: attempts, openings, losses, and their causes.
 
     Any thread, at any time, also before the connection is opened and after its end.
 
     Args:
-        protocol: the protocol object, a client's or a server's; or a link of a feed.
+        protocol: the protocol object, a client's or a server's; a WebSocketApp, whose latest run
+            it is about; a connection of reactor.asyncio; a link of a Feed; or one of
+            ``Reactor.connections`` or ``Listener.connections``.
 
     Returns:
         An object whose ``str()`` is a text in words; it has the events one by one as well.
 
     Raises:
-        TypeError: *protocol* is no protocol object.
+        TypeError: *protocol* is none of these.
     """
-    if isinstance(protocol, Link):
-        protocol = protocol._wire
-    if not isinstance(protocol, WebSocketProtocol):
-        raise TypeError(f"explain() takes a WebSocketProtocol object, not {protocol!r}")
-    connection: Any = protocol._reactor_connection
+    connection: Any = protocol
+    if not isinstance(connection, Connection):
+        connection = subject_of(protocol, "explain", ALSO)._reactor_connection
     events = read(getattr(connection, "history", b""))
     return Explanation(connection.stats, events, time.time())
 

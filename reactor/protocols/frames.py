@@ -28,7 +28,6 @@ from typing import Any, Final, NamedTuple
 from .events import Ping, Pong
 
 __all__ = [
-    "HEADER_SIZE",
     "OP_BINARY",
     "OP_CLOSE",
     "OP_CONT",
@@ -62,12 +61,6 @@ _FIN_PONG: Final = _FIN | OP_PONG
 
 #: RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or less".
 MAX_CONTROL_PAYLOAD: Final = 125
-
-#: The length of a header, by its second byte.
-HEADER_SIZE: Final = bytes(
-    2 + (0 if code & 127 < 126 else 2 if code & 127 == 126 else 8) + (4 if code & _MASKED else 0)
-    for code in range(256)
-)
 
 _pack_short = Struct("!BB").pack
 _pack_medium = Struct("!BBH").pack

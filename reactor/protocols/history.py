@@ -6,8 +6,8 @@ What it is: :class:`Step`, what can happen; :func:`add`, which adds a step to a 
 What it must not know: who makes steps, and the words for them (monitor/explain.py).
 
 How it works. A history is an object of ``bytes``, at most MOST_BYTES long, since thousands of
-connections have one: the time of the last step, and for each step its number, the seconds since the
-step before, and a text. When it is full, the oldest steps go. As it is never changed, only
+connections have one: for each step its number, its time, and a text. When it is full, the oldest
+steps go. As it is never changed, only
 replaced, any thread may read it. Messages make no steps.
 """
 
@@ -65,8 +65,10 @@ class LifeEvent:
     text: str
 
 
-_head = Struct("<d")
-_record = Struct("<BfB")
+_record = Struct("<BdB")
+
+#: Bytes of a history that has room for another step in any case.
+SURE = (MOST_STEPS - 1) * _record.size
 
 
 def add(history: bytes, step: Step, now: float, text: str = "") -> bytes:
@@ -78,48 +80,39 @@ def add(history: bytes, step: Step, now: float, text: str = "") -> bytes:
         now: when, in seconds of a clock.
         text: details; what is too long is cut.
     """
-    before = _head.unpack_from(history)[0] if history else now
-    data = text.encode(errors="replace")[:MOST_TEXT]
-    new = _record.pack(step, max(0.0, now - before), len(data)) + data
-    body = history[_head.size :]
-    room = MOST_BYTES - _head.size - len(new)
-    if len(body) > room or len(body) >= MOST_STEPS * _record.size:  # there may be too many
-        body = _latest(body, room)
-    return _head.pack(now) + body + new
+    data = text.encode("utf-8", "replace")[:MOST_TEXT]
+    new = _record.pack(step, now, len(data)) + data
+    if len(history) > SURE:  # there may be too many
+        history = _latest(history, MOST_BYTES - len(new))
+    return history + new
 
 
-def _latest(body: bytes, room: int) -> bytes:
+def _latest(history: bytes, room: int) -> bytes:
     """Return the latest steps that have room, with one more."""
-    starts = _starts(body)
+    starts = _starts(history)
     first = max(0, len(starts) + 1 - MOST_STEPS)
-    while first < len(starts) and len(body) - starts[first] > room:
+    while first < len(starts) and len(history) - starts[first] > room:
         first += 1
-    return body[starts[first] :] if first < len(starts) else b""
+    return history[starts[first] :] if first < len(starts) else b""
 
 
-def _starts(body: bytes) -> list[int]:
+def _starts(history: bytes) -> list[int]:
     starts = []
     pos = 0
-    while pos < len(body):
+    while pos < len(history):
         starts.append(pos)
-        pos += _record.size + body[pos + _record.size - 1]
+        pos += _record.size + history[pos + _record.size - 1]
     return starts
 
 
 def read(history: bytes) -> tuple[LifeEvent, ...]:
     """Return the steps of a history, the oldest first."""
-    if not history:
-        return ()
-    moment = _head.unpack_from(history)[0]
-    body = history[_head.size :]
     events = []
-    for start in reversed(_starts(body)):
-        number, elapsed, length = _record.unpack_from(body, start)
-        text = body[start + _record.size : start + _record.size + length]
-        events.append((moment, elapsed, Step(number), text.decode(errors="ignore")))
-        moment -= elapsed
-    events.reverse()
-    return tuple(
-        LifeEvent(moment, elapsed if index else 0.0, step, text)
-        for index, (moment, elapsed, step, text) in enumerate(events)
-    )
+    before = None
+    for start in _starts(history):
+        number, moment, length = _record.unpack_from(history, start)
+        text = history[start + _record.size : start + _record.size + length]
+        elapsed = 0.0 if before is None else max(0.0, moment - before)
+        events.append(LifeEvent(moment, elapsed, Step(number), text.decode(errors="ignore")))
+        before = moment
+    return tuple(events)

@@ -30,7 +30,6 @@ from .counters import Counters
 from .deflate import Agreement, Compression
 from .events import OPEN, Close, Data, Event, Failure, Ping, Pong, Role, State
 from .frames import (
-    HEADER_SIZE,
     MAX_CONTROL_PAYLOAD,
     OP_BINARY,
     OP_CLOSE,
@@ -189,21 +188,20 @@ class WebSocketSession(Receiving):
         if self.state is not OPEN or self._sending is not None:
             self._refuse()
         if isinstance(message, str):
-            opcode = OP_TEXT
+            opcode, payload = OP_TEXT, message.encode()
         elif isinstance(message, (bytes, bytearray, memoryview)):
-            opcode, message = OP_BINARY, bytes(message)  # bytes stay as they are
+            opcode, payload = OP_BINARY, bytes(message)  # bytes stay as they are
         else:
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
         if self._compression is not None:
-            payload = message.encode() if isinstance(message, str) else message
             return self.send_payload(opcode, payload, compress)
         # RFC 6455 section 5.3: a fresh key for every frame of a client.
-        frame = serialize(opcode, message, self._new_mask and self._new_mask())
+        frame = serialize(opcode, payload, self._new_mask and self._new_mask())
         self.output.append(frame)
         size = len(frame)
         counters = self.counters
         counters.messages_out += 1
-        counters.payload_out += size - HEADER_SIZE[frame[1]]
+        counters.payload_out += len(payload)
         counters.wire_out += size
         return size
 

@@ -1,6 +1,6 @@
 """Names that are taken: a subclass cannot assign to properties that its base class needs.
 
-What it is: :func:`refuse_assignments`.
+What it is: :func:`refuse_assignments`; and :class:`Assignable`, for names that are not.
 
 What it must not know: which class it is, and what the names are for.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-__all__ = ["refuse_assignments"]
+__all__ = ["Assignable", "refuse_assignments"]
 
 
-class _Assignable:
+class Assignable:
     """A property that an object may replace by assigning to it."""
 
     def __init__(self, known: property) -> None:
@@ -33,7 +33,7 @@ def refuse_assignments(kind: type, *, but: Collection[str]) -> None:
     """
     for name, value in list(vars(kind).items()):
         if name in but:
-            setattr(kind, name, _Assignable(value))
+            setattr(kind, name, Assignable(value))
         elif isinstance(value, property):
             setattr(kind, name, value.setter(_taken(kind, name)))
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..base.mistakes import warn_if_misspelt
+from ..base.mistakes import known_elsewhere, warn_if_misspelt
 from ..exceptions import CloseCode, WebSocketStateException
 from .session import State
 from .stats import ConnectionStats
@@ -67,8 +67,13 @@ class _NoConnection:
 def _warn_of_misspelt(subclass: type) -> None:
     """Warn of methods that are never called, but look as if they were meant to be handlers."""
     handlers = [name for name in vars(WebSocketProtocol) if name.startswith("on_")]
+    bases = subclass.__mro__[1:]
     for name, value in vars(subclass).items():
-        if name.startswith("on_") and name not in handlers and callable(value):
+        if name.startswith("_") or not callable(value):
+            continue
+        if any(name in vars(base) for base in bases):
+            continue  # a base calls it, or was warned of
+        if name.startswith("on_") or known_elsewhere(name, handlers) is not None:
             warn_if_misspelt(subclass, name, handlers, "a WebSocketProtocol")
 
 
@@ -92,6 +97,11 @@ class WebSocketProtocol:
 
     #: An ErrorLog; set by the dispatcher when a handler first raises.
     _reactor_error_log: Any = None
+
+    @property
+    def _reactor_subject(self) -> WebSocketProtocol:
+        """What explain(), record() and trace() look at: see connection/subject.py."""
+        return self
 
     # -- handlers ------------------------------------------------------------------------
 

@@ -114,6 +114,8 @@ class Accept:
         process_response: ProcessResponse | None = None,
         **options: Unpack[ConnectionArguments],
     ) -> None:
+        if TYPE_CHECKING:
+            ConnectionOptions(**options)  # what jedi follows, to know which they are
         usable = protocol is None or callable(protocol) or isinstance(protocol, WebSocketProtocol)
         if not usable:
             raise TypeError(f"protocol must be a function or a protocol object, not {protocol!r}")

@@ -268,7 +268,9 @@ class Listener(Generic[P]):
         dropped = False
         try:
             tap = handshake_taps(self._loop, None)
-            upgraded = await accept_upgrade(handshake.sock, self.options, refusal, tap)
+            upgraded = await accept_upgrade(
+                handshake.sock, self.options, refusal, tap, self._loop.host_tasks
+            )
         except GeneratorExit:
             dropped = True  # by _drop(), or with a loop that nobody has closed
             raise

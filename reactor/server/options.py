@@ -46,8 +46,9 @@ class ServerOptions(ConnectionOptions):
             HTTPResponse: send this answer, and end the connection; or an Accept: go on, with this
             protocol object, these headers, these options for this client.
             It runs on the loop, so it must not block. It may be an ``async def`` that awaits
-            the steps of ``reactor.tasks``: ``await in_thread(look_up, token)``; the client waits
-            for at most ``handshake_timeout``.
+            what ``run_in_thread`` returns, the steps of ``reactor.tasks`` and, on an
+            ``asyncio_host()``, whatever asyncio has; the client waits for at most
+            ``handshake_timeout``.
         origins: the origins whose scripts may connect (RFC 6455 section 10.2); others get
             status 403: strings such as "https://app.example", compared without regard to case
             and to a default port (RFC 6454 sections 4 and 5); regular expressions

@@ -24,6 +24,7 @@ from ..exceptions import (
     WebSocketHandshakeException,
     WebSocketTimeoutException,
 )
+from ..loop.answers import HostTasks
 from ..loop.steps import now, wait
 from ..loop.within import within
 from ..protocols.deflate import Agreement
@@ -123,6 +124,7 @@ async def accept_upgrade(
     options: ServerOptions,
     refusal: HTTPResponse | None = None,
     tap: HandshakeTap | None = None,
+    host: HostTasks | None = None,
 ) -> ServerUpgrade | None:
     """Do TLS and the upgrade on an accepted socket.
 
@@ -131,6 +133,7 @@ async def accept_upgrade(
         options: see ServerOptions.
         refusal: an answer that is already certain, whatever the request is.
         tap: who is told of the request and of its answer; None (default): nobody.
+        host: runs the user's coroutines; None (default): the driver does.
 
     Returns:
         The client; None if it was sent another answer, as process_request decided.
@@ -151,7 +154,7 @@ async def accept_upgrade(
             if tap is not None:
                 tap.received(parser.raw)
             method = request.method
-            outcome = refusal or await _judge(sock, request, parser, options, until)
+            outcome = refusal or await _judge(sock, request, parser, options, until, host)
         except (RejectedUpgrade, HeadError) as exc:
             headers = exc.headers if isinstance(exc, RejectedUpgrade) else None
             await _answer(sock, HTTPResponse(exc.status, headers, f"{exc}\n"), method, until, tap)
@@ -198,6 +201,7 @@ async def _judge(
     parser: HeadParser[Request],
     options: ServerOptions,
     until: float,
+    host: HostTasks | None,
 ) -> HTTPResponse | tuple[ServerUpgrade, bytes]:
     """Decide about a request: return an answer, or an upgrade with its answer.
 
@@ -210,7 +214,7 @@ async def _judge(
         client = Waiting(sock, parser.leftover)
         decision = _AS_EVER
         if options.process_request is not None:
-            answered = await _ask(client, until, options.process_request, request, sock)
+            answered = await _ask(client, until, host, options.process_request, request, sock)
             if isinstance(answered, HTTPResponse):
                 return answered
             decision = _checked(answered)
@@ -226,7 +230,7 @@ async def _judge(
             extensions, agreement = accept_offers(options.deflate, upgrade.extensions)
         answer = build_response(upgrade.key, subprotocol, extensions, headers)
         if decision.process_response is not None:
-            changed = await _ask(client, until, decision.process_response, answer)
+            changed = await _ask(client, until, host, decision.process_response, answer)
             if isinstance(changed, HTTPResponse):
                 return changed
             if not isinstance(changed, bytes):
@@ -266,14 +270,16 @@ def _describe(request: Request, sock: socket.socket) -> str:
 
 
 @calls_user_code
-async def _ask(client: Waiting, until: float, hook: Callable[..., Any], *args: Any) -> Any:
+async def _ask(
+    client: Waiting, until: float, host: HostTasks | None, hook: Callable[..., Any], *args: Any
+) -> Any:
     """Return what one of the user's functions answers.
 
     Raises:
         ClientLeft: the client no longer waits for it.
     """
     answer = hook(*args)
-    return await within(until, answer, client) if isawaitable(answer) else answer
+    return await within(until, answer, client, host) if isawaitable(answer) else answer
 
 
 def _checked(decision: Any) -> Accept:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.arguments import named, shows
 from ..reactor import Reactor
@@ -57,8 +57,7 @@ class ManualReactor(Reactor):
     def __init__(self, *, start: float = 1000.0, **options: Unpack[ReactorArguments]) -> None:
         self.clock = ManualClock(start)
         self._faults: list[BaseException] = []
-        others: Any = options  # without a clock
-        super().__init__(clock=self.clock, **others)
+        super().__init__(clock=self.clock, **options)  # type: ignore[misc]  # without a clock
         report_to(self, lambda exc, _source: self._faults.append(exc))
 
     if TYPE_CHECKING:

@@ -98,8 +98,11 @@ class MemoryServer(Generic[S]):
         Returns:
             The client's protocol object. If connecting fails, its handlers are called as usual.
         """
-        others: Any = options  # without a path
-        client: C = self.loop.connect(url, protocol, unix_path=self.unix_path, **others)
+        client = self.loop.connect(
+            *(url, protocol),
+            unix_path=self.unix_path,
+            **options,  # type: ignore[misc]  # without a path
+        )
         if isinstance(self.loop, ManualReactor):
             self.loop.settle()
         else:

@@ -11,7 +11,7 @@ import pytest
 
 import reactor
 from reactor import Accept, Backoff, Reactor, WebSocketApp, WebSocketProtocol
-from reactor.base.mistakes import check_delay
+from reactor.base.mistakes import check_delay, not_seconds, warn_if_misspelt
 from reactor.hosting.rel import host
 from reactor.timers import ManualClock
 
@@ -302,3 +302,58 @@ def test_a_delay_that_is_no_number(delay: object) -> None:
 
 def test_a_delay_that_is_a_number_in_quotes() -> None:
     assert wrong(check_delay, "delay", "5").endswith("(did you mean 5?)")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("5", "not the str '5' (did you mean 5?)"),
+        ("soon", "not the str 'soon'"),
+        (None, "not None"),
+        ([1], "not [1]"),
+    ],
+)
+def test_the_error_about_a_time_with_which_one_cannot_calculate(given: object, says: str) -> None:
+    error = not_seconds("delay", given)
+    assert str(error) == f"delay must be a number of seconds, {says}"
+    assert error.__traceback__ is None  # it is raised by whoever has asked for it
+
+
+# --- names in classes ----------------------------------------------------------------------------
+
+
+class Checking:
+    """A class whose subclasses are looked at when they are defined."""
+
+    def __init_subclass__(cls) -> None:
+        cls.check()
+
+    @classmethod
+    def check(cls) -> None:
+        """Look at every name."""
+        for name in vars(cls):
+            warn_if_misspelt(cls, name, ["on_update", "on_gap"], "a Checking")
+
+
+def test_a_misspelt_name_is_warned_of_where_the_class_is_defined() -> None:
+    with pytest.warns(UserWarning, match="Mine.on_updte") as caught:
+
+        class Mine(Checking):
+            on_updte = None
+
+    (warning,) = caught
+    assert str(warning.message) == (
+        "Mine.on_updte means nothing to a Checking (did you mean 'on_update'?)"
+    )
+    assert warning.filename == __file__
+    code = test_a_misspelt_name_is_warned_of_where_the_class_is_defined.__code__
+    assert warning.lineno == code.co_firstlineno + 3
+
+
+def test_a_name_that_is_like_none_is_the_users_own(recwarn: pytest.WarningsRecorder) -> None:
+    class Mine(Checking):
+        on_trade = None
+        update = None
+
+    assert Mine.on_trade is None
+    assert not recwarn.list

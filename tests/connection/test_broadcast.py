@@ -266,6 +266,18 @@ class TestSlowReceivers:
             [(TEXT, b"news")],
         ]
 
+    def test_one_that_is_ended_by_it_is_told_why(self, scene: Scene) -> None:
+        slow, other = Recorder(), Recorder()
+        scene.open(slow, write_limit=100, on_overflow="close")
+        scene.sock.room = 0
+        slow.send(bytes(100))
+        peer = scene.open(other)
+        assert broadcast([slow, other], "news") == 2
+        scene.turn(count=2)
+        assert slow.names == ["open", "error", "close"]
+        assert isinstance(slow.errors[0], WebSocketQueueFullException)
+        assert peer.told() == [(TEXT, b"news")]
+
     def test_a_set_may_change_meanwhile(self, scene: Scene) -> None:
         members: set[WebSocketProtocol] = set()
         slow = Actor(error=lambda actor: members.discard(actor))
@@ -519,6 +531,45 @@ class TestThreads:
         connection.session.opened()
         scene.turn()
         assert peer.told() == []
+
+    def test_one_that_the_thread_has_closed_before_is_passed_over(self, scene: Scene) -> None:
+        """The loop has not heard of it yet."""
+        closed, other = Recorder(), Recorder()
+        peer, other_peer = scene.open(closed), scene.open(other)
+
+        def close_and_send() -> None:
+            closed.close()
+            broadcast([closed], "nobody")
+            broadcast([closed, other], "news")
+
+        in_thread(close_and_send)
+        scene.turn()
+        assert peer.told() == [(CLOSE, close_payload(1000))]
+        assert other_peer.told() == [(TEXT, b"news")]
+        assert closed.errors == []
+
+    def test_receivers_whose_loop_has_just_been_closed_are_passed_over(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the look at a connection and the call to its loop."""
+        recorder, slow = Recorder(), Recorder()
+        peer = scene.open(recorder)
+        scene.open(slow, write_limit=100)
+        scene.sock.room = 0
+        slow.send(bytes(100))
+
+        def closed(*_: object) -> None:
+            raise RuntimeError("the event loop is closed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(scene.loop.loop, "call_soon_threadsafe", closed)
+            in_thread(lambda: broadcast([recorder, slow], "news"))
+        scene.turn()
+        assert peer.told() == []
+        assert slow.errors == []
+        in_thread(lambda: broadcast([slow], "news"))
+        scene.turn()
+        assert len(slow.errors) == 1  # it does not wait for what was never told
 
     @pytest.mark.usefixtures("no_leaks")
     def test_receivers_on_several_reactors(self) -> None:

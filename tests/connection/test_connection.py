@@ -18,10 +18,12 @@ from reactor import (
 )
 from reactor.connection.connection import Connection
 from reactor.connection.handlers import check_protocol
+from reactor.connection.over import NOBODY
 from reactor.connection.phase import Phase
 from reactor.server.lifecycle import ServerLifecycle
 from reactor.server.options import ServerOptions
 
+from ..support.driving import run_until
 from ..support.recorder import Recorder
 from ..support.scene import (
     GOODBYE,
@@ -44,6 +46,7 @@ from ..support.websocket_frames import (
     close_payload,
     read_frames,
 )
+from ..support.zlib_peer import agreements
 
 
 class TestEvents:
@@ -152,6 +155,75 @@ class TestEvents:
         peer.say_goodbye()
         scene.turn()
         assert (recorder.state, recorder.sock) == (State.CLOSED, None)
+
+    def test_what_is_known_besides(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.connect(recorder, compression="deflate")
+        assert recorder.compression is None
+        assert recorder.stats.activity == "connecting"
+        agreement = agreements()[0]
+        scene.succeed(text("x"), agreement=agreement)
+        assert recorder.compression is agreement
+        assert (recorder.stats.activity, recorder.stats.messages_in) == ("open", 1)
+        assert recorder.last_activity == scene.clock.now()
+        recorder.abort()
+        scene.turn(count=2)
+        assert recorder.compression is None
+        assert recorder.stats.activity == "ended"
+
+    def test_a_name_that_it_does_not_have_is_an_error(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder)
+        connection: Any = recorder._reactor_connection
+        with pytest.raises(AttributeError, match="a Connection has no attribute 'protocoll'"):
+            _ = connection.protocoll
+
+    def test_when_it_is_over_it_knows_its_protocol_object_as_long_as_there_is_one(
+        self, scene: Scene
+    ) -> None:
+        recorder = Recorder()
+        scene.open(recorder).close()
+        scene.turn(count=3)
+        connection: Any = recorder._reactor_connection
+        assert connection.protocol is recorder
+        del recorder
+        assert connection.protocol is NOBODY
+
+
+class TestOfTheUser:
+    """What a protocol object asks of its connection besides sending and closing."""
+
+    def test_to_be_opened_anew(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        recorder.reconnect(5.0, "another token")
+        scene.turn()
+        assert peer.told() == [(CLOSE, close_payload(1001, b"another token"))]
+        assert recorder.closes == [(1006, "another token")]
+        scene.turn(5.0, count=3)
+        scene.succeed()
+        assert recorder.names[-1] == "reconnect"
+
+    def test_a_function_to_be_called_on_another_thread(self, scene: Scene) -> None:
+        came: list[Any] = []
+
+        def then(result: Any, error: Exception | None) -> None:
+            came.append((result, error))
+            raise KeyError("then")
+
+        actor = Actor(message=lambda actor: actor.run_in_thread(lambda: 7, then=then))
+        peer = scene.open(actor)
+        peer.text("go")
+        run_until(scene.loop, lambda: actor.errors)
+        assert came == [(7, None)]
+        assert isinstance(actor.errors[0], KeyError)
+
+    def test_and_what_that_raises_is_told(self, scene: Scene) -> None:
+        actor = Actor(message=lambda actor: actor.run_in_thread(lambda: 1 / 0))
+        peer = scene.open(actor)
+        peer.text("go")
+        run_until(scene.loop, lambda: actor.errors)
+        assert isinstance(actor.errors[0], ZeroDivisionError)
 
 
 class Books:

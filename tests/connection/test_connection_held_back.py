@@ -251,6 +251,19 @@ class TestEnds:
         assert actor.closes == [(1006, "")]
         assert scene.nothing_goes_on()
 
+    def test_abort_in_a_handler_of_what_the_end_waits_behind(self, scene: Scene) -> None:
+        """A stream with TLS may tell of the last data and of the end in one call."""
+        actor = Actor(message=at(2 * MAX_FRAMES + 5, lambda actor: actor.abort()))
+        scene.open(actor).send(flood())
+        scene.turn()
+        actor._reactor_connection.reader.eof_received()  # type: ignore[attr-defined]
+        assert actor.names[-1] == "message"
+        scene.turn(count=PIECES)
+        assert actor.messages == numbers(2 * MAX_FRAMES + 5)
+        assert actor.names[-1] == "close"
+        assert actor.errors == []
+        assert scene.nothing_goes_on()
+
     def test_a_peer_that_does_not_answer_our_close_frame(self, scene: Scene) -> None:
         actor = Actor(message=at(5, lambda actor: actor.close()))
         peer = scene.open(actor, close_timeout=5)

@@ -411,3 +411,17 @@ class TestKeepAlive:
         assert 2 <= len(operations) <= 4  # about one for each interval
         assert set(operations) == {"schedule"}
         assert len(actor.messages) == 300
+
+
+def test_last_activity_is_when_bytes_last_came(scene: Scene) -> None:
+    recorder = Recorder()
+    peer = scene.open(recorder)
+    scene.turn(3.0)
+    assert recorder.last_activity == scene.clock.now() - 3.0
+    peer.send(build_frame(PONG, b""))
+    scene.turn()
+    assert recorder.last_activity == scene.clock.now()
+    scene.turn(3.0)
+    peer.text("x")
+    scene.turn()
+    assert recorder.last_activity == scene.clock.now()

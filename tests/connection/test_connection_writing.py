@@ -16,10 +16,11 @@ from reactor import (
     WebSocketQueueFullException,
     WebSocketStateException,
 )
-from reactor.connection.sender import CORK_LIMIT
+from reactor.connection.sender import CORK_LIMIT, Sender
 
 from ..support.recorder import Recorder
 from ..support.scene import (
+    GOODBYE,
     Actor,
     Scene,
     closes,
@@ -505,3 +506,72 @@ class TestWriteQueue:
         scene.sock.room = None
         scene.turn()
         assert peer.told() == [*closes(1000), (PONG, bytes(125))]
+
+
+class TestUnsent:
+    """What the end of the program would lose: see loop/lifetime.py."""
+
+    def sender(self, protocol: Recorder) -> Sender:
+        """Return the sender of a connection."""
+        sender: Sender = protocol._reactor_connection.sender  # type: ignore[attr-defined]
+        return sender
+
+    def test_what_is_queued(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        sender = self.sender(recorder)
+        assert not sender.unsent
+        scene.sock.room = 0
+        recorder.send("x")
+        assert sender.unsent
+        assert not sender.handed_over
+        scene.sock.room = None
+        scene.turn()
+        assert not sender.unsent
+        assert peer.told() == [(TEXT, b"x")]
+
+    def test_what_another_thread_has_handed_over(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder)
+        sender = self.sender(recorder)
+        in_thread(lambda: recorder.send("x"))
+        assert (sender.handed_over, sender.unsent) == (True, True)
+        scene.turn()
+        assert (sender.handed_over, sender.unsent) == (False, False)
+
+    def test_a_close_until_it_is_answered(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        sender = self.sender(recorder)
+        in_thread(recorder.close)
+        assert (sender.handed_over, sender.unsent) == (True, True)
+        scene.turn()
+        assert sender.unsent
+        peer.send(GOODBYE)
+        scene.turn()
+        assert (sender.handed_over, sender.unsent) == (False, False)
+
+    def test_a_message_in_fragments_that_goes_on(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.open(recorder)
+        recorder.send_fragment("first")
+        assert self.sender(recorder).unsent
+        recorder.send_fragment("last", fin=True)
+        assert not self.sender(recorder).unsent
+
+    def test_before_it_is_open_there_is_nothing(self, scene: Scene) -> None:
+        recorder = Recorder()
+        scene.connect(recorder)
+        assert not self.sender(recorder).unsent
+        recorder.abort()
+
+    def test_a_payload_that_is_encoded_already_is_refused_like_a_message(
+        self, scene: Scene
+    ) -> None:
+        recorder = Recorder()
+        scene.open(recorder)
+        sender = self.sender(recorder)
+        assert sender.send_payload(TEXT, b"x") == 2 + 4 + 1
+        recorder.close()
+        with pytest.raises(WebSocketConnectionClosedException):
+            sender.send_payload(TEXT, b"x")

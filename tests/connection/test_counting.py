@@ -188,6 +188,19 @@ class TestLife:
         assert last_error is not None
         assert "the write queue of ws://scene/quotes holds" in last_error
 
+    def test_without_a_valid_url_there_is_no_place(self, scene: Scene) -> None:
+        """The URL of each attempt may be a function, which may fail."""
+
+        def url() -> str:
+            raise LookupError("no token")
+
+        recorder = Recorder()
+        scene.loop.connect(url, recorder, reconnect=1.0)
+        assert recorder.stats.place == ""
+        scene.turn(count=2)
+        assert some(recorder.stats, "place", "last_error") == ("", "LookupError: no token")
+        recorder.abort()
+
     def test_an_end_of_our_own_is_no_loss(self, scene: Scene) -> None:
         recorder = Recorder()
         scene.open(recorder)

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from reactor.connection.dispatcher import call_handler, call_on_error, deliver, report
+from reactor.connection.dispatcher import (
+    Undelivered,
+    call_handler,
+    call_on_error,
+    conclude,
+    deliver,
+    report,
+)
+from reactor.connection.phase import Phase
 from reactor.exceptions import WebSocketProtocolException
 from reactor.protocols.session import (
     Close,
@@ -36,6 +44,7 @@ class Owner:
         self._actor = protocol
         self.session = WebSocketSession()
         self.session.opened()
+        self.phase = Phase.ATTACHED
 
     def deliver_later(self, events: list[Event]) -> None:
         self._actor.events.append(("later", events))
@@ -130,6 +139,29 @@ class TestDelivery:
         assert (actor.messages, later) == (["one"], ["two"])
 
 
+class TestUndelivered:
+    """What Ctrl-C has left of a read."""
+
+    def test_it_is_delivered_when_the_loop_runs_again(self, owner: Owner, actor: Actor) -> None:
+        undelivered = Undelivered(owner, ["text", CLOSE])
+        assert actor.events == []
+        undelivered.flush()
+        assert actor.events == [("message", "text"), ("last word", CLOSE)]
+
+    def test_not_to_a_connection_that_has_ended(self, owner: Owner, actor: Actor) -> None:
+        undelivered = Undelivered(owner, ["text"])
+        owner.phase = Phase.OVER
+        undelivered.flush()
+        assert actor.events == []
+
+    def test_not_to_one_that_was_opened_again(self, owner: Owner, actor: Actor) -> None:
+        undelivered = Undelivered(owner, ["text"])
+        owner.session = WebSocketSession()
+        owner.session.opened()
+        undelivered.flush()
+        assert actor.events == []
+
+
 class TestErrors:
     @pytest.mark.parametrize("handler", ["message", "data", "ping", "pong"])
     def test_what_a_handler_raises_is_logged_and_reported_and_the_rest_delivered(
@@ -218,6 +250,19 @@ class TestSingleCalls:
         report(actor, RuntimeError("oops"))
         assert actor.names == ["error"]
         assert repr(actor) in caplog.text
+
+    def test_what_is_repeated_is_counted_in_the_end(
+        self, actor: Actor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        actor.actions["message"] = lambda self: raise_(RuntimeError("oops"))(self)
+        conclude(actor)  # there was nothing
+        for _ in range(3):
+            call_handler(actor, actor.on_message, "text")
+        conclude(actor)
+        conclude(actor)
+        first, last = (record.getMessage() for record in caplog.records)
+        assert first == f"exception in a handler of {actor!r}"
+        assert last == f"{first}: 2 more times RuntimeError: 'oops'"
 
     def test_an_error_of_the_connection_is_told_and_not_logged(
         self, actor: Actor, caplog: pytest.LogCaptureFixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -39,6 +40,19 @@ def test_a_protocol_object_is_fine_and_so_are_handlers_that_are_assigned() -> No
     recorder.on_pong = print  # type: ignore[method-assign, assignment]
     check_protocol(recorder)
     check_protocol(Recorder())  # its class is known
+
+
+def test_a_class_is_looked_at_once() -> None:
+    """It is the same for all of its objects, of which there may be thousands."""
+
+    class Quiet(WebSocketProtocol):
+        """Has no handlers yet."""
+
+    check_factory(Quiet)
+    Quiet.on_message = later  # type: ignore[assignment, method-assign]
+    check_protocol(Quiet())
+    with pytest.raises(TypeError, match=r"Loud\.on_message"):
+        check_factory(type("Loud", (Quiet,), {}))
 
 
 def test_what_cannot_be_a_protocol_object(scene: Scene) -> None:
@@ -97,6 +111,46 @@ def test_a_misspelt_handler_is_warned_of(name: str, meant: str) -> None:
     with pytest.warns(UserWarning, match=f"Mine.{name} means .*'{meant}'") as caught:
         type("Mine", (WebSocketProtocol,), {name: lambda self: None})
     assert [each.filename for each in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_connect", "on_open"),
+        ("on_connected", "on_open"),
+        ("onopen", "on_open"),
+        ("onOpen", "on_open"),
+        ("connection_made", "on_open"),
+        ("connectionMade", "on_open"),
+        ("on_ws_connected", "on_open"),
+        ("on_disconnect", "on_close"),
+        ("onclose", "on_close"),
+        ("connection_lost", "on_close"),
+        ("onmessage", "on_message"),
+        ("onData", "on_message"),
+        ("on_receive", "on_message"),
+        ("data_received", "on_message"),
+        ("on_ws_frame", "on_message"),
+        ("on_failure", "on_error"),
+        ("onPing", "on_ping"),
+        ("on_reconnected", "on_reconnect"),
+        ("on_reconnecting", "on_retry"),
+        ("resume_writing", "on_writable"),
+    ],
+)
+def test_the_handlers_of_other_libraries_lead_to_ours(name: str, meant: str) -> None:
+    with pytest.warns(UserWarning, match=f"Mine.{name} means .*'{meant}'") as caught:
+        type("Mine", (WebSocketProtocol,), {name: lambda self: None})
+    assert len(caught) == 1
+
+
+def test_what_is_a_method_of_another_base_is_called_by_that(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    names = ("connection_made", "data_received")
+    methods = dict.fromkeys(names, print)
+    type("Both", (asyncio.Protocol, WebSocketProtocol), methods)
+    assert not recwarn.list
 
 
 def test_other_methods_of_a_protocol_are_the_users_own(recwarn: pytest.WarningsRecorder) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import ssl
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ WRONG: dict[str, list[Any]] = {
     "write_limit": [0, -1, nan, None, "big"],
     "high_water": [-1, None, "high"],
     "low_water": [-1, 65537, None, "low"],
+    "on_overflow": ["Pause", None, True, ["pause"]],
+    "sslkeylogfile": [5, True, ["keys"]],
 }
 WRONG_FOR_CLIENTS: dict[str, list[Any]] = {
     "connect_timeout": [0, -1, nan, inf, "10"],
@@ -63,7 +66,8 @@ def names_it(kind: type[Any], name: str, value: object) -> None:
         kind(**{name: value})
     number = isinstance(value, (int, float))
     if number and type(caught.value) is not ValueError:
-        assert name in ("ping_payload", "proxy")  # any number is of the wrong type there
+        # Any number is of the wrong type there.
+        assert name in ("ping_payload", "proxy", "sslkeylogfile", "on_overflow")
 
 
 @pytest.mark.parametrize("kind", ROLES)
@@ -194,6 +198,22 @@ class TestKeepAlive:
     def test_it_is_made_once(self) -> None:
         options = ClientOptions()
         assert options.keep_alive is options.keep_alive
+
+
+def test_a_path_may_be_any_kind_of_path() -> None:
+    for path in ("keys", Path("keys")):
+        assert ClientOptions(sslkeylogfile=path).sslkeylogfile == path
+
+
+class TestWaterMarks:
+    def test_they_are_as_given(self) -> None:
+        assert ClientOptions().water_marks == (65536, 16384)
+        assert ClientOptions(high_water=10, low_water=5, write_limit=12).water_marks == (10, 5)
+
+    def test_who_is_paused_at_the_high_mark_has_room_for_another_answer(self) -> None:
+        paced = ClientOptions(on_overflow="pause", write_limit=100)
+        assert paced.water_marks == (50, 50)
+        assert ClientOptions(on_overflow="pause").water_marks == (65536, 16384)
 
 
 class TestLimits:

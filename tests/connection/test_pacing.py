@@ -488,12 +488,6 @@ def test_by_default_it_is_an_error_of_send(scene: Scene) -> None:
     assert actor.closes == []
 
 
-@pytest.mark.parametrize("value", ["Pause", None, True, ["pause"]])
-def test_another_policy_is_refused(loop: Reactor, value: Any) -> None:
-    with pytest.raises(ValueError, match="on_overflow must be one of"):
-        loop.listen("127.0.0.1", 0, Recorder, on_overflow=value)
-
-
 def test_a_failed_write_ends_the_waiting_for_room(scene: Scene) -> None:
     """Nothing leaves any more, so nothing that came is held back for it."""
     actor = Actor(message=echo)

@@ -20,6 +20,7 @@ from reactor import (
     WebSocketStateException,
 )
 from reactor.connection.outbox import ITEM_SIZE
+from reactor.loop.names import describe
 
 from ..support.recorder import Recorder
 from ..support.scene import Actor, Peer, Scene, echo, in_thread
@@ -127,6 +128,19 @@ class TestIterable:
         assert recorder.send("x")
         assert told(peer) == [(TEXT, b"x", True)]
         assert recorder.errors == []
+
+    @here
+    @pytest.mark.parametrize("whole", ["text", b"binary", bytearray(b"x"), memoryview(b"x")])
+    def test_a_message_is_not_taken_for_its_characters(
+        self, scene: Scene, call: Call, whole: Any
+    ) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder)
+        expected = f"must be an iterable of str or of bytes, not {type(whole).__name__}"
+        with pytest.raises(TypeError, match=expected):
+            call(lambda: recorder.send_fragments(whole))
+        scene.turn()
+        assert told(peer) == []
 
     @here
     def test_it_is_asked_on_the_loop_s_thread(self, scene: Scene, call: Call) -> None:
@@ -324,6 +338,44 @@ class TestBackpressure:
             peer.look()
             assert echo_peer.told() == [(TEXT, str(i).encode())]
         assert source.count > 5
+        recorder.abort()
+        scene.turn()
+
+    def test_messages_behind_it_do_not_make_it_more_than_its_share(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, high_water=10_000, low_water=2_000)
+        source = Source()
+        recorder.send_fragments(source)
+        count = source.count
+        for _ in range(5):
+            recorder.send("waits")
+            peer.look()
+        assert (source.count, scene.loop.stats().calls) == (count, 1)
+        scene.turn()
+        assert count < source.count <= 2 * count + 2
+        recorder.abort()
+        scene.turn()
+
+    def test_its_next_turn_comes_too_late_when_everything_was_dropped(self, scene: Scene) -> None:
+        recorder = Recorder()
+        peer = scene.open(recorder, high_water=10_000, low_water=2_000)
+        source = Source()
+        recorder.send_fragments(source)
+        count = source.count
+        recorder.close()
+        scene.turn(count=2)
+        assert source.count == count
+        assert peer.told()[-1] == (CLOSE, close_payload(1000))
+
+    def test_a_turn_of_it_that_takes_long_is_blamed_by_whom_it_works_for(
+        self, scene: Scene
+    ) -> None:
+        recorder = Recorder()
+        scene.open(recorder)
+        recorder.send_fragments(Source())
+        sender = recorder._reactor_connection.sender  # type: ignore[attr-defined]
+        assert describe(sender.outbox._run_again) == "Outbox._run_again for Recorder on ws://scene/"
+        assert describe(sender.flush) == "Sender.flush for Recorder on ws://scene/"
         recorder.abort()
         scene.turn()
 
@@ -938,6 +990,26 @@ class TestOneByOne:
         recorder.send_fragment(first, fin=True)
         assert len(messages_of(told(peer))) == 1
         assert recorder.errors == []
+
+    @pytest.mark.parametrize(("first", "wrong"), [("text", b"binary"), (b"binary", "text")])
+    def test_a_thread_hears_of_it_by_on_error(
+        self, scene: Scene, first: Any, wrong: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It has gone on by then."""
+        recorder = Recorder()
+        peer = scene.open(recorder)
+
+        def send() -> None:
+            recorder.send_fragment(first)
+            recorder.send_fragment(wrong)
+            recorder.send_fragment(first, fin=True)
+
+        in_thread(send)
+        scene.turn()
+        assert [type(error) for error in recorder.errors] == [TypeError]
+        assert len(caplog.records) == 1
+        (message,) = messages_of(told(peer))
+        assert message == 2 * (first if isinstance(first, bytes) else first.encode())
 
     @here
     @pytest.mark.parametrize("wrong", [None, 1])

@@ -7,16 +7,13 @@ from typing import Any
 from reactor.feeds.explain import explain
 from reactor.feeds.topics.reconciler import Reconciler
 from reactor.feeds.topics.topic import Place
-from reactor.timers import Backoff
 
 from .topics.world import World
+from .topics.world import world as calm
 
 
 def world(**options: Any) -> World:
-    options.setdefault("ask_again", Backoff(first=1.0, factor=2.0, cap=60.0, jitter=False))
-    options.setdefault("stale_after", None)
-    options.setdefault("max_link_age", None)
-    made = World(**options)
+    made = calm(**options)
     made.held = True
     return made
 

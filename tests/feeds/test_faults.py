@@ -11,7 +11,6 @@ import pytest
 from reactor import Backoff, Reactor
 from reactor.feeds import (
     Feed,
-    Heartbeat,
     Link,
     Pace,
     Refused,
@@ -20,7 +19,7 @@ from reactor.feeds import (
     Update,
 )
 
-from .service import Connection, Recorder, Stage
+from .service import Recorder, Stage
 
 
 def boom(*args: Any) -> None:
@@ -113,32 +112,6 @@ def test_on_error_may_raise(stage: Stage) -> None:
     assert feed.state("A") is TopicState.LIVE
 
 
-def test_a_builder_that_raises_asks_later(stage: Stage) -> None:
-    class Raising(Recorder):
-        faults = 2
-
-        def subscribe_message(self, topics: Any, link: Link) -> Any:
-            if self.faults:
-                type(self).faults -= 1
-                raise RuntimeError("boom")
-            return super().subscribe_message(topics, link)
-
-    feed = stage.feed(Raising)
-    feed.subscribe_many(["A", "B"])
-    stage.advance_until(lambda: "live" in feed.names(), at_most=5)
-    assert [str(error) for error in feed.of("error")] == ["boom", "boom"]
-
-
-@pytest.mark.parametrize("nonsense", [5, [5], {"a": 1}])
-def test_a_builder_that_returns_nonsense_is_reported(stage: Stage, nonsense: Any) -> None:
-    feed = stage.feed(
-        type("Odd", (Recorder,), {"subscribe_message": lambda self, topics, link: nonsense})
-    )
-    feed.subscribe("A")
-    stage.advance_until(lambda: feed.of("error"), at_most=5)
-    assert isinstance(feed.of("error")[0], TypeError)
-
-
 @pytest.mark.parametrize("nonsense", [5, "text", [5], object(), {"topic": "A"}])
 def test_a_parse_that_returns_nonsense_is_reported(stage: Stage, nonsense: Any) -> None:
     class Odd(Recorder):
@@ -193,21 +166,6 @@ def test_a_generator_of_events_that_raises_has_delivered_those_before(stage: Sta
     stage.service.publish("A")
     stage.until(lambda: feed.of("error"))
     assert len(feed.of("update")) == 1
-
-
-def test_faults_of_match_and_expect_are_reported(stage: Stage) -> None:
-    class Asking(Recorder):
-        async def login(self, link: Link) -> None:
-            link.request('{"op": "x"}', match=boom, timeout=1000)
-
-    beat = Heartbeat('{"op": "ping"}', every=1.0, expect=boom, timeout=1000)
-    feed = stage.feed(Asking, heartbeat=beat)
-    stage.service.on_receive = lambda connection, said: said["op"] in ("x", "ping")
-    stage.live(feed, "A")
-    stage.advance(1.5)
-    stage.service.publish("A")
-    stage.until(lambda: feed.of("update"))
-    assert {str(error) for error in feed.of("error")} == {"boom"}
 
 
 # -- what handlers may do ------------------------------------------------------------------------
@@ -369,93 +327,9 @@ def test_a_storm_over_all_links_asks_for_nothing_twice_and_tells_each_hole_once(
     assert stage.service.everything_subscribed() == sorted(topics)
 
 
-@pytest.mark.parametrize(
-    ("knobs", "named"),
-    [
-        ({"topics_per_link": 0}, "topics_per_link"),
-        ({"topics_per_message": "5"}, "topics_per_message"),
-        ({"max_links": 1, "redundancy": 2}, "max_links"),
-        ({"message_pace": 5}, "message_pace"),
-        ({"ack_timeout": 0}, "ack_timeout"),
-        ({"ask_again": 1.0}, "ask_again"),
-        ({"stale_after": -1}, "stale_after"),
-        ({"on_stale_do": "cry"}, "on_stale_do"),
-        ({"idle_after": "60"}, "idle_after"),
-        ({"max_link_age": True}, "max_link_age"),
-        ({"redundancy": 1.5}, "redundancy"),
-        ({"sequences": "none"}, "sequences"),
-        ({"heartbeat": "ping"}, "heartbeat"),
-    ],
-)
-def test_knobs_that_cannot_be_used_are_errors_that_name_them(
-    stage: Stage, knobs: dict[str, Any], named: str
-) -> None:
-    with pytest.raises((TypeError, ValueError), match=named):
-        stage.feed(**knobs)
-
-
-@pytest.mark.parametrize(
-    ("url", "options", "error"),
-    [
-        ("http://x/", {}, ValueError),
-        ([], {}, ValueError),
-        ([5], {}, TypeError),
-        ("ws://x/", {"pingintervall": 3}, TypeError),
-        ("ws://x/", {"fragments": True}, ValueError),
-        ("ws://x/", {"decode_text": False}, ValueError),
-    ],
-)
-def test_urls_and_options_that_cannot_be_used_are_errors_of_the_constructor(
-    stage: Stage, url: Any, options: dict[str, Any], error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        Recorder(stage.loop, url, **options)
-
-
-def test_arguments_of_subscribe_are_checked_where_they_are_given(stage: Stage) -> None:
-    feed = stage.feed()
-
-    async def handler(update: Update) -> None:
-        pass
-
-    with pytest.raises(TypeError, match="handler"):
-        feed.subscribe("A", 5)
-    with pytest.raises(TypeError, match="async"):
-        feed.subscribe("A", handler)
-    with pytest.raises(TypeError, match="unhashable"):
-        feed.subscribe([])
-    with pytest.raises(TypeError, match="several topics"):
-        feed.subscribe_many("ABC")
-    with pytest.raises(ValueError, match="stale_after"):
-        feed.subscribe("A", stale_after=0)
-
-
 def test_refusals_and_answers_take_one_topic_as_a_str() -> None:
     assert Refused("ABC", "no").topics == ("ABC",)
     assert repr(Subscribed("ABC", True)) == "Subscribed(recovered=True, topics=('ABC',))"
-
-
-def test_wildcards_go_to_on_update_and_are_counted(stage: Stage) -> None:
-    feed = stage.feed()
-    stage.live(feed, "A")
-    connection: Connection = stage.service.connections[0]
-    connection.say(topic="OTHER")
-    stage.until(lambda: feed.of("update"))
-    assert feed.of("update")[0][0] == "OTHER"
-    assert feed.stats().strays == 1
-
-
-def test_replay_last_gives_a_new_consumer_the_last_update(stage: Stage) -> None:
-    got: list[Update] = []
-    feed = stage.feed()
-    stage.live(feed, "A")
-    feed.subscribe("A", got.append, replay_last=True)
-    assert got == []
-    stage.service.publish("A", x=1)
-    stage.until(lambda: got)
-    late: list[Update] = []
-    feed.subscribe("A", late.append, replay_last=True)
-    assert late == got
 
 
 def test_failures_that_nobody_hears_of_are_logged_once_a_minute(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from reactor import Reactor
-from reactor.feeds import Feed, TopicState, Update
+from reactor.feeds import Feed, Link, TopicState, Update
 
 from ..support.driving import run_until
-from .service import Recorder, Service
+from .service import Recorder, Service, Stage
 
 MakeFeed = Callable[..., Any]
 
@@ -250,3 +250,129 @@ class TestGoingOnAfterAnEarlierRun:
         run_until(loop, lambda: got)
         assert [update.sequence for update in got] == [4]
         assert feed.of("gap") == []
+
+
+@pytest.mark.parametrize(
+    ("knobs", "named"),
+    [
+        ({"topics_per_link": 0}, "topics_per_link"),
+        ({"topics_per_message": "5"}, "topics_per_message"),
+        ({"max_links": 1, "redundancy": 2}, "max_links"),
+        ({"message_pace": 5}, "message_pace"),
+        ({"ack_timeout": 0}, "ack_timeout"),
+        ({"ask_again": 1.0}, "ask_again"),
+        ({"stale_after": -1}, "stale_after"),
+        ({"on_stale_do": "cry"}, "on_stale_do"),
+        ({"idle_after": "60"}, "idle_after"),
+        ({"max_link_age": True}, "max_link_age"),
+        ({"redundancy": 1.5}, "redundancy"),
+        ({"sequences": "none"}, "sequences"),
+        ({"heartbeat": "ping"}, "heartbeat"),
+    ],
+)
+def test_knobs_that_cannot_be_used_are_errors_that_name_them(
+    stage: Stage, knobs: dict[str, Any], named: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=named):
+        stage.feed(**knobs)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "error"),
+    [
+        ("http://x/", {}, ValueError),
+        ([], {}, ValueError),
+        ([5], {}, TypeError),
+        ("ws://x/", {"pingintervall": 3}, TypeError),
+        ("ws://x/", {"fragments": True}, ValueError),
+        ("ws://x/", {"decode_text": False}, ValueError),
+    ],
+)
+def test_urls_and_options_that_cannot_be_used_are_errors_of_the_constructor(
+    stage: Stage, url: Any, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        Recorder(stage.loop, url, **options)
+
+
+def test_arguments_of_subscribe_are_checked_where_they_are_given(stage: Stage) -> None:
+    feed = stage.feed()
+
+    async def handler(update: Update) -> None:
+        pass
+
+    with pytest.raises(TypeError, match="handler"):
+        feed.subscribe("A", 5)
+    with pytest.raises(TypeError, match="async"):
+        feed.subscribe("A", handler)
+    with pytest.raises(TypeError, match="unhashable"):
+        feed.subscribe([])
+    with pytest.raises(TypeError, match="several topics"):
+        feed.subscribe_many("ABC")
+    with pytest.raises(ValueError, match="stale_after"):
+        feed.subscribe("A", stale_after=0)
+
+
+def test_a_knob_may_be_given_to_one_feed(loop: Reactor) -> None:
+    class Mine(Recorder):
+        topics_per_link = 5
+
+    options: Any = {"topics_per_link": 7, "ack_timeout": None, "ping_interval": 3.0}
+    feed = Mine(loop, "ws://localhost/", **options)
+    assert (feed.topics_per_link, feed.ack_timeout, feed.stale_after) == (7, None, 30.0)
+    assert (Mine.topics_per_link, Mine.ack_timeout) == (5, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"priority": "high"}, "priority"),
+        ({"priority": None}, "priority"),
+        ({"priority": float("nan")}, "priority"),
+        ({"replay_last": "no"}, "replay_last"),
+        ({"stale_after": "3"}, "stale_after"),
+        ({"handler": "print"}, "handler"),
+        ({"stale_afterr": 3}, "stale_afterr"),
+    ],
+)
+def test_a_wrong_argument_of_subscribe_is_an_error_that_names_it(
+    loop: Reactor, arguments: Any, says: str
+) -> None:
+    feed = Recorder(loop, "ws://localhost/")
+    for subscribe in (feed.subscribe, feed.subscribe_many):
+        with pytest.raises(TypeError, match=says):
+            subscribe(("A",), **arguments)
+    assert feed.topics() == []
+
+
+def test_what_resumes_may_leave_the_message_to_what_subscribes(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    class Noting(Recorder):
+        def resume_message(self, positions: Any, link: Link) -> Any:
+            self.told.append(("resume", list(positions)))
+            return super().resume_message(positions, link)
+
+    feed = make_feed(kind=Noting)
+    feed.subscribe_many(["A"], after={"A": Update("A", None, 7)})
+    run_until(loop, lambda: "live" in feed.names())
+    assert feed.of("resume") == [["A"]]
+    assert [said for _, said in service.connections[0].received] == [
+        {"op": "subscribe", "args": ["A"]}
+    ]
+
+
+def test_a_mailbox_takes_what_another_thread_is_to_have(
+    loop: Reactor, service: Service, make_feed: MakeFeed
+) -> None:
+    feed = make_feed()
+    box = feed.mailbox(maxlen=2)
+    feed.subscribe("A", box)
+    run_until(loop, lambda: "live" in feed.names())
+    for number in range(3):
+        service.publish("A", seq=number)
+    run_until(loop, lambda: feed.of("gap"))
+    assert [update.sequence for update in box.get_many(5)] == [1, 2]
+    stats = feed.stats()
+    assert (stats.updates, stats.mailbox_dropped, stats.gaps) == (3, 1, {"dropped": 1})
+    assert (stats.wanted, stats.links, stats.open_links, stats.topics) == (1, 1, 1, {"LIVE": 1})

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from reactor import Backoff, Pace
+from reactor import Backoff, Pace, Reactor
+from reactor.feeds import feeds_of
 from reactor.feeds.feed import Feed
 from reactor.feeds.policy import Policy, check_limit, check_seconds
 from reactor.feeds.settings import LIVED, check_options, check_urls
+
+from .service import Recorder
 
 POLICY = Policy.of(Feed)
 
@@ -87,3 +90,13 @@ def test_what_is_no_number_of_seconds(value: Any, error: type[Exception]) -> Non
             check("idle_after", value)
     with pytest.raises(ValueError, match="idle_after"):
         check_seconds("idle_after", math.inf)
+
+
+@pytest.mark.parametrize("name", ["on_gap", "on_live", "parse", "unsubscribe_message"])
+def test_what_a_feed_calls_is_no_coroutine_function(loop: Reactor, name: str) -> None:
+    async def called(*args: Any) -> None: ...
+
+    mine = type("Mine", (Recorder,), {name: called})
+    with pytest.raises(TypeError, match=rf"Mine\.{name} must be a plain function"):
+        mine(loop, "ws://localhost/")
+    assert feeds_of(loop) == []

@@ -1,6 +1,6 @@
-"""The event loop: stop, threads, and how it is run.
+"""The event loop: what other threads may call, and what it holds.
 
-The turn has its own module, test_turn.py; so have signals and Ctrl-C, test_event_loop_signals.py,
+The turn has its own module, test_turn.py; so have signals and Ctrl-C, test_interrupts_signals.py,
 and hosts, test_event_loop_hosted.py.
 """
 
@@ -16,19 +16,15 @@ import pytest
 
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.stats import LoopStats
-from reactor.timers import ManualClock
 
 from ..support.driving import replace_method
 from ..support.every_selector import SELECTORS, SelectorFactory
-from ..support.leaks import nothing_left
 from ..support.logged import loop_errors
 from ..support.sockets import Sockets
-from ..support.sources import KINDS, Sources
 
 every_selector = pytest.mark.parametrize(
     "make_selector", list(SELECTORS.values()), ids=list(SELECTORS)
 )
-every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @contextmanager
@@ -42,61 +38,6 @@ def running_in_thread(loop: EventLoop) -> Iterator[threading.Thread]:
         loop.stop()
         thread.join(10)
         assert not thread.is_alive()
-
-
-# --- stop ---------------------------------------------------------------------------------------
-
-
-@every_kind
-def test_stop_from_any_callback_ends_the_run_after_the_turn(
-    loop: EventLoop, sources: Sources, kind: str
-) -> None:
-    ran: list[str] = []
-    sources.arrange(kind, loop.stop)
-    for each in KINDS:
-        sources.arrange(each, ran.append, each)
-    loop.run_forever()
-    assert sorted(ran) == sorted(KINDS)
-    assert loop.stats().turns == 1
-    # It is obeyed once.
-    loop.call_soon(loop.call_soon, loop.stop)
-    loop.run_forever()
-    assert loop.stats().turns == 3
-
-
-def test_stop_before_the_run_ends_it_before_its_first_turn(loop: EventLoop) -> None:
-    ran: list[str] = []
-    loop.call_soon(ran.append, "call")
-    loop.stop()
-    loop.run_forever()
-    assert ran == []
-    assert loop.stats().turns == 0
-    loop.call_soon(loop.stop)
-    loop.run_forever()
-    assert ran == ["call"]
-
-
-def test_a_stop_that_waits_for_the_next_run_keeps_no_single_turn_waiting(loop: EventLoop) -> None:
-    loop.stop()
-    loop.run_once(None)
-    loop.run_once(None)
-    loop.run_forever()
-    assert loop.stats().turns == 2
-
-
-@every_selector
-def test_stop_from_another_thread_wakes_the_loop(make_selector: SelectorFactory) -> None:
-    loop = EventLoop(selector=make_selector())
-    with running_in_thread(loop):
-        run_through = threading.Event()
-        loop.call_soon_threadsafe(run_through.set)
-        assert run_through.wait(10)
-    loop.close()
-
-
-def test_stop_after_close_does_nothing(loop: EventLoop) -> None:
-    loop.close()
-    loop.stop()
 
 
 # --- threads ------------------------------------------------------------------------------------
@@ -187,29 +128,6 @@ def test_a_wake_up_that_fails_is_not_swallowed(loop: EventLoop) -> None:
         loop.stop()
 
 
-@every_selector
-def test_the_loop_runs_in_any_thread_and_in_another_one_the_next_time(
-    make_selector: SelectorFactory,
-) -> None:
-    loop = EventLoop(selector=make_selector(), debug=True)
-    ran_on: list[int | None] = []
-
-    def note() -> None:
-        ran_on.append(threading.get_ident())
-        loop.call_soon(loop.stop)  # checked in debug mode
-
-    loop.call_soon(note)
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    thread.join(10)
-    assert loop.thread_id == thread.ident
-    loop.call_soon(note)
-    loop.run_forever()
-    assert ran_on == [thread.ident, threading.get_ident()]
-    assert loop.thread_id == threading.get_ident()
-    loop.close()
-
-
 METHODS: dict[str, Callable[[EventLoop], object]] = {
     "add_reader": lambda loop: loop.add_reader(0, print),
     "add_writer": lambda loop: loop.add_writer(0, print),
@@ -294,64 +212,7 @@ def test_the_environment_switches_debug_mode_on(
     loop.close()
 
 
-# --- running ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("run", ["run_forever", "run_once"])
-def test_the_loop_cannot_run_within_itself_and_survives_the_attempt(
-    loop: EventLoop, run: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    states: list[bool] = [loop.running]
-    loop.call_soon(getattr(loop, run))
-    loop.call_soon(lambda: states.append(loop.running))
-    loop.call_soon(loop.stop)
-    loop.run_forever()
-    states.append(loop.running)
-    assert states == [False, True, False]
-    [error] = loop_errors(caplog)
-    assert isinstance(error, RuntimeError)
-    assert "running already" in str(error)
-
-
-@pytest.mark.parametrize("run", ["run_forever", "run_once"])
-def test_a_closed_loop_does_not_run(loop: EventLoop, run: str) -> None:
-    loop.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        getattr(loop, run)()
-
-
-def test_a_running_loop_cannot_be_closed(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
-    loop.call_soon(loop.close)
-    loop.run_once(0)
-    [error] = loop_errors(caplog)
-    assert isinstance(error, RuntimeError)
-    loop.run_once(0)
-
-
-@every_selector
-def test_close_releases_every_descriptor_and_may_be_called_again(
-    make_selector: SelectorFactory, sockets: Sockets
-) -> None:
-    sock = sockets.readable()
-    with nothing_left():
-        loop = EventLoop(selector=make_selector())
-        loop.add_reader(sock.fileno(), print)
-        loop.run_once(0)
-        loop.close()
-        loop.close()
-
-
-def test_a_closed_loop_holds_nothing(loop: EventLoop, sockets: Sockets) -> None:
-    sock = sockets.readable()
-    loop.add_reader(sock.fileno(), print)
-    loop.add_writer(sock.fileno(), print)
-    loop.call_soon(print)
-    loop.close()
-    stats = loop.stats()
-    assert (stats.readers, stats.writers, stats.calls) == (0, 0, 0)
-    # Whoever cleans up later than the loop is not punished for it.
-    assert loop.remove_reader(sock.fileno()) is False
-    assert loop.remove_writer(sock.fileno()) is False
+# --- what it holds, and what it is given ----------------------------------------------------------
 
 
 def test_stats_count_what_the_loop_holds(loop: EventLoop, sockets: Sockets) -> None:
@@ -373,91 +234,6 @@ def test_the_loops_own_wake_up_is_not_counted_as_anybodys_reader(loop: EventLoop
     assert loop.stats() == LoopStats(turns=1, readers=0, writers=0, timers=0, calls=0)
 
 
-def test_close_aborts_what_lingers(loop: EventLoop) -> None:
-    log: list[str] = []
-
-    class Lingering:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def abort(self) -> None:
-            log.append(self.name)
-            loop.lingering.discard(self)
-
-    loop.lingering.update([Lingering("first"), Lingering("second")])
-    loop.close()
-    assert sorted(log) == ["first", "second"]
-
-
-# --- until idle ---------------------------------------------------------------------------------
-
-
-def test_a_run_until_idle_ends_at_once_when_there_is_nothing_to_wait_for(loop: EventLoop) -> None:
-    loop.run_until_idle()
-    assert loop.stats().turns == 0
-
-
-def test_a_run_until_idle_sees_calls_timers_and_descriptors_through(
-    loop: EventLoop, clock: ManualClock, sockets: Sockets
-) -> None:
-    log: list[str] = []
-    ours, theirs = sockets.pair()
-
-    def call() -> None:
-        log.append("call")
-        loop.call_later(0.5, timer)
-        clock.advance(1.0)
-
-    def timer() -> None:
-        log.append("timer")
-        loop.add_writer(ours.fileno(), writer)
-
-    def writer() -> None:
-        log.append("writer")
-        loop.remove_writer(ours.fileno())
-        loop.add_reader(ours.fileno(), reader)
-        theirs.send(b"x")
-
-    def reader() -> None:
-        log.append("reader")
-        loop.remove_reader(ours.fileno())
-
-    loop.call_soon(call)
-    loop.run_until_idle()
-    assert log == ["call", "timer", "writer", "reader"]
-
-
-def test_a_run_until_idle_does_not_wait_for_a_timer_that_was_cancelled(loop: EventLoop) -> None:
-    timer = loop.call_later(3600.0, print)
-    loop.call_soon(timer.cancel)
-    loop.run_until_idle()
-    assert loop.stats().turns == 1
-
-
-def test_a_run_until_idle_runs_timers_that_an_interrupt_has_left_over(
-    loop: EventLoop, clock: ManualClock
-) -> None:
-    log: list[str] = []
-
-    def fail() -> None:
-        raise KeyboardInterrupt
-
-    loop.call_later(0.001, fail)
-    loop.call_later(0.001, log.append, "left over")
-    clock.advance(1.0)
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_until_idle()
-    loop.run_until_idle()
-    assert log == ["left over"]
-
-
-def test_stop_ends_a_run_until_idle_too(loop: EventLoop, sockets: Sockets) -> None:
-    loop.add_reader(sockets.pair()[0].fileno(), print)
-    loop.call_soon(loop.stop)
-    loop.run_until_idle()
-    assert loop.stats().turns == 1
-
-
 @pytest.mark.parametrize("name", ["now", "time", "dirty"])
 def test_a_subclass_does_not_hide_what_every_turn_looks_at(name: str) -> None:
     with pytest.raises(TypeError, match=f"Own.{name} would hide an attribute"):
@@ -477,3 +253,62 @@ def test_a_time_that_is_no_number_is_an_error_that_names_it(given: Any, says: st
             loop.call_at(given, print)
     finally:
         loop.close()
+
+
+def test_a_subclass_may_have_names_of_its_own() -> None:
+    own = type("Own", (EventLoop,), {"owned": 5, "__doc__": "A loop."})
+    loop = own()
+    assert (loop.owned, loop.now) == (5, loop.now)  # type: ignore[attr-defined]
+    loop.close()
+
+
+@pytest.mark.parametrize("name", ["add_reader", "add_writer"])
+def test_who_looks_after_sockets_that_others_close_hears_of_a_new_one_first(
+    loop: EventLoop, sockets: Sockets, name: str
+) -> None:
+    """See hosting/verbs.py."""
+    sock = sockets.pair()[0]
+    told: list[tuple[int, int]] = []
+    loop._before_watching = lambda fd: told.append((fd, loop.stats().readers))
+    getattr(loop, name)(sock.fileno(), print)
+    assert told == [(sock.fileno(), 0)]
+    loop.remove_reader(sock.fileno())
+    loop.remove_writer(sock.fileno())
+
+
+def test_what_cannot_be_flushed_between_two_turns_is_logged_and_the_rest_is(
+    loop: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+
+    class Transport:
+        def __init__(self, *errors: Exception) -> None:
+            self.errors = list(errors)
+
+        def flush(self) -> None:
+            log.append("flushed")
+            if self.errors:
+                raise self.errors.pop()
+
+    loop.dirty.append(Transport())
+    error = OSError("broken")
+    loop.flush_soon(Transport(error))
+    assert log == ["flushed", "flushed"]
+    assert loop_errors(caplog) == [error]
+    assert "exception in callback <" in caplog.text
+
+
+def test_what_a_callback_writes_waits_until_it_has_returned(loop: EventLoop) -> None:
+    log: list[str] = []
+
+    class Transport:
+        def flush(self) -> None:
+            log.append("flushed")
+
+    def work() -> None:
+        loop.flush_soon(Transport())
+        log.append("returned")
+
+    loop.call_soon(work)
+    loop.run_once(0)
+    assert log == ["returned", "flushed"]

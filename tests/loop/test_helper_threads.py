@@ -25,6 +25,7 @@ from reactor.timers import MonotonicClock
 
 from ..support.driving import run_until
 from ..support.leaks import nothing_left
+from ..support.threads import Background
 
 PATIENCE = 20.0
 
@@ -149,6 +150,105 @@ raise SystemExit(os.waitstatus_to_exitcode(status))
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_a_lock_of_before_threads_were_replaced_blocks_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eventlet and gevent replace them, sometimes long after everything was imported."""
+    helpers = HelperThreads()
+    Background(helpers._lock.acquire).result()  # held by a thread that never goes on
+    allocate = threading.Lock
+    monkeypatch.setattr(threading, "Lock", lambda: allocate())
+    served = threading.Event()
+    helpers.submit(InThread(int, (), None, None), lambda *_: served.set())
+    assert served.wait(PATIENCE)
+
+
+def test_to_give_up_what_was_answered_or_given_up_does_nothing() -> None:
+    helpers = HelperThreads(limit=1)
+    served = threading.Event()
+    answered = InThread(int, (), None, None)
+    helpers.submit(answered, lambda *_: served.set())
+    assert served.wait(PATIENCE)
+    helpers.abandon(answered)
+    release, last = threading.Event(), threading.Event()
+    helpers.submit(InThread(release.wait, (PATIENCE,), None, None), lambda *_: None)
+    waiting = InThread(pytest.fail, ("was given up",), None, None)
+    helpers.submit(waiting, lambda *_: None)
+    helpers.abandon(waiting)
+    helpers.abandon(waiting)
+    helpers.submit(InThread(int, (), None, None), lambda *_: last.set())
+    release.set()
+    assert last.wait(PATIENCE)
+
+
+class Uncopyable(Exception):
+    """Cannot be copied: it is made from two arguments, and keeps one."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def test_an_exception_that_cannot_be_copied_is_shared() -> None:
+    helpers = HelperThreads(limit=1)
+    release, answers, served = threading.Event(), list[Any](), threading.Semaphore(0)
+
+    def fail() -> None:
+        release.wait(PATIENCE)
+        raise Uncopyable("no ", "route")
+
+    def answer(result: Any, error: BaseException | None) -> None:
+        answers.append(error)
+        served.release()
+
+    requests = [InThread(fail, (), None, "name") for _ in range(2)]
+    for request in requests:
+        helpers.submit(request, answer)
+    release.set()
+    assert all(served.acquire(timeout=PATIENCE) for _ in requests)
+    assert [str(error) for error in answers] == ["no route"] * 2
+    assert answers[0] is answers[1]
+
+
+class NoThread(threading.Thread):
+    """The system has no room for another thread."""
+
+    def start(self) -> None:
+        """Fail as the system's does."""
+        raise RuntimeError("can't start new thread")
+
+
+def test_without_any_thread_a_call_is_refused_and_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    helpers = HelperThreads()
+    request = InThread(int, (), None, "name")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", NoThread)
+        with pytest.raises(RuntimeError, match="start new thread"):
+            helpers.submit(request, lambda *_: pytest.fail("was refused"))
+    helpers.abandon(request)
+    served = threading.Event()
+    helpers.submit(InThread(int, (), None, "name"), lambda *_: served.set())
+    assert served.wait(PATIENCE)
+
+
+def test_with_one_thread_a_call_waits_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    helpers = HelperThreads()
+    begun, release, served = threading.Event(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        release.wait(PATIENCE)
+
+    helpers.submit(InThread(hold, (), None, None), lambda *_: None)
+    assert begun.wait(PATIENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", NoThread)
+        helpers.submit(InThread(int, (), None, None), lambda *_: served.set())
+    release.set()
+    assert served.wait(PATIENCE)
 
 
 # --- names: calls that may never end --------------------------------------------------------------

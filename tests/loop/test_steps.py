@@ -5,6 +5,7 @@ Here the test is the driver. What the drivers do is in test_tasks.py.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Generator
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from reactor.loop.steps import (
     Turn,
     Wait,
     Yielded,
+    as_failure,
     check_step,
     in_thread,
     is_step,
@@ -98,3 +100,13 @@ def test_what_is_no_step_is_refused() -> None:
     assert not is_step("future")
     with pytest.raises(TypeError, match="'future' cannot be awaited here"):
         check_step("future")
+
+
+def test_what_is_no_exception_becomes_one_that_no_loop_dies_of() -> None:
+    error = ValueError("an exception")
+    assert as_failure(error) is error
+    cancelled = asyncio.CancelledError("by hand")
+    failure = as_failure(cancelled)
+    assert type(failure) is RuntimeError
+    assert str(failure) == "a coroutine has raised CancelledError('by hand')"
+    assert failure.__cause__ is cancelled

@@ -15,24 +15,38 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from pathlib import Path
+from types import coroutine
 from typing import Any, TypeVar
 
 import pytest
 
 import reactor.loop.tasks
 from reactor.exceptions import WebSocketTimeoutException
+from reactor.loop.answers import Answer, Later
 from reactor.loop.event_loop import EventLoop
 from reactor.loop.helper_threads import HelperThreads, helpers
 from reactor.loop.poller import wait_for
 from reactor.loop.share import SHARE, TurnShare
-from reactor.loop.steps import InThread, Now, in_thread, my_turn, now, sleep, wait
+from reactor.loop.steps import (
+    InThread,
+    Now,
+    Wait,
+    Yielded,
+    in_thread,
+    my_turn,
+    note,
+    now,
+    sleep,
+    wait,
+)
 from reactor.loop.tasks import Task, run_blocking
 from reactor.loop.turn import run_handlers
 from reactor.timers import Clock, ManualClock, MonotonicClock
 
 from ..support.driving import run_until
+from ..support.guard import SocketGuard
 from ..support.leaks import HELPER, nothing_left
 from ..support.sockets import Sockets, closed_number, drain
 
@@ -793,38 +807,18 @@ def test_a_thread_that_cannot_be_started_is_an_error_inside_of_the_coroutine(
     assert run_really(work()) == (3, 2)
 
 
-def test_while_others_are_at_work_a_thread_that_cannot_be_started_is_not_needed(
-    lookup: Lookup,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    helpers = HelperThreads()
-    answers: list[Any] = []
-    helpers.submit(InThread(lookup, (1,), None, None), lambda *answer: answers.append(answer))
-    assert lookup.entered.acquire(timeout=20)
-
-    def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        helpers.submit(InThread(lookup, (2,), None, None), lambda *answer: answers.append(answer))
-    lookup.release.set()
-    for thread in helper_threads():
-        thread.join(20)
-    assert answers == [(1, None), (2, None)]
-
-
 def test_an_answer_for_a_loop_that_was_closed_meanwhile_is_dropped_quietly(lookup: Lookup) -> None:
     loop = EventLoop()
-    task = Task(loop, in_thread(lookup), print)
+    task = Task(loop, in_thread(lookup), lambda *_: pytest.fail("nobody waits any more"))
     loop.run_once(0)
-    assert lookup.entered.acquire(timeout=20)  # else the request would be dropped unheard
+    assert lookup.entered.acquire(timeout=20)
     [thread] = helper_threads()
-    task.cancel()
     loop.close()
     lookup.release.set()
-    thread.join(20)
+    thread.join(20)  # an error on this thread would fail the test
     assert not thread.is_alive()
+    task.cancel()
+    assert task.done
 
 
 def test_a_run_until_idle_waits_for_the_answers_of_helper_threads(
@@ -1014,6 +1008,27 @@ def test_what_the_clean_up_raises_does_not_reach_whoever_cancels(
     assert len(caplog.records) == (not told)
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_in_the_clean_up_does_reach_whoever_cancels(
+    loop: EventLoop, raised: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    faults: list[Exception] = []
+
+    async def work() -> None:
+        try:
+            await sleep(1)
+        finally:
+            raise raised
+
+    task = Task(loop, work(), print, on_fault=faults.append)
+    loop.run_once(0)
+    with pytest.raises(raised):
+        task.cancel()
+    assert task.done
+    assert watched(loop) == (0, 0, 0)
+    assert (faults, caplog.records) == ([], [])
+
+
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit])
 def test_what_is_no_exception_is_a_failure_and_does_not_leave_the_loop(
     loop: EventLoop, raised: type[BaseException]
@@ -1065,6 +1080,22 @@ def test_a_coroutine_that_cancels_itself_ends_at_its_next_step(
     assert watched(loop) == (0, 0, 0)
     assert lookup.calls == 0
     assert caplog.records == []
+
+
+def test_what_a_coroutine_raises_that_has_cancelled_itself_is_a_fault(loop: EventLoop) -> None:
+    faults: list[Exception] = []
+    tasks: list[Task[None]] = []
+    error = ValueError("on purpose")
+
+    async def work() -> None:
+        tasks[0].cancel()
+        raise error
+
+    tasks.append(
+        Task(loop, work(), lambda *_: pytest.fail("was cancelled"), on_fault=faults.append)
+    )
+    loop.run_once(0)
+    assert faults == [error]
 
 
 def closed(sock: socket.socket) -> bool:
@@ -1136,6 +1167,157 @@ def test_neither_driver_leaves_a_descriptor_behind(run: Driver[Any], sockets: So
     for _ in range(10):
         run(wait([fd], [fd], until=1000.0))
     assert len(os.listdir("/dev/fd")) == len(before)
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+@coroutine
+def ask(request: Yielded) -> Generator[Yielded, Any, Any]:
+    """Have the driver serve one request."""
+    return (yield request)
+
+
+async def ask_all(*requests: Yielded) -> list[Any]:
+    """Have it serve several, one after the other."""
+    return [await ask(request) for request in requests]
+
+
+def test_a_task_goes_on_when_the_answer_is_given(loop: EventLoop) -> None:
+    answer: Answer[int] = Answer()
+    found = outcomes(loop, ask_all(Later(answer)))
+    loop.run_once(0)
+    assert (found, watched(loop)) == ([], (0, 0, 0))
+    answer.give(5)
+    assert found == [([None], None)]
+
+
+def test_an_answer_that_comes_after_the_deadline_is_not_heard(
+    loop: EventLoop, clock: ManualClock
+) -> None:
+    answer: Answer[int] = Answer()
+    until = clock.now() + 3
+    found = outcomes(loop, ask_all(Later(answer, until), Wait((), (), until + 3)))
+    loop.run_once(0)
+    clock.advance(3)
+    loop.run_once(0)
+    answer.give(5)
+    assert found == []
+    clock.advance(3)
+    loop.run_once(0)
+    assert found == [([set(), set()], None)]
+
+
+# --- guards -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guard(_nothing_left: None) -> Iterator[SocketGuard]:
+    with SocketGuard() as guard:
+        yield guard
+
+
+@pytest.mark.parametrize("kind", ["wait", "answer", "thread"])
+def test_a_guard_that_finds_something_ends_the_wait(
+    loop: EventLoop, sockets: Sockets, lookup: Lookup, guard: SocketGuard, kind: str
+) -> None:
+    fd = sockets.pair()[0].fileno()
+    request: Yielded = {
+        "wait": Wait([fd], [], loop.time() + 3, guard),
+        "answer": Later(Answer(), None, guard),
+        "thread": InThread(lookup, (), None, None, guard=guard),
+    }[kind]
+    found = outcomes(loop, ask_all(request))
+    loop.run_once(0)
+    assert watched(loop)[0] == 1 + (kind == "wait")
+    guard.theirs.send(b"gone")
+    loop.run_once(20)
+    assert found == [([None], None)]
+    assert str(guard.over) == "gone"
+    assert (watched(loop), loop.awaited) == ((0, 0, 0), 0)
+
+
+def test_a_guard_that_finds_nothing_is_asked_again(
+    loop: EventLoop, clock: ManualClock, guard: SocketGuard
+) -> None:
+    look = guard.look
+
+    def look_on() -> None:
+        look()
+        guard.over = None
+
+    guard.look = look_on  # type: ignore[method-assign]
+    found = outcomes(loop, ask_all(Wait((), (), clock.now() + 3, guard)))
+    loop.run_once(0)
+    for looks in (1, 2):
+        guard.theirs.send(b"nothing much")
+        loop.run_once(20)
+        assert guard.looks == looks
+    clock.advance(3)
+    loop.run_once(0)
+    assert found == [([set()], None)]
+    assert watched(loop) == (0, 0, 0)
+
+
+def test_a_guard_with_nothing_to_watch_is_not_asked(
+    loop: EventLoop, clock: ManualClock, guard: SocketGuard
+) -> None:
+    look = guard.look
+
+    def look_once() -> None:
+        look()
+        guard.over, guard.watching = None, False
+
+    guard.look = look_once  # type: ignore[method-assign]
+    until = clock.now() + 3
+    outcomes(loop, ask_all(Wait((), (), until, guard), Wait((), (), until + 3, guard)))
+    loop.run_once(0)
+    guard.theirs.send(b"the end")
+    loop.run_once(20)
+    assert watched(loop) == (0, 0, 1)
+    clock.advance(3)
+    guard.theirs.send(b"more")
+    loop.run_once(0)
+    assert watched(loop) == (0, 0, 1)
+    clock.advance(3)
+    loop.run_once(0)
+    assert guard.looks == 1
+
+
+# --- what is told of a task ---------------------------------------------------------------------
+
+
+async def dial() -> int:
+    """Note two steps."""
+    await note("name", "example.com")
+    await note("dialled")
+    return 5
+
+
+def test_what_a_coroutine_notes_is_told_at_once(loop: EventLoop) -> None:
+    log: list[Any] = []
+    Task(
+        loop,
+        dial(),
+        lambda *outcome: log.append(outcome),
+        on_note=lambda *what: log.append(what),
+    )
+    loop.run_once(0)
+    assert log == [("name", "example.com"), ("dialled", ""), (5, None)]
+
+
+def test_notes_for_nobody_take_nothing(run: Driver[Any]) -> None:
+    assert run(dial()) == 5
+
+
+def test_a_task_says_for_whom_it_works(loop: EventLoop) -> None:
+    tasks = [
+        Task(loop, dial(), print, whose=lambda: "somebody"),
+        Task(loop, dial(), print),
+    ]
+    assert [task.whose() for task in tasks] == ["somebody", "dial"]
+    for task in tasks:
+        task.cancel()
 
 
 # --- steps that compute for long ------------------------------------------------------------------

@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...base.mistakes import check_number
 from ...client.options import ClientOptions
@@ -26,6 +26,9 @@ from ...exceptions import WebSocketConnectionClosedException, WebSocketException
 from ...hosting.rel import host as host_reactor
 from ...protocols.deflate import Deflate
 from ...protocols.frames import OP_TEXT
+from ...protocols.stats import ConnectionStats
+from ...protocols.taken import Assignable
+from ...protocols.websocket import WebSocketProtocol
 from ...reactor import Reactor
 from ..defaults import get_reconnect
 from ..frame import ABNF, to_bytes
@@ -75,6 +78,10 @@ class WebSocketApp:
     #: Whether on_error is called when the server closes the connection, as in websocket-client
     #: 1.9. If False, on a class or an object, on_error is called for errors only.
     error_on_close = True
+
+    #: See WebSocketProtocol for these.
+    _reactor_trace: Any = None
+    _reactor_wiretaps: tuple[Any, ...] = ()
 
     on_open: Any = None
     on_reconnect: Any = None
@@ -142,6 +149,22 @@ class WebSocketApp:
         self.last_close_frame: Any = None
         self._current_run: Run | SteppedRun | None = None
         self._fits: dict[Any, Fit] = {}  # see callbacks.py
+
+    # -- what looks at it, see connection/subject.py ----------------------------------------
+
+    @property
+    def _reactor_subject(self) -> WebSocketApp:
+        return self
+
+    @property
+    def _reactor_connection(self) -> Any:
+        """The connection of the latest run."""
+        return getattr(self._current_run, "connection", WebSocketProtocol._reactor_connection)
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """What was counted of the connection of the latest run: see WebSocketProtocol."""
+        return self._reactor_connection.stats  # type: ignore[no-any-return]
 
     # -- verbs ---------------------------------------------------------------------------
 
@@ -332,6 +355,11 @@ class WebSocketApp:
 
     # Subclasses override it to see all events.
     _callback = call_back
+
+
+# Programs that have numbers of their own there go on as before.
+if not TYPE_CHECKING:
+    WebSocketApp.stats = Assignable(WebSocketApp.stats)
 
 
 # These functions are not in the class, whose names belong to its subclasses.

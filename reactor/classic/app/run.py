@@ -224,6 +224,24 @@ class Bridge(WebSocketProtocol):
         """For whom it works: see Connection.whose."""
         return type(self.app).__qualname__
 
+    # Who traces an app, or records it, does so in all of its runs.
+
+    @property
+    def _reactor_trace(self) -> Any:
+        return self.app._reactor_trace
+
+    @_reactor_trace.setter
+    def _reactor_trace(self, file: Any) -> None:
+        self.app._reactor_trace = file
+
+    @property
+    def _reactor_wiretaps(self) -> tuple[Any, ...]:
+        return self.app._reactor_wiretaps
+
+    @_reactor_wiretaps.setter
+    def _reactor_wiretaps(self, wiretaps: tuple[Any, ...]) -> None:
+        self.app._reactor_wiretaps = wiretaps
+
     def _call(self, callback: Any, *args: Any) -> None:
         try:
             self.app._callback(callback, *args)

@@ -33,6 +33,7 @@ from ..frame import ABNF, to_bytes
 if TYPE_CHECKING:
     from ...client.options import ClientOptions
     from ...connection.connection import Connection
+    from ...protocols.websocket import WebSocketProtocol
 
 __all__ = ["AppSocket"]
 
@@ -50,6 +51,11 @@ class AppSocket:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sock_opt: sock_opt | None = None
+
+    @property
+    def _reactor_subject(self) -> WebSocketProtocol:
+        """See connection/subject.py."""
+        return self._connection.protocol
 
     @property
     def sock(self) -> Any:

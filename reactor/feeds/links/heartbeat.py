@@ -51,6 +51,8 @@ class Heartbeat:
         for name in ("every", "timeout"):
             value = getattr(self, name)
             check_number(name, value, "more than 0 seconds")
+            if not isinstance(value, (int, float)):
+                raise TypeError(f"{name} must be more than 0 seconds, not {value!r}")
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}")
 

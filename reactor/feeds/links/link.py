@@ -89,12 +89,17 @@ class Link(Place):
 
     # -- what users see ----------------------------------------------------------------------
 
+    @property
+    def _reactor_subject(self) -> Wire:
+        """See connection/subject.py."""
+        return self._wire
+
     def whose(self) -> str:
         """For whom it works: see loop/names.py."""
         return type(self.feed).__qualname__
 
     def __repr__(self) -> str:
-        state = "open" if self.opened_at is not None else "over" if self.over else "not open"
+        state = "open" if self.is_open else "over" if self.over else "not open"
         return f"<Link {without_secrets(self.url) or '?'} {state}, {len(self.legs)} topics>"
 
     @property
@@ -125,7 +130,7 @@ class Link(Place):
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
-        return self.opened_at is not None
+        return self.opened_at is not None and not self.over
 
     def send(self, message: Message) -> None:
         """Send a message, as soon as the pace allows. The loop's thread only.
@@ -172,7 +177,7 @@ class Link(Place):
         return reply
 
     def _check_open(self) -> None:
-        if self.opened_at is None:
+        if not self.is_open:
             raise WebSocketStateException(f"{self!r} is not open")
 
     # -- the connection ----------------------------------------------------------------------
@@ -202,15 +207,11 @@ class Link(Place):
 
     @calls_user_code
     async def _log_in(self) -> None:
-        try:
-            await self._driver.feed.login(self)
-        except (KeyboardInterrupt, SystemExit):
-            self._logged_in(None, WebSocketStateException("it was interrupted"))
-            raise
+        await self._driver.feed.login(self)
 
     def _logged_in(self, _: object, error: Exception | None) -> None:
         self._login = None
-        if self.opened_at is None or self.over:
+        if not self.is_open:
             return
         if error is not None:
             self._login_fault(error)
@@ -346,8 +347,8 @@ class Link(Place):
 
     def pump(self) -> None:
         """Subscribe and unsubscribe, as far as the pace allows."""
-        while self.opened_at is not None and self._flush() and self.ready:
-            batch = self._driver.core.take(self)
+        while self.is_open and self._flush() and self.ready:
+            batch = self._driver.core.batches.take(self)
             if batch is None:
                 break
             self._build(batch)
@@ -382,7 +383,7 @@ class Link(Place):
 
     def _arm(self) -> None:
         """Set the timer for the time when something is due next. A timer may fire early."""
-        if self.opened_at is None or self._judge.judging:
+        if not self.is_open or self._judge.judging:
             return
         self._judge.look_at_topics()
         due = self.due_at()
@@ -402,7 +403,7 @@ class Link(Place):
         driver = self._driver
         driver.core.tick(self, now)
         driver.perform()
-        if self.opened_at is None:
+        if not self.is_open:
             return
         self._judge.look(now)
         self.pump()

@@ -13,7 +13,11 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...base.marks import calls_user_code
-from ...exceptions import WebSocketConnectionClosedException, WebSocketTimeoutException
+from ...exceptions import (
+    WebSocketConnectionClosedException,
+    WebSocketStateException,
+    WebSocketTimeoutException,
+)
 from ...loop.answers import Answer, HostTasks, Running
 from ...loop.tasks import Task
 
@@ -112,4 +116,15 @@ def run(
     """
     if loop.host_tasks is not None:
         return loop.host_tasks.run(coroutine, then, on_fault)
-    return Task(loop, coroutine, then, on_fault=on_fault)
+    return Task(loop, _to_its_end(coroutine, then), then, on_fault=on_fault)
+
+
+async def _to_its_end(
+    coroutine: Coroutine[Any, Any, object], then: Callable[[Any, Exception | None], object]
+) -> object:
+    """Await it, and tell of an end by KeyboardInterrupt or SystemExit, of which no Task tells."""
+    try:
+        return await coroutine
+    except (KeyboardInterrupt, SystemExit):
+        then(None, WebSocketStateException("it was interrupted"))
+        raise

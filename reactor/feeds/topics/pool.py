@@ -83,6 +83,7 @@ class Pool:
     def _attach(self, leg: Leg, place: Place) -> None:
         leg.place = place
         place.legs[leg.topic.name] = leg
+        place.again.pop(leg.topic.name, None)  # it is wanted here again
         self.enqueue(leg, place)
         if place.room <= 0:
             place.lane.roomy.pop(place, None)
@@ -100,6 +101,14 @@ class Pool:
         """A leg is to be asked for, now."""
         leg.due = 0.0
         heapq.heappush(place.queue, leg)
+        self._board.tell(Order.WAKE, place)
+
+    def part(self, leg: Leg) -> None:
+        """A leg is LEAVING or RECALLED: the service is to be told, now."""
+        place = leg.place
+        assert place is not None
+        leg.due = 0.0
+        place.parting[leg.topic.name] = leg
         self._board.tell(Order.WAKE, place)
 
     def next_to_ask(self, place: Place) -> Leg | None:
@@ -164,8 +173,7 @@ class Pool:
         if policy.max_link_age is not None:
             share = OLD[0] + (OLD[1] - OLD[0]) * self._board.random()
             place.retire_at = now + share * policy.max_link_age
-        if place.room > 0:
-            place.lane.roomy[place] = None
+        place.lane.roomy[place] = None
         self.fill(place.lane)
         self._plan_merge(place.lane)
 
@@ -288,10 +296,8 @@ class Pool:
 
     def drop(self, place: Place) -> None:
         """A place will not be used again."""
-        lane = place.lane
-        if place in lane.places:
-            lane.places.remove(place)
-        lane.roomy.pop(place, None)
+        place.lane.places.remove(place)
+        place.lane.roomy.pop(place, None)
 
     # -- places that are not needed ----------------------------------------------------------
 
@@ -314,13 +320,9 @@ class Pool:
             lane.merge_at = math.inf
             if not self._spare(lane):
                 continue
-            place = min(lane.places, key=lambda each: (each.ready, len(each.legs)), default=None)
-            if place is None:
-                continue
-            if place.legs:
-                room = sum(other.room for other in lane.roomy if other is not place)
-                if len(place.legs) <= room:
-                    self.retire(place, now)
+            place = min(lane.places, key=lambda each: (each.ready, len(each.legs)))
+            if place.legs:  # for which the others have room: all of them are ready
+                self.retire(place, now)
             else:
                 self.drop(place)
                 self._board.tell(Order.CLOSE, place, "not needed")

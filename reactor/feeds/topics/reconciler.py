@@ -7,11 +7,9 @@ for, and orders.
 What it must not know: sockets, timers, the text of messages, handlers.
 
 How it works. What is told moves legs through the table of lifecycle.py, and that is all: there
-is no other memory of what was asked. :meth:`Reconciler.take` then gives the next batch for a
-link: first what is not wanted any longer, which makes room; then what is wanted, by priority
-and age. Whoever drives this sends the batch, as fast as the pace allows, and says when it has
-been sent; answers are due from then on. Placement is in pool.py, updates in sequences.py, silence
-in silence.py.
+is no other memory of what was asked. From that follows what to ask on a link (batch.py). Whoever
+drives this sends the batch, as fast as the pace allows, and says when it has been sent; answers
+are due from then on. Placement is in pool.py, updates in sequences.py, silence in silence.py.
 """
 
 from __future__ import annotations
@@ -23,9 +21,9 @@ from math import inf
 
 from ..events import Topic, TopicState, Update
 from ..policy import Policy, Random
-from .batch import Ask, Batch
+from .batch import Ask, Batch, Batches
 from .board import Board, Order
-from .lifecycle import UNCONFIRMED, Phase, Signal
+from .lifecycle import Phase, Signal
 from .pool import Pool
 from .sequences import UNANSWERED, Sequences
 from .silence import Silence
@@ -64,10 +62,10 @@ class Reconciler:
         self.policy = policy
         self.board = Board(policy, random)
         self.pool = Pool(self.board)
+        self.batches = Batches(self.board, self.pool, resumes)
         self.sequences = Sequences(self.board)
         self.silence = Silence(self.board, self.pool)
         self.sequences.confirm = self._heard
-        self._resumes = resumes
         self._random = random
 
     # -- what is wanted ----------------------------------------------------------------------
@@ -125,8 +123,7 @@ class Reconciler:
         if leg.phase is Phase.ENDING:
             leg.flags = AGAIN  # after the answer, as a new stream
             return False
-        if not self.board.step(leg, Signal.KEEP):
-            return False
+        self.board.step(leg, Signal.KEEP)
         place = leg.place
         assert place is not None
         place.parting.pop(leg.topic.name, None)
@@ -134,6 +131,8 @@ class Reconciler:
         leg.flags = 0
         if leg.phase is Phase.ASKED:
             self._alarm(place, [leg], now + (self.policy.ack_timeout or 0.0))
+        else:
+            self.pool.live(leg)
         if place.retiring:
             if len(leg.topic.in_lane(leg.lane)) > 1:
                 self.pool.await_successor(leg)
@@ -156,22 +155,16 @@ class Reconciler:
 
     def _drop(self, leg: Leg) -> None:
         """A leg is not wanted any longer."""
-        place = leg.place
-        if leg.phase in (Phase.LEAVING, Phase.ENDING):  # silent, or wanted again
+        if leg.phase in (Phase.LEAVING, Phase.RECALLED, Phase.ENDING):  # on its way out already
             leg.flags &= ~(RESTART | AGAIN)
-        elif self.board.step(leg, Signal.DROP):
+        else:
+            self.board.step(leg, Signal.DROP)
             if leg.phase is Phase.GONE:
                 self.pool.remove(leg)
                 return
-            assert place is not None
-            self._part(leg, place)
-        if place is not None:
-            self.pool.arrived(place, leg.topic.name)
-
-    def _part(self, leg: Leg, place: Place) -> None:
-        leg.due = 0.0
-        place.parting[leg.topic.name] = leg
-        self.board.tell(Order.WAKE, place)
+            self.pool.part(leg)
+        assert leg.place is not None
+        self.pool.arrived(leg.place, leg.topic.name)
 
     # -- links -------------------------------------------------------------------------------
 
@@ -185,56 +178,7 @@ class Reconciler:
             self.sequences.leg_lost(record, now)
             self.board.refresh(record)
 
-    # -- what to ask -------------------------------------------------------------------------
-
-    def take(self, place: Place) -> Batch | None:
-        """Return the topics of the next message on a link; None: there is nothing to say.
-
-        The batch has to be sent, and :meth:`sent` be called then.
-        """
-        limit = self.policy.topics_per_message or inf
-        if place.parting or place.again:
-            return self._take_parting(place, limit)
-        leg = self.pool.next_to_ask(place)
-        if leg is None:
-            return None
-        ask = self._ask(leg)
-        legs: list[Leg] = []
-        while leg is not None and self._ask(leg) is ask and len(legs) < limit:
-            if legs and (leg.flags | legs[0].flags) & ALONE:
-                break
-            heapq.heappop(place.queue)
-            self.board.step(leg, Signal.SENT)
-            leg.due, leg.heard = inf, -inf
-            leg.flags &= ~UNBUILT
-            legs.append(leg)
-            self.board.refresh(leg.topic)
-            leg = self.pool.next_to_ask(place)
-        self.board.counts["asked"] += len(legs)
-        return Batch(ask, [leg.topic.name for leg in legs], legs)
-
-    def _take_parting(self, place: Place, limit: float) -> Batch:
-        legs: list[Leg] = []
-        topics: list[Topic] = []
-        while place.parting and len(topics) < limit:
-            name, leg = place.parting.popitem(last=False)
-            self.board.step(leg, Signal.PARTED)
-            if leg.flags & RESTART:
-                self.board.lost_stream(leg.topic, "resubscribe")
-            leg.due = inf
-            legs.append(leg)
-            topics.append(name)
-            self.board.refresh(leg.topic)
-        while place.again and len(topics) < limit:
-            name = next(iter(place.again))
-            del place.again[name]
-            if name not in place.legs:
-                topics.append(name)
-        return Batch(Ask.UNSUBSCRIBE, topics, legs)
-
-    def _ask(self, leg: Leg) -> Ask:
-        resumed = self._resumes and leg.topic.last is not None
-        return Ask.RESUME if resumed else Ask.SUBSCRIBE
+    # -- what was asked ----------------------------------------------------------------------
 
     def sent(self, place: Place, batch: Batch, now: float) -> None:
         """A batch has been sent: the service has ``ack_timeout`` from now on."""
@@ -248,7 +192,7 @@ class Reconciler:
             if leg.phase is Phase.ASKED:
                 self.board.step(leg, Signal.ACK)
                 self._live(leg, now)
-            elif leg.phase is Phase.ENDING:
+            else:
                 self.board.step(leg, Signal.TIMEOUT)
                 self._gone(leg, now, forgive=False)
             self.board.refresh(leg.topic)
@@ -450,7 +394,7 @@ class Reconciler:
             self.board.counts["unanswered"] += 1
             if not self._later(leg, now):
                 self._refused_for_good(leg, leg.topic, "not confirmed")
-        elif phase in UNCONFIRMED or phase is Phase.WAITING:
+        else:  # it is to be asked for again
             self.pool.enqueue(leg, place)
 
     def tick_all(self, now: float) -> None:

@@ -162,21 +162,21 @@ class Sequences:
     def _life(self, leg: Leg, now: float) -> None:
         """An update that is new has come by a leg."""
         leg.heard = now
-        record = leg.topic
+        record, place = leg.topic, leg.place
+        assert place is not None
         extra = record.extra
         changed = False
         if extra is not None and (extra.stale or extra.vain):
             changed, extra.stale, extra.vain = True, False, 0
-            if leg.place is not None:
-                leg.place.scan_due = now  # its limit is another one again
-                self._board.tell(Order.WAKE, leg.place)
+            place.scan_due = now  # its limit is another one again
+            self._board.tell(Order.WAKE, place)
         if leg.phase is Phase.OVERDUE:
             self.confirm(leg, now)
             changed = True
-        elif leg.phase is Phase.LEAVING and leg.flags & RESTART and leg.place is not None:
+        elif leg.phase is Phase.LEAVING and leg.flags & RESTART:
             changed = self._board.step(leg, Signal.KEEP)  # it is not silent after all
             leg.flags &= ~RESTART
-            leg.place.parting.pop(record.name, None)
+            place.parting.pop(record.name, None)
         if changed:
             self._board.refresh(record)
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from math import inf
 
-from ..events import TopicState
 from .board import Board, Order
 from .lifecycle import Phase, Signal
 from .pool import Pool
@@ -97,8 +96,6 @@ class Silence:
 
     def _found(self, leg: Leg, place: Place, now: float) -> None:
         record, board = leg.topic, self._board
-        if not record.wanted:
-            return
         extra = record.rare
         silence = now - leg.heard
         if extra.duplicate_at > leg.heard:  # only such came as were seen before
@@ -114,9 +111,8 @@ class Silence:
             if extra.vain % 3 == 0:
                 leg.heard = now
                 self._pool.retire(place, now)
-            elif board.step(leg, Signal.DROP):
+            else:
+                board.step(leg, Signal.DROP)
                 leg.flags |= RESTART
-                place.parting[record.name] = leg
-                board.tell(Order.WAKE, place)
-        if record.state is not TopicState.REFUSED:
-            board.refresh(record)
+                self._pool.part(leg)
+        board.refresh(record)

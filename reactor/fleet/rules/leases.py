@@ -82,8 +82,10 @@ class Lease:
             ValueError: This is no lease.
         """
         try:
-            known = cls.__dataclass_fields__
-            return cls(**{key: each for key, each in json.loads(value).items() if key in known})
+            said, known = json.loads(value), cls.__dataclass_fields__
+            if not isinstance(said.get("figures", {}), dict):
+                raise TypeError("figures")
+            return cls(**{key: each for key, each in said.items() if key in known})
         except (ValueError, TypeError, AttributeError) as exc:
             raise ValueError(f"this is no lease: {value[:100]!r}") from exc
 

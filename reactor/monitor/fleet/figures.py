@@ -12,6 +12,7 @@ of processes. At most :data:`MOST` shards are told apart; those beyond are summe
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...base.printable import printable
@@ -113,8 +114,6 @@ def collect_fleet(name: str, stats: FleetStats, age: float) -> list[Metric]:
     ]
 
 
-def _numbers(figures: object) -> dict[str, float]:
+def _numbers(figures: Mapping[str, object]) -> dict[str, float]:
     """Return the figures that are numbers: they come from other processes."""
-    if not isinstance(figures, dict):
-        return {}
     return {name: value for name, value in figures.items() if isinstance(value, (int, float))}

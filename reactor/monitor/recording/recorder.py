@@ -25,9 +25,9 @@ from ...base.mistakes import check_number
 from ...base.printable import printable
 from ...client.url import parse_url
 from ...connection.phase import ATTACHED
+from ...connection.subject import Subject, subject_of
 from ...feeds.feed import Feed
 from ...protocols.events import Role
-from ...protocols.websocket import WebSocketProtocol
 from ...reactor import Reactor
 from ...transports.tapped import add_tap, remove_tap
 from ...transports.tls.nested import is_tls
@@ -42,8 +42,13 @@ from .writer import Writer
 if TYPE_CHECKING:
     from os import PathLike
 
+    from ...asyncio import ClientConnection, ServerConnection
+    from ...classic.app.app import WebSocketApp
     from ...connection.connection import Connection
     from ...connection.wiretap import HandshakeTap
+    from ...feeds.links.link import Link
+    from ...loop.event_loop import EventLoop
+    from ...protocols.websocket import WebSocketProtocol
     from ...transports.tls.nested import AnySocket
 
 __all__ = ["Recorder", "record"]
@@ -67,7 +72,13 @@ FIRST_PORT, LAST_PORT = 1024, 65535
 
 
 def record(
-    target: Reactor | WebSocketProtocol | Feed,
+    target: Reactor
+    | WebSocketProtocol
+    | WebSocketApp
+    | ClientConnection
+    | ServerConnection
+    | Link
+    | Feed,
     path: str | PathLike[str],
     *,
     credentials: bool = False,
@@ -84,7 +95,8 @@ def record(
 
     Args:
         target: a Reactor: all its connections, in both roles, future ones included. A protocol
-            object, also before it is connected: its connections. A Feed: those of its links.
+            object, also before it is connected: its connections. A WebSocketApp: those of all its
+            runs. A connection of reactor.asyncio, or a link of a Feed. A Feed: those of its links.
         path: the file, ``feed.pcapng``. With ``.zst`` behind it, it is compressed, for which the
             package zstandard is needed.
         credentials: True: credentials in heads and URLs are recorded as they are. False (default):
@@ -104,11 +116,12 @@ def record(
         ImportError: it is to be compressed, and zstandard is not installed.
         TypeError, ValueError: an argument cannot be used; the message names it.
     """
-    if not isinstance(target, (Reactor, WebSocketProtocol, Feed)):
-        raise TypeError(
-            f"record() takes a Reactor, a WebSocketProtocol object or a Feed, not {target!r}"
-        )
-    recorder = Recorder(target, path, credentials, max_bytes, keep, max_queue, overwrite)
+    listened: Reactor | Feed | Subject
+    if isinstance(target, (Reactor, Feed)):
+        listened = target
+    else:
+        listened = subject_of(target, "record", "a Reactor or a Feed")
+    recorder = Recorder(listened, path, credentials, max_bytes, keep, max_queue, overwrite)
     recorder.start()
     return recorder
 
@@ -125,7 +138,7 @@ class Recorder:
 
     def __init__(
         self,
-        target: Reactor | WebSocketProtocol | Feed,
+        target: Reactor | Feed | Subject,
         path: str | PathLike[str],
         credentials: bool,
         max_bytes: int | None,
@@ -215,12 +228,13 @@ class Recorder:
         """Be told of connections, or no longer; and see to those that there are."""
         target = self._target
         owner: Any
-        if isinstance(target, WebSocketProtocol):
-            owner, name = target, "_reactor_wiretaps"
-            loop = target._reactor_connection.loop if _is_connected(target) else None
-        else:
+        loop: EventLoop | None
+        if isinstance(target, (Reactor, Feed)):
             owner = loop = (target.loop if isinstance(target, Feed) else target).loop
             name = "wiretaps"
+        else:
+            owner, name = target, "_reactor_wiretaps"
+            loop = target._reactor_connection.loop if _is_connected(target) else None
         others = tuple(each for each in getattr(owner, name) if each is not self)
         setattr(owner, name, (*others, self) if on else others)
         step = self._tap_open if on else self._untap
@@ -231,11 +245,11 @@ class Recorder:
 
     def _tap_open(self) -> None:
         target = self._target
-        if isinstance(target, WebSocketProtocol):
-            connections: list[Any] = [target._reactor_connection] if _is_connected(target) else []
+        connections: list[Any]
+        if isinstance(target, (Reactor, Feed)):
+            connections = list((target.loop if isinstance(target, Feed) else target).connections)
         else:
-            reactor = target.loop if isinstance(target, Feed) else target
-            connections = list(reactor.connections)
+            connections = [target._reactor_connection] if _is_connected(target) else []
         for connection in connections:
             if connection.phase is ATTACHED and self._wants(connection):
                 self.guard(self._tap_late, connection)
@@ -315,7 +329,7 @@ class Recorder:
         if isinstance(target, Feed):
             link = feed_of(connection.protocol)
             return link is not None and link.feed is target
-        return isinstance(target, Reactor) or connection.protocol is target
+        return isinstance(target, Reactor) or connection is target._reactor_connection
 
     def _attached(self, connection: Connection, leftover: bytes) -> None:
         sock, conversation = self._begun.pop(id(connection.stream.sock), (None, None))
@@ -427,5 +441,5 @@ class Recorder:
         self.ended(tap.conversation)
 
 
-def _is_connected(protocol: WebSocketProtocol) -> bool:
-    return hasattr(protocol._reactor_connection, "session")
+def _is_connected(subject: Subject) -> bool:
+    return hasattr(subject._reactor_connection, "session")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reactor import (
     Backoff,
+    Reactor,
     WebSocketConnectionClosedException,
+    WebSocketQueueFullException,
     WebSocketStateException,
     WebSocketTimeoutException,
 )
@@ -21,6 +24,11 @@ from reactor.tasks import in_thread, sleep
 from ..service import Connection, Recorder, Stage
 
 NAMES = [f"T{number}" for number in range(20)]
+
+
+def fails(*_: Any) -> Any:
+    """The user's function that has a mistake."""
+    raise RuntimeError("on purpose")
 
 
 # -- the pace ------------------------------------------------------------------------------------
@@ -79,7 +87,195 @@ def test_a_link_that_is_not_open_sends_nothing(stage: Stage) -> None:
         link.send(5)  # type: ignore[arg-type]
 
 
+def test_a_link_says_what_it_is_without_the_secrets_of_its_url(stage: Stage) -> None:
+    feed = stage.feed(url=f"{stage.service.url}?token=secret")
+    feed.subscribe("A")
+    link: Link = feed.links[0]
+    assert repr(link) == f"<Link {stage.service.url}?... not open, 0 topics>"
+    stage.until(lambda: "live" in feed.names())
+    assert repr(link) == f"<Link {stage.service.url}?... open, 1 topics>"
+    assert (link.feed, link.topics, link.updates) == (feed, ["A"], 0)
+    feed.close()
+    assert repr(link) == f"<Link {stage.service.url}?... over, 1 topics>"
+    assert not link.is_open
+    with pytest.raises(WebSocketStateException, match="over, 1 topics> is not open"):
+        link.send("to nobody")
+
+
+def test_a_link_that_could_not_be_connected_has_no_url() -> None:
+    class Closed(Reactor):
+        def connect(self, *args: Any, **options: Any) -> Any:
+            raise RuntimeError("no more links")
+
+    with Closed() as loop:
+        feed = Recorder(loop, "ws://service.example/")
+        feed.subscribe("A")
+        assert repr(feed.links[0]) == "<Link ? not open, 0 topics>"
+        feed.close()
+        assert feed.links == []
+        assert [str(error) for error in feed.of("error")] == ["no more links"]
+
+
+def test_what_cannot_be_sent_is_told_and_the_link_is_opened_again(stage: Stage) -> None:
+    feed = stage.feed(options={"write_limit": 1000})
+    stage.live(feed, "A")
+    link: Link = feed.links[0]
+    link.send("x" * (12 << 20))  # more than the kernel takes
+    link.send("y")
+    (error,) = feed.of("error")
+    assert isinstance(error, WebSocketQueueFullException)
+    stage.advance_until(lambda: feed.names().count("live") == 2)
+    assert feed.of("link_close")[0][2] == "cannot send"
+
+
+def test_a_feed_may_be_closed_when_something_could_not_be_sent(stage: Stage) -> None:
+    class Curt(Recorder):
+        def on_error(self, error: Exception) -> None:
+            super().on_error(error)
+            self.close()
+
+    feed = stage.feed(Curt, options={"write_limit": 1000})
+    stage.live(feed, "A")
+    for text in ("x" * (12 << 20), "y"):
+        feed.links[0].send(text)
+    stage.until(lambda: not stage.service.connections)
+    stage.turns()
+    assert len(stage.service.attempts) == 1
+    assert len(feed.of("error")) == 1
+
+
+# -- builders ------------------------------------------------------------------------------------
+
+
+def test_a_service_that_need_not_be_asked_has_topics_as_soon_as_a_link_is_open(
+    stage: Stage,
+) -> None:
+    class Firehose(Recorder):
+        def subscribe_message(self, topics: Any, link: Link) -> Any:
+            return None
+
+        def unsubscribe_message(self, topics: Any, link: Link) -> Any:
+            return None
+
+    feed = stage.feed(Firehose, ack_timeout=None)
+    stage.live(feed, "A")
+    feed.unsubscribe("A")
+    stage.until(lambda: feed.state("A") is None)
+    assert stage.service.connections[0].received == []
+
+
+def test_a_builder_that_raises_asks_later(stage: Stage) -> None:
+    class Raising(Recorder):
+        faults = 2
+
+        def subscribe_message(self, topics: Any, link: Link) -> Any:
+            if self.faults:
+                type(self).faults -= 1
+                fails()
+            return super().subscribe_message(topics, link)
+
+    feed = stage.feed(Raising)
+    feed.subscribe_many(["A", "B"])
+    stage.advance_until(lambda: "live" in feed.names(), at_most=5)
+    assert [str(error) for error in feed.of("error")] == ["on purpose"] * 2
+
+
+@pytest.mark.parametrize("nonsense", [5, [5], {"a": 1}])
+def test_a_builder_that_returns_nonsense_is_reported(stage: Stage, nonsense: Any) -> None:
+    feed = stage.feed(
+        type("Odd", (Recorder,), {"subscribe_message": lambda self, topics, link: nonsense})
+    )
+    feed.subscribe("A")
+    stage.advance_until(lambda: feed.of("error"), at_most=5)
+    assert isinstance(feed.of("error")[0], TypeError)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_in_a_builder_passes_and_its_topics_are_asked_for_later(
+    stage: Stage, end: type[BaseException]
+) -> None:
+    class Interrupted(Recorder):
+        ends = True
+
+        def subscribe_message(self, topics: Any, link: Link) -> Any:
+            if self.ends:
+                self.ends = False
+                raise end
+            return super().subscribe_message(topics, link)
+
+    feed = stage.feed(Interrupted)
+    feed.subscribe("A")
+    with pytest.raises(end):
+        stage.turns(1000)
+    assert feed.of("error") == []
+    stage.advance_until(lambda: "live" in feed.names())
+
+
+def test_a_builder_may_close_the_feed(stage: Stage) -> None:
+    class Closing(Recorder):
+        def subscribe_message(self, topics: Any, link: Link) -> Any:
+            self.close()
+            return super().subscribe_message(topics, link)
+
+    feed = stage.feed(Closing)
+    feed.subscribe("A")
+    stage.until(lambda: feed.of("link_close"))
+    stage.turns()
+    assert feed.of("error") == []
+    assert stage.service.connections == []
+
+
 # -- login and requests --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_in_a_login_passes_and_the_link_logs_in_again(
+    stage: Stage, end: type[BaseException]
+) -> None:
+    class Interrupted(Recorder):
+        ends = True
+
+        async def login(self, link: Link) -> None:
+            if self.ends:
+                self.ends = False
+                raise end
+
+    feed = stage.feed(Interrupted)
+    feed.subscribe("A")
+    with pytest.raises(end):
+        stage.turns(1000)
+    stage.advance_until(lambda: "live" in feed.names())
+    assert feed.of("link_close")[0][2] == "login failed"
+
+
+def test_a_feed_may_be_closed_before_a_login_begins(stage: Stage) -> None:
+    class Closing(Recorder):
+        def on_link_open(self, link: Link) -> None:
+            super().on_link_open(link)
+            self.close()
+
+        async def login(self, link: Link) -> None:
+            pytest.fail("there is nothing to log in for")
+
+    feed = stage.feed(Closing)
+    feed.subscribe("A")
+    stage.until(lambda: feed.of("link_open") and not stage.service.connections)
+    stage.turns()
+    assert feed.of("error") == []
+
+
+def test_what_a_request_is_given_is_checked(stage: Stage) -> None:
+    feed = stage.feed()
+    stage.live(feed, "A")
+    link: Link = feed.links[0]
+    with pytest.raises(TypeError, match="match must be a function, not 'yes'"):
+        link.request("x", match="yes")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a message is str or bytes, not 5"):
+        link.request(5, match=bool)  # type: ignore[arg-type]
+    stage.service.connections[0].abort()
+    stage.until(lambda: feed.of("link_close"))
+    with pytest.raises(WebSocketStateException, match="is not open"):
+        link.request("x", match=bool)
 
 
 class Private(Recorder):
@@ -401,6 +597,52 @@ def test_a_heartbeat_without_an_answer_replaces_the_link(stage: Stage) -> None:
     assert stage.service.opened == 1
     stage.advance_until(lambda: stage.service.opened == 2, at_most=3.0)
     assert feed.stats().silent_links == 1
+
+
+def test_an_answer_to_the_heartbeat_that_is_news_too_is_taken(stage: Stage) -> None:
+    stage.service.on_receive = ping(False)
+    feed = stage.feed(heartbeat=replace(BEAT, expect=lambda message: "seq" in str(message)))
+    stage.live(feed, "A")
+    stage.advance(20.5, step=0.5)
+    stage.service.publish("A", numbered=True)
+    stage.until(lambda: feed.of("update"))
+    stage.advance(15.0, step=0.5)
+    assert stage.service.opened == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"message": lambda: 1 / 0}, "division by zero"),
+        ({"message": lambda: 5}, "a message is str or bytes, not 5"),
+    ],
+)
+def test_a_message_of_the_heartbeat_that_cannot_be_made_is_told_and_the_link_goes_on(
+    stage: Stage, wrong: dict[str, Any], says: str
+) -> None:
+    stage.service.on_receive = ping(True)
+    feed = stage.feed(heartbeat=replace(BEAT, **wrong))
+    stage.live(feed, "A")
+    stage.advance(20.5, step=0.5)
+    stage.service.publish("A")
+    stage.until(lambda: feed.of("update"))
+    assert says in str(feed.of("error")[0])
+    assert stage.service.opened == 1
+
+
+def test_faults_of_match_and_expect_are_reported(stage: Stage) -> None:
+    class Asking(Recorder):
+        async def login(self, link: Link) -> None:
+            link.request('{"op": "x"}', match=fails, timeout=1000)
+
+    beat = Heartbeat('{"op": "ping"}', every=1.0, expect=fails, timeout=1000)
+    feed = stage.feed(Asking, heartbeat=beat)
+    stage.service.on_receive = lambda connection, said: said["op"] in ("x", "ping")
+    stage.live(feed, "A")
+    stage.advance(1.5)
+    stage.service.publish("A")
+    stage.until(lambda: feed.of("update"))
+    assert {str(error) for error in feed.of("error")} == {"on purpose"}
 
 
 # -- silence -------------------------------------------------------------------------------------

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from reactor import WebSocketConnectionClosedException, WebSocketTimeoutException
-from reactor.feeds.links.requests import Replies, Reply
+from reactor import Reactor, WebSocketConnectionClosedException, WebSocketTimeoutException
+from reactor.feeds.links.requests import Replies, Reply, run
+from reactor.hosting.asyncio import asyncio_host
+
+from ...support.driving import run_until
 
 
 class Case:
@@ -91,3 +95,56 @@ def test_a_link_that_is_closed_answers_nothing(case: Case) -> None:
     case.replies.give_up()
     assert set(case.ends.values()) == {WebSocketConnectionClosedException}
     assert len(case.replies) == 0
+
+
+def test_a_coroutine_begins_soon_goes_on_with_its_answer_and_tells_its_end() -> None:
+    ends: list[Any] = []
+    replies = Replies(lambda *what: None)
+    reply = Reply(bool, 10.0)
+    replies.add(reply)
+
+    async def log_in() -> str:
+        return f"{await reply} it is"
+
+    with Reactor() as loop:
+        run(loop.loop, log_in(), lambda *end: ends.append(end), ends.append)
+        assert not reply.awaited
+        run_until(loop, lambda: reply.awaited)
+        assert ends == []
+        replies.take("yes")
+        run_until(loop, lambda: ends)
+    assert ends == [("yes it is", None)]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_and_the_end_of_the_coroutine_is_told(
+    end: type[BaseException],
+) -> None:
+    ends: list[Any] = []
+
+    async def log_in() -> None:
+        raise end
+
+    with Reactor() as loop:
+        run(loop.loop, log_in(), lambda *told: ends.append(told), ends.append)
+        with pytest.raises(end):
+            run_until(loop, lambda: ends)
+    ((result, error),) = ends
+    assert result is None
+    assert "it was interrupted" in str(error)
+
+
+def test_in_a_host_with_tasks_a_coroutine_is_one_of_them() -> None:
+    """So it may await whatever the host has."""
+
+    async def log_in() -> str:
+        await asyncio.sleep(0)
+        return "logged in"
+
+    async def main() -> Any:
+        async with asyncio_host() as host:
+            end = asyncio.get_running_loop().create_future()
+            run(host.loop, log_in(), lambda *told: end.set_result(told), end.set_exception)
+            return await end
+
+    assert asyncio.run(main()) == ("logged in", None)

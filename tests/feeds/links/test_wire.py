@@ -43,7 +43,7 @@ def live(sequences: str) -> Iterator[tuple[Direct, Any]]:
         (link,) = feed.links
         core = feed._reactor_driver.core
         core.opened(link, 1.0)
-        batch = core.take(link)
+        batch = core.batches.take(link)
         assert batch is not None
         core.sent(link, batch, 1.0)
         core.subscribed(link, ["A"], False, 1.0)

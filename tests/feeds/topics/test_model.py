@@ -171,6 +171,7 @@ class HostileService(RuleBasedStateMachine):
             if world.is_settled():
                 break
         world.check_settled()
+        assert not any(place.retiring for place in world.places)
         told = len(world.told)
         for _ in range(5):  # and so it stays
             world.publish()

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from reactor.feeds import Update
 from reactor.feeds.topics.batch import Ask
 from reactor.feeds.topics.board import Order
 from reactor.feeds.topics.lifecycle import TABLE, Phase, Signal
+from reactor.feeds.topics.reconciler import MAX_LEFT
+from reactor.feeds.topics.topic import Place
 from reactor.timers import Backoff
 
-from .world import Answer, World
-
-FIXED = Backoff(first=1.0, factor=2.0, cap=60.0, jitter=False)
-
-
-def world(**options: Any) -> World:
-    options.setdefault("ask_again", FIXED)
-    options.setdefault("stale_after", None)
-    options.setdefault("max_link_age", None)
-    return World(**options)
-
-
-def live(*names: str, **options: Any) -> World:
-    """A world in which these topics are live on one link."""
-    made = world(**options)
-    made.subscribe(*names)
-    made.answer_all()
-    assert {made.state(name) for name in names} == {"LIVE"}
-    made.told.clear()
-    made.held = True
-    return made
-
-
-def asked(world: World, ask: Ask = Ask.SUBSCRIBE) -> list[list[Any]]:
-    """The topics of each message of a kind, over all connections."""
-    return [
-        batch.topics
-        for connection in world.connections.values()
-        for batch in connection.asked
-        if batch.ask is ask
-    ]
-
+from .world import Answer, World, asked, live, world
 
 # -- wanted, then made so ------------------------------------------------------------------------
 
@@ -91,48 +60,7 @@ def test_subscribing_while_it_ends_waits_for_the_answer_and_begins_a_new_stream(
     assert made.gaps == []
 
 
-def test_topics_that_are_ending_keep_their_place() -> None:
-    made = live("A", "B", topics_per_link=2, max_links=1)
-    made.unsubscribe("A")
-    made.subscribe("C")
-    assert made.state("C") == "WANTED"
-    made.answer_all()
-    assert made.state("C") == "LIVE"
-
-
-def test_priority_comes_before_age() -> None:
-    made = world(topics_per_message=2)
-    made.blocked = True
-    made.subscribe("A", "B")
-    made.subscribe("C", priority=1)
-    made.open(made.places[0])
-    assert asked(made) == [["C", "A"], ["B"]]
-
-
-def test_what_does_not_fit_waits_and_is_told_once() -> None:
-    made = world(topics_per_link=2, max_links=2)
-    made.subscribe(*"ABCDEF")
-    assert len(made.places) == 2
-    assert len(made.of(Order.OVERFULL)) == 1
-    assert [made.state(name) for name in "EF"] == ["WANTED", "WANTED"]
-    made.answer_all()
-    made.unsubscribe("A")
-    made.answer_all()
-    assert made.state("E") == "LIVE"
-
-
 # -- after a loss --------------------------------------------------------------------------------
-
-
-def test_after_a_loss_topics_go_to_open_links_with_room_and_the_rest_waits() -> None:
-    made = live("A", "B", "C", "D", topics_per_link=3)
-    first, second = made.places
-    made.kill(first)
-    assert sorted(second.legs) == ["A", "B", "D"]
-    assert made.state("C") == "WANTED"
-    made.open(first)
-    made.answer_all()
-    made.check_settled()
 
 
 def test_without_sequences_a_loss_is_told_once_when_the_topic_is_live_again() -> None:
@@ -229,20 +157,6 @@ def test_recovered_means_that_nothing_is_missing() -> None:
     made.run()
     assert made.state("A") == "LIVE"
     assert made.gaps == []
-
-
-def test_a_topic_with_a_position_is_resumed() -> None:
-    made = World(resumes=True, ask_again=FIXED)
-    made.subscribe("A", "B")
-    made.answer_all()
-    place = made.places[0]
-    made.update(place, "A", 1)
-    made.kill(place)
-    connection = made.open(place)
-    assert [(batch.ask, batch.topics) for batch in connection.asked] == [
-        (Ask.RESUME, ["A"]),
-        (Ask.SUBSCRIBE, ["B"]),
-    ]
 
 
 def test_with_two_links_the_loss_of_one_is_no_hole() -> None:
@@ -371,19 +285,6 @@ def test_updates_of_topics_that_nobody_asked_for_are_strays() -> None:
     made.update(made.places[0], "B")
     assert [update.topic for (update,) in made.of(Order.STRAY)] == ["B"]
     assert made.core.board.counts["strays"] == 1
-
-
-def test_where_only_old_numbers_come_for_long_the_count_has_begun_anew() -> None:
-    made = live("A", stale_after=30.0)
-    place = made.places[0]
-    made.update(place, "A", 100)
-    for number in range(1, 32):
-        made.advance(1.0)
-        made.update(place, "A", number)
-    made.update(place, "A", 32)
-    assert made.delivered[-1] == 32
-    assert made.gaps == [("A", "reset")]
-    assert made.of(Order.STALE) == []
 
 
 # -- acks ----------------------------------------------------------------------------------------
@@ -600,153 +501,318 @@ def test_answers_on_another_link_mean_nothing() -> None:
     assert made.state("A") == "ASKED"
 
 
-# -- silence -------------------------------------------------------------------------------------
+# -- second thoughts -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit", [10.0, 30.0])
-def test_silence_is_found_in_time_and_ended_and_asked_for_again(limit: float) -> None:
-    made = live("A", "B", stale_after=limit)
-    made.held = False
-    place = made.places[0]
-    steps = int(limit / 0.25)
-    for _ in range(steps - 1):
-        made.advance(0.25)
-        made.update(place, "B", None)
-        assert made.of(Order.STALE) == []
-    for _ in range(int(limit * 0.05 / 0.25) + 1):
-        made.advance(0.25)
-        made.update(place, "B", None)
-    ((name, silence),) = made.of(Order.STALE)
-    assert name == "A"
-    assert limit <= silence <= limit * 1.05
-    assert asked(made, Ask.UNSUBSCRIBE) == [["A"]]
-    assert asked(made)[-1] == ["A"]
-    assert made.state("A") == "STALE"
-    made.update(place, "A", None)
-    assert made.state("A") == "LIVE"
+def test_subscribing_to_what_is_wanted_already_asks_for_nothing_and_keeps_its_priority() -> None:
+    made = world(topics_per_message=1)
+    made.blocked = True
+    made.subscribe("A", "B")
+    made.subscribe("B", priority=5)
+    made.open(made.places[0])
+    assert asked(made) == [["A"], ["B"]]
 
 
-def test_each_time_in_vain_waits_longer_and_the_third_replaces_the_link() -> None:
-    made = live("A", stale_after=10.0)
-    made.held = False
-    place = made.places[0]
-    made.advance(10.5)
-    assert len(made.of(Order.STALE)) == 1
-    made.advance(10.5)
-    assert len(made.of(Order.STALE)) == 1
-    made.advance(5.0)
-    assert len(made.of(Order.STALE)) == 2
-    assert place in made.places
-    made.advance(21.0)
-    assert len(made.of(Order.STALE)) == 3
-    made.advance(2.0)
-    assert place not in made.places
-    assert made.state("A") == "STALE"
-    made.update(made.places[0], "A", None)
-    assert made.state("A") == "LIVE"
+def test_a_topic_that_nobody_knows_can_be_given_up() -> None:
+    made = world()
+    made.unsubscribe("A")
+    assert made.places == []
+    assert made.told == []
 
 
-def test_where_it_is_only_to_be_reported_nothing_is_asked() -> None:
-    made = live("A", stale_after=10.0, on_stale_do="report")
-    made.advance(100.0)
-    assert len(made.of(Order.STALE)) == 1
-    assert len(asked(made)) == 1
-    made.update(made.places[0], "A", None)
-    assert made.state("A") == "LIVE"
-    made.advance(10.6)
-    assert len(made.of(Order.STALE)) == 2
-
-
-def test_a_topic_may_have_a_limit_of_its_own() -> None:
-    made = world(stale_after=10.0, on_stale_do="report")
-    made.subscribe("A", stale_after=float("inf"))
-    made.subscribe("B", stale_after=2.0)
+def test_what_was_not_confirmed_yet_is_given_up_for_a_moment() -> None:
+    made = world()
+    made.held = True
+    made.subscribe("A")
+    (place,) = made.places
+    made.core.unwant("A")
+    made.core.want("A", object(), now=made.now)
+    made.run()
+    assert asked(made) == [["A"]]
+    assert asked(made, Ask.UNSUBSCRIBE) == []
+    made.connections[place].answers.clear()
+    made.advance(5.0 + 1.1)  # its answer is due in time, as ever
+    assert asked(made) == [["A"], ["A"]]
     made.answer_all()
-    made.advance(60.0)
-    assert [name for name, _ in made.of(Order.STALE)] == ["B"]
+    assert made.state("A") == "LIVE"
 
 
-# -- make before break ---------------------------------------------------------------------------
+def test_a_confirmation_of_what_was_just_given_up_does_not_bring_it_back() -> None:
+    made = world()
+    made.held = True
+    made.subscribe("A")
+    (place,) = made.places
+    made.core.unwant("A")
+    made.wanted.clear()
+    made.answer(place)
+    assert made.of(Order.SUBSCRIBED) == []
+    assert asked(made, Ask.UNSUBSCRIBE) == [["A"]]
+    made.answer_all()
+    assert made.state("A") is None
 
 
-def test_a_link_is_replaced_by_one_on_which_all_topics_are_live_first() -> None:
-    made = live("A", "B", max_link_age=100.0)
-    old = made.places[0]
-    made.update(old, "A", 1)
-    made.advance(92.0)
-    new = made.places[1]
-    assert old in made.connections
-    made.update(old, "A", 2)
-    made.answer(new)
-    made.update(new, "A", 2)
-    made.update(new, "A", 3)
-    made.update(old, "A", 3)
-    assert made.delivered == [1, 2, 3]
+@pytest.mark.parametrize("kind", ["final", "refused"])
+def test_a_refusal_of_what_was_just_given_up_is_its_end(kind: str) -> None:
+    made = world()
+    made.held = True
+    made.subscribe("A")
+    (place,) = made.places
+    made.core.unwant("A")
+    made.wanted.clear()
+    made.give(place, Answer(kind, ("A",)))
+    assert made.state("A") is None
+    assert made.told == []
+    assert asked(made, Ask.UNSUBSCRIBE) == []
+
+
+def test_an_end_by_the_service_of_what_was_just_given_up_is_its_end() -> None:
+    made = live("A")
+    (place,) = made.places
+    made.core.unwant("A")
+    made.wanted.clear()
+    made.connections[place].subscribed.clear()
+    made.give(place, Answer("unsubscribed", ("A",)))
+    assert made.state("A") is None
+    assert asked(made, Ask.UNSUBSCRIBE) == []
+    made.core.ended(place, ("A",), "delisted", made.now)
+    made.run()
+    assert made.told == []
+
+
+def test_what_the_service_ends_for_good_while_it_is_given_up_is_not_told() -> None:
+    made = live("A")
+    (place,) = made.places
+    made.unsubscribe("A")
+    made.core.ended(place, ("A",), "delisted", made.now)
+    made.run()
+    assert made.state("A") is None
+    assert made.told == []
+
+
+def test_what_is_wanted_again_while_it_ends_may_be_given_up_again() -> None:
+    made = live("A")
+    made.unsubscribe("A")
+    made.subscribe("A")
+    made.unsubscribe("A")
+    made.answer_all()
+    assert made.state("A") is None
+    assert asked(made) == [["A"]]
+
+
+def test_a_topic_goes_on_after_the_last_update_of_an_earlier_run() -> None:
+    made = world(resumes=True)
+    made.blocked = True
+    made.subscribe("A", "B")
+    made.core.go_on_after(made.core.board.topics["A"], Update("A", None, 7))
+    (place,) = made.places
+    made.open(place)
+    assert asked(made, Ask.RESUME) == [["A"]]
+    made.answer_all()
+    for number in (7, 10):
+        made.update(place, "A", number)
+    assert made.delivered == [10]
+    assert made.gaps == [("A", "reconnect")]
+
+
+# -- a link that is being replaced ---------------------------------------------------------------
+
+
+def replaced(*names: str) -> tuple[World, Place]:
+    """Topics on a link that is being replaced and to which no other one has confirmed them."""
+    made = live(*names)
+    (old,) = made.places
+    made.core.pool.retire(old, made.now)
+    made.run()
+    return made, old
+
+
+def test_what_is_given_up_there_for_a_moment_is_waited_for_as_before() -> None:
+    made, old = replaced("A")
+    made.core.unwant("A")
+    made.core.want("A", object(), now=made.now)
+    made.run()
+    made.advance(2.0)
+    assert old in made.places
+    assert made.state("A") == "LIVE"
+    made.answer_all()
+    made.advance(1.0)
+    assert old not in made.places
+    made.check_settled()
+
+
+def test_what_was_given_up_before_it_was_replaced_is_wanted_again_and_moves() -> None:
+    made = live("A", "B")
+    (old,) = made.places
+    made.core.unwant("A")
+    made.core.pool.retire(old, made.now)
+    made.core.want("A", object(), now=made.now)
+    made.run()
+    made.answer_all()
+    assert asked(made, Ask.UNSUBSCRIBE) == []
     made.advance(1.0)
     assert old not in made.places
     made.check_settled()
     assert made.gaps == []
-    assert made.of(Order.SUBSCRIBED) == []
 
 
-def test_without_sequences_the_old_links_updates_count_until_it_is_closed() -> None:
-    made = live("A", max_link_age=100.0)
-    old = made.places[0]
-    made.update(old, "A", None)
-    made.advance(92.0)
-    made.answer_all()
-    new = made.places[1]
-    for _ in range(3):
-        made.update(old, "A", None)
-        made.update(new, "A", None)
-    assert len(made.delivered) == 4
-    made.advance(1.0)
-    made.update(new, "A", None)
-    assert len(made.delivered) == 5
-    assert made.gaps == []
+# -- refusals on one of several links ------------------------------------------------------------
 
 
-def test_an_old_link_that_is_lost_before_it_is_replaced_leaves_a_hole() -> None:
-    made = live("A", max_link_age=100.0)
-    old = made.places[0]
-    made.update(old, "A", None)
-    made.blocked = True
-    made.advance(92.0)
-    made.kill(old)
-    made.open(made.places[0])
-    made.answer_all()
-    assert made.gaps == [("A", "reconnect")]
-    made.check_settled()
-
-
-def test_ages_are_jittered() -> None:
-    made = world(topics_per_link=1, max_link_age=1000.0)
-    made.subscribe(*"ABCDEFGH")
-    ages = {place.retire_at - made.now for place in made.places}
-    assert len(ages) == 8
-    assert all(750 <= age <= 900 for age in ages)
-
-
-def test_links_that_unsubscriptions_have_thinned_out_are_merged_slowly() -> None:
-    made = live(*"ABCDEFGH", topics_per_link=2)
-    made.held = False
-    made.unsubscribe(*"BDFH")
-    made.answer_all()
-    assert len(made.places) == 4
-    made.advance(12.0)
-    assert len(made.places) == 3
-    made.advance(30.0)
-    assert len(made.places) == 2
-    made.check_settled()
-    assert made.gaps == []
-
-
-def test_a_feed_without_topics_closes_its_links() -> None:
-    made = live("A")
-    made.held = False
-    made.unsubscribe("A")
-    made.advance(11.0)
-    assert made.places == []
+def test_a_final_refusal_on_one_link_ends_the_topic_on_the_others() -> None:
+    made = world(redundancy=2)
+    made.held = True
     made.subscribe("A")
+    one, other = made.places
+    made.give(one, Answer("final", ("A",)))
+    made.answer_all()
+    assert made.of(Order.REFUSED) == [("A", "no", True)]
+    assert asked(made, Ask.UNSUBSCRIBE) == [["A"]]
+    assert other.legs == {}
+
+
+def test_a_topic_that_was_refused_on_one_link_is_given_up() -> None:
+    made = world(redundancy=2)
+    made.held = True
+    made.subscribe("A")
+    one, _ = made.places
+    made.core.refused(one, ("A",), "no", False, made.now)
+    made.core.unwant("A")  # while the other link is to be told
+    made.wanted.clear()
+    made.run()
+    assert made.core.board.counts["ignored"] == 0
+    made.answer_all()
+    assert made.state("A") is None
+
+
+def test_a_refusal_of_what_another_link_has_is_not_believed() -> None:
+    made = world(redundancy=2)
+    made.held = True
+    made.subscribe("A")
+    one, other = made.places
+    made.answer(other)
+    made.give(one, Answer("final", ("A",)))
+    assert made.state("A") == "LIVE"
+    made.advance(1.1)
     made.answer_all()
     made.check_settled()
+
+
+def test_a_refusal_of_a_topic_that_nobody_asked_for_is_ignored() -> None:
+    made = live("A")
+    made.give(made.places[0], Answer("final", ("B",)))
+    assert made.state("A") == "LIVE"
+    assert made.core.board.counts["ignored"] == 1
+
+
+# -- attempts that are used up -------------------------------------------------------------------
+
+TWICE = Backoff(first=1.0, jitter=False, max_attempts=2)
+
+
+def test_what_is_never_confirmed_is_refused_when_its_attempts_are_used_up() -> None:
+    made = world(ask_again=TWICE)
+    made.mute = True
+    made.subscribe("A")
+    made.advance(60.0)
+    assert made.of(Order.REFUSED) == [("A", "not confirmed", True)]
+    assert made.core.board.counts["asked"] == 3
+
+
+def test_what_is_refused_for_now_again_and_again_is_refused_for_good() -> None:
+    made = world(ask_again=TWICE)
+    made.refuse = {"A"}
+    made.subscribe("A")
+    made.advance(60.0)
+    assert made.of(Order.REFUSED) == [("A", "no", False)] * 2 + [("A", "no", True)]
+
+
+def test_what_cannot_be_asked_for_is_refused_when_its_attempts_are_used_up() -> None:
+    made = world(ask_again=TWICE)
+    made.unbuildable = {"A"}
+    made.subscribe("A", "B")
+    made.advance(60.0)
+    assert made.of(Order.REFUSED) == [("A", "not asked for", True), ("B", "not asked for", True)]
+
+
+# -- messages that were not sent -----------------------------------------------------------------
+
+
+def test_what_could_not_be_asked_for_is_asked_for_later() -> None:
+    made = world()
+    made.unbuildable = {"A"}
+    made.subscribe("A", "B")
+    assert made.state("B") == "WANTED"
+    made.unbuildable = set()
+    made.advance(1.5)
+    made.check_settled()
+    assert made.of(Order.REFUSED) == []
+
+
+def test_an_unsubscription_that_could_not_be_made_is_over_after_a_while() -> None:
+    made = live("A")
+    made.unbuildable = {"A"}
+    made.unsubscribe("A")
+    made.advance(4.9)
+    assert made.state("A") == "ENDING"
+    made.connections[made.places[0]].subscribed.clear()
+    made.advance(0.2)
+    assert made.state("A") is None
+
+
+def test_a_message_whose_link_is_lost_while_it_is_made_is_no_attempt() -> None:
+    made = world(ask_again=Backoff(max_attempts=0))
+    made.blocked = True
+    made.subscribe("A")
+    (place,) = made.places
+    made.core.opened(place, made.now)
+    batch = made.core.batches.take(place)
+    assert batch is not None
+    made.kill(place)
+    made.core.not_sent(place, batch, made.now)
+    made.open(place)
+    made.answer_all()
+    made.check_settled()
+
+
+def test_an_unsubscription_whose_link_is_lost_while_it_is_made_is_over() -> None:
+    made = live("A")
+    (place,) = made.places
+    made.core.unwant("A")
+    made.wanted.clear()
+    batch = made.core.batches.take(place)
+    assert batch is not None
+    made.kill(place)
+    made.core.unsaid(place, batch, made.now)
+    assert made.state("A") is None
+
+
+def test_where_there_is_nothing_to_say_what_ends_is_over_and_the_rest_awaits_its_answer() -> None:
+    made = world(saying=False)
+    made.held = True
+    made.subscribe("A")
+    assert made.state("A") == "ASKED"
+    made.answer_all()
+    assert made.state("A") == "LIVE"
+    made.unsubscribe("A")
+    assert made.state("A") is None
+
+
+# -- what is remembered of topics that have left -------------------------------------------------
+
+
+def test_what_a_link_remembers_is_bounded() -> None:
+    names = [f"T{number}" for number in range(MAX_LEFT + 10)]
+    made = world(topics_per_link=None, topics_per_message=None)
+    made.subscribe(*names)
+    made.answer_all()
+    (place,) = made.places
+    for name in names:
+        made.core.unwant(name)
+    made.wanted.clear()
+    made.run()
+    made.answer_all()
+    assert len(place.left) == MAX_LEFT
+    made.update(place, names[0])  # forgotten
+    made.update(place, names[-1])
+    assert made.core.board.counts["strays"] == 1
+    assert made.core.board.counts["unwanted"] == 1

@@ -15,7 +15,7 @@ from reactor.feeds.topics.board import Order
 from reactor.feeds.topics.sequences import Judgement, judge
 from reactor.timers import Backoff
 
-from .world import World
+from .world import Answer, live, world
 
 steps = st.lists(
     st.one_of(
@@ -37,50 +37,45 @@ steps = st.lists(
 def test_each_number_once_in_order_and_each_hole_told_before_what_follows(
     steps: list[tuple[str, int]], redundancy: int, jumps: bool
 ) -> None:
-    world = World(
-        redundancy=redundancy,
-        stale_after=None,
-        max_link_age=None,
-        ask_again=Backoff(first=0.5, cap=1.0),
-    )
-    world.subscribe("A")
-    world.answer_all()
+    made = world(redundancy=redundancy, ask_again=Backoff(first=0.5, cap=1.0))
+    made.subscribe("A")
+    made.answer_all()
     queues: dict[Any, list[Update]] = {}
     number = 0
     for what, amount in steps:
-        open_places = [place for place in world.places if place in world.connections]
+        open_places = [place for place in made.places if place in made.connections]
         for place in list(queues):
-            if place not in world.connections:
+            if place not in made.connections:
                 del queues[place]
         if what == "publish":
             for _ in range(amount):
                 previous, number = number, number + (3 if jumps else 1)
                 for place in open_places:
-                    if "A" in world.connections[place].subscribed:
+                    if "A" in made.connections[place].subscribed:
                         queues.setdefault(place, []).append(
                             Update("A", number, number, previous if jumps else None)
                         )
         elif what == "wait":
-            world.advance(amount / 2)
+            made.advance(amount / 2)
         elif open_places:
             place = open_places[amount % len(open_places)]
             queue = queues.setdefault(place, [])
             if what == "kill":
-                world.kill(place)
-                if place in world.places:
-                    world.open(place)
-                world.answer_all()
+                made.kill(place)
+                if place in made.places:
+                    made.open(place)
+                made.answer_all()
             elif what == "replace":
-                world.core.pool.retire(place, world.now)
-                world.run()
-                world.answer_all()
+                made.core.pool.retire(place, made.now)
+                made.run()
+                made.answer_all()
             elif queue:
                 update = queue[0] if what == "repeat" else queue.pop(0)
                 if what != "lose":
-                    world.core.update(place, update, world.now)
-                    world.run()
-    world.advance(3.0)
-    check(world.told, 3 if jumps else 1)
+                    made.core.update(place, update, made.now)
+                    made.run()
+    made.advance(3.0)
+    check(made.told, 3 if jumps else 1)
 
 
 def check(told: list[tuple[Any, ...]], step: int) -> None:
@@ -136,25 +131,74 @@ def test_an_update_is_judged_by_the_latest_one(
 
 
 def test_an_update_without_a_number_leaves_the_count_where_it_was() -> None:
-    world = World(stale_after=None, max_link_age=None)
-    world.subscribe("A")
-    world.answer_all()
-    place = world.places[0]
+    made = live("A")
     for number in (1, None, 1, 2, 5):
-        world.update(place, "A", number)
-    assert world.delivered == [1, None, 2, 5]
-    assert world.gaps == [("A", "sequence")]
+        made.update(made.places[0], "A", number)
+    assert made.delivered == [1, None, 2, 5]
+    assert made.gaps == [("A", "sequence")]
 
 
 def test_what_is_held_back_is_bounded() -> None:
-    world = World(redundancy=2, stale_after=None, max_link_age=None)
-    world.subscribe("A")
-    world.answer_all()
-    one, other = world.places
-    world.update(one, "A", 1)
-    world.update(other, "A", 1)
+    made = live("A", redundancy=2)
+    one, other = made.places
+    made.update(one, "A", 1)
+    made.update(other, "A", 1)
     for number in range(3, 1004):
-        world.core.update(one, Update("A", number, number), world.now)
-    world.run()
-    assert world.gaps == [("A", "sequence")]
-    assert len(world.delivered) == 1002
+        made.core.update(one, Update("A", number, number), made.now)
+    made.run()
+    assert made.gaps == [("A", "sequence")]
+    assert len(made.delivered) == 1002
+
+
+def test_a_number_that_is_text_cannot_go_up_by_one() -> None:
+    made = live("A")
+    with pytest.raises(TypeError, match="a contiguous sequence is a number, not '7'"):
+        made.core.update(made.places[0], Update("A", None, "7"), made.now)
+    assert made.delivered == []
+
+
+# -- which link's updates count where there are no numbers ---------------------------------------
+
+
+def test_while_nothing_is_confirmed_those_of_the_first_link_count() -> None:
+    made = world(redundancy=2)
+    made.held = True
+    made.subscribe("A")
+    one, other = made.places
+    for place in (other, one, other):
+        made.update(place, "A", None)
+    assert len(made.delivered) == 1
+
+
+def test_when_the_first_link_is_lost_those_of_the_other_one_count() -> None:
+    made = live("A", redundancy=2)
+    one, other = made.places
+    made.update(other, "A", None)
+    assert made.delivered == []
+    made.kill(one)
+    made.update(other, "A", None)
+    assert len(made.delivered) == 1
+
+
+def test_when_all_links_were_refused_those_of_the_first_one_count() -> None:
+    made = world(redundancy=2)
+    made.held = True
+    made.subscribe("A")
+    one, other = made.places
+    for place in (one, other):
+        made.give(place, Answer("refused", ("A",)))
+    for place in (other, one, other):  # the service sends them all the same
+        made.update(place, "A", None)
+    assert len(made.delivered) == 1
+
+
+def test_no_update_of_a_topic_that_was_refused_is_delivered() -> None:
+    made = world(redundancy=2)
+    made.held = True
+    made.subscribe("A")
+    one, other = made.places
+    made.give(one, Answer("final", ("A",)))
+    assert made.state("A") == "REFUSED"
+    made.update(other, "A", 1)
+    assert made.delivered == []
+    assert made.core.board.counts["unwanted"] == 1

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reactor.feeds.events import Gap, Update
+from reactor.feeds.events import Gap, TopicState, Update
 from reactor.feeds.feed import Feed
 from reactor.feeds.policy import Policy
 from reactor.feeds.topics.batch import Ask, Batch
 from reactor.feeds.topics.board import Order
+from reactor.feeds.topics.lifecycle import Phase
 from reactor.feeds.topics.reconciler import Reconciler
 from reactor.feeds.topics.topic import Lane, Place
+from reactor.timers import Backoff
+
+#: Waits that are not drawn at random.
+FIXED = Backoff(first=1.0, factor=2.0, cap=60.0, jitter=False)
 
 
 @dataclass
@@ -41,9 +46,13 @@ class World:
         told: orders that are for the user, in order.
         connections: by place, those that are open.
         refuse: topics that are refused for now; with ``final``, for good.
+        unbuildable: topics for which no message can be made.
+        saying: whether there is something to say at all; False: builders return nothing.
     """
 
-    def __init__(self, seed: int = 0, resumes: bool = False, **policy: Any) -> None:
+    def __init__(
+        self, seed: int = 0, resumes: bool = False, saying: bool = True, **policy: Any
+    ) -> None:
         self.now = 1000.0
         knobs = replace(Policy.of(Feed), **policy)
         self.core = Reconciler(knobs, resumes, random.Random(seed).random)
@@ -52,6 +61,8 @@ class World:
         self.told: list[tuple[Any, ...]] = []
         self.refuse: set[str] = set()
         self.final: set[str] = set()
+        self.unbuildable: set[str] = set()
+        self.saying = saying
         self.mute = False  # no answers at all
         self.held = False  # answers wait until they are given
         self.blocked = False  # links do not open
@@ -118,12 +129,18 @@ class World:
                 self._carry_out(*self.core.board.orders.popleft())
                 again = True
             for place, connection in list(self.connections.items()):
-                batch = self.core.take(place)
+                batch = self.core.batches.take(place)
                 if batch is not None:
                     again = True
-                    self.core.sent(place, batch, self.now)
-                    self._receive(connection, batch)
+                    self._send(place, connection, batch)
         self.check()
+
+    def _send(self, place: Place, connection: Connection, batch: Batch) -> None:
+        if self.unbuildable.intersection(batch.topics):
+            self.core.not_sent(place, batch, self.now)
+            return
+        (self.core.sent if self.saying else self.core.unsaid)(place, batch, self.now)
+        self._receive(connection, batch)
 
     def _carry_out(self, order: Order, *what: Any) -> None:
         if order is Order.OPEN:
@@ -211,13 +228,22 @@ class World:
     def tick(self) -> None:
         for place in list(self.connections):
             if place in self.connections:
-                self.core.tick(place, self.now)
-                if self.now >= place.scan_due and self.core.silence.suspects(place, self.now):
-                    self.core.silence.scan(place, self.now)
-        self.core.tick_all(self.now)
+                self._do_what_is_due(place.due(), lambda place=place: self._tick(place))  # type: ignore[misc]
+        self._do_what_is_due(self.core.due(), lambda: self.core.tick_all(self.now))
         self.run()
         if not self.held:
             self.answer_all()
+
+    def _tick(self, place: Place) -> None:
+        self.core.tick(place, self.now)
+        if self.now >= place.scan_due and self.core.silence.suspects(place, self.now):
+            self.core.silence.scan(place, self.now)
+
+    def _do_what_is_due(self, due: float, tick: Callable[[], None]) -> None:
+        """Before something is due, there is nothing to do."""
+        orders = len(self.core.board.orders)
+        tick()
+        assert self.now >= due or len(self.core.board.orders) == orders
 
     # -- what must always hold -----------------------------------------------------------
 
@@ -237,6 +263,10 @@ class World:
                 if leg.lane is lane and not (leg.place and leg.place.retiring)
             ]
             assert lane.load == len(legs)
+        for record in board.topics.values():
+            if any(leg.phase is Phase.LIVE for leg in record.legs):
+                assert record.wanted
+                assert record.state is not TopicState.REFUSED
 
     def is_settled(self) -> bool:
         """Whether :meth:`check_settled` would find nothing."""
@@ -258,3 +288,32 @@ class World:
         for name, count in places.items():
             assert count == self.core.policy.redundancy, f"{name} is on {count} links"
             assert self.state(name) == "LIVE"
+
+
+def world(**options: Any) -> World:
+    """A world in which nothing is silent or old."""
+    options.setdefault("ask_again", FIXED)
+    options.setdefault("stale_after", None)
+    options.setdefault("max_link_age", None)
+    return World(**options)
+
+
+def live(*names: str, **options: Any) -> World:
+    """A world in which these topics are live on one link."""
+    made = world(**options)
+    made.subscribe(*names)
+    made.answer_all()
+    assert {made.state(name) for name in names} == {"LIVE"}
+    made.told.clear()
+    made.held = True
+    return made
+
+
+def asked(world: World, ask: Ask = Ask.SUBSCRIBE) -> list[list[Any]]:
+    """The topics of each message of a kind, over all connections."""
+    return [
+        batch.topics
+        for connection in world.connections.values()
+        for batch in connection.asked
+        if batch.ask is ask
+    ]

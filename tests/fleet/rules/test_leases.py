@@ -129,7 +129,13 @@ def test_a_lease_is_what_was_written_and_later_versions_may_write_more() -> None
     assert Lease.decode(b'{"shard": 1, "holder": "h", "incarnation": "i", "new": 1}').shard == 1
 
 
-@pytest.mark.parametrize("value", [b"", b"[]", b"{}", b"nonsense", b"\xff"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"", b"[]", b"{}", b"nonsense", b"\xff"),
+        b'{"shard": 1, "holder": "h", "incarnation": "i", "figures": [5]}',
+    ],
+)
 def test_what_is_no_lease_is_an_error_that_shows_it(value: bytes) -> None:
     with pytest.raises(ValueError, match="no lease"):
         Lease.decode(value)

@@ -100,7 +100,7 @@ async def stage(sink: Sink) -> AsyncIterator[Stage]:
         await server.stop()
 
 
-async def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
+async def until(condition: Callable[[], object], timeout: float = 90.0) -> None:
     """Wait until something is true."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout

@@ -160,7 +160,7 @@ class TestWhose:
 
     def test_something_else_is_refused(self, path: Path) -> None:
         wrong: Any = "ws://host/"
-        with pytest.raises(TypeError, match="takes a Reactor"):
+        with pytest.raises(TypeError, match="a Reactor or a Feed, not 'ws://host/'"):
             record(wrong, path)
         assert not path.exists()
 

@@ -1,4 +1,4 @@
-"""stop() while the loop does not run; continues test_loop.py."""
+"""stop() while the loop does not run; continues test_lifetime_runs.py."""
 
 from __future__ import annotations
 

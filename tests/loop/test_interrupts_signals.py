@@ -1,4 +1,5 @@
-"""Signals and Ctrl-C in the event loop; continues test_event_loop.py.
+"""Signals and Ctrl-C in the event loop; those that come while connections are at work are in
+test_interrupts.py.
 
 Most signals are raised by the test at an exact place: Python runs the handler right there. Two
 tests get theirs from outside, as in life.
@@ -23,6 +24,7 @@ from ..support.driving import as_library_code, replace_method
 from ..support.every_selector import SELECTORS, SelectorFactory
 from ..support.sockets import Sockets
 from ..support.sources import KINDS, Sources
+from ..support.threads import Background
 
 every_selector = pytest.mark.parametrize(
     "make_selector", list(SELECTORS.values()), ids=list(SELECTORS)
@@ -166,28 +168,6 @@ def test_ctrl_c_while_the_loop_goes_to_sleep_wakes_it_and_ends_the_run(
     undo()
     assert loop.stats().turns == 1
     assert loop.stats().readers == 1
-
-
-def test_ctrl_c_after_the_last_turn_is_not_lost(
-    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log: list[str] = []
-    turn = loop._turn
-
-    def last_turn(limit: float | None) -> None:
-        turn(limit)
-        # By name: a function of this module would count as the user's code.
-        signal.raise_signal(signal.SIGINT)
-        log.append("the loop's own code is not torn apart")
-
-    monkeypatch.setattr(loop, "_turn", as_library_code(last_turn, "loop"))
-    loop.call_soon(loop.stop)
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_forever()
-    assert log == ["the loop's own code is not torn apart"]
-    monkeypatch.undo()
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def test_ctrl_c_in_code_that_nobody_has_called_waits_too(loop: EventLoop) -> None:
@@ -417,6 +397,16 @@ def test_another_thread_cannot_ask_for_signals_and_changes_nothing_by_it(loop: E
     thread.join()
     assert len(errors) == 1
     loop.close()
+
+
+def test_a_signal_for_a_loop_that_another_thread_has_closed_is_not_heard(real: EventLoop) -> None:
+    """Only the main thread can take the handler away."""
+    before = signal.getsignal(signal.SIGUSR1)
+    real.signal(signal.SIGUSR1, lambda: pytest.fail("the loop is closed"))
+    with pytest.raises(ValueError, match="main thread"):
+        Background(real.close).result()
+    signal.raise_signal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
 
 
 # --- from outside, as in life -------------------------------------------------------------------
