@@ -12,7 +12,7 @@ DURATION ?= 10
 URL ?=
 
 # What is run on a free-threaded Python: make test-threads PYTHON=python3.14t VENV=.venv-3.14t
-THREADED ?= tests/test_threads.py tests/test_contracts.py tests/compiled tests/loop tests/connection tests/feeds
+THREADED ?= tests/test_threads.py tests/test_contracts.py tests/compiled tests/loop tests/feeds/test_mailbox.py
 
 # Processes for the tests: more than two cores, since tests often wait for their peers.
 JOBS ?= 4
@@ -69,7 +69,7 @@ test: $(VENV)/installed-test
 # On a free-threaded Python: not all that the other tests compare with can be installed there.
 test-threads: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		hypothesis pytest pytest-timeout pytest-xdist trustme
+		hypothesis isal pytest pytest-timeout pytest-xdist trustme
 	$(BIN)/python -m pytest --numprocesses $(JOBS) $(THREADED)
 
 lint: $(VENV)/installed-test
