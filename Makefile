@@ -11,6 +11,9 @@ N ?= 1000
 DURATION ?= 10
 URL ?=
 
+# What is run on a free-threaded Python: make test-threads PYTHON=python3.14t VENV=.venv-3.14t
+THREADED ?= tests/test_threads.py tests/test_contracts.py tests/compiled tests/loop tests/feeds/test_mailbox.py
+
 # Processes for the tests: more than two cores, since tests often wait for their peers.
 JOBS ?= 4
 
@@ -37,11 +40,12 @@ PLACEMENT ?= local
 # A fleet whose shards and server are killed all the time; make fleet-storm STORM='--seconds 60'
 STORM ?=
 
-.PHONY: run test lint format types cov autobahn fuzz soak soak-feeds fleet-demo fleet-test fleet-storm bench bench-check bench-lockstep docs clean help
+.PHONY: run test test-threads lint format types cov autobahn fuzz soak soak-feeds fleet-demo fleet-test fleet-storm bench bench-check bench-lockstep docs clean help
 
 help:
 	@echo "make run    hold $(N) subscriptions on one thread (N=, DURATION=, URL=)"
 	@echo "make test   run all tests"
+	@echo "make test-threads  what runs on several threads, for a free-threaded Python (PYTHON=)"
 	@echo "make autobahn  the Autobahn suite over all faces, half an hour (AUTOBAHN=)"
 	@echo "make fuzz   every parser for some minutes (SECONDS=)"
 	@echo "make soak   500 connections that are killed all the time, for 10 minutes (SOAK=)"
@@ -61,6 +65,12 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) $(TESTS)
+
+# On a free-threaded Python: not all that the other tests compare with can be installed there.
+test-threads: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		hypothesis isal pytest pytest-timeout pytest-xdist trustme
+	$(BIN)/python -m pytest --numprocesses $(JOBS) $(THREADED)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """Batches: what many streams receive, and what they send, in one system call each.
 
 What it is: the functions by which turn.pyx has a Ring (uring.pyx) receive before the handlers of a
@@ -24,13 +24,12 @@ from libc.errno cimport EAGAIN, EINTR
 from reactor.compiled.path cimport (
     descriptor, is_direct, os_error, read_received, stream_of, take_output, written,
 )
-from reactor.compiled.slots cimport find_slot, get, is_a, put
+from reactor.compiled.slots cimport find_slot, get, put
 from reactor.compiled.uring cimport BATCH, Ring
 
 import logging
 
 from .path import read
-from ..connection.sender import Sender
 from ..loop.poller import Poller
 
 cdef extern from "Python.h":
@@ -38,8 +37,8 @@ cdef extern from "Python.h":
     PyObject *PyMethod_GET_FUNCTION(object)
     PyObject *PyMethod_GET_SELF(object)
 
-cdef object A_SENDER = Sender
 cdef object logger = logging.getLogger("reactor.loop")
+cdef PyObject *READ = <PyObject *>read
 cdef Py_ssize_t POLLER_RING = find_slot(Poller, "ring")
 
 
@@ -68,7 +67,7 @@ cdef int submit(poller, Ring ring) except -1:
 
 cdef bint is_read(handler) noexcept:
     """Return whether a handler is the method by which plain streams read."""
-    return PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == <PyObject *>read
+    return PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == READ
 
 
 cdef int receive(poller, Ring ring, object handler) except -1:

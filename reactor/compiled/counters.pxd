@@ -8,5 +8,5 @@ cdef class Counters:
     cdef public double opened_at, error_at
     cdef double message_at
     cdef int64_t messages_before
-    cdef public object last_error, round_trips
+    cdef object _last_error, _round_trips
     cpdef double latest(self, double read_at)

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """The compiled twin of Counters: see protocols/counters.py for what it is.
 
 What it is: the same attributes, as numbers in C, which the other compiled modules count in without
@@ -22,6 +22,28 @@ cdef class Counters:
         self.messages_before = self.messages_in
         self.opens += 1
         self.opened_at = now
+
+    # Other threads read these two, too: hence the locks of a free-threaded Python.
+
+    @property
+    @cython.critical_section
+    def last_error(self):
+        return self._last_error
+
+    @last_error.setter
+    @cython.critical_section
+    def last_error(self, value):
+        self._last_error = value
+
+    @property
+    @cython.critical_section
+    def round_trips(self):
+        return self._round_trips
+
+    @round_trips.setter
+    @cython.critical_section
+    def round_trips(self, value):
+        self._round_trips = value
 
     cpdef double latest(self, double read_at):
         return read_at if self.messages_in > self.messages_before else self.message_at

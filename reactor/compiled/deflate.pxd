@@ -43,7 +43,6 @@ cdef class Deflater:
 
 cdef class Inflater:
     cdef zstream *stream
-    cdef int bits
     cdef bint busy
     cdef list _taken
     cdef readonly bint eof

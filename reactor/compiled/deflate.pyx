@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """Compressed messages in C: zlib called directly, and the usual case of both directions.
 
 What it is: :class:`Deflater` and :class:`Inflater`, which act as the objects of Python's ``zlib``
@@ -13,12 +13,13 @@ header of zlib is needed: its functions are looked up by name. If they are not f
 says why, and Python's objects are used. Those release the GIL for every call, so that a thread that
 computes would hold up each message by several times 5 ms; here, only large pieces release it.
 
-A received frame is inflated into a buffer that all connections share. Where that turns out not to
-be the usual case, after all (the message is too long, not UTF-8, not to be inflated), the frame is
-left to Python: it calls ``decompress`` with the same bytes, and gets what has been inflated of them
-already, and then the rest. See :meth:`Inflater.decompress`.
+A received frame is inflated into a buffer that all connections of a thread share. Where that turns
+out not to be the usual case, after all (the message is too long, not UTF-8, not to be inflated),
+the frame is left to Python: it calls ``decompress`` with the same bytes, and gets what has been
+inflated of them already, and then the rest. See :meth:`Inflater.decompress`.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_Append, PyList_GET_SIZE
@@ -29,6 +30,7 @@ from libc.string cimport memcpy
 from reactor.compiled.counters cimport Counters
 from reactor.compiled.frames cimport build_of, draw, find_payload, xor_into
 from reactor.compiled.slots cimport find_slot, get, put, require
+from reactor.compiled.spares cimport Spare, init_spare, keep_spare, take_spare
 
 import zlib
 
@@ -253,10 +255,14 @@ cdef class Deflater:
             lib.deflate_end(self.stream)
             free(self.stream)
 
+    # The locks are those of a free-threaded Python. Both are let go where the GIL is released.
+
+    @cython.critical_section
     def compress(self, data):
         """Return compressed bytes: those that zlib does not hold back."""
         return self.run(data, NO_FLUSH)
 
+    @cython.critical_section
     def flush(self, int mode):
         """Return the rest of the compressed bytes."""
         return self.run(b"", mode)
@@ -288,10 +294,14 @@ cdef class Deflater:
             PyBuffer_Release(&view)
 
 
-# What inflated for the Inflater that went last: making one costs more than using it. zlib forgets
+cdef void end_inflating(void *stream) noexcept nogil:
+    lib.inflate_end(<zstream *>stream)
+    free(stream)
+
+
+# What inflated for an Inflater that has gone: making one costs more than using it. zlib forgets
 # all that it has seen when it is reset.
-cdef zstream *spare_stream = NULL
-cdef int spare_bits = 0
+cdef Spare spare_stream
 
 
 cdef class Inflater:
@@ -305,16 +315,14 @@ cdef class Inflater:
     # bytes of the data they were made of; one for each call.
 
     def __cinit__(self, int bits):
-        global spare_stream
         cdef int code
         self.unconsumed_tail = self.unused_data = b""
-        if spare_stream is not NULL and spare_bits == bits:
-            self.stream, spare_stream = spare_stream, NULL
+        self.stream = <zstream *>take_spare(&spare_stream)
+        if self.stream is not NULL:
             code = lib.inflate_reset(self.stream, bits)
         else:
             self.stream = new_stream()
             code = lib.inflate_init(self.stream, bits, lib.version(), sizeof(zstream))
-        self.bits = bits
         if code == MEM_ERROR:
             raise MemoryError("Can't allocate memory for decompression object")
         if code == STREAM_ERROR:
@@ -323,14 +331,10 @@ cdef class Inflater:
             raise failure(self.stream, code, "while creating decompression object")
 
     def __dealloc__(self):
-        global spare_stream, spare_bits
-        if self.stream is NULL:
-            return
-        if spare_stream is not NULL:
-            lib.inflate_end(spare_stream)
-            free(spare_stream)
-        spare_stream, spare_bits = self.stream, self.bits
+        if self.stream is not NULL and not keep_spare(&spare_stream, self.stream):
+            end_inflating(self.stream)
 
+    @cython.critical_section
     def decompress(self, data, Py_ssize_t max_length=0):
         """Return inflated bytes; at most *max_length*, if that is not 0.
 
@@ -388,15 +392,15 @@ cdef class Inflater:
 
 # -- the usual case ----------------------------------------------------------------------------
 
-# Room for what is inflated or compressed, then for an unmasked payload. Who needs it takes it, and
-# another one is made for anyone else meanwhile: see take_buffer() in path.pyx.
-cdef uint8_t *spare_room = NULL
+# Room for what is inflated or compressed, then for an unmasked payload.
+cdef Spare spare_room
+
+if init_spare(&spare_stream, end_inflating) or init_spare(&spare_room, free):
+    raise ImportError("no key for a buffer is left in this process")
 
 
 cdef uint8_t *take_room() except NULL:
-    global spare_room
-    cdef uint8_t *room = spare_room
-    spare_room = NULL
+    cdef uint8_t *room = <uint8_t *>take_spare(&spare_room)
     if room is NULL:
         room = <uint8_t *>malloc(ROOM + PLAIN)
         if room is NULL:
@@ -405,10 +409,7 @@ cdef uint8_t *take_room() except NULL:
 
 
 cdef void give_back(uint8_t *room) noexcept:
-    global spare_room
-    if spare_room is NULL:
-        spare_room = room
-    else:
+    if not keep_spare(&spare_room, room):
         free(room)
 
 

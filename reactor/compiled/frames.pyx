@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """The compiled twin of frames.py: the same functions, the same results, in C.
 
 What it is: the functions of frames.py that every frame passes. frames.py says what they do, and
@@ -25,6 +25,23 @@ from ..protocols import frames
 from ..protocols.events import Ping, Pong
 from ..protocols.frames import FrameHeader
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #define POOL 2048  /* bytes of masking keys, drawn at a time */
+    #ifdef Py_GIL_DISABLED
+    #define OF_THREAD _Thread_local  /* two threads may draw at once */
+    #else
+    #define OF_THREAD
+    #endif
+    static OF_THREAD uint8_t pool[POOL];
+    static OF_THREAD Py_ssize_t pool_left = 0;
+    """
+    enum:
+        POOL
+    uint8_t *pool
+    Py_ssize_t pool_left
+
 cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
@@ -39,7 +56,6 @@ cdef enum:
     FIN_PING = 0x89
     FIN_PONG = 0x8A
     MAX_CONTROL_PAYLOAD = 125
-    POOL = 2048  # bytes of masking keys, drawn at a time
 
 require("OP_TEXT | FIN", frames.OP_TEXT | frames._FIN, FIN_TEXT)
 require("OP_BINARY | FIN", frames.OP_BINARY | frames._FIN, FIN_BINARY)
@@ -57,9 +73,6 @@ require("Pong", Pong._fields, ("payload",))
 
 # Makes a named tuple without its Python function.
 cdef object new_tuple = tuple.__new__
-
-cdef uint8_t pool[POOL]
-cdef Py_ssize_t pool_left = 0
 
 
 cdef void xor_into(

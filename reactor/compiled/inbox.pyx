@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False, binding=False
+# cython: freethreading_compatible=True, embedsignature=False, binding=False
 """The compiled twin of the inbox of reactor.asyncio: see asyncio/inbox.py for what it is.
 
 What it is: the same class. asyncio/inbox.py puts it in the place of its own.
@@ -13,7 +13,7 @@ itself is the iterator that a task runs, since only one task may wait.
 from cpython.list cimport PyList_Append
 from cpython.object cimport PyObject
 
-from reactor.compiled.slots cimport find_slot, get, holds, is_a
+from reactor.compiled.slots cimport TRUE, find_slot, get, holds, is_a
 
 import asyncio
 from collections import deque
@@ -27,7 +27,7 @@ cdef extern from "Python.h":
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
 
-cdef object A_LOOP = EventLoop
+cdef PyObject *A_LOOP = <PyObject *>EventLoop
 cdef object NOTHING = ()
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
@@ -134,7 +134,7 @@ cdef class Inbox:
         if self._rung:
             return 0
         self._rung = True
-        if holds(self._reactor, LOOP_RUNNING, True):
+        if holds(self._reactor, LOOP_RUNNING, TRUE):
             PyList_Append(get(self._reactor, LOOP_DIRTY), self)
         else:
             self._resume_later()

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """The compiled twins of the methods that every message passes between a socket and the handlers.
 
 What it is: for each of a handful of methods, a function that does in C what the method nearly
@@ -10,8 +10,8 @@ What it must not know: what to do in any other case. Then, every function calls 
 replaces, so that each rule is in one place, the Python module.
 
 How it works. The objects are the ordinary ones, of ordinary classes. C gains its speed by how it
-reads their attributes: see slots.pxd. A read goes to a buffer that all connections share and is
-parsed there, so that a message is one object, and nothing else is made for it.
+reads their attributes: see slots.pxd. A read goes to a buffer that all connections of a thread
+share, and is parsed there, so that a message is one object, and nothing else is made for it.
 
 The system calls are made without releasing the GIL: they never block, and a thread that releases it
 must wait for the thread that takes it, 5 ms if that thread computes.
@@ -26,8 +26,10 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from reactor.compiled.slots cimport (
-    SocketHead, find_slot, get, holds, is_a, number, put, require, slot,
+    FALSE, NONE, TRUE, SocketHead, find_slot, get, get_shared, holds, is_a, is_exactly, number, put,
+    require, slot,
 )
+from reactor.compiled.spares cimport Spare, init_spare, keep_spare, take_spare
 from reactor.compiled.counters cimport Counters
 from reactor.compiled.deflate cimport Spent, compressed_frame, parse_compressed
 from reactor.compiled.tls cimport OpenSSL
@@ -81,15 +83,14 @@ require("OP_TEXT", frames.OP_TEXT, OP_TEXT)
 require("OP_BINARY", frames.OP_BINARY, OP_BINARY)
 require("READ_SIZE", READ_SIZE, BUFFER)
 
-# The buffer of reads. A reader takes it, and another one is made for any other reader meanwhile:
-# wherever Python code can run, another thread's loop or a finalizer can run, too.
-cdef uint8_t *spare_buffer = NULL
+# The buffer of reads: all connections of a thread share one, see spares.pxd.
+cdef Spare spare_buffer
+if init_spare(&spare_buffer, free):
+    raise ImportError("no key for a buffer is left in this process")
 
 
 cdef uint8_t *take_buffer() except NULL:
-    global spare_buffer
-    cdef uint8_t *buffer = spare_buffer
-    spare_buffer = NULL
+    cdef uint8_t *buffer = <uint8_t *>take_spare(&spare_buffer)
     if buffer is NULL:
         buffer = <uint8_t *>malloc(BUFFER)
         if buffer is NULL:
@@ -98,29 +99,27 @@ cdef uint8_t *take_buffer() except NULL:
 
 
 cdef void give_back(uint8_t *buffer) noexcept:
-    global spare_buffer
-    if spare_buffer is NULL:
-        spare_buffer = buffer
-    else:
+    if not keep_spare(&spare_buffer, buffer):
         free(buffer)
 
 
 # The classes that are looked for, where C finds them: in a module's dict they would be looked up by
 # name.
-cdef object A_CONNECTION = Connection
-cdef object A_LOOP = EventLoop
-cdef object A_READER = Reader
-cdef object A_SENDER = Sender
-cdef object A_SESSION = WebSocketSession
-cdef object A_STREAM = Stream
-cdef object A_TLS_STREAM = TLSStream
+cdef PyObject *A_CONNECTION = <PyObject *>Connection
+cdef PyObject *A_LOOP = <PyObject *>EventLoop
+cdef PyObject *A_READER = <PyObject *>Reader
+cdef PyObject *A_SENDER = <PyObject *>Sender
+cdef PyObject *A_SESSION = <PyObject *>WebSocketSession
+cdef PyObject *A_STREAM = <PyObject *>Stream
+cdef PyObject *A_TLS_STREAM = <PyObject *>TLSStream
 cdef object AN_SSL_SOCKET = SSLSocket
 
 cdef Py_ssize_t MOST = MAX_FRAMES
-cdef object IS_OPEN = OPEN
-cdef object ATTACHED = Phase.ATTACHED
-cdef object STREAM_OPEN = StreamState.OPEN
-cdef object compiled_new_mask = new_mask
+cdef PyObject *IS_OPEN = <PyObject *>OPEN
+cdef PyObject *ATTACHED = <PyObject *>Phase.ATTACHED
+cdef PyObject *STREAM_OPEN = <PyObject *>StreamState.OPEN
+cdef PyObject *COMPILED_NEW_MASK = <PyObject *>new_mask
+cdef PyObject *PYTHON_DELIVER = <PyObject *>python_deliver
 # The class of eventlet's sockets has no such method: they are handled in Python.
 cdef object direct_socket = socket if hasattr(socket, "fileno") else None
 cdef object descriptor_of = getattr(socket, "fileno", None)
@@ -142,6 +141,7 @@ cdef bint has_known_layout() except -1:
 cdef bint IS_LAYOUT_KNOWN = has_known_layout()
 
 cdef Py_ssize_t LOOP_DIRTY = find_slot(EventLoop, "dirty")
+cdef Py_ssize_t LOOP_NOW = find_slot(EventLoop, "now")
 cdef Py_ssize_t LOOP_RUNNING = find_slot(EventLoop, "running")
 cdef Py_ssize_t LOOP_THREAD = find_slot(EventLoop, "thread_id")
 cdef Py_ssize_t STREAM_ENGINE = find_slot(Stream, "_engine")
@@ -202,7 +202,7 @@ cdef object os_error(int code):
 cdef bint is_direct(stream) except -1:
     """Return whether the stream's bytes are the socket's, with nothing in between."""
     return (
-        type(stream) is A_STREAM
+        is_exactly(stream, A_STREAM)
         and type(get(stream, STREAM_SOCK)) is direct_socket
         and slot(stream, STREAM_ENGINE) == slot(stream, STREAM_SOCK)
     )
@@ -302,7 +302,7 @@ cdef bint read_openssl(stream, OpenSSL engine) except -1:
 
 cdef inline object tls_engine(stream):
     """Return the object that does the work in the socket of a TLSStream; None if it has none."""
-    if type(stream) is not A_TLS_STREAM:
+    if not is_exactly(stream, A_TLS_STREAM):
         return None
     sock = get(stream, STREAM_SOCK)
     return getattr(sock, "_sslobj", None) if type(sock) is AN_SSL_SOCKET else None
@@ -315,7 +315,7 @@ def tls_read(stream):
 cdef bint read_tls_stream(stream) except -1:
     """Do the work of tls_read(), for compiled callers."""
     cdef list chunks
-    if type(stream) is A_TLS_STREAM and type(get(stream, STREAM_ENGINE)) is OpenSSL:
+    if is_exactly(stream, A_TLS_STREAM) and type(get(stream, STREAM_ENGINE)) is OpenSSL:
         return read_openssl(stream, <OpenSSL>get(stream, STREAM_ENGINE))
     chunks = []
     engine = tls_engine(stream)
@@ -374,12 +374,12 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
     connection = get(reader, READER_CONNECTION)
     session = get(connection, SESSION)
     cdef Counters counters = <Counters>get(session, SESSION_COUNTERS)
-    cdef bint masked = holds(session, SESSION_MASKED, True)
+    cdef bint masked = holds(session, SESSION_MASKED, TRUE)
     cdef uint64_t longest = get(session, SESSION_LONGEST)
     cdef Spent spent = [0, 0]
     try:
         pos = parse(buffer, size, 0, events, masked, longest, MOST, counters)
-        if pos < size and not holds(session, SESSION_COMPRESSION, None):
+        if pos < size and not holds(session, SESSION_COMPRESSION, NONE):
             pos = parse_mixed(session, buffer, size, pos, events, masked, longest, &spent, counters)
         counters.wire_in += pos
         if pos < size:
@@ -387,13 +387,14 @@ cdef list parse_events(reader, const uint8_t *buffer, Py_ssize_t size):
                 PyBytes_FromStringAndSize(<char *>buffer + pos, size - pos), events,
                 spent.frames, spent.memory,
             )
-            if holds(session, SESSION_CONTROLS, True):
+            if holds(session, SESSION_CONTROLS, TRUE):
                 reader._controls_came(events)
                 return events
     except Exception as exc:
         broken(connection, exc)
         return None
-    put(reader, MESSAGE_AT, get(connection, LOOP).now)
+    loop = get(connection, LOOP)
+    put(reader, MESSAGE_AT, get(loop, LOOP_NOW) if is_a(loop, A_LOOP) else loop.now)
     return events
 
 
@@ -427,10 +428,10 @@ cdef int handle(reader, list events) except -1:
     session = get(connection, SESSION)
     if PyList_GET_SIZE(get(session, SESSION_OUTPUT)):
         connection.sender.answer()
-    if holds(session, SESSION_UNFINISHED, True):
+    if holds(session, SESSION_UNFINISHED, TRUE):
         reader.hold_back()
     if PyList_GET_SIZE(events):
-        if holds(reader, DELIVER, python_deliver) or is_alone(connection, events):
+        if holds(reader, DELIVER, PYTHON_DELIVER) or is_alone(connection, events):
             deliver(connection, session, events)
         else:
             get(reader, DELIVER)(connection, events)
@@ -444,21 +445,21 @@ cdef bint is_alone(connection, list events) except -1:
     return (
         PyList_GET_SIZE(events) == 1
         and is_a(sender, A_SENDER)
-        and holds(sender, OUTBOX, None)
+        and holds(sender, OUTBOX, NONE)
         and is_a(stream, A_STREAM)
-        and holds(stream, STREAM_ABOVE_HIGH, False)
+        and holds(stream, STREAM_ABOVE_HIGH, FALSE)
     )
 
 
 cdef bint is_between_messages(session) except -1:
     """Return whether the next byte begins a message, and only its opcode decides about it."""
-    if type(session) is not A_SESSION:
+    if not is_exactly(session, A_SESSION):
         return False
     if not (
-        holds(session, SESSION_DECODE_TEXT, True)
-        and holds(session, SESSION_FRAME, None)
-        and holds(session, SESSION_ENDED, False)
-        and holds(session, SESSION_UNFINISHED, False)
+        holds(session, SESSION_DECODE_TEXT, TRUE)
+        and holds(session, SESSION_FRAME, NONE)
+        and holds(session, SESSION_ENDED, FALSE)
+        and holds(session, SESSION_UNFINISHED, FALSE)
         and PyBytes_GET_SIZE(get(session, SESSION_TAIL)) == 0
     ):
         return False
@@ -517,24 +518,28 @@ cdef object send_message(sender, message, compress):
     cdef list output
     cdef int opcode
     cdef Counters counters
-    connection = get(sender, SENDER_CONNECTION)
+    connection = get_shared(sender, SENDER_CONNECTION)
     if not is_a(connection, A_CONNECTION):
         return python_send(sender, message, compress)
     loop = get(connection, LOOP)
-    stream = get(connection, STREAM) if holds(connection, PHASE, ATTACHED) else None
     if (
         not is_a(loop, A_LOOP)
-        or not is_a(stream, A_STREAM)
-        or PyThread_get_thread_ident() != <unsigned long>get(loop, LOOP_THREAD)
-        or not holds(sender, OUTBOX, None)
-        or not holds(loop, LOOP_RUNNING, True)
+        or PyThread_get_thread_ident() != <unsigned long>get_shared(loop, LOOP_THREAD)
+    ):
+        return python_send(sender, message, compress)
+    # From here on this is the loop's thread.
+    stream = get(connection, STREAM) if holds(connection, PHASE, ATTACHED) else None
+    if (
+        not is_a(stream, A_STREAM)
+        or not holds(sender, OUTBOX, NONE)
+        or not holds(loop, LOOP_RUNNING, TRUE)
     ):
         return python_send(sender, message, compress)
     session = get(connection, SESSION)
     if (
-        type(session) is not A_SESSION
+        not is_exactly(session, A_SESSION)
         or not holds(session, SESSION_STATE, IS_OPEN)
-        or not holds(session, SESSION_SENDING, None)
+        or not holds(session, SESSION_SENDING, NONE)
     ):
         return python_send(sender, message, compress)
     if type(message) is str:
@@ -545,7 +550,7 @@ cdef object send_message(sender, message, compress):
         return python_send(sender, message, compress)
     if get(stream, STREAM_QUEUED) >= get(sender, WRITE_LIMIT):
         return python_send(sender, message, compress)
-    if holds(session, SESSION_COMPRESSION, None):
+    if holds(session, SESSION_COMPRESSION, NONE):
         frame = make_frame(session, opcode, message)
         size = PyBytes_GET_SIZE(frame)
         plain = size - header_size(frame)
@@ -584,9 +589,9 @@ cdef inline int header_size(bytes frame) noexcept:
 
 cdef bytes make_frame(session, int opcode, message):
     cdef uint8_t key[4]
-    if holds(session, SESSION_NEW_MASK, None):
+    if holds(session, SESSION_NEW_MASK, NONE):
         return build(opcode, message, NULL, True, 0)
-    if holds(session, SESSION_NEW_MASK, compiled_new_mask):
+    if holds(session, SESSION_NEW_MASK, COMPILED_NEW_MASK):
         draw(key)
         return build(opcode, message, key, True, 0)
     return serialize(opcode, message, get(session, SESSION_NEW_MASK)())
@@ -661,7 +666,7 @@ cdef int write(stream, bytes data) except -1:
             MSG_DONTWAIT | MSG_NOSIGNAL,
         )
         return written(stream, data, sent if sent >= 0 else -errno)
-    elif type(stream) is A_TLS_STREAM and type(get(stream, STREAM_ENGINE)) is OpenSSL:
+    elif is_exactly(stream, A_TLS_STREAM) and type(get(stream, STREAM_ENGINE)) is OpenSSL:
         try:
             sent = (<OpenSSL>get(stream, STREAM_ENGINE)).transmit(
                 PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)

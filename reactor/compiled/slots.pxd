@@ -3,16 +3,24 @@
 # where the interpreter's look-up by name takes some hundred.
 #
 # The caller must know that the object is of that class (is_a): nothing here checks it.
+#
+# In a free-threaded Python, a slot that only this thread assigns is read as ever. put() assigns as
+# Python does, with the object locked, so that other threads can read the slot; get_shared() reads
+# one that another thread may be assigning.
 
 from cpython.long cimport PyLong_AsSsize_t
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 
 cdef extern from "Python.h":
     PyTypeObject PyMemberDescr_Type
     ctypedef struct PyMemberDescrObject:
         PyMemberDef *d_member
     bint PyObject_TypeCheck(object, PyTypeObject *)
+    PyTypeObject *Py_TYPE(object)
+    PyObject *TRUE "Py_True"
+    PyObject *FALSE "Py_False"
+    PyObject *NONE "Py_None"
 
 cdef extern from "structmember.h":
     ctypedef struct PyMemberDef:
@@ -25,6 +33,49 @@ cdef extern from *:
     """
     ctypedef struct SocketHead:
         int descriptor
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    static inline PyObject *exchange_slot(PyObject *owner, Py_ssize_t place, PyObject *value)
+    {
+        PyObject **slot = (PyObject **)((char *)owner + place);
+        PyObject *old;
+        Py_BEGIN_CRITICAL_SECTION(owner);
+        old = *slot;
+        __atomic_store_n(slot, value, __ATOMIC_RELEASE);
+        Py_END_CRITICAL_SECTION();
+        return old;
+    }
+
+    static inline PyObject *new_slot_ref(PyObject *owner, Py_ssize_t place)
+    {
+        PyObject *value;
+        Py_BEGIN_CRITICAL_SECTION(owner);
+        value = *(PyObject **)((char *)owner + place);
+        Py_XINCREF(value);
+        Py_END_CRITICAL_SECTION();
+        return value;
+    }
+    #else
+    static inline PyObject *exchange_slot(PyObject *owner, Py_ssize_t place, PyObject *value)
+    {
+        PyObject **slot = (PyObject **)((char *)owner + place);
+        PyObject *old = *slot;
+        *slot = value;
+        return old;
+    }
+
+    static inline PyObject *new_slot_ref(PyObject *owner, Py_ssize_t place)
+    {
+        PyObject *value = *(PyObject **)((char *)owner + place);
+        Py_XINCREF(value);
+        return value;
+    }
+    #endif
+    """
+    PyObject *exchange_slot(object owner, Py_ssize_t place, object value) noexcept
+    PyObject *new_slot_ref(object owner, Py_ssize_t place) noexcept
 
 
 cdef inline Py_ssize_t find_slot(kind, str name) except -1:
@@ -55,24 +106,38 @@ cdef inline object get(object owner, Py_ssize_t place):
     return <object>value
 
 
+cdef inline object get_shared(object owner, Py_ssize_t place):
+    """Return the object in a slot that another thread may be assigning."""
+    cdef PyObject *value = new_slot_ref(owner, place)
+    if value is NULL:
+        raise AttributeError(f"an attribute of {owner!r} is not set yet")
+    found = <object>value
+    Py_DECREF(found)
+    return found
+
+
 cdef inline int put(object owner, Py_ssize_t place, object value) except -1:
-    cdef PyObject **target = <PyObject **>(<char *><PyObject *>owner + place)
-    cdef PyObject *old = target[0]
     Py_INCREF(value)
-    target[0] = <PyObject *>value
-    Py_XDECREF(old)
+    Py_XDECREF(exchange_slot(owner, place, value))
     return 0
 
 
-cdef inline bint holds(object owner, Py_ssize_t place, object value) noexcept:
+# What is compared with is a pointer, and what it points to a global name keeps alive: passed as an
+# object, it would be counted up and down, and all threads would wait for each other to do so.
+
+cdef inline bint holds(object owner, Py_ssize_t place, PyObject *value) noexcept:
     """Return whether a slot has this very object."""
-    return slot(owner, place) == <PyObject *>value
+    return slot(owner, place) == value
 
 
 cdef inline Py_ssize_t number(owner, Py_ssize_t place) except? -1:
     return PyLong_AsSsize_t(get(owner, place))
 
 
-cdef inline bint is_a(owner, kind) noexcept:
+cdef inline bint is_a(owner, PyObject *kind) noexcept:
     """Return whether an object is of a class, or of a subclass, whose slots begin alike."""
     return PyObject_TypeCheck(owner, <PyTypeObject *>kind)
+
+
+cdef inline bint is_exactly(owner, PyObject *kind) noexcept:
+    return <PyObject *>Py_TYPE(owner) == kind

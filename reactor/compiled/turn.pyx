@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """The compiled twins of loop/turn.py, which says what a turn is, and of EventLoop._flush.
 
 What it is: the same turn, with epoll called directly, and without a Python function between the
@@ -29,7 +29,9 @@ from reactor.compiled.batch cimport (
 from reactor.compiled.path cimport (
     flush, may_wait, os_error, read_stream, read_tls_stream,
 )
-from reactor.compiled.slots cimport find_slot, get, holds, is_a, number, put, require
+from reactor.compiled.slots cimport (
+    NONE, TRUE, find_slot, get, holds, is_a, is_exactly, number, put, require,
+)
 from reactor.compiled.uring cimport BATCH, Ring
 
 from time import monotonic
@@ -88,8 +90,13 @@ cdef extern from *:
 cdef enum:
     EVENTS = 512  # in one poll; the next poll returns the others
 
-cdef object A_SENDER = Sender
-cdef object system_time = monotonic if MonotonicClock.now is monotonic else None
+cdef PyObject *A_LOOP = <PyObject *>EventLoop
+cdef PyObject *A_POLLER = <PyObject *>Poller
+cdef PyObject *A_SENDER = <PyObject *>Sender
+cdef PyObject *A_WHEEL = <PyObject *>TimerWheel
+cdef PyObject *AN_EPOLL_POLLER = <PyObject *>EpollPoller
+cdef PyObject *TLS_READ = <PyObject *>tls_read
+cdef PyObject *SYSTEM_TIME = <PyObject *>monotonic if MonotonicClock.now is monotonic else NULL
 cdef Py_ssize_t LATEST = LAST_TICK
 cdef double LONGEST = MAX_SLEEP
 cdef double TICKS = TICKS_PER_SECOND
@@ -128,20 +135,20 @@ def turn(loop, limit):
     cdef double began
     cdef Laps laps
     if not (
-        is_a(loop, EventLoop)
-        and is_a(get(loop, LOOP_POLLER), Poller)
-        and type(get(loop, LOOP_WHEEL)) is TimerWheel
+        is_a(loop, A_LOOP)
+        and is_a(get(loop, LOOP_POLLER), A_POLLER)
+        and is_exactly(get(loop, LOOP_WHEEL), A_WHEEL)
     ):
         return python_turn(loop, limit)
     poller = get(loop, LOOP_POLLER)
     calls = get(loop, LOOP_CALLS)
     due = get(loop, LOOP_DUE)
-    if not holds(loop, LOOP_BEFORE_TURN, None):
+    if not holds(loop, LOOP_BEFORE_TURN, NONE):
         loop._before_turn()
     if PyList_GET_SIZE(get(loop, LOOP_DIRTY)):
         loop._flush()
     timeout = sleep(loop, calls, due, limit)
-    if HAS_EPOLL and type(poller) is EpollPoller:
+    if HAS_EPOLL and is_exactly(poller, AN_EPOLL_POLLER):
         count = wait(poller, timeout, ready)
         began = begin(loop, &laps)
         serve_all(loop, poller, ready, count, &laps)
@@ -160,34 +167,34 @@ def turn(loop, limit):
         laps.mark = PyFloat_AsDouble(get(loop, LOOP_MARK))
     if laps.mark > began:
         put(loop, LOOP_BUSY, PyFloat_AsDouble(get(loop, LOOP_BUSY)) + (laps.mark - began))
-    if holds(loop, LOOP_INTERRUPTED, True):
+    if holds(loop, LOOP_INTERRUPTED, TRUE):
         loop._raise_interrupt()
 
 
 cdef struct Laps:
     double mark  # when the latest callback ended, or the turn began
     double longest  # the longest callback so far, in seconds
-    bint by_system  # the loop's clock is that of the system
+
+
+cdef inline double time_of(loop) except? -1.0:
+    """Return the time of the loop's clock."""
+    if HAS_EPOLL and holds(loop, LOOP_TIME, SYSTEM_TIME):
+        return monotonic_seconds()  # the very clock, without an object for the answer
+    return PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
 
 
 cdef double begin(loop, Laps *laps) except? -1.0:
     """Begin to serve: the poll is over, and time has passed. Returns the time."""
-    now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
-    put(loop, LOOP_NOW, now)
+    laps.mark = time_of(loop)
+    put(loop, LOOP_NOW, laps.mark)
     put(loop, LOOP_TURNS, number(loop, LOOP_TURNS) + 1)
-    laps.mark = PyFloat_AsDouble(now)
     laps.longest = PyFloat_AsDouble(get(loop, LOOP_LONGEST))
-    laps.by_system = HAS_EPOLL and holds(loop, LOOP_TIME, system_time)
     return laps.mark
 
 
 cdef inline int lap(loop, handler, Laps *laps) except -1:
     """Note that a callback has ended that had begun at the mark, where the next one begins."""
-    cdef double now
-    if laps.by_system:
-        now = monotonic_seconds()  # the very clock, without an object for the answer
-    else:
-        now = PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+    cdef double now = time_of(loop)
     if now - laps.mark > laps.longest:
         note_longest(loop, handler, laps.mark, now)
         laps.longest = now - laps.mark
@@ -209,7 +216,7 @@ cdef int wait(poller, timeout, epoll_event *ready) except -1:
         if count >= 0:
             return count
     elif seconds > 0.0:
-        until = monotonic() + seconds
+        until = monotonic_seconds() + seconds
     while True:
         with nogil:
             count = epoll_wait(descriptor, ready, EVENTS, milliseconds(seconds))
@@ -219,7 +226,7 @@ cdef int wait(poller, timeout, epoll_event *ready) except -1:
             raise os_error(errno)
         PyErr_CheckSignals()  # PEP 475: only a handler that raises ends the wait
         if seconds > 0.0:
-            seconds = max(0.0, until - <double>monotonic())
+            seconds = max(0.0, until - monotonic_seconds())
 
 
 cdef inline int milliseconds(double seconds) noexcept nogil:
@@ -261,12 +268,12 @@ cdef int serve_batch(
                 handler = PyDict_GetItemWithError(readers, fd)
             receive(poller, ring, None if handler is NULL else <object>handler)
         receive_all(poller, ring)
-        laps.mark = PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+        laps.mark = time_of(loop)
         for i in range(count):
             serve(loop, poller, ready[i].data.fd, ready[i].events, laps, ring, i)
         put_back(ring)
         send_all(loop, poller, ring)
-        laps.mark = PyFloat_AsDouble(PyObject_CallNoArgs(get(loop, LOOP_TIME)))
+        laps.mark = time_of(loop)
     finally:
         if PyList_GET_SIZE(ring.streams):  # KeyboardInterrupt and SystemExit pass through
             put_back(ring)
@@ -347,7 +354,7 @@ cdef int run(loop, handler, Ring ring, int place) except -1:
             stream = <object>PyMethod_GET_SELF(handler)
             if ring is None or not take_received(stream, ring, place):
                 read_stream(stream)
-        elif PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == <PyObject *>tls_read:
+        elif PyMethod_Check(handler) and PyMethod_GET_FUNCTION(handler) == TLS_READ:
             read_tls_stream(<object>PyMethod_GET_SELF(handler))
         else:
             PyObject_CallNoArgs(handler)
@@ -364,13 +371,12 @@ cdef int run(loop, handler, Ring ring, int place) except -1:
 
 cdef object sleep(loop, calls, due, limit):
     """Return how long the turn may wait for events, in seconds; None: without a limit."""
-    if limit is not None or calls or due or holds(loop, LOOP_STOPPING, True):
+    if limit is not None or calls or due or holds(loop, LOOP_STOPPING, TRUE):
         return python_sleep(loop, limit)
     cdef Py_ssize_t tick = number(get(loop, LOOP_WHEEL), WHEEL_NEXT)
     if tick > LATEST:
         return None
-    cdef double now = PyObject_CallNoArgs(get(loop, LOOP_TIME))
-    return min(max(0.0, tick / TICKS - now), LONGEST)
+    return min(max(0.0, tick / TICKS - time_of(loop)), LONGEST)
 
 
 cdef int advance(wheel, double now, due) except -1:

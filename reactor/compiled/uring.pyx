@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: freethreading_compatible=False, embedsignature=False
+# cython: freethreading_compatible=True, embedsignature=False
 """io_uring: many receives, or many sends, in one system call.
 
 What it is: :class:`Ring`, which batch.pyx uses. Linux 5.18 and newer; liburing is not needed.

@@ -408,7 +408,7 @@ CHANGES = {
     "import ssl; ssl.OPENSSL_VERSION_NUMBER = 0x50000000": "is not known",
     "import ssl; ssl.OPENSSL_VERSION_NUMBER += 16": "another OpenSSL than Python's",
     "import ssl; ssl._ssl.__file__ = '/no/such/library'": "can be opened",
-    "import ssl, zlib; ssl._ssl.__file__ = __import__('_socket').__file__": (
+    "import ssl, zlib; ssl._ssl.__file__ = __import__('_ctypes').__file__": (
         "is not among the symbols"
     ),
     "import ssl; del ssl._ssl._SSLSocket": "no _SSLSocket",

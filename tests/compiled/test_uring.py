@@ -25,7 +25,7 @@ from reactor.transports.tapped import add_tap
 
 from ..support.certificates import Authority
 from ..support.driving import run_until
-from ..support.forking import in_child
+from ..support.forking import fork, in_child
 from ..support.serving import Echo
 from ..support.sockets import Sockets, received, reset, take_number
 from ..support.threads import Background
@@ -548,7 +548,7 @@ def test_a_child_that_goes_on_with_the_turn_does_nothing_of_it(
 
     def fork_in(number: int) -> None:
         everyone[number].protocol.send("of the parent")
-        child = os.fork()
+        child = fork()
         if child:
             children.append(child)
 

@@ -211,6 +211,7 @@ except ImportError:
     legacy = interpreters.create(isolated=False)
 failure = interpreters.run_string(legacy, "import sys; sys.path[:] = %r" % sys.path)
 failure = failure or interpreters.run_string(legacy, {RUN_A_LOOP!r})
+interpreters.destroy(legacy)
 sys.exit(failure and str(failure))
 """
     assert run_program(program) == "done\n"
