@@ -88,15 +88,13 @@ class Connection:
         ending: how it ended; None while it is open, and before the first attempt has ended.
         counters: what is counted of it, all its life long.
         history: what has happened to it, see protocols/history.py.
-        host: the host and the port that it is counted under, see HostStats; "" if that is not known
-            yet.
+        host: the host and the port that it is counted under, see HostStats; "": not known yet.
     """
 
     __slots__ = (
         *("_protocol_left", "by_us", "close_timer", "counters", "ending", "history", "host"),
         *("idle", "keep_alive", "lifecycle", "loop", "options", "phase", "protocol", "reader"),
-        *("registry", "sender"),
-        *("session", "stream", "subprotocol"),
+        *("registry", "sender", "session", "stream", "subprotocol"),
     )
 
     session: WebSocketSession

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...base.mistakes import check_number
 from ...client.options import ClientOptions
 from ...exceptions import WebSocketConnectionClosedException, WebSocketException
 from ...hosting.rel import host as host_reactor
@@ -34,7 +33,7 @@ from ..defaults import get_reconnect
 from ..frame import ABNF, to_bytes
 from ..options import app_options, parse_url
 from .callbacks import Fit, call_back
-from .pings import has_own_pings, send_pings, start_pings, stop_pings
+from .pings import check_pings, has_own_pings, send_pings, start_pings, stop_pings
 from .run import Run
 from .sock import AppSocket
 from .steps import SteppedRun, is_wanted, make_loop, run_in_steps, stands_for
@@ -274,7 +273,7 @@ class WebSocketApp:
             WebSocketException: the options cannot be used, or the app is already running.
             KeyboardInterrupt, SystemExit: they pass through.
         """
-        _check_pings(ping_interval, ping_timeout)
+        check_pings(ping_interval, ping_timeout)
         running = self._current_run is not None and not self._current_run.ending
         if running or (self.sock and not isinstance(self.sock, AppSocket)):
             raise WebSocketException("socket is already opened")
@@ -411,17 +410,6 @@ def _run_alone(app: WebSocketApp, options: ClientOptions) -> bool:
             (latest if latest is not None and latest.loop is loop else run).interrupt(exc)
             raise
     return app.has_errored
-
-
-def _check_pings(interval: float, timeout: float | None) -> None:
-    check_number("ping_interval", interval, "a number of seconds")
-    check_number("ping_timeout", timeout, "None, or a number of seconds")
-    if timeout is not None and timeout <= 0:
-        raise WebSocketException("Ensure ping_timeout > 0")
-    if interval is not None and interval < 0:
-        raise WebSocketException("Ensure ping_interval >= 0")
-    if timeout and interval and interval <= timeout:
-        raise WebSocketException("Ensure ping_interval > ping_timeout")
 
 
 def run_forever(*apps: WebSocketApp, **kwargs: Any) -> bool:

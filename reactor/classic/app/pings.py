@@ -1,8 +1,9 @@
-"""Pings from a thread, for a subclass of WebSocketApp that has its own ``_send_ping``.
+"""Pings of an app: what may be asked for; and pings from a thread, for a subclass that has its own.
 
-What it is: what websocket-client does for every app: a thread that runs ``app._send_ping()``. Our
-apps do not need it, since pings are timers of the reactor. But programs override that method, to
-send a message of their protocol instead of a ping; then it is run as in websocket-client.
+What it is: :func:`check_pings`; and what websocket-client does for every app: a thread that runs
+``app._send_ping()``. Our apps do not need it, since pings are timers of the reactor. But programs
+override that method, to send a message of their protocol instead of a ping; then it is run as in
+websocket-client.
 
 What it must not know: the connection.
 """
@@ -13,9 +14,23 @@ import threading
 import time
 from typing import Any
 
+from ...base.mistakes import check_number
+from ...exceptions import WebSocketException
 from ..tracing import debug
 
-__all__ = ["has_own_pings", "send_pings", "start_pings", "stop_pings"]
+__all__ = ["check_pings", "has_own_pings", "send_pings", "start_pings", "stop_pings"]
+
+
+def check_pings(interval: float, timeout: float | None) -> None:
+    """Check what run_forever() was given, with websocket-client's messages."""
+    check_number("ping_interval", interval, "a number of seconds")
+    check_number("ping_timeout", timeout, "None, or a number of seconds")
+    if timeout is not None and timeout <= 0:
+        raise WebSocketException("Ensure ping_timeout > 0")
+    if interval is not None and interval < 0:
+        raise WebSocketException("Ensure ping_interval >= 0")
+    if timeout and interval and interval <= timeout:
+        raise WebSocketException("Ensure ping_interval > ping_timeout")
 
 
 def send_pings(app: Any) -> None:

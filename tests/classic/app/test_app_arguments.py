@@ -21,25 +21,6 @@ pytestmark = pytest.mark.usefixtures("sockets_of_websocket_client")
 BYE = said(build_frame(CLOSE, code(1000)))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"ping_timeout": 0}, "Ensure ping_timeout > 0"),
-        ({"ping_timeout": -1}, "Ensure ping_timeout > 0"),
-        ({"ping_interval": -1}, "Ensure ping_interval >= 0"),
-        ({"ping_interval": 5, "ping_timeout": 5}, "Ensure ping_interval > ping_timeout"),
-        ({"ping_interval": 5, "ping_timeout": 6}, "Ensure ping_interval > ping_timeout"),
-    ],
-)
-def test_pings_that_cannot_be(library: Any, options: dict[str, Any], message: str) -> None:
-    recorded = RecordedApp(library, "ws://127.0.0.1:1")
-    with pytest.raises(library.WebSocketException) as caught:
-        recorded.run(**options)
-    assert str(caught.value) == message
-    assert recorded.events == []
-    assert recorded.app.sock is None
-
-
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:80", "ws://", "ws:", ""])
 def test_url_that_cannot_be_used(library: Any, url: str) -> None:
     recorded = RecordedApp(library, url)

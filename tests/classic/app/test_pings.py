@@ -1,4 +1,4 @@
-"""Private methods of WebSocketApp that programs override: on websocket-client and on ours."""
+"""Pings of an app: wrong arguments, and private methods that programs override; on both libraries."""
 
 from __future__ import annotations
 
@@ -10,10 +10,30 @@ import pytest
 
 import reactor
 
+from ...support.apps import RecordedApp
 from ...support.peers import PATIENCE, Serve, Talk
 from ...support.websocket_frames import CLOSE, PING, TEXT, build_frame, close_payload
 
 pytestmark = pytest.mark.usefixtures("sockets_of_websocket_client")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ping_timeout": 0}, "Ensure ping_timeout > 0"),
+        ({"ping_timeout": -1}, "Ensure ping_timeout > 0"),
+        ({"ping_interval": -1}, "Ensure ping_interval >= 0"),
+        ({"ping_interval": 5, "ping_timeout": 5}, "Ensure ping_interval > ping_timeout"),
+        ({"ping_interval": 5, "ping_timeout": 6}, "Ensure ping_interval > ping_timeout"),
+    ],
+)
+def test_pings_that_cannot_be(library: Any, options: dict[str, Any], message: str) -> None:
+    recorded = RecordedApp(library, "ws://127.0.0.1:1")
+    with pytest.raises(library.WebSocketException) as caught:
+        recorded.run(**options)
+    assert str(caught.value) == message
+    assert recorded.events == []
+    assert recorded.app.sock is None
 
 
 def closes_after(count: int, heard: list[tuple[int, bytes]]) -> Any:
