@@ -1,4 +1,4 @@
-"""Pings of an app: wrong arguments, and private methods that programs override; on both libraries."""
+"""Pings of an app: wrong arguments, methods that programs override; on both libraries."""
 
 from __future__ import annotations
 
