@@ -594,6 +594,8 @@ cdef bytes make_frame(session, int opcode, message):
     if holds(session, SESSION_NEW_MASK, COMPILED_NEW_MASK):
         draw(key)
         return build(opcode, message, key, True, 0)
+    if type(message) is str:
+        message = (<str>message).encode()  # before the key: a text that cannot be sent takes none
     return serialize(opcode, message, get(session, SESSION_NEW_MASK)())
 
 

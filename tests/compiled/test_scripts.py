@@ -218,6 +218,18 @@ def test_a_script_goes_the_same_way_compiled_and_not(script: Script) -> None:
     compare(script)
 
 
+@pytest.mark.parametrize("way", ["both"], indirect=True)
+def test_a_text_that_cannot_be_sent_takes_no_masking_key_of_the_users() -> None:
+    compare(
+        Script(
+            role=Role.CLIENT,
+            options={},
+            reactions=[[], [], [("send", "plain", "\ud800"), ("send", "plain", "x")]],
+            steps=[("peer", 0, build_frame(TEXT, b"")), ("turn",), ("turn",)],
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def contexts(authority: Authority) -> tuple[SSLContext, SSLContext]:
     return authority.server_context, authority.client_context()
