@@ -138,6 +138,7 @@ class Source(WebSocketProtocol):
 
     def on_message(self, message: str | bytes) -> None:
         if not self.topics:
+            self.number = int(time.time() * self.rate)  # it goes on over connections
             self.loop.call_later(0.02, self.batch)
         self.topics += json.loads(message)
         self.send(message)
