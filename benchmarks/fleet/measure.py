@@ -155,6 +155,15 @@ class Source(WebSocketProtocol):
                 self.send(f"{topic} {self.number} {TEXT}")
 
 
+def start_service(rate: float) -> tuple[Any, str]:
+    """Start a Source in a process of its own; return the process, and its URL."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    service = context.Process(target=serve, args=(rate, theirs), daemon=True)
+    service.start()
+    return service, f"ws://127.0.0.1:{ours.recv()}/"
+
+
 def serve(rate: float, pipe: Any) -> None:
     Source.rate = rate
     with Reactor() as loop:
@@ -181,11 +190,7 @@ class Counting(Feed):
 
 
 def shards(arguments: argparse.Namespace) -> None:
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    service = context.Process(target=serve, args=(arguments.rate, theirs), daemon=True)
-    service.start()
-    url = f"ws://127.0.0.1:{ours.recv()}/"
+    service, url = start_service(arguments.rate)
     sink: Any = JetStream(batch=arguments.batch or None)
     if arguments.core:
         sink = CoreNats()
@@ -257,11 +262,7 @@ class Arrivals:
 
 def away(arguments: argparse.Namespace) -> None:
     """Kill shards, and have them hang, in turns."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    service = context.Process(target=serve, args=(arguments.rate, theirs), daemon=True)
-    service.start()
-    url = f"ws://127.0.0.1:{ours.recv()}/"
+    service, url = start_service(arguments.rate)
     topics = [f"T{number}" for number in range(arguments.topics)]
     count = max(2, arguments.shards)
     took: dict[str, list[float]] = {"SIGKILL": [], "SIGSTOP": []}

@@ -28,7 +28,7 @@ from ..exceptions import (
 )
 from ..hosting.asyncio import AsyncioHost
 from ..protocols.session import State
-from .exceptions import Close, ConnectionClosed, ConnectionClosedOK, Ending
+from .exceptions import Close, CloseFrames, ConnectionClosed, ConnectionClosedOK
 from .handlers import Handlers
 from .heads import Request, Response
 from .options import Marks
@@ -79,7 +79,7 @@ class Connection:
         self._error: Exception | None = None  # that the handlers have heard of
         self._left_out: WebSocketQueueFullException | None = None  # of the latest broadcast
         self._sent: Close | None = None  # what close() was given
-        self._ending = Ending()
+        self._ending = CloseFrames()
         self._addresses: tuple[Any, Any] = None, None
         self._id: uuid.UUID | None = None
 
@@ -328,18 +328,19 @@ class Connection:
         if not self._over.done():
             self._over.set_result(None)
 
-    def _how_it_ended(self, code: int, reason: str) -> Ending:
+    def _how_it_ended(self, code: int, reason: str) -> CloseFrames:
         ending = self._protocol.ending
         initiator = "us" if ending is None else ending.initiator
-        if isinstance(self._error, WebSocketPeerException):
-            return Ending(None, Close(self._error.close_code, str(self._error)), None, self._error)
+        error = self._error
+        if isinstance(error, WebSocketPeerException):
+            return CloseFrames(None, Close(error.close_code, str(error)), None, error)
         received = None if code == CloseCode.ABNORMAL else Close(code, reason)
         sent = self._sent
         if sent is None and received is not None:
             # We have answered with the peer's code, or the reactor has closed all connections.
             sent = received if initiator == "peer" else Close(CloseCode.GOING_AWAY)
         both = received is not None and sent is not None
-        return Ending(received, sent, initiator == "peer" if both else None, self._error)
+        return CloseFrames(received, sent, initiator == "peer" if both else None, error)
 
     # -- state ---------------------------------------------------------------------------------
 

@@ -29,11 +29,11 @@ from .heads import Headers, Response
 
 __all__ = [
     "Close",
+    "CloseFrames",
     "ConcurrencyError",
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
-    "Ending",
     "InvalidHandshake",
     "InvalidMessage",
     "InvalidState",
@@ -168,8 +168,8 @@ class OpenTimeout(WebSocketTimeoutException, TimeoutError):
     """The connection was not open within ``open_timeout``."""
 
 
-class Ending(NamedTuple):
-    """How a connection has ended: what its exceptions tell.
+class CloseFrames(NamedTuple):
+    """The close frames of both sides: what the exceptions of a connection that is over tell.
 
     Attributes:
         rcvd, sent, rcvd_then_sent: see ConnectionClosed.

@@ -75,7 +75,7 @@ SYNONYMS = {
 
 #: Other libraries' names for our handlers, in lower case and without underscores. The first of ours
 #: that is known is suggested.
-HANDLERS = {
+HANDLER_SYNONYMS = {
     name: ours
     for ours, names in {
         ("on_open", "on_link_open"): (
@@ -109,7 +109,7 @@ def known_elsewhere(name: str, known: Collection[str]) -> str | None:
         known: our names.
     """
     plain = _plain(name)
-    ours = [*HANDLERS.get(plain, ()), *(each for each in known if _plain(each) == plain)]
+    ours = [*HANDLER_SYNONYMS.get(plain, ()), *(each for each in known if _plain(each) == plain)]
     return next((each for each in ours if each in known and each != name), None)
 
 

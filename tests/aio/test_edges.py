@@ -26,7 +26,7 @@ from reactor.asyncio import (
     unix_connect,
     unix_serve,
 )
-from reactor.asyncio.exceptions import Ending
+from reactor.asyncio.exceptions import CloseFrames
 from reactor.asyncio.hosts import get_host
 from reactor.asyncio.pieces import as_pieces
 
@@ -382,7 +382,7 @@ def test_an_end_is_described_by_what_was_said() -> None:
 
     received, sent = Close(1001, "bye"), Close(1000, "")
     said = [
-        str(Ending(*given).error())
+        str(CloseFrames(*given).error())
         for given in [
             (None, None, None),
             (None, sent, None),

@@ -70,7 +70,7 @@ class Lease:
         return json.dumps(asdict(self)).encode()
 
     @property
-    def patience(self) -> float:
+    def lapses_after(self) -> float:
         """Seconds of silence after which another one may take it."""
         return LEASE if self.figures else FIRST
 
@@ -172,7 +172,7 @@ class LeaseTable:
                 seen.revision, seen.lease = entry
                 seen.since = now
                 self._step(seen, Signal.BEAT)
-            elif seen.seat is Seat.HELD and now - seen.since >= entry[1].patience:
+            elif seen.seat is Seat.HELD and now - seen.since >= entry[1].lapses_after:
                 self._step(seen, Signal.LAPSE)
                 lapsed.append(shard)
         return lapsed
